@@ -1,0 +1,2 @@
+//! The `tallyport` binary.
+fn main() {}

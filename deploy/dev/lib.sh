@@ -1,0 +1,96 @@
+# Shared by the scripts in this folder; sourced, never run.
+#
+# Contract of every script here: install what is missing from the package registries and nothing else; start on free
+# ports under a temporary directory; print ONE line of JSON on stdout once the service answers (all else goes to
+# stderr); run until stdin closes or SIGTERM/SIGINT comes; then stop what was started, by process id, and remove the
+# temporary directory. Exit code 75 says that a registry could not be reached.
+set -euo pipefail
+
+# Installed tools are kept between runs here; safe to delete at any time.
+DEV_CACHE=${TALLYPORT_DEV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tallyport-dev}
+DEV_PIDS=()
+DEV_TMP=
+
+log() { printf '[%s] %s\n' "$(basename "$0")" "$*" >&2; }
+not_installable() { log "NOT RUN: $*"; exit 75; }
+
+# make_tmp: sets DEV_TMP to a fresh directory that dev_cleanup removes.
+make_tmp() { DEV_TMP=$(mktemp -d "${TMPDIR:-/tmp}/tallyport-dev.XXXXXX"); }
+
+dev_cleanup() {
+  local status=$? pid
+  trap - EXIT
+  for pid in ${DEV_PIDS[@]+"${DEV_PIDS[@]}"}; do kill -TERM "$pid" 2>/dev/null || true; done
+  for pid in ${DEV_PIDS[@]+"${DEV_PIDS[@]}"}; do
+    for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+    kill -KILL "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  done
+  [ -z "$DEV_TMP" ] || rm -rf "$DEV_TMP"
+  exit "$status"
+}
+trap dev_cleanup EXIT
+trap 'exit 0' TERM INT
+
+# free_port: prints a TCP port that is free now.
+free_port() { python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])'; }
+
+# wait_for SECONDS COMMAND...: until COMMAND succeeds; fails after SECONDS.
+wait_for() {
+  local deadline=$((SECONDS + $1)); shift
+  until "$@" >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$deadline" ] || return 1
+    sleep 0.2
+  done
+}
+
+# apt_need COMMAND PACKAGE...: installs the Debian packages when COMMAND is missing.
+apt_need() {
+  local command=$1; shift
+  command -v "$command" >/dev/null 2>&1 && return 0
+  log "installing $* from Debian"
+  local sudo=; [ "$(id -u)" = 0 ] || sudo='sudo -n'
+  { $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq "$@"; } >&2 \
+    || not_installable "Debian packages $* could not be installed"
+}
+
+# py_venv NAME REQUIREMENT...: prints the python of a cached virtual environment with these packages.
+py_venv() {
+  local dir=$DEV_CACHE/py-$1; shift
+  local want; want=$(printf '%s\n' "$@")
+  if [ "$(cat "$dir/.done" 2>/dev/null)" != "$want" ]; then
+    log "installing $* from PyPI"
+    mkdir -p "$DEV_CACHE"
+    (
+      flock 9
+      [ "$(cat "$dir/.done" 2>/dev/null)" = "$want" ] && exit 0
+      rm -rf "$dir"
+      python3 -m venv "$dir" >&2 && "$dir/bin/pip" install -q --disable-pip-version-check "$@" >&2 \
+        && printf '%s\n' "$want" > "$dir/.done"
+    ) 9>"$dir.lock" || not_installable "PyPI packages $* could not be installed"
+  fi
+  printf '%s\n' "$dir/bin/python"
+}
+
+# npm_dir NAME PACKAGE@VERSION...: prints a cached directory whose node_modules has these packages.
+npm_dir() {
+  local dir=$DEV_CACHE/npm-$1; shift
+  local want; want=$(printf '%s\n' "$@")
+  if [ "$(cat "$dir/.done" 2>/dev/null)" != "$want" ]; then
+    log "installing $* from npm"
+    mkdir -p "$DEV_CACHE"
+    (
+      flock 9
+      [ "$(cat "$dir/.done" 2>/dev/null)" = "$want" ] && exit 0
+      rm -rf "$dir"; mkdir -p "$dir"
+      npm install --prefix "$dir" --no-audit --no-fund --silent "$@" >&2 && printf '%s\n' "$want" > "$dir/.done"
+    ) 9>"$dir.lock" || not_installable "npm packages $* could not be installed"
+  fi
+  printf '%s\n' "$dir"
+}
+
+# ready JSON: says that the service answers, then waits for the end of stdin.
+ready() {
+  printf '%s\n' "$1"
+  cat >/dev/null || true
+}

@@ -1,0 +1,20 @@
+//! The durable log: nothing passes before the event that records it is here, and [`Durable`] is the proof.
+//!
+//! * [`Appender::commit`] is the only mint of [`Durable`]: it groups the commits of all sessions into one append.
+//! * [`Log`] is what a backend promises; [`open`] chooses one by URL: `embedded:DIR`, `kafka://HOST:PORT`.
+//! * One conformance suite ([`conformance`]) runs on every backend.
+//!
+//! There is no way to write an event without waiting for it, and no way to make a [`Durable`] without an append.
+
+pub mod backends;
+pub mod conformance;
+
+mod appender;
+mod durable;
+mod log;
+mod open;
+
+pub use appender::{Appender, AppenderOptions, Auditable, CommitError};
+pub use durable::Durable;
+pub use log::{AppendError, Entry, Log, Position, ReadError, Record, Topic};
+pub use open::{LogUrl, OpenError, open};

@@ -1,0 +1,1 @@
+//! Sans-IO core of the gateway: frames, SQL analysis, masking, session state.

@@ -1,0 +1,90 @@
+//! What a front asks of the gateway: open a tunnel to a target, then run it.
+//!
+//! The fronts (QUIC, TCP) know HTTP and nothing of tokens or targets; the service knows those and nothing of HTTP.
+
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+use tallyport_schemas::{Front, TraceId};
+use tokio::io::{AsyncRead, AsyncWrite};
+use zeroize::Zeroizing;
+
+/// One `CONNECT <target-name>`.
+#[derive(Debug)]
+pub struct ConnectRequest {
+    /// The authority of the request: a configured target's name, never a host.
+    pub target: String,
+    /// The bearer token, as presented. `Debug` of [`BearerToken`] never shows it.
+    pub token: Option<BearerToken>,
+    /// The peer's address.
+    pub peer: SocketAddr,
+    /// Where it came in.
+    pub front: Front,
+    /// The trace it belongs to.
+    pub trace_id: TraceId,
+}
+
+/// A bearer token: wiped on drop, never shown.
+pub struct BearerToken(Zeroizing<String>);
+
+impl BearerToken {
+    /// Takes the token out of an `Authorization` header's value; `None` when the scheme is not Bearer (RFC 6750).
+    #[must_use]
+    pub fn from_authorization(value: &str) -> Option<Self> {
+        let (scheme, token) = value.trim().split_once(' ')?;
+        let token = token.trim();
+        (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty())
+            .then(|| Self(Zeroizing::new(token.to_owned())))
+    }
+
+    /// The token, for its verification only.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BearerToken(redacted)")
+    }
+}
+
+/// Why a tunnel was not opened, as the client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// HTTP status: 401, 403, 404, 429 or 503.
+    pub status: u16,
+    /// A stable code such as `invalid_token`, `denied_by_policy`, `unknown_target`, `log_unavailable`.
+    pub code: &'static str,
+    /// What to do, in words; no part of the token, no backend's text.
+    pub message: String,
+}
+
+/// The bytes of a tunnel, both ways. `shutdown` of the write half ends the stream in order.
+pub trait TunnelIo: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> TunnelIo for T {}
+
+/// Opens tunnels. Implemented by the gateway; the fronts drive it.
+#[async_trait]
+pub trait TunnelService: Send + Sync + 'static {
+    /// Checks the token, decides, and puts both on record before it answers.
+    ///
+    /// # Errors
+    /// A [`Refusal`], itself already on record where the log still takes events.
+    ///
+    /// # Cancel safety
+    /// A dropped call may leave events of an attempt that came to nothing; no tunnel is open then.
+    async fn open(&self, request: ConnectRequest) -> Result<Box<dyn OpenTunnel>, Refusal>;
+}
+
+/// A tunnel that may run once.
+#[async_trait]
+pub trait OpenTunnel: Send {
+    /// Serves the target's protocol on `io` until the session ends. Its end is on record when this returns.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: a dropped call ends the session without its closing event.
+    async fn run(self: Box<Self>, io: Box<dyn TunnelIo>);
+}

@@ -1,0 +1,1 @@
+//! Audit answers: DataFusion over the lake and the live tail.

@@ -1,0 +1,1 @@
+//! Log to lake: Arrow, Parquet, Delta, exactly once.

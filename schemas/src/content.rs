@@ -1,0 +1,102 @@
+//! Recorded bytes: what passed, as it passed, compressed and with its digest.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+/// How [`Content`] is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ContentEncoding {
+    /// The bytes themselves.
+    Identity,
+    /// One zstd frame (RFC 8878).
+    Zstd,
+}
+
+/// A piece of what passed: at most [`Content::MAX_BYTES`] before compression.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Content {
+    /// How `data` is stored.
+    pub encoding: ContentEncoding,
+    /// Length before compression, in bytes.
+    pub bytes: u64,
+    /// SHA-256 over the bytes before compression, lower-case hexadecimal.
+    pub sha256: String,
+    /// The stored bytes, base64 (RFC 4648 section 4) in JSON.
+    #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
+    #[schemars(with = "String")]
+    pub data: Vec<u8>,
+}
+
+/// Stored bytes do not give back what was recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum ContentError {
+    /// The piece is larger than one event may carry.
+    #[error("a piece of {bytes} bytes is over the limit of {max} bytes; cut it into chunks", max = Content::MAX_BYTES)]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Compression or decompression failed.
+    #[error("zstd failed: {0}")]
+    Zstd(#[from] std::io::Error),
+    /// Length or digest differ: the stored bytes were altered.
+    #[error(
+        "the stored bytes do not match their recorded length and SHA-256: the event was altered"
+    )]
+    Mismatch,
+}
+
+impl Content {
+    /// The most one event carries, before compression.
+    pub const MAX_BYTES: usize = 256 * 1024;
+    /// Below this zstd costs more than it saves.
+    const COMPRESS_FROM_BYTES: usize = 512;
+    const ZSTD_LEVEL: i32 = 1;
+
+    /// Records `raw`, compressed where that makes it smaller.
+    ///
+    /// # Errors
+    /// When `raw` is longer than [`Self::MAX_BYTES`], or zstd fails.
+    pub fn record(raw: &[u8]) -> Result<Self, ContentError> {
+        if raw.len() > Self::MAX_BYTES {
+            return Err(ContentError::TooLarge { bytes: raw.len() });
+        }
+        let sha256 = hex::encode(Sha256::digest(raw));
+        let bytes = raw.len() as u64;
+        if raw.len() >= Self::COMPRESS_FROM_BYTES {
+            let data = zstd::bulk::compress(raw, Self::ZSTD_LEVEL)?;
+            if data.len() < raw.len() {
+                return Ok(Self { encoding: ContentEncoding::Zstd, bytes, sha256, data });
+            }
+        }
+        Ok(Self { encoding: ContentEncoding::Identity, bytes, sha256, data: raw.to_vec() })
+    }
+
+    /// The bytes as they passed.
+    ///
+    /// # Errors
+    /// When the stored bytes do not decompress to the recorded length and digest.
+    pub fn replay(&self) -> Result<Vec<u8>, ContentError> {
+        let raw = match self.encoding {
+            ContentEncoding::Identity => self.data.clone(),
+            ContentEncoding::Zstd => zstd::bulk::decompress(&self.data, Self::MAX_BYTES)?,
+        };
+        let intact =
+            raw.len() as u64 == self.bytes && hex::encode(Sha256::digest(&raw)) == self.sha256;
+        if intact { Ok(raw) } else { Err(ContentError::Mismatch) }
+    }
+}
+
+fn to_base64<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&STANDARD.encode(data))
+}
+
+fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+    STANDARD.decode(text.as_bytes()).map_err(serde::de::Error::custom)
+}

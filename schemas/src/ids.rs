@@ -1,0 +1,124 @@
+//! Identifiers. Every id is a type of its own, so that none can stand where another is meant.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        #[serde(transparent)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// A new id, ordered by time of creation (UUIDv7, RFC 9562 section 5.7).
+            #[must_use]
+            #[expect(clippy::new_without_default, reason = "an id is made on purpose, never by default")]
+            pub fn new() -> Self {
+                Self(Uuid::now_v7())
+            }
+
+            /// The id with exactly these bits; for decoding and for tests that need fixed ids.
+            #[must_use]
+            pub const fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The bits.
+            #[must_use]
+            pub const fn as_uuid(&self) -> &Uuid {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::parse_str(text).map(Self).map_err(|_| ParseIdError {
+                    kind: stringify!($name),
+                    text: text.chars().take(64).collect(),
+                })
+            }
+        }
+    };
+}
+
+uuid_id! {
+    /// Names one event, everywhere and for ever.
+    EventId
+}
+uuid_id! {
+    /// Names one session: one tunnel of one principal to one target.
+    SessionId
+}
+uuid_id! {
+    /// Names one command of a session; its decision, chunks and response carry it too.
+    CommandId
+}
+uuid_id! {
+    /// Ties what belongs to one request together across services (W3C trace context, 16 bytes).
+    TraceId
+}
+
+/// A text that was meant to be an id is not one.
+#[derive(Debug, thiserror::Error)]
+#[error("`{text}` is not a {kind}; expected a UUID such as 0197f2a0-5c1e-7c3b-8d3e-6f1b2a3c4d5e")]
+pub struct ParseIdError {
+    kind: &'static str,
+    text: String,
+}
+
+/// Names one writer of the log: a gateway, a recorder, a query service. Stable across restarts.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(transparent)]
+pub struct ProducerId(String);
+
+impl ProducerId {
+    /// The longest name accepted, in bytes.
+    pub const MAX_BYTES: usize = 128;
+
+    /// A name of 1 to [`Self::MAX_BYTES`] printable ASCII characters without spaces.
+    ///
+    /// # Errors
+    /// When it is empty, too long, or has a character outside `!`..`~`.
+    pub fn parse(name: impl Into<String>) -> Result<Self, ParseIdError> {
+        let name = name.into();
+        let fits = !name.is_empty() && name.len() <= Self::MAX_BYTES;
+        if fits && name.bytes().all(|b| b.is_ascii_graphic()) {
+            Ok(Self(name))
+        } else {
+            Err(ParseIdError { kind: "ProducerId", text: name.chars().take(64).collect() })
+        }
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProducerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,1 @@
+//! End-to-end, crash, bypass, compile-fail and tidy tests.
