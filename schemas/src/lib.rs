@@ -9,6 +9,7 @@
 
 pub mod arrow;
 pub mod json_schema;
+pub mod lake;
 pub mod ocsf;
 
 mod content;

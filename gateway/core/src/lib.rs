@@ -1,1 +1,15 @@
-//! Sans-IO core of the gateway: frames, SQL analysis, masking, session state.
+//! The gateway's core, sans-IO: bytes, time and randomness are arguments; sockets live in `tallyport-gateway`.
+//!
+//! * [`pg`]: PostgreSQL protocol 3 as frames and as a session state machine.
+//! * [`sql`]: what a statement means: kinds, relations, columns, functions, over a snapshot of the target's catalog.
+//! * [`masking`]: labels, masks, and how they apply to text and binary values.
+//! * [`verdict`]: what policy says of a statement, with its obligations.
+//! * [`passage`]: the types that carry I1 and I2: `Authorized<Command>`, `Masked<Response>`.
+//!
+//! Nothing here opens a socket, reads a clock or writes an event; what passes is decided by types minted here.
+
+pub mod masking;
+pub mod passage;
+pub mod pg;
+pub mod sql;
+pub mod verdict;
