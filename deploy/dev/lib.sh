@@ -9,6 +9,7 @@ set -euo pipefail
 # Installed tools are kept between runs here; safe to delete at any time.
 DEV_CACHE=${TALLYPORT_DEV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tallyport-dev}
 DEV_PIDS=()
+DEV_STOP_SIGNAL=TERM
 DEV_TMP=
 
 log() { printf '[%s] %s\n' "$(basename "$0")" "$*" >&2; }
@@ -20,7 +21,7 @@ make_tmp() { DEV_TMP=$(mktemp -d "${TMPDIR:-/tmp}/tallyport-dev.XXXXXX"); }
 dev_cleanup() {
   local status=$? pid
   trap - EXIT
-  for pid in ${DEV_PIDS[@]+"${DEV_PIDS[@]}"}; do kill -TERM "$pid" 2>/dev/null || true; done
+  for pid in ${DEV_PIDS[@]+"${DEV_PIDS[@]}"}; do kill "-$DEV_STOP_SIGNAL" "$pid" 2>/dev/null || true; done
   for pid in ${DEV_PIDS[@]+"${DEV_PIDS[@]}"}; do
     for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
     kill -KILL "$pid" 2>/dev/null || true
