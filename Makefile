@@ -1,0 +1,50 @@
+# Two commands do all their own set-up on a fresh Debian machine with Rust:
+#   make demo   the main job on embedded defaults, from an agent's query to an audit answer
+#   make test   everything that must hold before a change lands
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo dev test test-quick test-e2e test-crash lint fmt deny bench bench-smoke clean
+
+CARGO ?= cargo
+SHELL := /bin/bash
+BIN = $(or $(CARGO_TARGET_DIR),target)/debug/tallyport
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## install what a fresh Debian machine lacks (a C toolchain, cmake, PostgreSQL)
+	@deploy/dev/setup
+
+build: setup ## the binary, in the dev profile that demo and test share
+	$(CARGO) build --locked -p tallyport
+
+demo: build ## the main job end to end, then the commands to try next
+	$(BIN) demo
+
+dev: build ## the same services, staying up
+	$(BIN) dev
+
+lint: setup ## formatting, clippy without warnings, licences and advisories
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@deploy/dev/deny
+
+test: setup lint ## everything: unit, property, conformance, end to end, real clients, crash
+	deploy/dev/run-tests all
+
+test-quick: setup ## what gives feedback in minutes: no browsers, no Kafka, no foreign clients
+	deploy/dev/run-tests quick
+
+test-e2e: setup ## the binary against real parts and unchanged clients
+	deploy/dev/run-tests e2e
+
+test-crash: setup ## the crash tests, longer than in `make test` (ROUNDS=20)
+	deploy/dev/run-tests crash
+
+bench: setup ## figures of docs/benchmarks.md, side by side with named peers
+	deploy/dev/bench all
+
+bench-smoke: setup ## proves that the benches run
+	deploy/dev/bench smoke
+
+fmt: ## format
+	$(CARGO) fmt --all
