@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use crate::words::words;
+
 /// How [`Content`] is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -15,6 +17,8 @@ pub enum ContentEncoding {
     /// One zstd frame (RFC 8878).
     Zstd,
 }
+
+words!(ContentEncoding { Identity => "identity", Zstd => "zstd" });
 
 /// A piece of what passed: at most [`Content::MAX_BYTES`] before compression.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

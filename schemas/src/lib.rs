@@ -15,9 +15,12 @@ pub mod ocsf;
 mod content;
 mod envelope;
 mod families;
+#[cfg(test)]
+mod golden;
 mod ids;
 mod principal;
 mod target;
+mod words;
 
 pub use content::{Content, ContentEncoding, ContentError};
 pub use envelope::{Body, Context, Draft, Event, Family, Producer, SCHEMA_VERSION};

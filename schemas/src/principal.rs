@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::words::words;
+
 /// What kind of identity a principal is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -17,6 +19,8 @@ pub enum PrincipalKind {
     /// Any other non-human identity: a job, a service, a pipeline.
     Service,
 }
+
+words!(PrincipalKind { Human => "human", Agent => "agent", Service => "service" });
 
 /// The identity that a verified token names. Issuer and subject together are the stable id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::words::words;
+
 /// The protocol a target speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -10,6 +12,8 @@ pub enum TargetKind {
     /// PostgreSQL, protocol version 3.
     Postgresql,
 }
+
+words!(TargetKind { Postgresql => "postgresql" });
 
 /// A target by its configured name. The agent never chooses a host.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::words::words;
+
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -14,6 +16,8 @@ pub enum Outcome {
     Failure,
 }
 
+words!(Outcome { Success => "success", Failure => "failure" });
+
 /// How a principal proves who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -23,6 +27,8 @@ pub enum AuthMethod {
     /// Nothing was presented.
     None,
 }
+
+words!(AuthMethod { Oidc => "oidc", None => "none" });
 
 /// Where it knocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +43,8 @@ pub enum Front {
     /// The query service's HTTP API.
     QueryHttp,
 }
+
+words!(Front { Quic => "quic", Tcp => "tcp", QueryPgwire => "query_pgwire", QueryHttp => "query_http" });
 
 /// The check of one token. Carries nothing of the token that would let anybody use it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

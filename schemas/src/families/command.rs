@@ -1,8 +1,11 @@
 //! A command: the intent, on record before the target sees a byte of it.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::words::words;
 use crate::{CommandId, Content};
 
 /// What part of the protocol it is. The spans of all forwarded commands partition the bytes sent to the target.
@@ -23,6 +26,8 @@ pub enum Phase {
     Cancel,
 }
 
+words!(Phase { Query => "query", Parse => "parse", Execute => "execute", CopyData => "copy_data", Control => "control", Cancel => "cancel" });
+
 /// Whether the target gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -34,6 +39,8 @@ pub enum Disposition {
     /// The agent left before it was decided; the target never sees it.
     Abandoned,
 }
+
+words!(Disposition { Forwarded => "forwarded", Refused => "refused", Abandoned => "abandoned" });
 
 /// What a statement does, as far as policy asks.
 #[derive(
@@ -85,6 +92,8 @@ pub enum StatementKind {
     Other,
 }
 
+words!(StatementKind { Select => "select", Insert => "insert", Update => "update", Delete => "delete", Merge => "merge", CopyIn => "copy_in", CopyOut => "copy_out", Truncate => "truncate", Ddl => "ddl", Set => "set", Show => "show", Transaction => "transaction", Cursor => "cursor", Prepare => "prepare", Explain => "explain", Call => "call", Maintenance => "maintenance", Notify => "notify", Lock => "lock", Empty => "empty", Other => "other" });
+
 /// A relation by schema and name.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -96,6 +105,15 @@ pub struct ObjectRef {
     pub schema: Option<String>,
     /// The relation.
     pub name: String,
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(schema) = &self.schema {
+            write!(f, "{schema}.")?;
+        }
+        f.write_str(&self.name)
+    }
 }
 
 /// A column by schema, relation and name.
@@ -111,6 +129,15 @@ pub struct ColumnRef {
     pub table: String,
     /// The column.
     pub column: String,
+}
+
+impl fmt::Display for ColumnRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(schema) = &self.schema {
+            write!(f, "{schema}.")?;
+        }
+        write!(f, "{}.{}", self.table, self.column)
+    }
 }
 
 /// The value of a bound parameter.

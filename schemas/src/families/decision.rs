@@ -1,9 +1,12 @@
 //! Policy decided.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::CommandId;
+use crate::words::words;
 
 /// The decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -17,6 +20,8 @@ pub enum Effect {
     Pause,
 }
 
+words!(Effect { Allow => "allow", Deny => "deny", Pause => "pause" });
+
 /// What a permit demands in return, such as `mask` = `partial:last4`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +33,14 @@ pub struct Obligation {
     /// What it applies to, such as `app.customers.ssn`; everything when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<String>,
+}
+
+/// `kind=value`, or `kind=value@on`.
+impl fmt::Display for Obligation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.kind, self.value)?;
+        self.on.as_ref().map_or(Ok(()), |on| write!(f, "@{on}"))
+    }
 }
 
 /// One decision: the action, on what, and the policies that determined it.

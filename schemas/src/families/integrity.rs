@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::words::words;
+
 /// What is known of events that were not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -12,6 +14,8 @@ pub enum GapOutcome {
     /// They may or may not be on the log.
     Unknown,
 }
+
+words!(GapOutcome { NotPersisted => "not_persisted", Unknown => "unknown" });
 
 /// What the log says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

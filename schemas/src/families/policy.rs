@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::words::words;
+
 /// What was loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -14,6 +16,8 @@ pub enum PolicyKind {
     /// The service's configuration.
     Config,
 }
+
+words!(PolicyKind { Policy => "policy", Masking => "masking", Config => "config" });
 
 /// A change, taken or refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

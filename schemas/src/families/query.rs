@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::CommandId;
+use crate::words::words;
 
 /// How a reader asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -14,6 +15,8 @@ pub enum Face {
     /// HTTP API (the command line uses it too).
     Http,
 }
+
+words!(Face { Pgwire => "pgwire", Http => "http" });
 
 /// How far it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,8 +1,11 @@
 //! A response: the outcome, on record before the agent sees a byte of it.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::words::words;
 use crate::{ColumnRef, CommandId, Content};
 
 /// How much of a response is recorded.
@@ -16,6 +19,17 @@ pub enum Recording {
     Head(u64),
     /// Digest and counts only.
     Digest,
+}
+
+/// `full`, `head:<rows>` or `digest`.
+impl fmt::Display for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("full"),
+            Self::Head(rows) => write!(f, "head:{rows}"),
+            Self::Digest => f.write_str("digest"),
+        }
+    }
 }
 
 /// How a command ended.
@@ -33,6 +47,8 @@ pub enum ResponseStatus {
     /// The session ended before it did.
     Interrupted,
 }
+
+words!(ResponseStatus { Ok => "ok", Error => "error", Suspended => "suspended", CopyStarted => "copy_started", Interrupted => "interrupted" });
 
 /// One column of a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

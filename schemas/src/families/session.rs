@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::words::words;
+
 /// A step in a session's life.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "activity", rename_all = "snake_case")]
@@ -75,6 +77,8 @@ pub enum SessionEnd {
     /// Policy refused it at the door.
     Refused,
 }
+
+words!(SessionEnd { Client => "client", Target => "target", Shutdown => "shutdown", Refused => "refused" });
 
 /// What passed in a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
