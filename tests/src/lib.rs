@@ -1,1 +1,154 @@
-//! End-to-end, crash, bypass, compile-fail and tidy tests.
+//! What the end-to-end tests share: the binary as a running stack, an agent's local port, tokens, audit answers.
+//!
+//! The stack is the real binary (`make build` first; `make test` does), PostgreSQL is real, clients are unchanged.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use dev_services::{DevService, StartError};
+use serde_json::Value;
+
+/// How long a condition may take to come true.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `tallyport dev`, running.
+#[derive(Debug)]
+pub struct Stack {
+    service: DevService,
+}
+
+/// `tallyport connect`, running.
+#[derive(Debug)]
+pub struct Forward {
+    service: DevService,
+}
+
+/// The binary under test.
+#[must_use]
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("TALLYPORT_BIN") {
+        return path.into();
+    }
+    let tests = std::env::current_exe().unwrap_or_default();
+    tests.ancestors().nth(2).map(|profile| profile.join("tallyport")).unwrap_or_default()
+}
+
+/// Starts a dev service, or says on stderr that `test` does not run and why.
+#[must_use]
+pub fn start_or_say(test: &str, name: &str, arguments: &[&str]) -> Option<DevService> {
+    match DevService::start(name, arguments) {
+        Ok(service) => Some(service),
+        Err(error @ StartError::NotInstallable { .. }) => {
+            eprintln!("NOT RUN: {test}: {error}");
+            None
+        }
+        #[expect(clippy::panic, reason = "a test harness: a service that fails to start fails the test")]
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Waits until `condition` holds; false when it did not within [`PATIENCE`].
+#[must_use]
+pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if condition() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
+
+impl Stack {
+    /// Starts `tallyport dev` with these arguments.
+    #[must_use]
+    #[expect(clippy::panic, reason = "a test harness: a stack that fails to start fails the test")]
+    pub fn start(arguments: &[&str]) -> Self {
+        let arguments: Vec<&str> = std::iter::once("dev").chain(arguments.iter().copied()).collect();
+        match DevService::start("tallyport", &arguments) {
+            Ok(service) => Self { service },
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The ready file's content.
+    #[must_use]
+    pub const fn ready(&self) -> &Value {
+        self.service.ready()
+    }
+
+    /// The ready file.
+    #[must_use]
+    pub fn ready_file(&self) -> &Path {
+        Path::new(self.service.text("ready_file"))
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> u64 {
+        self.ready().get("pid").and_then(Value::as_u64).unwrap_or_default()
+    }
+
+    /// `tallyport connect` to `target` as this client of the development issuer.
+    #[must_use]
+    #[expect(clippy::panic, reason = "a test harness: a forward that fails to start fails the test")]
+    pub fn connect(&self, client: &str, target: &str) -> Forward {
+        let ready = self.service.text("ready_file");
+        match DevService::start("tallyport", &["connect", target, "--as", client, "--ready-file", ready]) {
+            Ok(service) => Forward { service },
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Runs the binary with `--ready-file` set.
+    #[must_use]
+    #[expect(clippy::panic, reason = "a test harness: a binary that cannot be run fails the test")]
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(binary());
+        command.args(arguments).env("TALLYPORT_READY_FILE", self.ready_file());
+        command.output().unwrap_or_else(|error| panic!("{}: {error}", binary().display()))
+    }
+
+    /// The rows of an audit question in SQL, asked as `client`.
+    #[must_use]
+    #[expect(clippy::panic, reason = "a test harness: a question that fails, fails the test")]
+    pub fn sql(&self, client: &str, sql: &str) -> Vec<Value> {
+        let output = self.run(&["sql", sql, "--as", client, "--json"]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        match serde_json::from_str(&text) {
+            Ok(rows) => rows,
+            Err(error) => panic!("{sql}: {error}: {text}{}", String::from_utf8_lossy(&output.stderr)),
+        }
+    }
+}
+
+impl Forward {
+    /// The local port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.service.port("port")
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> u64 {
+        self.service.ready().get("pid").and_then(Value::as_u64).unwrap_or_default()
+    }
+}
+
+/// psql, unchanged, without the user's own configuration.
+#[must_use]
+pub fn psql(port: u16, user: &str, database: &str) -> Command {
+    let mut command = Command::new("psql");
+    command.args(["-X", "-h", "127.0.0.1", "-p", &port.to_string(), "-U", user, "-d", database]);
+    command.env("PGCONNECT_TIMEOUT", "20").env("PGPASSWORD", "ignored").env("LC_ALL", "C");
+    command
+}
+
+/// What a finished program said, both streams, for a comparison or a message.
+#[must_use]
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
