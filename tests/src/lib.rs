@@ -40,12 +40,18 @@ pub fn start_or_say(test: &str, name: &str, arguments: &[&str]) -> Option<DevSer
     match DevService::start(name, arguments) {
         Ok(service) => Some(service),
         Err(error @ StartError::NotInstallable { .. }) => {
-            eprintln!("NOT RUN: {test}: {error}");
+            say_not_run(test, &error);
             None
         }
         #[expect(clippy::panic, reason = "a test harness: a service that fails to start fails the test")]
         Err(error) => panic!("{error}"),
     }
+}
+
+/// Says on the process's own stderr, which no test harness captures, that `test` does not run and why.
+pub fn say_not_run(test: &str, why: &dyn std::fmt::Display) {
+    let line = format!("NOT RUN: {test}: {why}\n");
+    let _said = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
 }
 
 /// Waits until `condition` holds; false when it did not within [`PATIENCE`].

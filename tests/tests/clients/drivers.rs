@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 
 use dev_services::repo_root;
-use tallyport_tests::said;
+use tallyport_tests::{said, say_not_run};
 
 use crate::{differences, world};
 
@@ -18,7 +18,7 @@ fn sees_the_same(kind: &str) {
     let Some(world) = world() else { return };
     let direct = client(kind, world.postgres.port("port"));
     if direct.status.code() == Some(75) {
-        eprintln!("NOT RUN: {kind}: {}", said(&direct));
+        say_not_run(kind, &said(&direct));
         return;
     }
     assert!(direct.status.success(), "{kind} fails on a direct connection: {}", said(&direct));

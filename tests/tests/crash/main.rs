@@ -1,0 +1,111 @@
+//! `kill -9` of any one process in the middle of a load, then the books are compared: PostgreSQL's own log, what the
+//! agents received, what the lake holds.
+//!
+//! `TALLYPORT_CRASH_ROUNDS` sets the number of rounds (3), `TALLYPORT_SEED` replays the moments of the kills.
+
+mod books;
+mod load;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use dev_services::{DevService, repo_root};
+use tallyport_tests::{Stack, psql, start_or_say};
+
+use crate::books::Books;
+use crate::load::Load;
+
+/// Who is killed in a round; the rounds take them in turn.
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    Tallyport,
+    Connect,
+    Postgres,
+}
+
+const VICTIMS: [Victim; 3] = [Victim::Tallyport, Victim::Connect, Victim::Postgres];
+
+#[test]
+fn nothing_passes_unrecorded_whoever_is_killed() {
+    let test = "nothing_passes_unrecorded_whoever_is_killed";
+    let rounds = setting("TALLYPORT_CRASH_ROUNDS").unwrap_or(3);
+    let seed = setting("TALLYPORT_SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    eprintln!("TALLYPORT_SEED={seed} TALLYPORT_CRASH_ROUNDS={rounds}");
+    let kept = tempfile::Builder::new().prefix("tallyport-crash-").tempdir().expect("a temporary directory");
+    let data = kept.path().join("data");
+    // The server's user must reach its own directory below this one.
+    std::fs::set_permissions(kept.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).expect("permitted");
+    let cluster = kept.path().join("postgres");
+    let Some(mut postgres) = start_postgres(test, &cluster, None) else { return };
+    let port = postgres.port("port");
+    let mut books = Books::default();
+    for round in 0..rounds {
+        let victim = VICTIMS[usize::try_from(round).expect("few rounds") % VICTIMS.len()];
+        let stack = start_stack(&data, port);
+        let forward = stack.connect("ops-agent", "sample");
+        let load = Load::start(round, forward.port());
+        load.wait_for_traffic();
+        std::thread::sleep(Duration::from_millis(moment(seed, round)));
+        match victim {
+            Victim::Tallyport => kill(stack.pid()),
+            Victim::Connect => kill(forward.pid()),
+            Victim::Postgres => kill(postgres.ready()["pid"].as_u64().expect("a pid")),
+        }
+        books.received(load.stop());
+        books.executed(Path::new(postgres.text("log_file")));
+        if matches!(victim, Victim::Postgres) {
+            drop(postgres);
+            postgres = start_postgres(test, &cluster, Some(port)).expect("PostgreSQL starts again");
+        }
+        drop(forward);
+        drop(stack);
+        eprintln!("round {round}: killed {victim:?}; {books}");
+    }
+    let stack = start_stack(&data, port);
+    books.executed(Path::new(postgres.text("log_file")));
+    books.compare(&stack);
+}
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// Milliseconds of load before the kill: 100 to 1,100, by seed and round (splitmix64).
+fn moment(seed: u64, round: u64) -> u64 {
+    let mut z = seed.wrapping_add(round.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    100 + (z ^ (z >> 31)) % 1_000
+}
+
+fn kill(pid: u64) {
+    let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill runs");
+    assert!(killed.success(), "process {pid} was there to be killed");
+}
+
+fn start_postgres(test: &str, cluster: &Path, port: Option<u16>) -> Option<DevService> {
+    let (cluster, port) = (cluster.to_string_lossy().into_owned(), port.map(|port| port.to_string()));
+    let mut arguments = vec!["--data", &cluster];
+    if let Some(port) = &port {
+        arguments.extend(["--port", port]);
+    }
+    let service = start_or_say(test, "postgres", &arguments)?;
+    let ready = psql(service.port("port"), "postgres", "postgres").args(["-c", "SELECT 1"]).output().expect("psql runs");
+    assert!(ready.status.success());
+    Some(service)
+}
+
+fn start_stack(data: &Path, port: u16) -> Stack {
+    let fixtures = repo_root().join("tests/fixtures");
+    Stack::start(&[
+        "--data",
+        &data.to_string_lossy(),
+        "--target-url",
+        &format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable"),
+        "--policy",
+        &fixtures.join("allow-all.cedar").to_string_lossy(),
+        "--masking",
+        &fixtures.join("no-masks.toml").to_string_lossy(),
+    ])
+}
