@@ -1,1 +1,23 @@
-//! Who is it and what may they do.
+//! Who is it and what may they do: OIDC tokens to principals, Cedar policy to decisions.
+//!
+//! * [`Authenticator`] verifies a bearer token and gives an [`Identity`], or an [`AuthFailure`] that says why not.
+//! * [`policy`] loads, checks and asks Cedar policies.
+//! * [`client`] gets tokens for our own clients.
+//!
+//! This crate never follows a URL or a key that a token names, never puts a token or a part of one into an error or
+//! an event, and denies whatever it cannot evaluate.
+
+pub mod client;
+pub mod policy;
+
+mod event;
+mod http;
+mod identity;
+mod secret;
+
+pub use event::authentication_event;
+pub use identity::{
+    AuthFailure, Authenticator, ClaimMapping, ClaimSource, ConfigError, Identity, IssuerConfig,
+    KeyCacheConfig, KindMapping,
+};
+pub use secret::SecretToken;

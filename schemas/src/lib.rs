@@ -8,9 +8,12 @@
 //! This crate does no IO, holds no secret and never invents a fact: what it cannot decode is an error.
 
 pub mod arrow;
+pub mod cedar;
 pub mod json_schema;
 pub mod lake;
 pub mod ocsf;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
 
 mod content;
 mod envelope;

@@ -1,0 +1,37 @@
+//! The event that every check of a token leaves.
+
+use tallyport_schemas::{AuthMethod, Authentication, Front, Outcome};
+
+use crate::{AuthFailure, Identity};
+
+/// The event of one check. It carries nothing of the token that would let anybody use it.
+#[must_use]
+pub fn authentication_event(
+    outcome: &Result<Identity, AuthFailure>,
+    front: Front,
+) -> Authentication {
+    match outcome {
+        Ok(identity) => Authentication {
+            outcome: Outcome::Success,
+            method: AuthMethod::Oidc,
+            front,
+            failure: None,
+            message: None,
+            issuer: Some(identity.principal.issuer.clone()),
+            token_id: identity.token_id.clone(),
+            key_id: identity.key_id.clone(),
+            expires_at: Some(identity.expires_at),
+        },
+        Err(failure) => Authentication {
+            outcome: Outcome::Failure,
+            method: if failure.is_missing() { AuthMethod::None } else { AuthMethod::Oidc },
+            front,
+            failure: Some(failure.code().to_owned()),
+            message: Some(failure.to_string()),
+            issuer: failure.claimed_issuer().map(str::to_owned),
+            token_id: None,
+            key_id: None,
+            expires_at: None,
+        },
+    }
+}

@@ -1,0 +1,106 @@
+//! HTTP with bounds: no redirects, a limit on time and size, and TLS wherever the peer is not this very machine.
+
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, RequestBuilder};
+use url::Url;
+
+/// The largest answer that is read.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// Asks issuers.
+#[derive(Clone, Debug)]
+pub(crate) struct Http {
+    client: Client,
+}
+
+/// An answer, whole.
+#[derive(Debug)]
+pub(crate) struct HttpAnswer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+}
+
+/// No answer could be had. For our own log; it names URLs of the configuration only.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HttpError {
+    #[error("{url} cannot be reached: {reason}")]
+    Unreachable { url: String, reason: String },
+    #[error("{url} answers more than {MAX_ANSWER_BYTES} bytes")]
+    TooLarge { url: String },
+}
+
+impl Http {
+    /// `loopback`: the peer is this very machine; no proxy is used and no system certificate is needed.
+    pub(crate) fn new(
+        timeout: Duration,
+        loopback: bool,
+        extra_roots: Vec<Certificate>,
+    ) -> Result<Self, reqwest::Error> {
+        let builder = Client::builder()
+            .redirect(Policy::none())
+            .connect_timeout(timeout)
+            .timeout(timeout)
+            .user_agent(concat!("tallyport/", env!("CARGO_PKG_VERSION")));
+        let builder = if loopback {
+            builder.no_proxy().tls_certs_only(extra_roots)
+        } else {
+            builder.tls_certs_merge(extra_roots)
+        };
+        Ok(Self { client: builder.build()? })
+    }
+
+    /// # Cancel safety
+    /// Cancel safe: it changes nothing.
+    pub(crate) async fn get(&self, url: &Url) -> Result<HttpAnswer, HttpError> {
+        let request = self.client.get(url.clone()).header("accept", "application/json");
+        answer(request, url).await
+    }
+
+    /// # Cancel safety
+    /// Cancel safe; the peer may have handled the form.
+    pub(crate) async fn post_form(
+        &self,
+        url: &Url,
+        basic: (&str, &str),
+        form: &[(&str, &str)],
+    ) -> Result<HttpAnswer, HttpError> {
+        let request = self
+            .client
+            .post(url.clone())
+            .header("accept", "application/json")
+            .basic_auth(basic.0, Some(basic.1))
+            .form(form);
+        answer(request, url).await
+    }
+}
+
+async fn answer(request: RequestBuilder, url: &Url) -> Result<HttpAnswer, HttpError> {
+    let unreachable = |error: reqwest::Error| HttpError::Unreachable {
+        url: url.to_string(),
+        reason: with_causes(&error.without_url()),
+    };
+    let mut response = request.send().await.map_err(unreachable)?;
+    let status = response.status().as_u16();
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(unreachable)? {
+        if body.len().saturating_add(piece.len()) > MAX_ANSWER_BYTES {
+            return Err(HttpError::TooLarge { url: url.to_string() });
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(HttpAnswer { status, body })
+}
+
+/// The HTTP library hides why in the sources of its error.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,179 @@
+//! Verifies bearer tokens of the configured issuers.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::Certificate;
+use url::Url;
+
+use super::Identity;
+use super::config::IssuerConfig;
+use super::failure::{AuthFailure, Reason};
+use super::issuer::{ConfigError, Issuer, is_loopback, is_safe_url};
+use super::key_cache::KeyCache;
+use super::key_set::KeySet;
+use super::key_source::KeySource;
+use super::token::UnverifiedToken;
+use super::verifier::Candidate;
+use crate::http::Http;
+
+/// The largest file of keys or certificates.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Verifies tokens. Cheap to clone; all clones share the issuers' keys.
+#[derive(Clone, Debug)]
+pub struct Authenticator {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    trusted: BTreeMap<String, Trusted>,
+    /// The largest limit of any issuer: which one a token is of is only known once it is decoded.
+    max_token_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Trusted {
+    issuer: Issuer,
+    keys: Keys,
+}
+
+#[derive(Debug)]
+enum Keys {
+    Fixed(Arc<KeySet>),
+    Published(Arc<KeyCache>),
+}
+
+impl Authenticator {
+    /// Checks the configuration. Nothing is fetched yet: an issuer that is down does not keep a service from starting.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the issuer, the key and the fix.
+    pub fn new(issuers: Vec<IssuerConfig>) -> Result<Self, ConfigError> {
+        if issuers.is_empty() {
+            return Err(ConfigError::NoIssuers);
+        }
+        let mut trusted = BTreeMap::new();
+        for config in &issuers {
+            let one = Trusted { issuer: Issuer::check(config)?, keys: keys_of(config)? };
+            if trusted.insert(config.issuer.clone(), one).is_some() {
+                return Err(ConfigError::Repeated { issuer: config.issuer.clone() });
+            }
+        }
+        let max_token_bytes =
+            trusted.values().map(|one| one.issuer.max_token_bytes).max().unwrap_or(0);
+        Ok(Self { inner: Arc::new(Inner { trusted, max_token_bytes }) })
+    }
+
+    /// The issuers that are trusted, sorted.
+    pub fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.inner.trusted.keys().map(String::as_str)
+    }
+
+    /// Verifies a token and says whom it names.
+    ///
+    /// Waits for the issuer only when its keys are not at hand, and then no longer than the configured timeout.
+    ///
+    /// # Errors
+    /// [`AuthFailure`]; the caller puts it on record and lets nothing pass.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn verify(&self, token: &str) -> Result<Identity, AuthFailure> {
+        let parsed = UnverifiedToken::parse(token, self.inner.max_token_bytes)
+            .map_err(|reason| AuthFailure::new(reason, None))?;
+        self.verify_parsed(&parsed, token.len())
+            .await
+            .map_err(|reason| AuthFailure::new(reason, parsed.issuer_for_events()))
+    }
+
+    async fn verify_parsed(
+        &self,
+        token: &UnverifiedToken<'_>,
+        token_bytes: usize,
+    ) -> Result<Identity, Reason> {
+        let claimed = token.issuer().ok_or_else(|| Reason::MissingClaim("iss".to_owned()))?;
+        let trusted = self.inner.trusted.get(claimed).ok_or(Reason::UnknownIssuer)?;
+        let candidate = Candidate::new(token, token_bytes, &trusted.issuer)?;
+        let keys = match &trusted.keys {
+            Keys::Fixed(keys) => Arc::clone(keys),
+            Keys::Published(cache) => cache.keys(|keys| candidate.knows_key(keys)).await?,
+        };
+        candidate.verify(&keys, Timestamp::now())
+    }
+}
+
+fn keys_of(config: &IssuerConfig) -> Result<Keys, ConfigError> {
+    let wrong = |key, fix: &str| ConfigError::Value {
+        issuer: config.issuer.clone(),
+        key,
+        fix: fix.to_owned(),
+    };
+    let jwks_uri = match config.jwks_uri.as_deref().map(Url::parse) {
+        None => None,
+        Some(Ok(url)) if is_safe_url(&url) => Some(url),
+        Some(_) => {
+            return Err(wrong("jwks_uri", "write a URL with https (http only on loopback)"));
+        }
+    };
+    if let Some(path) = &config.jwks_file {
+        if jwks_uri.is_some() {
+            return Err(wrong("jwks_file", "leave out either jwks_file or jwks_uri"));
+        }
+        let bytes = read(config, "jwks_file", path)?;
+        let keys = KeySet::parse(&bytes).map_err(|error| ConfigError::File {
+            issuer: config.issuer.clone(),
+            key: "jwks_file",
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
+        return Ok(Keys::Fixed(Arc::new(keys)));
+    }
+    let issuer = Issuer::check(config)?;
+    let source = KeySource {
+        http: http_for(config, jwks_uri.as_ref())?,
+        issuer: issuer.name.clone(),
+        jwks_uri,
+        timeout: Duration::from_secs(config.keys.timeout_seconds),
+    };
+    Ok(Keys::Published(Arc::new(KeyCache::new(source, issuer.keys))))
+}
+
+fn http_for(config: &IssuerConfig, jwks_uri: Option<&Url>) -> Result<Http, ConfigError> {
+    let failed = |reason: String| ConfigError::Http { issuer: config.issuer.clone(), reason };
+    let roots = match &config.ca_file {
+        None => Vec::new(),
+        Some(path) => {
+            let pem = read(config, "ca_file", path)?;
+            Certificate::from_pem_bundle(&pem).map_err(|error| ConfigError::File {
+                issuer: config.issuer.clone(),
+                key: "ca_file",
+                path: path.clone(),
+                reason: format!("it holds no PEM certificate: {error}"),
+            })?
+        }
+    };
+    let local = |url: &Url| is_loopback(url);
+    let loopback =
+        Url::parse(&config.issuer).is_ok_and(|url| local(&url)) && jwks_uri.is_none_or(local);
+    let timeout = Duration::from_secs(config.keys.timeout_seconds);
+    Http::new(timeout, loopback, roots).map_err(|error| failed(error.to_string()))
+}
+
+fn read(config: &IssuerConfig, key: &'static str, path: &Path) -> Result<Vec<u8>, ConfigError> {
+    let failed = |reason: String| ConfigError::File {
+        issuer: config.issuer.clone(),
+        key,
+        path: path.to_path_buf(),
+        reason,
+    };
+    let meta = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
+    if meta.len() > MAX_FILE_BYTES {
+        return Err(failed(format!("it is larger than {MAX_FILE_BYTES} bytes")));
+    }
+    std::fs::read(path).map_err(|error| failed(error.to_string()))
+}

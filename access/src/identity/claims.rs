@@ -1,0 +1,162 @@
+//! Claims to facts, by the issuer's mapping.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+use tallyport_schemas::{Actor, AgentAttributes, Principal, PrincipalKind};
+
+use super::config::{ClaimSource, KindMapping};
+use super::failure::Reason;
+use super::issuer::Issuer;
+
+/// The deepest `act` chain.
+pub(super) const MAX_DELEGATION_DEPTH: usize = 8;
+/// OpenID Connect Core section 2: `sub` is at most 255 characters.
+const MAX_SUBJECT_BYTES: usize = 255;
+const MAX_TEXT_BYTES: usize = 1024;
+const MAX_GROUPS: usize = 256;
+
+type Claims = Map<String, Value>;
+
+/// Finds a claim by name, or by JSON pointer when it begins with `/`.
+fn find<'c>(claims: &'c Claims, path: &str) -> Option<&'c Value> {
+    let Some(pointer) = path.strip_prefix('/') else {
+        return claims.get(path).filter(|value| !value.is_null());
+    };
+    let mut tokens = pointer.split('/').map(|token| token.replace("~1", "/").replace("~0", "~"));
+    let first = tokens.next()?;
+    let mut here = claims.get(&first)?;
+    for token in tokens {
+        here = match here {
+            Value::Object(map) => map.get(&token)?,
+            Value::Array(items) => items.get(token.parse::<usize>().ok()?)?,
+            _ => return None,
+        };
+    }
+    Some(here).filter(|value| !value.is_null())
+}
+
+pub(super) fn principal(claims: &Claims, issuer: &Issuer) -> Result<Principal, Reason> {
+    let subject = match claims.get("sub") {
+        None => return Err(Reason::MissingClaim("sub".to_owned())),
+        Some(Value::String(sub)) if is_plain(sub, MAX_SUBJECT_BYTES) => sub.clone(),
+        Some(_) => return Err(Reason::InvalidClaim("sub".to_owned())),
+    };
+    let display_name = text(claims, &issuer.claims.display_name)?;
+    Ok(Principal {
+        issuer: issuer.name.clone(),
+        display_name: display_name.unwrap_or_else(|| subject.clone()),
+        subject,
+        kind: kind(claims, &issuer.claims.kind)?,
+        groups: groups(claims, &issuer.claims.groups, &issuer.group_prefix)?,
+        owner: text(claims, &issuer.claims.owner)?,
+    })
+}
+
+pub(super) fn agent(claims: &Claims, issuer: &Issuer) -> Result<AgentAttributes, Reason> {
+    let mut other = BTreeMap::new();
+    for (name, source) in &issuer.claims.other {
+        if let Some(value) = text(claims, source)? {
+            other.insert(name.clone(), value);
+        }
+    }
+    Ok(AgentAttributes {
+        model: text(claims, &issuer.claims.model)?,
+        agent: text(claims, &issuer.claims.agent)?,
+        task: text(claims, &issuer.claims.task)?,
+        other,
+    })
+}
+
+/// RFC 8693 section 4.1: the outermost `act` is the current actor, nested ones acted before it.
+pub(super) fn delegation(claims: &Claims) -> Result<Vec<Actor>, Reason> {
+    let wrong = || Reason::InvalidClaim("act".to_owned());
+    let mut chain = Vec::new();
+    let mut next = claims.get("act");
+    while let Some(act) = next {
+        if chain.len() == MAX_DELEGATION_DEPTH {
+            return Err(Reason::DelegationTooDeep { max_depth: MAX_DELEGATION_DEPTH });
+        }
+        let act = act.as_object().ok_or_else(wrong)?;
+        let subject = match act.get("sub") {
+            Some(Value::String(sub)) if is_plain(sub, MAX_SUBJECT_BYTES) => sub.clone(),
+            _ => return Err(wrong()),
+        };
+        let issuer = match act.get("iss") {
+            None => None,
+            Some(Value::String(iss)) if is_plain(iss, MAX_TEXT_BYTES) => Some(iss.clone()),
+            Some(_) => return Err(wrong()),
+        };
+        chain.push(Actor { subject, issuer });
+        next = act.get("act");
+    }
+    Ok(chain)
+}
+
+/// Claims that must have certain values.
+pub(super) fn check_required(claims: &Claims, issuer: &Issuer) -> Result<(), Reason> {
+    for (path, values) in &issuer.required_claims {
+        let holds = match find(claims, path) {
+            None => return Err(Reason::MissingClaim(path.clone())),
+            Some(Value::Array(items)) => items.iter().any(|item| values.contains(item)),
+            Some(value) => values.contains(value),
+        };
+        if !holds {
+            return Err(Reason::InvalidClaim(path.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// A text claim that is optional by nature, such as `jti`.
+pub(super) fn optional_text(claims: &Claims, name: &str) -> Result<Option<String>, Reason> {
+    text(claims, &ClaimSource::optional(name))
+}
+
+fn text(claims: &Claims, source: &ClaimSource) -> Result<Option<String>, Reason> {
+    match find(claims, &source.claim) {
+        Some(Value::String(value)) if is_plain(value, MAX_TEXT_BYTES) => Ok(Some(value.clone())),
+        Some(Value::Number(value)) => Ok(Some(value.to_string())),
+        Some(Value::Bool(value)) => Ok(Some(value.to_string())),
+        Some(_) => Err(Reason::InvalidClaim(source.claim.clone())),
+        None if source.required => Err(Reason::MissingClaim(source.claim.clone())),
+        None => Ok(None),
+    }
+}
+
+fn kind(claims: &Claims, mapping: &KindMapping) -> Result<PrincipalKind, Reason> {
+    match find(claims, &mapping.claim) {
+        Some(Value::String(value)) => mapping
+            .values
+            .get(value)
+            .copied()
+            .ok_or_else(|| Reason::InvalidClaim(mapping.claim.clone())),
+        Some(_) => Err(Reason::InvalidClaim(mapping.claim.clone())),
+        None => mapping.default.ok_or_else(|| Reason::MissingClaim(mapping.claim.clone())),
+    }
+}
+
+/// Sorted and without repeats. A text is one group: splitting it at spaces would make groups nobody gave.
+fn groups(claims: &Claims, source: &ClaimSource, prefix: &str) -> Result<Vec<String>, Reason> {
+    let wrong = || Reason::InvalidClaim(source.claim.clone());
+    let found = match find(claims, &source.claim) {
+        None if source.required => return Err(Reason::MissingClaim(source.claim.clone())),
+        None => return Ok(Vec::new()),
+        Some(one @ Value::String(_)) => std::slice::from_ref(one),
+        Some(Value::Array(items)) if items.len() <= MAX_GROUPS => items.as_slice(),
+        Some(_) => return Err(wrong()),
+    };
+    let groups: BTreeSet<String> = found
+        .iter()
+        .map(|group| match group {
+            Value::String(name) if is_plain(name, MAX_TEXT_BYTES) => Ok(format!("{prefix}{name}")),
+            _ => Err(wrong()),
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(groups.into_iter().collect())
+}
+
+/// Not empty, bounded, and without control characters that could forge lines where it is shown.
+fn is_plain(text: &str, max_bytes: usize) -> bool {
+    (1..=max_bytes).contains(&text.len()) && !text.chars().any(char::is_control)
+}

@@ -1,0 +1,128 @@
+//! Why a token was refused.
+
+use std::fmt;
+
+/// A token was refused, or could not be checked. Its texts are for the client and carry no part of the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthFailure {
+    reason: Reason,
+    claimed_issuer: Option<String>,
+}
+
+impl AuthFailure {
+    /// Nothing was presented.
+    #[must_use]
+    pub const fn missing() -> Self {
+        Self { reason: Reason::Missing, claimed_issuer: None }
+    }
+
+    /// A stable code such as `expired` or `unknown_issuer`; the list is in docs/reference/identity.md.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        self.reason.code()
+    }
+
+    /// The issuer that the token claims, where that is a plain issuer URL. Not verified.
+    #[must_use]
+    pub fn claimed_issuer(&self) -> Option<&str> {
+        self.claimed_issuer.as_deref()
+    }
+
+    /// Whether the same token may be good later: its issuer could not be asked.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self.reason, Reason::IssuerUnavailable)
+    }
+
+    /// Whether nothing was presented.
+    #[must_use]
+    pub const fn is_missing(&self) -> bool {
+        matches!(self.reason, Reason::Missing)
+    }
+
+    pub(super) const fn new(reason: Reason, claimed_issuer: Option<String>) -> Self {
+        Self { reason, claimed_issuer }
+    }
+}
+
+impl fmt::Display for AuthFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+impl std::error::Error for AuthFailure {}
+
+/// Why. Claim names in it are those of the configuration, never text out of the token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Reason {
+    #[error("no token was presented; send `Authorization: Bearer <token>`")]
+    Missing,
+    #[error("the token is larger than {max_bytes} bytes; ask the issuer for a smaller one")]
+    TooLarge { max_bytes: usize },
+    #[error("the token is not a signed JWT in compact form; send the access token as issued")]
+    Malformed,
+    #[error(
+        "the token names its own key or an extension ({0}) that is not taken; use the issuer's published keys"
+    )]
+    ForbiddenHeader(&'static str),
+    #[error("the token's algorithm is not one that its issuer is configured for")]
+    Algorithm,
+    #[error(
+        "the token is not an access token for this service; ask the issuer for an access token"
+    )]
+    WrongType,
+    #[error("the token's issuer is not one that this service trusts")]
+    UnknownIssuer,
+    #[error("the token's signing key is not among its issuer's published keys")]
+    UnknownKey,
+    #[error("the issuer's keys cannot be had now; try again later")]
+    IssuerUnavailable,
+    #[error("the token's signature is wrong")]
+    BadSignature,
+    #[error("the token is for another audience; ask the issuer for this service's audience")]
+    WrongAudience,
+    #[error("the token lacks the claim `{0}`")]
+    MissingClaim(String),
+    #[error("the token's claim `{0}` is not of the form or value that is taken")]
+    InvalidClaim(String),
+    #[error("the token has expired; get a new one")]
+    Expired,
+    #[error("the token is not valid yet; check the clocks of the issuer and this service")]
+    NotYetValid,
+    #[error(
+        "the token lives longer than the {max_seconds} s that are taken; ask for a shorter one"
+    )]
+    LivesTooLong { max_seconds: u64 },
+    #[error("the token's chain of actors is deeper than {max_depth}")]
+    DelegationTooDeep { max_depth: usize },
+    #[error(
+        "the token is bound to a key of its holder, and no proof of it can be taken yet; ask for a bearer token"
+    )]
+    SenderConstrained,
+}
+
+impl Reason {
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::Missing => "no_token",
+            Self::TooLarge { .. } => "too_large",
+            Self::Malformed => "malformed",
+            Self::ForbiddenHeader(_) => "forbidden_header",
+            Self::Algorithm => "unsupported_algorithm",
+            Self::WrongType => "wrong_token_type",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::UnknownKey => "unknown_key",
+            Self::IssuerUnavailable => "issuer_unavailable",
+            Self::BadSignature => "bad_signature",
+            Self::WrongAudience => "wrong_audience",
+            Self::MissingClaim(_) => "missing_claim",
+            Self::InvalidClaim(_) => "invalid_claim",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::LivesTooLong { .. } => "lives_too_long",
+            Self::DelegationTooDeep { .. } => "delegation_too_deep",
+            Self::SenderConstrained => "sender_constrained",
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! An issuer's published keys (RFC 7517), those of them that can verify what is allowed.
+
+use std::fmt;
+
+use jsonwebtoken::DecodingKey;
+use jsonwebtoken::crypto::aws_lc;
+use serde::Deserialize;
+
+use super::algorithm::{KeyShape, SigningAlgorithm};
+
+/// The most keys of a set that are looked at.
+const MAX_KEYS: usize = 64;
+
+/// Public signature keys of one issuer.
+pub(super) struct KeySet {
+    keys: Vec<PublicKey>,
+}
+
+struct PublicKey {
+    id: Option<String>,
+    shape: KeyShape,
+    /// The one algorithm the issuer says it is for.
+    algorithm: Option<String>,
+    key: DecodingKey,
+}
+
+#[derive(Deserialize)]
+struct RawKeySet {
+    keys: Vec<serde_json::Value>,
+}
+
+/// Only the public members are read; a key that shows private ones is not taken.
+#[derive(Deserialize)]
+struct RawKey {
+    kty: String,
+    #[serde(rename = "use")]
+    public_key_use: Option<String>,
+    key_ops: Option<Vec<String>>,
+    alg: Option<String>,
+    kid: Option<String>,
+    crv: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+    d: Option<serde_json::Value>,
+}
+
+/// A document is no key set that could be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum KeySetError {
+    #[error("it is not a JWK set (RFC 7517 section 5)")]
+    NotASet,
+    #[error("it holds no public signature key of kind RSA, P-256, P-384 or Ed25519")]
+    Empty,
+}
+
+impl KeySet {
+    /// Takes the usable keys. Unknown kinds, encryption keys and broken ones are passed over (RFC 7517 section 5).
+    pub(super) fn parse(document: &[u8]) -> Result<Self, KeySetError> {
+        let raw: RawKeySet = serde_json::from_slice(document).map_err(|_| KeySetError::NotASet)?;
+        let keys: Vec<PublicKey> =
+            raw.keys.into_iter().take(MAX_KEYS).filter_map(public_key).collect();
+        if keys.is_empty() { Err(KeySetError::Empty) } else { Ok(Self { keys }) }
+    }
+
+    /// The key that a token names, or, when it names none, the only one that its algorithm can use.
+    pub(super) fn choose(
+        &self,
+        kid: Option<&str>,
+        algorithm: SigningAlgorithm,
+    ) -> Option<VerifyingKey<'_>> {
+        let mut fitting = self.keys.iter().filter(|key| {
+            key.shape == algorithm.key_shape()
+                && key.algorithm.as_deref().is_none_or(|name| name == algorithm.name())
+                && kid.is_none_or(|kid| key.id.as_deref() == Some(kid))
+        });
+        match (fitting.next(), fitting.next()) {
+            (Some(only), None) => Some(VerifyingKey { key: &only.key, algorithm }),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys.iter().map(|key| (&key.id, key.shape))).finish()
+    }
+}
+
+/// A key together with the one algorithm it is used with.
+#[derive(Clone, Copy)]
+pub(super) struct VerifyingKey<'k> {
+    key: &'k DecodingKey,
+    algorithm: SigningAlgorithm,
+}
+
+impl VerifyingKey<'_> {
+    /// Whether `signature` is this key's over `message`.
+    pub(super) fn verifies(&self, message: &[u8], signature: &Vec<u8>) -> bool {
+        // The provider is named, not looked up: a process-wide default could be set by anybody.
+        (aws_lc::DEFAULT_PROVIDER.verifier_factory)(&self.algorithm.library(), self.key)
+            .is_ok_and(|verifier| verifier.verify(message, signature).is_ok())
+    }
+}
+
+fn public_key(value: serde_json::Value) -> Option<PublicKey> {
+    let raw: RawKey = serde_json::from_value(value).ok()?;
+    let for_signatures = raw.public_key_use.as_deref().is_none_or(|for_what| for_what == "sig")
+        && raw.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| op == "verify"));
+    if !for_signatures || raw.d.is_some() {
+        return None;
+    }
+    let (shape, key) = match (raw.kty.as_str(), raw.crv.as_deref()) {
+        ("RSA", None) => {
+            (KeyShape::Rsa, DecodingKey::from_rsa_components(raw.n.as_deref()?, raw.e.as_deref()?))
+        }
+        ("EC", Some(curve)) => {
+            let shape = match curve {
+                "P-256" => KeyShape::P256,
+                "P-384" => KeyShape::P384,
+                _ => return None,
+            };
+            (shape, DecodingKey::from_ec_components(raw.x.as_deref()?, raw.y.as_deref()?))
+        }
+        ("OKP", Some("Ed25519")) => {
+            (KeyShape::Ed25519, DecodingKey::from_ed_components(raw.x.as_deref()?))
+        }
+        _ => return None,
+    };
+    Some(PublicKey { id: raw.kid, shape, algorithm: raw.alg, key: key.ok()? })
+}

@@ -1,0 +1,44 @@
+//! Bearer tokens to identities.
+//!
+//! The way of a token: [`token`] splits and decodes it, [`verifier`] checks it against one issuer's settings and keys
+//! and maps its claims, all without IO and with the time as an argument; [`key_cache`] gets and keeps the issuer's
+//! keys; [`authenticator`] ties them together.
+
+mod algorithm;
+mod authenticator;
+mod claims;
+mod config;
+mod failure;
+mod issuer;
+mod key_cache;
+mod key_set;
+mod key_source;
+mod strict_json;
+mod token;
+mod verifier;
+
+use jiff::Timestamp;
+use tallyport_schemas::{Actor, AgentAttributes, Principal};
+
+pub use authenticator::Authenticator;
+pub use config::{ClaimMapping, ClaimSource, IssuerConfig, KeyCacheConfig, KindMapping};
+pub use failure::AuthFailure;
+pub use issuer::ConfigError;
+
+/// Who a verified token names, on whose behalf, and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The token's subject.
+    pub principal: Principal,
+    /// RFC 8693 `act`, outermost (current) actor first. Only that first one counts in policy.
+    pub delegation: Vec<Actor>,
+    /// Model, agent and task, as the token gives them.
+    pub agent: AgentAttributes,
+    /// From here on the token would be refused: `exp` and the clock skew allowed for its issuer.
+    pub expires_at: Timestamp,
+    /// `jti`, where the token has one.
+    pub token_id: Option<String>,
+    /// `kid` of the key that signed it.
+    pub key_id: Option<String>,
+}
+pub(crate) use issuer::{is_loopback, is_safe_url};

@@ -1,0 +1,119 @@
+//! What may be asked for.
+
+use std::fmt;
+
+/// An action of the Cedar schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Open a session.
+    Connect,
+    /// Read rows.
+    Select,
+    /// Add rows.
+    Insert,
+    /// Change rows.
+    Update,
+    /// Remove rows.
+    Delete,
+    /// `MERGE`.
+    Merge,
+    /// `COPY ... FROM`.
+    CopyIn,
+    /// `COPY ... TO`.
+    CopyOut,
+    /// `TRUNCATE`.
+    Truncate,
+    /// Change the schema or who may use it.
+    Ddl,
+    /// `SET`, `RESET`, `DISCARD`.
+    Set,
+    /// `SHOW`.
+    Show,
+    /// Transaction control, cursors and prepared statements.
+    Transaction,
+    /// Read the system catalogs.
+    Catalog,
+    /// `CALL`, `DO`: code whose effect cannot be seen.
+    Call,
+    /// `VACUUM`, `ANALYZE` and their like.
+    Maintenance,
+    /// `LISTEN`, `NOTIFY`, `UNLISTEN`.
+    Notify,
+    /// `LOCK`.
+    Lock,
+    /// Call a function.
+    FnCall,
+    /// Read a column in clear text.
+    ColRead,
+    /// Read a column masked.
+    ColReadMasked,
+    /// Ask the audit.
+    AuditQuery,
+    /// Read the exact bytes of recorded events.
+    AuditRaw,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 23] = [
+        Self::Connect,
+        Self::Select,
+        Self::Insert,
+        Self::Update,
+        Self::Delete,
+        Self::Merge,
+        Self::CopyIn,
+        Self::CopyOut,
+        Self::Truncate,
+        Self::Ddl,
+        Self::Set,
+        Self::Show,
+        Self::Transaction,
+        Self::Catalog,
+        Self::Call,
+        Self::Maintenance,
+        Self::Notify,
+        Self::Lock,
+        Self::FnCall,
+        Self::ColRead,
+        Self::ColReadMasked,
+        Self::AuditQuery,
+        Self::AuditRaw,
+    ];
+
+    /// The id in policies, such as `sql:select`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "sql:connect",
+            Self::Select => "sql:select",
+            Self::Insert => "sql:insert",
+            Self::Update => "sql:update",
+            Self::Delete => "sql:delete",
+            Self::Merge => "sql:merge",
+            Self::CopyIn => "sql:copyIn",
+            Self::CopyOut => "sql:copyOut",
+            Self::Truncate => "sql:truncate",
+            Self::Ddl => "sql:ddl",
+            Self::Set => "sql:set",
+            Self::Show => "sql:show",
+            Self::Transaction => "sql:transaction",
+            Self::Catalog => "sql:catalog",
+            Self::Call => "sql:call",
+            Self::Maintenance => "sql:maintenance",
+            Self::Notify => "sql:notify",
+            Self::Lock => "sql:lock",
+            Self::FnCall => "fn:call",
+            Self::ColRead => "col:read",
+            Self::ColReadMasked => "col:readMasked",
+            Self::AuditQuery => "audit:query",
+            Self::AuditRaw => "audit:raw",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,155 @@
+//! What may be written above a policy, and what of it binds.
+//!
+//! Cedar itself ignores annotations that it does not know. Here every key and every value is checked when the
+//! policies are loaded: a misspelt obligation is an error, never a permit without its obligation.
+
+use cedar_policy::{ActionConstraint, Effect, Policy};
+
+use super::Action;
+
+/// An annotation that binds: its kind and its value, as written.
+pub(super) type Binding = (String, String);
+
+/// Keys that are understood.
+const KEYS: &str = "id, mask, row_limit, record, advice";
+/// Keys whose meaning is settled but not enforced by this version: taking them would let pass what should not.
+const NOT_YET: [(&str, &str); 2] = [
+    ("require_approval", "approvals are not available in this version"),
+    ("ttl", "time limits of sessions by policy are not available in this version"),
+];
+const MAX_ID_BYTES: usize = 128;
+const MAX_ADVICE_BYTES: usize = 500;
+/// The most characters a partial mask may show.
+const MAX_PARTIAL_CHARACTERS: u8 = 64;
+
+/// What the annotations of one policy come to, or what is wrong with them.
+pub(super) fn check(policy: &Policy) -> Result<Vec<Binding>, Vec<String>> {
+    let mut bindings = Vec::new();
+    let mut problems = Vec::new();
+    for (key, value) in policy.annotations() {
+        match check_one(policy, key, value) {
+            Ok(true) => bindings.push((key.to_owned(), value.to_owned())),
+            Ok(false) => {}
+            Err(problem) => problems.push(problem),
+        }
+    }
+    bindings.sort_unstable();
+    if problems.is_empty() { Ok(bindings) } else { Err(problems) }
+}
+
+/// Whether the annotation binds.
+fn check_one(policy: &Policy, key: &str, value: &str) -> Result<bool, String> {
+    if let Some((_, why)) = NOT_YET.iter().find(|(name, _)| *name == key) {
+        return Err(format!("@{key}: {why}; remove it, and forbid what would need it"));
+    }
+    match key {
+        "id" => check_id(value).map(|()| false),
+        "advice" => check_advice(value).map(|()| true),
+        "mask" => on_permit(policy, key)
+            .and_then(|()| only_masked_reads(policy))
+            .and_then(|()| check_mask(value))
+            .map(|()| true),
+        "row_limit" => on_permit(policy, key).and_then(|()| check_row_limit(value)).map(|()| true),
+        "record" => on_permit(policy, key).and_then(|()| check_record(value)).map(|()| true),
+        other => Err(format!("@{other} is not an annotation; use one of {KEYS}")),
+    }
+}
+
+fn on_permit(policy: &Policy, key: &str) -> Result<(), String> {
+    match policy.effect() {
+        Effect::Permit => Ok(()),
+        Effect::Forbid => Err(format!(
+            "@{key} has no effect on a forbid; write it on the permit that it is to limit"
+        )),
+    }
+}
+
+/// A mask on a policy that permits more than masked reading would look like a mask and be none.
+fn only_masked_reads(policy: &Policy) -> Result<(), String> {
+    let masked =
+        |uid: &cedar_policy::EntityUid| uid.id().unescaped() == Action::ColReadMasked.as_str();
+    let only = match policy.action_constraint() {
+        ActionConstraint::Any => false,
+        ActionConstraint::Eq(uid) => masked(&uid),
+        ActionConstraint::In(uids) => uids.iter().all(masked),
+    };
+    if only {
+        Ok(())
+    } else {
+        Err("@mask applies to `col:readMasked` alone; write `action == \
+             Tallyport::Action::\"col:readMasked\"` and permit the rest in a policy of its own"
+            .to_owned())
+    }
+}
+
+fn check_id(value: &str) -> Result<(), String> {
+    let fits = !value.is_empty() && value.len() <= MAX_ID_BYTES;
+    if fits && value.chars().all(|c| !c.is_control()) {
+        Ok(())
+    } else {
+        Err(format!("@id needs 1 to {MAX_ID_BYTES} bytes without control characters"))
+    }
+}
+
+fn check_advice(value: &str) -> Result<(), String> {
+    let fits = !value.is_empty() && value.len() <= MAX_ADVICE_BYTES;
+    if fits && value.chars().all(|c| !c.is_control()) {
+        Ok(())
+    } else {
+        Err(format!("@advice needs 1 to {MAX_ADVICE_BYTES} bytes without control characters"))
+    }
+}
+
+fn check_mask(value: &str) -> Result<(), String> {
+    let shown = value
+        .strip_prefix("partial:")
+        .and_then(|rest| rest.strip_prefix("first").or_else(|| rest.strip_prefix("last")));
+    let fits = match shown {
+        Some(digits) => {
+            is_plain_number(digits)
+                && digits.parse::<u8>().is_ok_and(|n| (1..=MAX_PARTIAL_CHARACTERS).contains(&n))
+        }
+        None => value == "redact" || value == "hash",
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(format!(
+            "@mask(\"{}\") is not a mask; use redact, hash, partial:firstN or partial:lastN with N \
+             from 1 to {MAX_PARTIAL_CHARACTERS}",
+            shortened(value)
+        ))
+    }
+}
+
+fn check_row_limit(value: &str) -> Result<(), String> {
+    let fits = is_plain_number(value)
+        && value.parse::<u64>().is_ok_and(|rows| rows >= 1 && i64::try_from(rows).is_ok());
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("@row_limit(\"{}\") needs a whole number from 1 up", shortened(value)))
+    }
+}
+
+fn check_record(value: &str) -> Result<(), String> {
+    let head = value.strip_prefix("head:");
+    let fits = match head {
+        Some(rows) => is_plain_number(rows) && rows.parse::<u64>().is_ok(),
+        None => value == "full" || value == "digest",
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("@record(\"{}\") needs full, digest or head:N with N rows", shortened(value)))
+    }
+}
+
+/// Digits only: `parse` alone would take a sign.
+fn is_plain_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn shortened(value: &str) -> String {
+    value.chars().filter(|c| !c.is_control()).take(64).collect()
+}

@@ -1,0 +1,133 @@
+//! Asks one policy set on behalf of one identity.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use cedar_policy::{Authorizer, Decision, Entities, EntityUid, Request};
+use lru::LruCache;
+use parking_lot::Mutex;
+use tallyport_schemas::Obligation;
+
+use super::{Action, AskContext, PolicySet, Resource};
+use crate::Identity;
+
+/// Resources whose entities one asker keeps ready.
+const KEPT_RESOURCES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
+
+/// Asks one immutable [`PolicySet`] for one [`Identity`]. Made once per session and policy version.
+///
+/// Nothing is remembered of an answer: every question is evaluated.
+#[derive(Debug)]
+pub struct Asker {
+    set: Arc<PolicySet>,
+    /// The principal, its groups and the actions; or why they could not be built, which denies everything.
+    who: Result<Who, String>,
+    slices: Mutex<LruCache<Resource, Arc<Slice>>>,
+}
+
+#[derive(Debug)]
+struct Who {
+    principal: EntityUid,
+    entities: Entities,
+}
+
+/// All entities of a question on one resource.
+#[derive(Debug)]
+struct Slice {
+    resource: EntityUid,
+    entities: Entities,
+}
+
+/// What policy says to one question.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "an answer that is not looked at decides nothing"]
+pub struct Answer {
+    /// Whether it may pass, under the obligations.
+    pub allowed: bool,
+    /// The `@id`s of the policies that determined it, sorted; empty when nothing permits.
+    pub policy_ids: Vec<String>,
+    /// What the determining policies demand, sorted, without repeats; for a denial, only their advice.
+    pub obligations: Vec<Obligation>,
+    /// What went wrong in the evaluation; never empty without `allowed` being false.
+    pub errors: Vec<String>,
+}
+
+impl Answer {
+    fn failed(error: String) -> Self {
+        Self { errors: vec![error], ..Self::default() }
+    }
+}
+
+impl Asker {
+    pub(super) fn new(set: Arc<PolicySet>, identity: &Identity) -> Self {
+        let who = set
+            .vocabulary()
+            .principal(identity)
+            .map_err(|error| error.to_string())
+            .and_then(|(principal, entities)| {
+                Entities::from_entities(entities, Some(&set.vocabulary().schema))
+                    .map(|entities| Who { principal, entities })
+                    .map_err(|error| error.to_string())
+            })
+            .map_err(|error| format!("the principal cannot be told to the policy: {error}"));
+        Self { set, who, slices: Mutex::new(LruCache::new(KEPT_RESOURCES)) }
+    }
+
+    /// The set it asks.
+    #[must_use]
+    pub const fn policy_set(&self) -> &Arc<PolicySet> {
+        &self.set
+    }
+
+    /// Asks whether `action` on `resource` may pass. Anything that goes wrong on the way denies.
+    pub fn ask(&self, action: Action, resource: &Resource, context: &AskContext) -> Answer {
+        self.try_ask(action, resource, context).unwrap_or_else(Answer::failed)
+    }
+
+    fn try_ask(
+        &self,
+        action: Action,
+        resource: &Resource,
+        context: &AskContext,
+    ) -> Result<Answer, String> {
+        let vocabulary = self.set.vocabulary();
+        let who = self.who.as_ref().map_err(Clone::clone)?;
+        let slice = self.slice(who, resource)?;
+        let action =
+            vocabulary.action(action).ok_or_else(|| "the action has no name".to_owned())?;
+        let context = context.to_cedar().map_err(|error| error.to_string())?;
+        let request = Request::new(
+            who.principal.clone(),
+            action,
+            slice.resource.clone(),
+            context,
+            Some(&vocabulary.schema),
+        )
+        .map_err(|error| error.to_string())?;
+        let response = Authorizer::new().is_authorized(&request, self.set.cedar(), &slice.entities);
+        let errors: Vec<String> =
+            response.diagnostics().errors().map(ToString::to_string).collect();
+        let allowed = response.decision() == Decision::Allow && errors.is_empty();
+        let mut policy_ids: Vec<String> =
+            response.diagnostics().reason().map(ToString::to_string).collect();
+        policy_ids.sort_unstable();
+        let obligations = self.set.obligations(&policy_ids, allowed);
+        Ok(Answer { allowed, policy_ids, obligations, errors })
+    }
+
+    fn slice(&self, who: &Who, resource: &Resource) -> Result<Arc<Slice>, String> {
+        if let Some(slice) = self.slices.lock().get(resource) {
+            return Ok(Arc::clone(slice));
+        }
+        let vocabulary = self.set.vocabulary();
+        let (id, entities) = vocabulary.resource(resource).map_err(|error| error.to_string())?;
+        let entities = who
+            .entities
+            .clone()
+            .add_entities(entities, Some(&vocabulary.schema))
+            .map_err(|error| error.to_string())?;
+        let slice = Arc::new(Slice { resource: id, entities });
+        self.slices.lock().put(resource.clone(), Arc::clone(&slice));
+        Ok(slice)
+    }
+}

@@ -1,0 +1,69 @@
+//! What is known when a question is asked.
+
+use std::net::IpAddr;
+
+use cedar_policy::{Context, ContextCreationError, RestrictedExpression};
+use jiff::Timestamp;
+use tallyport_schemas::SessionId;
+
+/// The facts of one question beyond who, what and on what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskContext {
+    /// The time of the question.
+    pub now: Timestamp,
+    /// The command is proven to change nothing.
+    pub read_only: bool,
+    /// The command calls code whose effect cannot be seen.
+    pub opaque: bool,
+    /// The command limits what it changes by a WHERE clause.
+    pub has_where: bool,
+    /// One text holds more than one statement.
+    pub multi_statement: bool,
+    /// The peer's address.
+    pub source_ip: Option<IpAddr>,
+    /// The session.
+    pub session_id: Option<SessionId>,
+    /// Approvals bound to exactly this command.
+    pub approvals: Vec<String>,
+}
+
+impl AskContext {
+    /// A question at `now` of which nothing else is known: not proven read-only, no address, no session, no approval.
+    #[must_use]
+    pub const fn at(now: Timestamp) -> Self {
+        Self {
+            now,
+            read_only: false,
+            opaque: false,
+            has_where: false,
+            multi_statement: false,
+            source_ip: None,
+            session_id: None,
+            approvals: Vec::new(),
+        }
+    }
+
+    pub(super) fn to_cedar(&self) -> Result<Context, ContextCreationError> {
+        let now = self.now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
+        let approvals =
+            self.approvals.iter().map(|id| RestrictedExpression::new_string(id.clone()));
+        let mut pairs = vec![
+            ("now".to_owned(), RestrictedExpression::new_datetime(now)),
+            ("readOnly".to_owned(), RestrictedExpression::new_bool(self.read_only)),
+            ("opaque".to_owned(), RestrictedExpression::new_bool(self.opaque)),
+            ("hasWhere".to_owned(), RestrictedExpression::new_bool(self.has_where)),
+            ("multiStatement".to_owned(), RestrictedExpression::new_bool(self.multi_statement)),
+            ("approvals".to_owned(), RestrictedExpression::new_set(approvals)),
+        ];
+        if let Some(ip) = self.source_ip {
+            // An IPv4 peer of a dual-stack socket must match IPv4 ranges.
+            let ip = ip.to_canonical().to_string();
+            pairs.push(("sourceIp".to_owned(), RestrictedExpression::new_ip(ip)));
+        }
+        if let Some(session) = self.session_id {
+            let session = RestrictedExpression::new_string(session.to_string());
+            pairs.push(("sessionId".to_owned(), session));
+        }
+        Context::from_pairs(pairs)
+    }
+}

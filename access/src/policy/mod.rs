@@ -1,0 +1,26 @@
+//! Cedar policy: loaded, checked in strict mode against [`tallyport_schemas::cedar::SCHEMA`], asked, reloaded.
+//!
+//! * [`PolicyStore`] holds what is in force and follows the file it came from.
+//! * [`PolicySet`] is one checked set, immutable, with its version.
+//! * [`Asker`] asks one set for one identity: [`Action`] on [`Resource`] in an [`AskContext`] gives an [`Answer`].
+//!
+//! An error while a policy is evaluated denies, whatever the other policies say.
+
+mod action;
+mod annotations;
+mod asker;
+mod context;
+mod error;
+mod files;
+mod resource;
+mod set;
+mod store;
+mod vocabulary;
+
+pub use action::Action;
+pub use asker::{Answer, Asker};
+pub use context::AskContext;
+pub use error::{PolicyError, Problem};
+pub use resource::Resource;
+pub use set::PolicySet;
+pub use store::PolicyStore;

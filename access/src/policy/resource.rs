@@ -1,0 +1,136 @@
+//! What an action is asked on.
+
+use std::fmt;
+
+/// A resource of the Cedar schema. Its `Display` is the id that policies use.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// A configured target.
+    Target {
+        /// Its configured name.
+        name: String,
+    },
+    /// A database of a target.
+    Database {
+        /// The target's name.
+        target: String,
+        /// The database.
+        database: String,
+    },
+    /// A schema of a database.
+    Schema {
+        /// The target's name.
+        target: String,
+        /// The database.
+        database: String,
+        /// The schema.
+        schema: String,
+    },
+    /// A table, view or other relation.
+    Table {
+        /// The target's name.
+        target: String,
+        /// The database.
+        database: String,
+        /// The schema.
+        schema: String,
+        /// The relation.
+        table: String,
+        /// Its labels.
+        labels: Vec<String>,
+    },
+    /// A column.
+    Column {
+        /// The target's name.
+        target: String,
+        /// The database.
+        database: String,
+        /// The schema.
+        schema: String,
+        /// The relation.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its labels; those of its relation count only when they are named here.
+        labels: Vec<String>,
+    },
+    /// A function or procedure.
+    Function {
+        /// The target's name.
+        target: String,
+        /// The database.
+        database: String,
+        /// The schema.
+        schema: String,
+        /// The function.
+        name: String,
+        /// It comes with the database system and is known to have no effect beyond its value.
+        builtin: bool,
+    },
+    /// A view of the audit, such as `decisions`.
+    AuditView {
+        /// The view.
+        name: String,
+    },
+}
+
+impl Resource {
+    /// The names from the target down to the resource itself.
+    pub(super) fn path(&self) -> Vec<&str> {
+        match self {
+            Self::Target { name } | Self::AuditView { name } => vec![name],
+            Self::Database { target, database } => vec![target, database],
+            Self::Schema { target, database, schema } => vec![target, database, schema],
+            Self::Table { target, database, schema, table, .. } => {
+                vec![target, database, schema, table]
+            }
+            Self::Function { target, database, schema, name, .. } => {
+                vec![target, database, schema, name]
+            }
+            Self::Column { target, database, schema, table, column, .. } => {
+                vec![target, database, schema, table, column]
+            }
+        }
+    }
+
+    pub(super) fn labels(&self) -> &[String] {
+        match self {
+            Self::Table { labels, .. } | Self::Column { labels, .. } => labels,
+            _ => &[],
+        }
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&joined(&self.path()))
+    }
+}
+
+/// One id per path: the separator and the escape are escaped, so that no two paths share an id.
+pub(super) fn joined(path: &[&str]) -> String {
+    let escaped: Vec<String> =
+        path.iter().map(|name| name.replace('%', "%25").replace('/', "%2F")).collect();
+    escaped.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::joined;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_path_reads_as_a_path() {
+        assert_eq!(joined(&["sample", "shop", "app", "orders"]), "sample/shop/app/orders");
+        assert_eq!(joined(&["a/b", "c%2F"]), "a%2Fb/c%252F");
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_paths_share_an_id(a in proptest::collection::vec("[a/%2F.]{0,4}", 1..4),
+                                    b in proptest::collection::vec("[a/%2F.]{0,4}", 1..4)) {
+            let ids = |p: &[String]| joined(&p.iter().map(String::as_str).collect::<Vec<_>>());
+            prop_assert_eq!(a == b, ids(&a) == ids(&b));
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! What the tests of this crate share.
+#![allow(dead_code, reason = "every test binary uses its own part")]
+
+pub mod policy;
