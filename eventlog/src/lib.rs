@@ -2,19 +2,20 @@
 //!
 //! * [`Appender::commit`] is the only mint of [`Durable`]: it groups the commits of all sessions into one append.
 //! * [`Log`] is what a backend promises; [`open`] chooses one by URL: `embedded:DIR`, `kafka://HOST:PORT`.
-//! * One conformance suite ([`conformance`]) runs on every backend.
+//! * One conformance suite (feature `conformance`) runs on every backend; `faults` wraps any of them for tests.
 //!
 //! There is no way to write an event without waiting for it, and no way to make a [`Durable`] without an append.
 
 pub mod backends;
-pub mod conformance;
 
 mod appender;
 mod durable;
 mod log;
 mod open;
+mod url;
 
-pub use appender::{Appender, AppenderOptions, Auditable, CommitError};
+pub use appender::{Appender, AppenderOptions, Auditable, CommitError, LogHealth};
 pub use durable::Durable;
 pub use log::{AppendError, Entry, Log, Position, ReadError, Record, Topic};
-pub use open::{LogUrl, OpenError, open};
+pub use open::{OpenError, open};
+pub use url::{EmbeddedOptions, KafkaOptions, LogUrl, SecretSource, UrlError};

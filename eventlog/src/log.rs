@@ -40,6 +40,36 @@ pub struct Record {
     pub value: Bytes,
 }
 
+impl Record {
+    /// The longest value that every backend takes, in bytes; a longer one is refused.
+    pub const MAX_VALUE_BYTES: usize = 4 * 1024 * 1024;
+    /// The longest key that every backend takes, in bytes; a longer one is refused.
+    pub const MAX_KEY_BYTES: usize = 1024;
+
+    /// Length of key and value, in bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.key.len() + self.value.len()
+    }
+
+    /// Whether every backend takes it.
+    pub(crate) fn check_size(&self) -> Result<(), AppendError> {
+        if self.value.len() <= Self::MAX_VALUE_BYTES && self.key.len() <= Self::MAX_KEY_BYTES {
+            return Ok(());
+        }
+        Err(AppendError::Refused {
+            reason: format!(
+                "a record with a key of {} and a value of {} bytes is over the limits of {} and {} \
+                 bytes; record it in smaller pieces",
+                self.key.len(),
+                self.value.len(),
+                Self::MAX_KEY_BYTES,
+                Self::MAX_VALUE_BYTES
+            ),
+        })
+    }
+}
+
 /// A place on a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
@@ -94,6 +124,19 @@ pub enum ReadError {
         /// The first offset kept.
         earliest: u64,
     },
+    /// What is stored at an offset is not what was appended there: it was altered or lost.
+    #[error(
+        "offset {offset} of partition {partition} is damaged ({reason}); keep a copy of the log and \
+         restore it from a backup"
+    )]
+    Damaged {
+        /// The partition.
+        partition: u32,
+        /// The first offset that is not as it was appended.
+        offset: u64,
+        /// How that shows.
+        reason: String,
+    },
     /// The log cannot be read now.
     #[error("the log cannot be read: {reason}")]
     Unavailable {
@@ -126,7 +169,8 @@ pub trait Log: Debug + Send + Sync + 'static {
     /// most `max_bytes` of values (one larger record is given alone), waiting up to `wait` for the first.
     ///
     /// # Errors
-    /// [`ReadError::Truncated`] when `from` is before the first kept offset; [`ReadError::Unavailable`] otherwise.
+    /// [`ReadError::Truncated`] when `from` is before the first kept offset, [`ReadError::Damaged`] when what is stored
+    /// is not what was appended; [`ReadError::Unavailable`] otherwise.
     ///
     /// # Cancel safety
     /// Cancel safe: it changes nothing.

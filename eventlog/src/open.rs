@@ -1,31 +1,45 @@
 //! Chooses a backend by URL.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::Log;
-
-/// Where the log is: `embedded:DIR`, `kafka://HOST:PORT[,HOST:PORT]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogUrl {
-    /// One machine, one directory.
-    Embedded(PathBuf),
-    /// Kafka brokers.
-    Kafka(Vec<String>),
-}
+use crate::backends::embedded::{EmbeddedError, EmbeddedLog};
+use crate::{Log, LogUrl};
 
 /// The log cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The URL is of no known form.
-    #[error("`{0}` is no log URL; use embedded:DIR or kafka://HOST:PORT")]
-    BadUrl(String),
+    /// The embedded log.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    /// The Kafka log.
+    #[cfg(feature = "kafka")]
+    #[error(transparent)]
+    Kafka(#[from] crate::backends::kafka::KafkaError),
+    /// This build has no such backend.
+    #[error("this build has no backend {backend}; build it with the cargo feature `{backend}`")]
+    NotBuilt {
+        /// The backend, named as its feature.
+        backend: &'static str,
+    },
 }
 
 /// Opens the log.
 ///
 /// # Errors
 /// See [`OpenError`].
+///
+/// # Cancel safety
+/// A dropped call may leave a made directory or topic behind, and nothing else.
 pub async fn open(url: &LogUrl) -> Result<Arc<dyn Log>, OpenError> {
-    Err(OpenError::BadUrl(format!("{url:?}")))
+    match url {
+        LogUrl::Embedded(options) => Ok(Arc::new(EmbeddedLog::open(options.clone()).await?)),
+        #[cfg(feature = "kafka")]
+        LogUrl::Kafka(options) => {
+            Ok(Arc::new(crate::backends::kafka::KafkaLog::open(options.clone()).await?))
+        }
+        #[cfg(not(feature = "kafka"))]
+        LogUrl::Kafka(_) => Err(OpenError::NotBuilt { backend: "kafka" }),
+        #[cfg(feature = "memory")]
+        LogUrl::Memory => Ok(Arc::new(crate::backends::memory::MemoryLog::new())),
+    }
 }

@@ -1,0 +1,63 @@
+//! How the log does, as the appender sees it.
+
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+
+use crate::log::AppendError;
+
+/// How the log does, as an [`crate::Appender`] sees it.
+#[derive(Clone, Debug, Default)]
+pub struct LogHealth {
+    /// Whether the last append succeeded; true before the first.
+    pub ok: bool,
+    /// When an append last succeeded.
+    pub last_success: Option<SystemTime>,
+    /// The last error and when it came; kept after a recovery.
+    pub last_error: Option<(SystemTime, AppendError)>,
+    /// Bytes of events that wait for the log.
+    pub pending_bytes: usize,
+    /// Ranges of numbers that were not acknowledged and are not explained on the log yet.
+    pub unexplained_gaps: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    failing: bool,
+    last_success: Option<SystemTime>,
+    last_error: Option<(SystemTime, AppendError)>,
+    unexplained_gaps: usize,
+}
+
+impl Health {
+    /// Notes an outcome; true when it differs from the one before, so that a change is logged once.
+    pub(super) fn note(&self, outcome: Result<(), AppendError>) -> bool {
+        let mut state = self.state.lock();
+        let failing = outcome.is_err();
+        match outcome {
+            Ok(()) => state.last_success = Some(SystemTime::now()),
+            Err(error) => state.last_error = Some((SystemTime::now(), error)),
+        }
+        std::mem::replace(&mut state.failing, failing) != failing
+    }
+
+    pub(super) fn note_gaps(&self, unexplained: usize) {
+        self.state.lock().unexplained_gaps = unexplained;
+    }
+
+    pub(super) fn view(&self, pending_bytes: usize) -> LogHealth {
+        let state = self.state.lock();
+        LogHealth {
+            ok: !state.failing,
+            last_success: state.last_success,
+            last_error: state.last_error.clone(),
+            pending_bytes,
+            unexplained_gaps: state.unexplained_gaps,
+        }
+    }
+}

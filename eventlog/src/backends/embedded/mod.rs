@@ -1,0 +1,206 @@
+//! The log of one machine: one directory, SQLite in write-ahead mode, one writer that groups commits.
+//!
+//! What it promises beyond [`Log`]: offsets are dense from 0, one partition per topic, an append is all or nothing, and
+//! what is read back was checked against a CRC-32 that was stored with it.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `LOCK` | held (`flock`) by the process that has the log open |
+//! | `events.db`, `-wal`, `-shm` | the SQLite database |
+//! | `acknowledged` | the next offsets as of the last acknowledged append: shows a loss, see [`mark`] |
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
+
+use super::{no_such_partition, read_deadline};
+use crate::{AppendError, EmbeddedOptions, Entry, Log, Position, ReadError, Record, Topic};
+
+mod dir;
+mod mark;
+mod reader;
+mod store;
+mod writer;
+
+use reader::Readers;
+use writer::{Command, Writer};
+
+/// One partition per topic.
+const PARTITIONS: u32 = 1;
+
+/// The embedded log. Dropping it ends the writer and frees the directory.
+#[derive(Debug)]
+pub struct EmbeddedLog {
+    writer: Writer,
+    readers: Arc<Readers>,
+}
+
+/// The embedded log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    /// Another process, or this one, has it open.
+    #[error(
+        "the log in {} is in use{}; stop the service that has it open, or give this one another \
+         directory", dir.display(), holder.map_or_else(String::new, |pid| format!(" by process {pid}"))
+    )]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+        /// The process that has it open, as far as it can be told.
+        holder: Option<u32>,
+    },
+    /// The directory or a file in it cannot be made or opened.
+    #[error(
+        "{action} {} failed: {source}; the service's user must own the directory", path.display()
+    )]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// SQLite cannot open the database, or not as it must be.
+    #[error(
+        "the log database {} cannot be opened: {reason}; keep a copy before you repair or replace it",
+        path.display()
+    )]
+    Database {
+        /// The database file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl EmbeddedLog {
+    /// Opens the log in a directory, made when it is absent.
+    ///
+    /// # Errors
+    /// See [`EmbeddedError`]. A log that lost its tail in a crash opens; what was acknowledged before the cut is kept.
+    ///
+    /// # Cancel safety
+    /// A dropped call may leave a made directory behind, and nothing else.
+    pub async fn open(options: EmbeddedOptions) -> Result<Self, EmbeddedError> {
+        let path = options.dir.clone();
+        let opened = tokio::task::spawn_blocking(move || Self::open_blocking(&options)).await;
+        opened.unwrap_or_else(|stopped| {
+            Err(EmbeddedError::Database { path, reason: stopped.to_string() })
+        })
+    }
+
+    fn open_blocking(options: &EmbeddedOptions) -> Result<Self, EmbeddedError> {
+        let dir = dir::LogDir::open(&options.dir)?;
+        let database = dir.database();
+        let store = store::Store::open(&dir, options.max_bytes)?;
+        let readers = Readers::new(database, store.lost().clone());
+        let writer = Writer::start(store, dir)?;
+        Ok(Self { writer, readers: Arc::new(readers) })
+    }
+
+    /// Ranges of offsets, `[first, next)`, that were acknowledged once and are gone: the disk lost them. They are never
+    /// used again.
+    #[must_use]
+    pub fn lost(&self, topic: Topic) -> Vec<(u64, u64)> {
+        self.readers.lost(topic).to_vec()
+    }
+}
+
+#[async_trait]
+impl Log for EmbeddedLog {
+    async fn append(&self, batch: Vec<Record>) -> Result<Vec<Position>, AppendError> {
+        batch.iter().try_for_each(Record::check_size)?;
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (reply, answer) = oneshot::channel();
+        let closed = || AppendError::Refused {
+            reason: "the embedded log's writer has ended; restart the service".to_owned(),
+        };
+        self.writer.send(Command::Append { batch, reply }).await.map_err(|_| closed())?;
+        // The writer answers every command it took, unless it dies in the middle of one.
+        answer.await.unwrap_or_else(|_| {
+            Err(AppendError::Unknown {
+                reason: "the embedded log's writer ended in the middle of the append; restart the service"
+                    .to_owned(),
+            })
+        })
+    }
+
+    fn partitions(&self, _topic: Topic) -> u32 {
+        PARTITIONS
+    }
+
+    async fn read(
+        &self,
+        topic: Topic,
+        from: Position,
+        max_bytes: usize,
+        wait: Duration,
+    ) -> Result<Vec<Entry>, ReadError> {
+        check_partition(topic, from.partition)?;
+        let deadline = read_deadline(wait);
+        let mut kept = self.writer.kept();
+        loop {
+            let span = *kept.borrow_and_update().get(topic);
+            check_kept(from, span.earliest)?;
+            if from.offset < span.next {
+                let read = self.readers.read(topic, from.offset..span.next, max_bytes).await;
+                // Released while it was read: what is missing then is no damage.
+                check_kept(from, kept.borrow().get(topic).earliest)?;
+                let entries = read?;
+                if !entries.is_empty() {
+                    return Ok(entries);
+                }
+            }
+            let Ok(Ok(())) = timeout_at(deadline, kept.changed()).await else {
+                return Ok(Vec::new());
+            };
+        }
+    }
+
+    async fn earliest(&self, topic: Topic, partition: u32) -> Result<u64, ReadError> {
+        check_partition(topic, partition)?;
+        Ok(self.writer.kept().borrow().get(topic).earliest)
+    }
+
+    async fn latest(&self, topic: Topic, partition: u32) -> Result<u64, ReadError> {
+        check_partition(topic, partition)?;
+        Ok(self.writer.kept().borrow().get(topic).next)
+    }
+
+    async fn release(&self, topic: Topic, upto: Position) -> Result<(), ReadError> {
+        check_partition(topic, upto.partition)?;
+        let (reply, answer) = oneshot::channel();
+        let closed = || ReadError::Unavailable {
+            reason: "the embedded log's writer has ended; restart the service".to_owned(),
+        };
+        let command = Command::Release { topic, upto: upto.offset, reply };
+        self.writer.send(command).await.map_err(|_| closed())?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+}
+
+fn check_partition(topic: Topic, partition: u32) -> Result<(), ReadError> {
+    if partition < PARTITIONS {
+        Ok(())
+    } else {
+        Err(no_such_partition(topic, partition, PARTITIONS))
+    }
+}
+
+fn check_kept(from: Position, earliest: u64) -> Result<(), ReadError> {
+    if from.offset < earliest {
+        return Err(ReadError::Truncated {
+            partition: from.partition,
+            wanted: from.offset,
+            earliest,
+        });
+    }
+    Ok(())
+}
