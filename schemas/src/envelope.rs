@@ -17,6 +17,7 @@ pub const SCHEMA_VERSION: &str = "1.0.0";
 
 /// One event as it stands on the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Event {
     /// Names the event.
     pub event_id: EventId,
@@ -188,6 +189,12 @@ impl Body {
     }
 }
 
+/// To the microsecond: what the lake's columns hold, so that no form of an event knows more of its time than another.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+}
+
 /// An event before it has a place on the log. The appender adds the [`Producer`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draft {
@@ -207,7 +214,7 @@ impl Draft {
     /// A draft of now, with a new id.
     #[must_use]
     pub fn new(context: Arc<Context>, session_seq: Option<u64>, body: Body) -> Self {
-        Self { event_id: EventId::new(), time: Timestamp::now(), session_seq, context, body }
+        Self { event_id: EventId::new(), time: now(), session_seq, context, body }
     }
 
     /// The event it becomes at this place.

@@ -18,3 +18,12 @@ pub(crate) fn check(name: &str, now: &[u8]) {
         String::from_utf8_lossy(now)
     );
 }
+
+/// A file that nothing writes any more is a contract that nobody keeps.
+pub(crate) fn only(folder: &str, names: &std::collections::BTreeSet<String>) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(folder);
+    for entry in std::fs::read_dir(path).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(names.contains(&name), "golden/{folder}/{name} is of no sample: delete it");
+    }
+}

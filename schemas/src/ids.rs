@@ -79,17 +79,25 @@ uuid_id! {
 
 /// A text that was meant to be an id is not one.
 #[derive(Debug, thiserror::Error)]
-#[error("`{text}` is not a {kind}; expected a UUID such as 0197f2a0-5c1e-7c3b-8d3e-6f1b2a3c4d5e")]
+#[error("`{text}` is not a {kind}; expected {}", expected(kind))]
 pub struct ParseIdError {
     kind: &'static str,
     text: String,
+}
+
+fn expected(kind: &str) -> &'static str {
+    if kind == "ProducerId" {
+        "1 to 128 printable ASCII characters without spaces, such as gateway-1"
+    } else {
+        "a UUID such as 0197f2a0-5c1e-7c3b-8d3e-6f1b2a3c4d5e"
+    }
 }
 
 /// Names one writer of the log: a gateway, a recorder, a query service. Stable across restarts.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct ProducerId(String);
 
 impl ProducerId {
@@ -110,10 +118,30 @@ impl ProducerId {
         }
     }
 
+    /// A name known to be good.
+    #[cfg(any(test, feature = "samples"))]
+    pub(crate) fn literal(name: &'static str) -> Self {
+        Self(name.to_owned())
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for ProducerId {
+    type Error = ParseIdError;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        Self::parse(name)
+    }
+}
+
+impl From<ProducerId> for String {
+    fn from(id: ProducerId) -> Self {
+        id.0
     }
 }
 

@@ -29,7 +29,7 @@ pub struct ApprovalRequest {
 
 /// A step in an approval's life.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "activity", rename_all = "snake_case")]
+#[serde(tag = "activity", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Approval {
     /// It was asked for.
     Requested(ApprovalRequest),
@@ -73,6 +73,14 @@ impl Approval {
             Self::Denied { .. } => "denied",
             Self::Expired { .. } => "expired",
             Self::Used { .. } => "used",
+        }
+    }
+
+    pub(crate) const fn command_id(&self) -> Option<CommandId> {
+        match self {
+            Self::Requested(request) => request.command_id,
+            Self::Used { command_id, .. } => Some(*command_id),
+            Self::Granted { .. } | Self::Denied { .. } | Self::Expired { .. } => None,
         }
     }
 }

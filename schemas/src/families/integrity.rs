@@ -19,7 +19,7 @@ words!(GapOutcome { NotPersisted => "not_persisted", Unknown => "unknown" });
 
 /// What the log says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "activity", rename_all = "snake_case")]
+#[serde(tag = "activity", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Integrity {
     /// A producer began an epoch; always its seq 0.
     ProducerStarted {

@@ -21,7 +21,7 @@ words!(PolicyKind { Policy => "policy", Masking => "masking", Config => "config"
 
 /// A change, taken or refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "activity", rename_all = "snake_case")]
+#[serde(tag = "activity", rename_all = "snake_case", deny_unknown_fields)]
 pub enum PolicyChange {
     /// It is in force.
     Loaded {

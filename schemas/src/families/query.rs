@@ -20,7 +20,7 @@ words!(Face { Pgwire => "pgwire", Http => "http" });
 
 /// How far it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "activity", rename_all = "snake_case")]
+#[serde(tag = "activity", rename_all = "snake_case", deny_unknown_fields)]
 pub enum QueryPhase {
     /// It may run; no row has left yet.
     Started,

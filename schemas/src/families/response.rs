@@ -71,7 +71,7 @@ pub struct OutputColumn {
 
 /// What passed to the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "activity", rename_all = "snake_case")]
+#[serde(tag = "activity", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Response {
     /// A piece of a response that goes on.
     Chunk {

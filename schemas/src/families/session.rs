@@ -10,7 +10,7 @@ use crate::words::words;
 
 /// A step in a session's life.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "activity", rename_all = "snake_case")]
+#[serde(tag = "activity", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Session {
     /// Identity is known and policy let the principal in; the target has not been dialled yet.
     Opened {

@@ -1,0 +1,205 @@
+//! Who came in, what they may do, and how they left: the classes of Identity & Access Management.
+
+use std::borrow::Cow;
+
+use super::class::{Class, OTHER, Word, severity, status};
+use super::objects::{
+    Actor, NetworkEndpoint, Resource, Service, Session as OcsfSession, User, owned, text,
+};
+use super::value::Value;
+use crate::{
+    Approval, AuthMethod, Authentication, Event, Front, Outcome, Principal, Session, SessionEnd,
+};
+
+const LOGON: Word = (1, "Logon");
+const LOGOFF: Word = (2, "Logoff");
+const ASSIGN_PRIVILEGES: Word = (1, "Assign Privileges");
+
+/// Authentication: a logon that succeeded or failed.
+pub(super) fn authentication<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Authentication) {
+    value.is(Class::Authentication, LOGON);
+    whose(value, event);
+    value.dst_endpoint = event.context.target.as_ref().map(NetworkEndpoint::target);
+    let door = match it.front {
+        Front::Quic | Front::Tcp => "tallyport-gateway",
+        Front::QueryPgwire | Front::QueryHttp => "tallyport-query",
+    };
+    value.service = Some(service(door, event));
+    let (protocol_id, protocol) = match it.method {
+        AuthMethod::Oidc => (4, "OpenID"),
+        AuthMethod::None => (OTHER, "None"),
+    };
+    (value.auth_protocol_id, value.auth_protocol) = (Some(protocol_id), Some(protocol));
+    (value.logon_type_id, value.logon_type) = (Some(3), Some("Network"));
+    value.is_remote = Some(true);
+    value.session = Some(OcsfSession {
+        issuer: it.issuer.as_deref().and_then(text),
+        credential_uid: it.token_id.as_deref().and_then(text),
+        expiration_time: it.expires_at.map(|at| at.as_millisecond()),
+        is_remote: Some(true),
+        ..OcsfSession::of(&event.context)
+    });
+    let who = name(event);
+    match it.outcome {
+        Outcome::Success => {
+            value.status(status::SUCCESS);
+            value.message(&format!("{who} authenticated"));
+        }
+        Outcome::Failure => {
+            value.severity(severity::MEDIUM);
+            value.status(status::FAILURE);
+            value.status_code = it.failure.as_deref().and_then(text);
+            value.status_detail = it.message.as_deref().and_then(text);
+            let code = it.failure.as_deref().unwrap_or("no reason given");
+            value.message(&format!("{who} failed to authenticate: {code}"));
+        }
+    }
+}
+
+/// Opened: Authorize Session. A grant: User Access Management. Every end, in order or not: a logoff.
+pub(super) fn session<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Session) {
+    whose(value, event);
+    let mut session = OcsfSession::of(&event.context);
+    let who = name(event);
+    match it {
+        Session::Opened { expires_at, .. } => {
+            value.is(Class::AuthorizeSession, ASSIGN_PRIVILEGES);
+            value.privileges = Some(vec![Cow::Borrowed("connect")]);
+            value.dst_endpoint = event.context.target.as_ref().map(NetworkEndpoint::target);
+            session.expiration_time = expires_at.map(|at| at.as_millisecond());
+            value.status(status::SUCCESS);
+            value.message(&format!("{who} opened a session to {}", target(event)));
+        }
+        Session::Granted { grant_id, expires_at } => {
+            value.is(Class::UserAccess, ASSIGN_PRIVILEGES);
+            value.privileges = Some(vec![Cow::Borrowed(grant_id)]);
+            value.resources = resources(event);
+            value.status(status::SUCCESS);
+            let until = expires_at.to_string();
+            value.message(&format!("{who} was granted {grant_id} until {until}"));
+            // The class has no session; the actor has it.
+            return;
+        }
+        Session::Expired { cause, .. } => {
+            logoff(value, event);
+            value.status(status::SUCCESS);
+            value.status_code = text("expired");
+            session.expiration_reason = text(cause);
+            value.message(&format!("session of {who} expired: {cause}"));
+        }
+        Session::Revoked { by, reason, .. } => {
+            logoff(value, event);
+            value.severity(severity::MEDIUM);
+            value.status(status::SUCCESS);
+            value.status_code = text("revoked");
+            value.status_detail = text(reason);
+            session.expiration_reason = text(reason);
+            let user = User { name: text(by), ..User::unknown() };
+            value.actor = Some(Actor { user: Some(user), ..Actor::default() });
+            value.message(&format!("session of {who} was revoked by {by}: {reason}"));
+        }
+        Session::Closed { end, .. } => {
+            logoff(value, event);
+            let refused = matches!(end, SessionEnd::Refused);
+            value.status(if refused { status::FAILURE } else { status::SUCCESS });
+            value.status_code = text(end.as_str());
+            value.message(&format!("session of {who} closed: {end}"));
+        }
+        Session::Lost { cause, message, .. } => {
+            logoff(value, event);
+            value.severity(severity::MEDIUM);
+            value.status(status::FAILURE);
+            value.status_code = text(cause);
+            value.status_detail = text(message);
+            value.message(&format!("session of {who} was lost: {cause}: {message}"));
+        }
+    }
+    value.session = Some(session);
+}
+
+/// A change of what a user may do, or the wish for one: User Access Management. The reviewer acts, the user gets.
+pub(super) fn approval<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Approval) {
+    whose(value, event);
+    value.resources = resources(event);
+    let who = name(event);
+    let id = match it {
+        Approval::Requested(request) => {
+            value.is(Class::UserAccess, (OTHER, "Request"));
+            value.status(status::REQUESTED);
+            value.status_detail = text(&request.reason);
+            value.message(&format!("{who} asks {} for approval", request.group));
+            &request.approval_id
+        }
+        Approval::Granted { approval_id, reviewer, comment } => {
+            value.is(Class::UserAccess, ASSIGN_PRIVILEGES);
+            value.status(status::SUCCESS);
+            reviewed(value, reviewer, comment.as_deref());
+            value.message(&format!("{} approved a request of {who}", reviewer.display_name));
+            approval_id
+        }
+        Approval::Denied { approval_id, reviewer, comment } => {
+            value.is(Class::UserAccess, ASSIGN_PRIVILEGES);
+            value.severity(severity::MEDIUM);
+            value.status(status::FAILURE);
+            value.status_code = text("denied");
+            reviewed(value, reviewer, comment.as_deref());
+            value.message(&format!("{} denied a request of {who}", reviewer.display_name));
+            approval_id
+        }
+        Approval::Expired { approval_id } => {
+            value.is(Class::UserAccess, (OTHER, "Expire"));
+            value.status(status::FAILURE);
+            value.status_code = text("expired");
+            value.message(&format!("nobody answered a request of {who} in time"));
+            approval_id
+        }
+        Approval::Used { approval_id, .. } => {
+            value.is(Class::UserAccess, (OTHER, "Use"));
+            value.status(status::SUCCESS);
+            value.message(&format!("{who} used an approval"));
+            approval_id
+        }
+    };
+    value.privileges = Some(vec![Cow::Borrowed(id)]);
+}
+
+fn reviewed<'a>(value: &mut Value<'a>, reviewer: &'a Principal, comment: Option<&'a str>) {
+    value.actor = Some(Actor::person(reviewer));
+    value.status_detail = comment.and_then(text);
+}
+
+/// The subject of the event, and where it comes from.
+fn whose<'a>(value: &mut Value<'a>, event: &'a Event) {
+    let context = &*event.context;
+    value.user = Some(User::of_context(context));
+    value.actor = Some(Actor::of(context));
+    value.src_endpoint = context.client.as_ref().map(NetworkEndpoint::of);
+}
+
+/// Where the door is: Authentication wants the target or a service.
+fn logoff<'a>(value: &mut Value<'a>, event: &'a Event) {
+    value.is(Class::Authentication, LOGOFF);
+    value.dst_endpoint = event.context.target.as_ref().map(NetworkEndpoint::target);
+    value.service = Some(service("tallyport-gateway", event));
+}
+
+fn service<'a>(name: &'a str, event: &'a Event) -> Service<'a> {
+    Service { name: text(name), uid: text(event.producer.id.as_str()), ..Service::default() }
+}
+
+fn resources<'a>(event: &'a Event) -> Option<Vec<Resource<'a>>> {
+    let target = event.context.target.as_ref()?;
+    let name = match &target.database {
+        Some(database) => owned(format!("{}/{database}", target.name)),
+        None => text(&target.name),
+    };
+    Some(vec![Resource { name, r#type: Some(target.kind.as_str()), ..Resource::default() }])
+}
+
+pub(super) fn name(event: &Event) -> &str {
+    event.context.principal.as_ref().map_or("an unknown principal", |it| &it.display_name)
+}
+
+pub(super) fn target(event: &Event) -> &str {
+    event.context.target.as_ref().map_or("an unknown target", |it| &it.name)
+}

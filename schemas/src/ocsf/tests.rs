@@ -1,0 +1,162 @@
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::{SCHEMA_VERSION, samples};
+
+/// A change here is a change of contract: every SIEM that reads the log relies on it.
+#[test]
+fn every_sample_is_written_as_its_golden_file() {
+    for sample in samples::all() {
+        let mut now = serde_json::to_vec_pretty(&of(&sample.event)).unwrap();
+        now.push(b'\n');
+        let one_line: Json = serde_json::from_slice(&encode(&sample.event)).unwrap();
+        assert_eq!(one_line, serde_json::from_slice::<Json>(&now).unwrap());
+        crate::golden::check(&format!("ocsf/{}.json", sample.name), &now);
+    }
+    crate::golden::only(
+        "ocsf",
+        &samples::all().iter().map(|it| format!("{}.json", it.name)).collect(),
+    );
+}
+
+#[test]
+fn every_sample_comes_back() {
+    for sample in samples::all() {
+        let value = encode(&sample.event);
+        assert_eq!(decode(&value).unwrap(), sample.event, "{}", sample.name);
+        assert_eq!(encode(&sample.event), value, "the same event, the same bytes");
+        assert!(!value.contains(&b'\n'), "one line");
+    }
+}
+
+#[test]
+fn the_view_says_what_a_siem_asks_for() {
+    let view = |name: &str| -> Json {
+        let sample = samples::all().into_iter().find(|sample| sample.name == name).unwrap();
+        serde_json::from_slice(&encode(&sample.event)).unwrap()
+    };
+    let denied = view("decision.denied");
+    assert_eq!(denied["type_uid"], 600_304);
+    assert_eq!(denied["action_id"], 2);
+    assert_eq!(denied["disposition_id"], 26);
+    assert_eq!(denied["actor"]["user"]["uid"], "u-1042");
+    assert_eq!(denied["actor"]["app_uid"], "agent-7f3a", "who acts for the user");
+    assert_eq!(
+        denied["time"],
+        1_768_465_800_123_i64 + denied["metadata"]["sequence"].as_i64().unwrap()
+    );
+    let batch = view("command.forwarded.batch");
+    assert_eq!(batch["activity_name"], "Delete", "the gravest statement of a batch");
+    assert_eq!(batch.get("table"), None, "two tables are no table");
+    assert_eq!(view("command.forwarded.query")["table"], json!({"name": "app.customers"}));
+    assert_eq!(view("session.lost")["type_uid"], 300_202);
+    assert_eq!(view("response.completed")["action_id"], 4, "masked is modified");
+    assert_eq!(view("integrity.gap")["severity_id"], 4);
+}
+
+#[test]
+fn the_view_of_a_statement_is_cut_and_the_fact_is_not() {
+    let mut event =
+        samples::all().into_iter().find(|it| it.name == "command.refused").unwrap().event;
+    let Body::Command(command) = &mut event.body else { panic!() };
+    command.statement = Some("é".repeat(100 * 1024));
+    let value = encode(&event);
+    assert_eq!(decode(&value).unwrap(), event);
+    let value: Json = serde_json::from_slice(&value).unwrap();
+    assert_eq!(value["query_info"]["query_string"].as_str().unwrap().len(), 64 * 1024);
+}
+
+/// The largest command the gateway may record, every byte of it escaped.
+#[test]
+fn the_largest_command_fits() {
+    let mut event =
+        samples::all().into_iter().find(|it| it.name == "command.refused").unwrap().event;
+    let Body::Command(command) = &mut event.body else { panic!() };
+    command.statement = Some("\u{1}".repeat(crate::Command::MAX_STATEMENT_BYTES));
+    let noise: Vec<u8> = (0..crate::Content::MAX_BYTES as u64)
+        .map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
+        .collect();
+    command.content = Some(crate::Content {
+        encoding: crate::ContentEncoding::Identity,
+        ..crate::Content::record(&noise).unwrap()
+    });
+    let Body::Command(command) = &mut event.body else { panic!() };
+    command.content.as_mut().unwrap().data = noise;
+    let value = encode(&event);
+    assert!(value.len() <= MAX_VALUE_BYTES / 2 + MAX_VALUE_BYTES / 8, "{}", value.len());
+    assert_eq!(decode(&value).unwrap(), event);
+}
+
+fn refused(value: &[u8]) -> String {
+    decode(value).expect_err("it must not decode").to_string()
+}
+
+fn ours() -> Json {
+    serde_json::from_slice(&encode(&samples::events()[0])).unwrap()
+}
+
+#[test]
+fn what_is_not_ours_is_refused_by_name() {
+    assert!(refused(b"").contains("not an OCSF event"));
+    assert!(refused(b"\xff\xfe").contains("not an OCSF event"));
+    assert!(refused(b"[1]").contains("not an OCSF event"));
+    assert!(refused(b"{}").contains("no `unmapped.tallyport`"));
+    assert!(refused(br#"{"unmapped":{"other":1}}"#).contains("no `unmapped.tallyport`"));
+    assert!(refused(br#"{"unmapped":{"tallyport":{}}}"#).contains("schema_version"));
+    let twice = br#"{"unmapped":{"tallyport":{}},"unmapped":{"tallyport":{}}}"#;
+    assert!(refused(twice).contains("duplicate field"));
+    let mut cut = encode(&samples::events()[0]);
+    cut.pop();
+    assert!(refused(&cut).contains("EOF"));
+    cut.extend_from_slice(b"}{}");
+    assert!(refused(&cut).contains("trailing"));
+}
+
+#[test]
+fn another_major_version_is_refused_and_a_minor_one_is_read() {
+    let mut value = ours();
+    value["unmapped"]["tallyport"]["schema_version"] = json!("2.0.0");
+    let error = refused(&serde_json::to_vec(&value).unwrap());
+    assert!(error.contains("`2.0.0`") && error.contains(SCHEMA_VERSION), "{error}");
+    value["unmapped"]["tallyport"]["schema_version"] = json!("1.99.3");
+    assert_eq!(decode(&serde_json::to_vec(&value).unwrap()).unwrap().schema_version, "1.99.3");
+    value["unmapped"]["tallyport"]["schema_version"] = json!("10.0.0");
+    refused(&serde_json::to_vec(&value).unwrap());
+}
+
+#[test]
+fn broken_facts_are_refused_by_name() {
+    let with = |change: &dyn Fn(&mut Json)| {
+        let mut value = ours();
+        change(&mut value["unmapped"]["tallyport"]);
+        refused(&serde_json::to_vec(&value).unwrap())
+    };
+    assert!(with(&|it| drop(it.as_object_mut().unwrap().remove("event_id"))).contains("event_id"));
+    assert!(with(&|it| it["body"]["family"] = json!("gossip")).contains("gossip"));
+    assert!(with(&|it| it["body"]["detail"]["surprise"] = json!(1)).contains("surprise"));
+    assert!(with(&|it| it["surprise"] = json!(1)).contains("surprise"));
+    assert!(with(&|it| it["producer"]["seq"] = json!(-1)).contains("-1"));
+    assert!(with(&|it| it["producer"]["id"] = json!("two words")).contains("ProducerId"));
+    assert!(with(&|it| it["time"] = json!("yesterday")).contains("is not an event"));
+}
+
+#[test]
+fn size_and_depth_are_bounded() {
+    let mut long = encode(&samples::events()[0]);
+    long.resize(MAX_VALUE_BYTES, b' ');
+    assert!(decode(&long).is_ok());
+    long.push(b' ');
+    assert!(refused(&long).contains("bytes"));
+    let deep = |levels: usize| {
+        let text = String::from_utf8(encode(&samples::events()[0])).unwrap();
+        let nest = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        text.replacen('{', &format!(r#"{{"x":{nest},"#), 1).into_bytes()
+    };
+    assert!(decode(&deep(MAX_DEPTH - 1)).is_ok());
+    assert!(refused(&deep(MAX_DEPTH)).contains("deeper"));
+    assert!(refused(&deep(100_000)).contains("deeper"));
+    // Brackets in a text do not count, also behind an escaped quote.
+    let mut value = ours();
+    value["message"] = json!("\\\"[[[".repeat(100));
+    assert!(decode(&serde_json::to_vec(&value).unwrap()).is_ok());
+}

@@ -1,0 +1,188 @@
+//! Samples of who came in, what they may do, how they left, and what the services say of themselves.
+
+use super::{
+    Named, agent, alone, at, command_id, delegated, expiry, outside, person, service, sha256,
+};
+use crate::*;
+
+pub(super) fn bodies() -> Vec<Named> {
+    let mut all = authentications();
+    all.extend(sessions());
+    all.extend(approvals());
+    all.extend(policies());
+    all.extend(integrities());
+    all
+}
+
+fn authentications() -> Vec<Named> {
+    let succeeded = |front| Authentication {
+        outcome: Outcome::Success,
+        method: AuthMethod::Oidc,
+        front,
+        failure: None,
+        message: None,
+        issuer: Some("https://issuer.example".into()),
+        token_id: Some("jti-8842".into()),
+        key_id: Some("key-2026-01".into()),
+        expires_at: Some(expiry()),
+    };
+    let expired = Authentication {
+        outcome: Outcome::Failure,
+        failure: Some("expired".into()),
+        message: Some("the token expired 42 s ago; get a new one".into()),
+        expires_at: Some(at(-42_000_000)),
+        ..succeeded(Front::Tcp)
+    };
+    let nothing = Authentication {
+        outcome: Outcome::Failure,
+        method: AuthMethod::None,
+        front: Front::QueryHttp,
+        failure: Some("missing".into()),
+        message: Some("no token was presented; send `Authorization: Bearer ...`".into()),
+        issuer: None,
+        token_id: None,
+        key_id: None,
+        expires_at: None,
+    };
+    let v6 = Context {
+        client: Some(Endpoint { ip: "2001:db8::17".into(), port: 443 }),
+        ..outside(Some(service()))
+    };
+    vec![
+        (
+            "authentication.succeeded",
+            outside(Some(agent())),
+            Body::Authentication(succeeded(Front::Quic)),
+        ),
+        ("authentication.succeeded.query", v6, Body::Authentication(succeeded(Front::QueryPgwire))),
+        ("authentication.failed", outside(None), Body::Authentication(expired)),
+        ("authentication.failed.nothing", outside(None), Body::Authentication(nothing)),
+    ]
+}
+
+fn sessions() -> Vec<Named> {
+    let stats = SessionStats {
+        commands: 12,
+        refused: 1,
+        rows: 4_310,
+        bytes_to_target: 2_113,
+        bytes_to_agent: 391_027,
+    };
+    let parameters = [("application_name", "psql"), ("client_encoding", "UTF8")];
+    let opened = Session::Opened {
+        expires_at: Some(expiry()),
+        application: Some("psql".into()),
+        parameters: parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+    };
+    let lost = Session::Lost {
+        cause: "log_unavailable".into(),
+        message: "the event log did not acknowledge within 5 s".into(),
+        stats,
+    };
+    let revoked =
+        Session::Revoked { by: "Dana Kovář".into(), reason: "agent misbehaves".into(), stats };
+    let granted = Session::Granted { grant_id: "grant-77".into(), expires_at: expiry() };
+    let closed = |end| Body::Session(Session::Closed { end, stats });
+    vec![
+        ("session.opened", delegated(), Body::Session(opened)),
+        ("session.granted", delegated(), Body::Session(granted)),
+        (
+            "session.expired",
+            delegated(),
+            Body::Session(Session::Expired { cause: "token".into(), stats }),
+        ),
+        ("session.revoked", delegated(), Body::Session(revoked)),
+        ("session.closed.client", alone(), closed(SessionEnd::Client)),
+        ("session.closed.target", alone(), closed(SessionEnd::Target)),
+        ("session.closed.shutdown", alone(), closed(SessionEnd::Shutdown)),
+        ("session.closed.refused", alone(), closed(SessionEnd::Refused)),
+        ("session.lost", delegated(), Body::Session(lost)),
+    ]
+}
+
+fn approvals() -> Vec<Named> {
+    let approval_id = || "approval-19".to_owned();
+    let requested = Approval::Requested(ApprovalRequest {
+        approval_id: approval_id(),
+        command_id: Some(command_id()),
+        digest: sha256("what may run"),
+        group: "finance-approvers".into(),
+        quorum: 1,
+        reason: "a statement without WHERE changes app.invoices".into(),
+        expires_at: expiry(),
+    });
+    let granted = Approval::Granted {
+        approval_id: approval_id(),
+        reviewer: person(),
+        comment: Some("as agreed in FIN-311".into()),
+    };
+    let denied = Approval::Denied { approval_id: approval_id(), reviewer: person(), comment: None };
+    let used = Approval::Used { approval_id: approval_id(), command_id: command_id() };
+    vec![
+        ("approval.requested", alone(), Body::Approval(requested)),
+        ("approval.granted", alone(), Body::Approval(granted)),
+        ("approval.denied", alone(), Body::Approval(denied)),
+        (
+            "approval.expired",
+            alone(),
+            Body::Approval(Approval::Expired { approval_id: approval_id() }),
+        ),
+        ("approval.used", alone(), Body::Approval(used)),
+    ]
+}
+
+fn policies() -> Vec<Named> {
+    let loaded = |kind, source: &str, previous: Option<&str>| {
+        Body::Policy(PolicyChange::Loaded {
+            kind,
+            version: sha256("new"),
+            previous: previous.map(sha256),
+            source: source.into(),
+        })
+    };
+    let rejected = PolicyChange::Rejected {
+        kind: PolicyKind::Masking,
+        kept: sha256("new"),
+        source: "masking.toml".into(),
+        error: "line 7: unknown mask `blur`; use redact, partial or hash".into(),
+    };
+    vec![
+        (
+            "policy.loaded",
+            Context::default(),
+            loaded(PolicyKind::Policy, "agents.cedar", Some("old")),
+        ),
+        (
+            "policy.loaded.first",
+            Context::default(),
+            loaded(PolicyKind::Config, "tallyport.toml", None),
+        ),
+        ("policy.rejected", Context::default(), Body::Policy(rejected)),
+    ]
+}
+
+fn integrities() -> Vec<Named> {
+    let started = Integrity::ProducerStarted { version: "0.1.0".into(), role: "gateway".into() };
+    let gap = |outcome, reason: &str| {
+        let reason = reason.into();
+        Body::Integrity(Integrity::Gap { first_seq: 40, last_seq: 43, outcome, reason })
+    };
+    let checkpoint = Integrity::Checkpoint {
+        tree_size: 4_096,
+        root: sha256("root"),
+        key_id: "evidence-2026".into(),
+        signature: "c2lnbmF0dXJl".into(),
+    };
+    let nowhere = Context::default;
+    vec![
+        ("integrity.producer_started", nowhere(), Body::Integrity(started)),
+        (
+            "integrity.producer_stopped",
+            nowhere(),
+            Body::Integrity(Integrity::ProducerStopped { events: 51 }),
+        ),
+        ("integrity.gap", nowhere(), gap(GapOutcome::NotPersisted, "disk full")),
+        ("integrity.gap.unknown", nowhere(), gap(GapOutcome::Unknown, "no answer within 5 s")),
+        ("integrity.checkpoint", nowhere(), Body::Integrity(checkpoint)),
+    ]
+}
