@@ -3,11 +3,14 @@
 //! * [`Authenticator`] verifies a bearer token and gives an [`Identity`], or an [`AuthFailure`] that says why not.
 //! * [`policy`] loads, checks and asks Cedar policies.
 //! * [`client`] gets tokens for our own clients.
+//! * `dev_issuer` (feature `dev-issuer`) is the built-in token issuer for development, on loopback only.
 //!
 //! This crate never follows a URL or a key that a token names, never puts a token or a part of one into an error or
 //! an event, and denies whatever it cannot evaluate.
 
 pub mod client;
+#[cfg(feature = "dev-issuer")]
+pub mod dev_issuer;
 pub mod policy;
 
 mod event;

@@ -1,0 +1,166 @@
+//! Discovery, keys and the token endpoint.
+
+use std::sync::Arc;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use axum::extract::{DefaultBodyLimit, RawForm, State as Shared};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::{AUDIENCE, DEFAULT_TTL, DevClient, MAX_TTL, State};
+
+const MAX_FORM_BYTES: usize = 16 * 1024;
+
+pub(super) fn router(state: Arc<State>) -> Router {
+    Router::new()
+        .route("/.well-known/openid-configuration", get(discovery))
+        .route("/.well-known/oauth-authorization-server", get(discovery))
+        .route("/jwks", get(jwks))
+        .route("/token", post(token))
+        .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+        .with_state(state)
+}
+
+async fn discovery(Shared(state): Shared<Arc<State>>) -> Json<Value> {
+    Json(json!({
+        "issuer": state.issuer_url,
+        "jwks_uri": format!("{}/jwks", state.issuer_url),
+        "token_endpoint": state.token_url,
+        "grant_types_supported": ["client_credentials"],
+        "response_types_supported": [],
+        "subject_types_supported": ["public"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+    }))
+}
+
+async fn jwks(Shared(state): Shared<Arc<State>>) -> Json<Value> {
+    let keys = state.keys.load();
+    let published: Vec<Value> =
+        std::iter::once(&keys.current).chain(&keys.previous).map(|key| key.jwk()).collect();
+    Json(json!({ "keys": published }))
+}
+
+async fn token(
+    Shared(state): Shared<Arc<State>>,
+    headers: HeaderMap,
+    RawForm(body): RawForm,
+) -> Result<Response, Refused> {
+    let form = Form::parse(&body)?;
+    let client = authenticate(&state, &headers, &form)?;
+    match form.get("grant_type") {
+        Some("client_credentials") => {}
+        Some(_) => return Err(Refused::UnsupportedGrantType),
+        None => return Err(Refused::InvalidRequest),
+    }
+    if ["resource", "audience"].iter().any(|key| form.get(key).is_some_and(|a| a != AUDIENCE)) {
+        return Err(Refused::InvalidTarget);
+    }
+    let ttl = match form.get("ttl") {
+        None => DEFAULT_TTL.as_secs(),
+        Some(text) => text
+            .parse::<u64>()
+            .ok()
+            .filter(|ttl| *ttl <= MAX_TTL.as_secs())
+            .ok_or(Refused::InvalidRequest)?,
+    };
+    let issued = Timestamp::now().as_second();
+    let expires = issued.saturating_add_unsigned(ttl);
+    let mut claims = client.claims();
+    let id = tallyport_schemas::EventId::new().to_string();
+    claims.extend([
+        ("iss".to_owned(), json!(state.issuer_url)),
+        ("aud".to_owned(), json!(AUDIENCE)),
+        ("iat".to_owned(), json!(issued)),
+        ("exp".to_owned(), json!(expires)),
+        ("jti".to_owned(), json!(id)),
+    ]);
+    let token = state.keys.load().current.sign(&claims).ok_or(Refused::ServerError)?;
+    let body = json!({ "access_token": token, "token_type": "Bearer", "expires_in": ttl });
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+/// The parameters of a form, none of them twice (RFC 6749 section 3.2).
+struct Form(Vec<(String, String)>);
+
+impl Form {
+    fn parse(body: &[u8]) -> Result<Self, Refused> {
+        let pairs: Vec<(String, String)> = form_urlencoded::parse(body).into_owned().collect();
+        let repeated = pairs
+            .iter()
+            .enumerate()
+            .any(|(place, (key, _))| pairs.iter().take(place).any(|(other, _)| other == key));
+        if repeated { Err(Refused::InvalidRequest) } else { Ok(Self(pairs)) }
+    }
+
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+}
+
+/// `client_secret_basic` or `client_secret_post`, never both (RFC 6749 section 2.3).
+fn authenticate<'s>(
+    state: &'s State,
+    headers: &HeaderMap,
+    form: &Form,
+) -> Result<&'s DevClient, Refused> {
+    let basic = headers.get(header::AUTHORIZATION).map(|value| basic(value.as_bytes()));
+    let (id, secret) = match (basic, form.get("client_secret")) {
+        (Some(_), Some(_)) => return Err(Refused::InvalidRequest),
+        (Some(pair), None) => pair.ok_or(Refused::InvalidClient)?,
+        (None, Some(secret)) => {
+            let id = form.get("client_id").ok_or(Refused::InvalidClient)?;
+            (id.to_owned(), secret.to_owned())
+        }
+        (None, None) => return Err(Refused::InvalidClient),
+    };
+    state
+        .clients
+        .iter()
+        .find(|client| {
+            let own = client.secret.expose().as_bytes();
+            client.id == id && verify_slices_are_equal(own, secret.as_bytes()).is_ok()
+        })
+        .ok_or(Refused::InvalidClient)
+}
+
+fn basic(value: &[u8]) -> Option<(String, String)> {
+    let (scheme, encoded) = std::str::from_utf8(value).ok()?.split_once(' ')?;
+    let decoded = STANDARD.decode(encoded.trim()).ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    let (id, secret) = text.split_once(':').filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let decode = |part: &str| {
+        form_urlencoded::parse(format!("v={part}").as_bytes()).next().map(|(_, v)| v.into_owned())
+    };
+    Some((decode(id)?, decode(secret)?))
+}
+
+/// Errors of RFC 6749 section 5.2 and RFC 8707 section 2.
+enum Refused {
+    InvalidRequest,
+    InvalidClient,
+    InvalidTarget,
+    UnsupportedGrantType,
+    ServerError,
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let (status, error) = match self {
+            Self::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
+            Self::InvalidTarget => (StatusCode::BAD_REQUEST, "invalid_target"),
+            Self::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
+            Self::ServerError => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
+        };
+        let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"tallyport-dev\"")];
+        (status, challenge, Json(json!({ "error": error }))).into_response()
+    }
+}
