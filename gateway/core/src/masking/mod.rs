@@ -1,1 +1,19 @@
-//! See the crate documentation.
+//! Labels on columns, masks on values.
+//!
+//! * [`Masking`]: the checked configuration: which column bears which label, what a label's mask is by default, the key
+//!   of keyed hashes.
+//! * [`Mask`] and [`ColumnMask`]: what becomes of one value, in text or binary format.
+//! * [`MaskSet`]: which columns of one database are masked for one principal, and how; made by
+//!   [`crate::verdict::Judge`].
+//!
+//! Masks work on what PostgreSQL says a result column *is* (table oid and attribute number), never on its name.
+
+mod config;
+mod mask;
+mod set;
+
+pub use config::{HashKey, Masking, MaskingError, SecretSource};
+pub use mask::{ColumnMask, End, Mask, Masked, ParseMaskError};
+pub use set::{Clearance, MaskSet};
+
+pub(crate) use set::LabelledColumn;

@@ -1,0 +1,205 @@
+//! What earlier statements of a session changed for later ones.
+
+use std::collections::BTreeMap;
+
+use super::builtins;
+use super::names::Paths;
+use super::parse::Parsed;
+use super::settings::{Change, PathChange};
+use super::tree::{Node, Value};
+
+/// The search path, prepared statements and cursors of one session, as far as its statements tell.
+///
+/// It is told of statements once they were forwarded, never how they ended: a statement may have failed, or its
+/// transaction may be rolled back. So it only ever *adds* what may hold: another possible path, another body that a
+/// name may stand for. What it cannot follow is unknown, and what is unknown is refused while masks are in force.
+#[derive(Clone, Debug)]
+pub struct SessionState {
+    paths: Paths,
+    prepared: Names,
+    cursors: Names,
+    utf8: bool,
+}
+
+/// The bodies that names may stand for.
+#[derive(Clone, Debug, Default)]
+struct Names {
+    bodies: BTreeMap<String, Vec<Body>>,
+    overflow: bool,
+}
+
+/// One body: a statement, or the statement inside a `PREPARE` or `DECLARE`.
+#[derive(Clone, Debug)]
+pub(crate) struct Body {
+    parsed: Parsed,
+    statement: usize,
+}
+
+/// More names than this are not followed.
+const MAX_NAMES: usize = 1_024;
+/// More bodies of one name than this are not followed.
+const MAX_BODIES: usize = 8;
+
+impl SessionState {
+    /// A session at its start. `search_path` as [`super::Catalog::search_path`] gives it, or as the agent asked for it
+    /// at start-up; `$user` stands for the role.
+    #[must_use]
+    pub fn new(search_path: Vec<String>) -> Self {
+        Self {
+            paths: Paths::exactly(search_path),
+            prepared: Names::default(),
+            cursors: Names::default(),
+            utf8: true,
+        }
+    }
+
+    /// Takes note that `parsed` was forwarded to the target.
+    pub fn after(&mut self, parsed: &Parsed) {
+        for index in 0..parsed.statements().len() {
+            self.after_statement(parsed, index);
+        }
+    }
+
+    /// Takes note that the protocol's Parse message gave `parsed` a name: SQL's `EXECUTE` finds it too.
+    pub fn note_prepared(&mut self, name: &str, parsed: &Parsed) {
+        self.prepared.add(name, Body { parsed: parsed.clone(), statement: 0 });
+    }
+
+    /// Takes note that the protocol's Bind message opened a portal by name: SQL's `FETCH` finds it too.
+    pub fn note_portal(&mut self, name: &str, parsed: &Parsed) {
+        self.cursors.add(name, Body { parsed: parsed.clone(), statement: 0 });
+    }
+
+    /// Takes note of the character set in which texts come, as the server reports `client_encoding`.
+    pub fn note_client_encoding(&mut self, encoding: &str) {
+        let change =
+            Change { name: "client_encoding".to_owned(), values: Some(vec![encoding.to_owned()]) };
+        self.utf8 = !change.leaves_utf8();
+    }
+
+    /// Takes note that the search path may be anything from now on.
+    pub fn forget_search_path(&mut self) {
+        self.paths = Paths::Unknown;
+    }
+
+    pub(crate) const fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// Whether texts certainly come as UTF-8.
+    pub(crate) const fn is_utf8(&self) -> bool {
+        self.utf8
+    }
+
+    /// The bodies that a prepared statement's name may stand for; None when that is not known.
+    pub(crate) fn prepared(&self, name: &str) -> Option<&[Body]> {
+        self.prepared.get(name)
+    }
+
+    /// The bodies that a cursor's name may stand for; None when that is not known.
+    pub(crate) fn cursor(&self, name: &str) -> Option<&[Body]> {
+        self.cursors.get(name)
+    }
+
+    pub(crate) fn after_statement(&mut self, parsed: &Parsed, index: usize) {
+        let Some(statement) = parsed.statements().get(index) else { return };
+        match statement.kind() {
+            "PrepareStmt" => {
+                self.prepared
+                    .add(statement.text("name"), Body { parsed: parsed.clone(), statement: index });
+            }
+            "DeclareCursorStmt" => {
+                let body = Body { parsed: parsed.clone(), statement: index };
+                self.cursors.add(statement.text("portalname"), body);
+            }
+            "VariableSetStmt" => {
+                if let Some(change) = Change::of_statement(statement) {
+                    self.apply(&change);
+                }
+            }
+            // Code that cannot be seen may set anything.
+            "DoStmt" | "CallStmt" => self.paths = Paths::Unknown,
+            _ => {}
+        }
+        super::deep(|| self.after_calls(statement));
+    }
+
+    fn apply(&mut self, change: &Change) {
+        match change.search_path() {
+            Some(PathChange::To(path)) => self.paths.add(path),
+            Some(PathChange::Unknown) => self.paths = Paths::Unknown,
+            None => {}
+        }
+        if change.leaves_utf8() {
+            self.utf8 = false;
+        }
+    }
+
+    /// Functions may set settings: `set_config` says which, an unknown one may set any.
+    fn after_calls(&mut self, node: &Node) {
+        if node.kind() == "FuncCall" {
+            let names = node.strings("funcname");
+            let name = names.last().copied().unwrap_or_default();
+            if name == "set_config" {
+                match Change::of_call(node) {
+                    Some(change) => self.apply(&change),
+                    None => self.paths = Paths::Unknown,
+                }
+            } else if builtins::function(super::catalog::SYSTEM_SCHEMA, name).is_none()
+                && builtins::function(super::catalog::STANDARD_SCHEMA, name).is_none()
+            {
+                self.paths = Paths::Unknown;
+            }
+        }
+        for (_, value) in node.fields() {
+            match value {
+                Value::Node(child) => super::deep(|| self.after_calls(child)),
+                Value::List(children) => {
+                    for child in children {
+                        super::deep(|| self.after_calls(child));
+                    }
+                }
+                Value::Int(_) | Value::Text(_) => {}
+            }
+        }
+    }
+}
+
+impl Names {
+    fn add(&mut self, name: &str, body: Body) {
+        let full = self.bodies.len() >= MAX_NAMES;
+        if full && !self.bodies.contains_key(name) {
+            self.overflow = true;
+            return;
+        }
+        let bodies = self.bodies.entry(name.to_owned()).or_default();
+        if bodies.iter().any(|known| known.is_same(&body)) {
+            return;
+        }
+        // One more than is followed marks the name as unknown.
+        if bodies.len() <= MAX_BODIES {
+            bodies.push(body);
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&[Body]> {
+        let bodies = self.bodies.get(name)?;
+        (bodies.len() <= MAX_BODIES).then_some(bodies.as_slice()).filter(|_| !self.overflow)
+    }
+}
+
+impl Body {
+    /// The statement that runs.
+    pub(crate) fn node(&self) -> Option<&Node> {
+        let statement = self.parsed.statements().get(self.statement)?;
+        match statement.kind() {
+            "PrepareStmt" | "DeclareCursorStmt" => statement.child("query"),
+            _ => Some(statement),
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.statement == other.statement
+            && (self.parsed.same(&other.parsed) || self.parsed.text() == other.parsed.text())
+    }
+}

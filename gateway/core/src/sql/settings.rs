@@ -1,0 +1,267 @@
+//! Settings that a session may change, and what a change means for reading the next statement.
+
+use super::tree::Node;
+
+/// One change of a setting, by `SET`, `RESET` or `set_config`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// The setting, lower-case.
+    pub(crate) name: String,
+    /// Its values as written; None where they are not constants, empty for the default.
+    pub(crate) values: Option<Vec<String>>,
+}
+
+/// Settings that change how values are written, how long things may take, or what the session is called. Nothing here
+/// changes who the session is, what a name means to the gateway, or what messages say of data.
+const HARMLESS: &[&str] = &[
+    "application_name",
+    "bytea_output",
+    "datestyle",
+    "default_transaction_deferrable",
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "extra_float_digits",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "intervalstyle",
+    "jit",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
+    "lock_timeout",
+    "search_path",
+    "statement_timeout",
+    "synchronous_commit",
+    "timezone",
+    "transaction",
+    "transaction_deferrable",
+    "transaction_isolation",
+    "transaction_read_only",
+    "session characteristics",
+    "transaction_timeout",
+    "work_mem",
+    "escape_string_warning",
+    "geqo",
+    "quote_all_identifiers",
+    "default_tablespace",
+    "temp_tablespaces",
+    "constraint_exclusion",
+    "force_parallel_mode",
+    "xmloption",
+];
+
+/// Levels of `client_min_messages` at which messages do not carry what the server logs about itself.
+const QUIET_LEVELS: &[&str] = &["notice", "warning", "error"];
+
+/// Character sets in which a byte below 128 can be part of another character: a text would mean something else to the
+/// server than to whoever reads it as UTF-8.
+const MISREAD: &[&str] = &[
+    "sjis",
+    "mskanji",
+    "shiftjis",
+    "win932",
+    "windows932",
+    "shiftjis2004",
+    "big5",
+    "win950",
+    "windows950",
+    "gbk",
+    "win936",
+    "windows936",
+    "uhc",
+    "win949",
+    "windows949",
+    "johab",
+    "gb18030",
+];
+
+/// Character sets that are, or contain nothing but, UTF-8.
+const UTF8: &[&str] = &["utf8", "unicode"];
+
+impl Change {
+    /// The change that a `VariableSetStmt` makes; None for `RESET ALL`, which only goes back to the start.
+    pub(crate) fn of_statement(statement: &Node) -> Option<Self> {
+        const SET_VALUE: i64 = 1;
+        const SET_MULTI: i64 = 4;
+        const RESET_ALL: i64 = 6;
+        let values = match statement.int("kind") {
+            RESET_ALL => return None,
+            SET_VALUE => statement.list("args").iter().map(constant).collect(),
+            // SET TRANSACTION and its like: options, no values; SET ... TO DEFAULT, FROM CURRENT and RESET: the start.
+            SET_MULTI => Some(Vec::new()),
+            _ => Some(Vec::new()),
+        };
+        Some(Self { name: statement.text("name").to_ascii_lowercase(), values })
+    }
+
+    /// The change that a call of `set_config` makes; None when it is not told by constants.
+    pub(crate) fn of_call(call: &Node) -> Option<Self> {
+        let [name, value, _] = call.list("args") else { return None };
+        let name = name.as_string_constant()?.to_ascii_lowercase();
+        let value = value.as_string_constant()?;
+        let values = if name == SEARCH_PATH { split_path(value) } else { vec![value.to_owned()] };
+        Some(Self { name, values: Some(values) })
+    }
+
+    /// The path that will be searched; None when it changes no path or goes back to the first.
+    pub(crate) fn search_path(&self) -> Option<PathChange> {
+        if self.name != SEARCH_PATH {
+            return None;
+        }
+        match &self.values {
+            None => Some(PathChange::Unknown),
+            Some(values) if values.is_empty() => None,
+            Some(values) => Some(PathChange::To(values.clone())),
+        }
+    }
+
+    /// Whether statements may come in another character set than UTF-8 afterwards.
+    pub(crate) fn leaves_utf8(&self) -> bool {
+        self.name == CLIENT_ENCODING
+            && !self.values.as_ref().is_some_and(|values| {
+                values.iter().all(|value| UTF8.contains(&plain(value).as_str()))
+            })
+    }
+
+    /// Why nobody may make this change: the gateway would read the next statement otherwise than the server does.
+    pub(crate) fn misleads(&self) -> Option<String> {
+        let one = |wanted: &[&str]| {
+            self.values.as_ref().is_some_and(|values| {
+                values.iter().all(|value| wanted.contains(&value.to_ascii_lowercase().as_str()))
+            })
+        };
+        match self.name.as_str() {
+            "standard_conforming_strings" if !one(&["on", "true", "yes", "1", "t", "y"]) => Some(
+                "standard_conforming_strings must stay on: statements are read that way".to_owned(),
+            ),
+            CLIENT_ENCODING => {
+                let misread = self.values.as_ref().is_none_or(|values| {
+                    values.iter().any(|value| MISREAD.contains(&plain(value).as_str()))
+                });
+                misread.then(|| {
+                    "client_encoding must be one in which ASCII stays ASCII: statements are read as UTF-8"
+                        .to_owned()
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// Why the change may not be made while masks are in force.
+    pub(crate) fn forbidden_under_masks(&self) -> Option<String> {
+        if self.values.is_none() && self.name != SEARCH_PATH {
+            return Some(format!("setting {} to something that is no constant", self.name));
+        }
+        let quiet = self.values.as_ref().is_some_and(|values| {
+            values.iter().all(|value| QUIET_LEVELS.contains(&value.to_ascii_lowercase().as_str()))
+        });
+        match self.name.as_str() {
+            "client_min_messages" if quiet => None,
+            CLIENT_ENCODING | "standard_conforming_strings" => None,
+            name if HARMLESS.contains(&name) => None,
+            name => Some(format!("setting {name}")),
+        }
+    }
+}
+
+const SEARCH_PATH: &str = "search_path";
+const CLIENT_ENCODING: &str = "client_encoding";
+
+/// What a change makes of the search path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PathChange {
+    /// These schemas.
+    To(Vec<String>),
+    /// Something that cannot be told.
+    Unknown,
+}
+
+fn constant(node: &Node) -> Option<String> {
+    let node = if node.kind() == "TypeCast" { node.child("arg")? } else { node };
+    if node.kind() != "AConst" {
+        return None;
+    }
+    let value = node.child("val")?;
+    Some(match value.kind() {
+        "Integer" => value.int("ival").to_string(),
+        "Float" => value.text("fval").to_owned(),
+        "Boolean" => if value.flag("boolval") { "true" } else { "false" }.to_owned(),
+        _ => value.text("sval").to_owned(),
+    })
+}
+
+/// A character set's name without what PostgreSQL ignores in it.
+fn plain(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// The schemas of a `search_path` as the server writes it: `app, "My Schema", "$user"`.
+pub(crate) fn split_path(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let name;
+        if let Some(quoted) = rest.strip_prefix('"') {
+            (name, rest) = take_quoted(quoted);
+        } else {
+            let end = rest.find(',').unwrap_or(rest.len());
+            let (head, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            name = head.trim().to_ascii_lowercase();
+            rest = tail;
+        }
+        if !name.is_empty() {
+            names.push(name);
+        }
+        rest = rest.trim_start();
+        rest = rest.strip_prefix(',').map_or("", str::trim_start);
+    }
+    names
+}
+
+/// A quoted name from behind its first quote, and what follows it; `""` is one quote.
+fn take_quoted(text: &str) -> (String, &str) {
+    let mut name = String::new();
+    let mut rest = text;
+    while let Some((head, tail)) = rest.split_once('"') {
+        name.push_str(head);
+        let Some(again) = tail.strip_prefix('"') else { return (name, tail) };
+        name.push('"');
+        rest = again;
+    }
+    name.push_str(rest);
+    (name, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_split_as_the_server_writes_them() {
+        assert_eq!(split_path(r#""$user", public"#), ["$user", "public"]);
+        assert_eq!(
+            split_path(r#"App,"My ""Own"", Schema" , x"#),
+            ["app", "My \"Own\", Schema", "x"]
+        );
+        assert_eq!(split_path(""), Vec::<String>::new());
+        assert_eq!(split_path(r#""""#), Vec::<String>::new());
+    }
+
+    #[test]
+    fn character_sets_that_swallow_ascii_are_refused() {
+        let change = |name: &str, value: &str| Change {
+            name: name.to_owned(),
+            values: Some(vec![value.to_owned()]),
+        };
+        for set in ["SJIS", "shift_jis_2004", "Big-5", "GBK", "uhc", "GB18030", "JOHAB"] {
+            assert!(change("client_encoding", set).misleads().is_some(), "{set}");
+        }
+        for set in ["UTF8", "LATIN1", "sql_ascii", "WIN1252"] {
+            assert_eq!(change("client_encoding", set).misleads(), None, "{set}");
+        }
+        assert!(change("client_encoding", "latin1").leaves_utf8());
+        assert!(!change("client_encoding", "UTF-8").leaves_utf8());
+        assert!(change("standard_conforming_strings", "off").misleads().is_some());
+        assert!(change("standard_conforming_strings", "on").misleads().is_none());
+    }
+}
