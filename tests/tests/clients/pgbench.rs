@@ -20,7 +20,7 @@ fn pgbench(port: u16, arguments: &[&str]) -> Output {
     Command::new(program())
         .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", "postgres"])
         .args(arguments)
-        .arg("bench")
+        .arg("postgres")
         .env("LC_ALL", "C")
         .output()
         .expect("pgbench runs")
@@ -29,11 +29,6 @@ fn pgbench(port: u16, arguments: &[&str]) -> Output {
 #[test]
 fn all_query_modes() {
     let Some(world) = world() else { return };
-    let created = tallyport_tests::psql(world.postgres.port("port"), "postgres", "postgres")
-        .args(["-c", "CREATE DATABASE bench"])
-        .output()
-        .expect("psql runs");
-    assert!(created.status.success(), "{}", said(&created));
     let port = world.forward.port();
     let made = pgbench(port, &["-i", "-q", "-s", "1"]);
     assert!(made.status.success(), "initialisation: {}", said(&made));

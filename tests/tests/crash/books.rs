@@ -30,7 +30,7 @@ impl Books {
     /// exactly once and without an unexplained gap.
     pub fn compare(&self, stack: &Stack) {
         assert!(self.executed.len() > 50 && self.received.len() > 50, "too little load to mean anything: {self}");
-        let intents = marks(stack, "SELECT statement FROM commands WHERE outcome = 'forwarded' AND statement LIKE 'SELECT ''mark-%'");
+        let intents = marks(stack, "SELECT statement FROM commands WHERE disposition = 'forwarded' AND statement LIKE 'SELECT ''mark-%'");
         let unrecorded: Vec<_> = self.executed.difference(&intents).take(5).collect();
         assert!(unrecorded.is_empty(), "executed without an intent event: {unrecorded:?}");
         let outcomes = marks(

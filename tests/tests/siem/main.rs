@@ -21,7 +21,7 @@ fn every_value_on_kafka_is_ocsf() {
     // The recorder has them too, from the same topic.
     let recorded = || {
         stack
-            .sql("auditor", "SELECT command_id FROM commands WHERE statement LIKE 'DELETE%' AND outcome = 'refused'")
+            .sql("auditor", "SELECT command_id FROM commands WHERE statement LIKE 'DELETE%' AND disposition = 'refused'")
             .len()
             == 1
     };
