@@ -1,4 +1,10 @@
 //! The development issuer and our own token clients, against the authenticator.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says by failing what does not hold"
+)]
 
 use std::time::Duration;
 

@@ -150,3 +150,49 @@ fn whole_seconds(value: f64) -> Option<i64> {
     let whole = value.floor() as i64;
     (value.is_finite() && value.abs() < LIMIT).then_some(whole)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::IssuerConfig;
+    use serde_json::json;
+
+    /// 2026-01-01T00:00:00Z.
+    const NOW: i64 = 1_767_225_600;
+
+    fn checked(claims: Value) -> Result<i64, Reason> {
+        let issuer = Issuer::check(&IssuerConfig::new("https://id.example.com", vec!["a".into()]));
+        let now = Timestamp::from_second(NOW).unwrap();
+        check_times(claims.as_object().unwrap(), &issuer.unwrap(), now).map(|end| end.as_second())
+    }
+
+    #[test]
+    fn a_token_is_taken_up_to_its_expiry_and_the_skew_and_not_a_second_longer() {
+        assert_eq!(checked(json!({ "exp": NOW + 60 })), Ok(NOW + 90));
+        assert_eq!(checked(json!({ "exp": NOW - 29 })), Ok(NOW + 1));
+        assert_eq!(checked(json!({ "exp": NOW - 30 })), Err(Reason::Expired));
+    }
+
+    #[test]
+    fn a_token_from_the_future_is_taken_within_the_skew_only() {
+        for name in ["iat", "nbf"] {
+            assert!(checked(json!({ "exp": NOW + 60, name: NOW + 30 })).is_ok());
+            assert_eq!(
+                checked(json!({ "exp": NOW + 60, name: NOW + 31 })),
+                Err(Reason::NotYetValid)
+            );
+        }
+    }
+
+    #[test]
+    fn the_longest_life_is_taken_and_a_second_more_is_not() {
+        let day = 24 * 3600;
+        assert!(checked(json!({ "iat": NOW, "exp": NOW + day })).is_ok());
+        let longer = checked(json!({ "iat": NOW, "exp": NOW + day + 1 }));
+        assert_eq!(longer, Err(Reason::LivesTooLong { max_seconds: 24 * 3600 }));
+        assert!(
+            checked(json!({ "exp": NOW + day + 1 })).is_err(),
+            "without iat it counts from now"
+        );
+    }
+}

@@ -43,7 +43,7 @@ impl AskContext {
         }
     }
 
-    pub(super) fn to_cedar(&self) -> Result<Context, ContextCreationError> {
+    pub(super) fn to_cedar(&self) -> Result<Context, Box<ContextCreationError>> {
         let now = self.now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
         let approvals =
             self.approvals.iter().map(|id| RestrictedExpression::new_string(id.clone()));
@@ -64,6 +64,6 @@ impl AskContext {
             let session = RestrictedExpression::new_string(session.to_string());
             pairs.push(("sessionId".to_owned(), session));
         }
-        Context::from_pairs(pairs)
+        Context::from_pairs(pairs).map_err(Box::new)
     }
 }

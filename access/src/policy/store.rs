@@ -65,8 +65,8 @@ impl PolicyStore {
     /// Follows the file until `cancel`, and reports every change: first what is in force at the start, then each
     /// set taken or refused. A refused one leaves in force what was. Called once per store.
     ///
-    /// A change comes into force, then is reported; the caller puts it on record. The watch ends, and with it every
-    /// further change, when the receiver is dropped: what cannot be recorded does not come into force.
+    /// A change comes into force, then is reported; the caller puts it on record. While 16 reports
+    /// wait to be taken, and once the receiver is dropped, no further change comes into force.
     #[must_use = "policy stops following its file when the receiver is dropped"]
     pub fn watch(&self, cancel: CancellationToken) -> mpsc::Receiver<PolicyChange> {
         let (changes, receiver) = mpsc::channel(PENDING_CHANGES);
@@ -127,10 +127,13 @@ impl Follower {
                 continue;
             }
             self.seen = stamp;
-            if let Some(change) = self.reload(path).await
-                && self.changes.send(change).await.is_err()
-            {
+            // A place for the report comes first: what nobody takes note of must not come into force.
+            let changes = self.changes.clone();
+            let Ok(place) = changes.reserve().await else {
                 return;
+            };
+            if let Some(change) = self.reload(path).await {
+                place.send(change);
             }
         }
     }

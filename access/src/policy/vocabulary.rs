@@ -159,7 +159,13 @@ pub(super) enum Unbuildable {
     #[error("the Cedar schema has no `{0}`")]
     UnknownType(&'static str),
     #[error("an attribute could not be taken: {0}")]
-    Attribute(#[from] EntityAttrEvaluationError),
+    Attribute(Box<EntityAttrEvaluationError>),
+}
+
+impl From<EntityAttrEvaluationError> for Unbuildable {
+    fn from(error: EntityAttrEvaluationError) -> Self {
+        Self::Attribute(Box::new(error))
+    }
 }
 
 fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {

@@ -1,0 +1,133 @@
+//! Against a real OpenID provider: discovery, RFC 9068 tokens, rotation, outage.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says by failing what does not hold"
+)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use dev_services::{DevService, StartError};
+use support::jwt::outcome;
+use tallyport_access::client::{ClientCredentials, TokenSource};
+use tallyport_access::{Authenticator, ClaimSource, IssuerConfig, SecretToken};
+use tallyport_schemas::PrincipalKind;
+
+/// The provider, or nothing where it cannot be installed; that is said on stderr.
+fn provider(test: &str, args: &[&str]) -> Option<DevService> {
+    match DevService::start("oidc", args) {
+        Ok(service) => Some(service),
+        Err(error @ StartError::NotInstallable { .. }) => {
+            eprintln!("NOT RUN: {test}: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+async fn token(provider: &DevService, id: &str) -> SecretToken {
+    let clients = provider.ready()["clients"].as_array().unwrap();
+    let client = clients.iter().find(|client| client["id"] == id).unwrap();
+    let settings = ClientCredentials {
+        issuer: provider.text("issuer").to_owned(),
+        token_url: None,
+        client_id: id.to_owned(),
+        client_secret: SecretToken::new(client["secret"].as_str().unwrap()),
+        audience: Some(format!("urn:tallyport:{}", provider.text("audience"))),
+        scope: None,
+        extra: vec![],
+    };
+    TokenSource::client_credentials(settings).unwrap().token().await.unwrap()
+}
+
+fn trusting(provider: &DevService) -> IssuerConfig {
+    let audience = provider.text("audience").to_owned();
+    let mut config = IssuerConfig::new(provider.text("issuer"), vec![audience]);
+    config.keys.min_refresh_seconds = 1;
+    config
+}
+
+async fn until(authenticator: &Authenticator, token: &SecretToken, expected: &str) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let found = outcome(authenticator, token.expose()).await;
+        if found == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "still {found}, expected {expected}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn real_tokens_say_who_and_on_whose_behalf() {
+    let Some(provider) = provider("real_tokens_say_who_and_on_whose_behalf", &[]) else { return };
+    let authenticator = Authenticator::new(vec![trusting(&provider)]).unwrap();
+    let agent = token(&provider, "support-agent").await;
+    let who = authenticator.verify(agent.expose()).await.unwrap();
+    assert_eq!(who.principal.subject, "support-agent");
+    assert_eq!(who.principal.kind, PrincipalKind::Agent);
+    assert_eq!(who.principal.groups, ["support-agents"]);
+    assert_eq!(who.principal.owner.as_deref(), Some("ada@example.com"));
+    assert_eq!(who.agent.model.as_deref(), Some("example-model-1"));
+    let delegated = token(&provider, "delegated").await;
+    let who = authenticator.verify(delegated.expose()).await.unwrap();
+    assert_eq!(who.principal.kind, PrincipalKind::Human);
+    let chain: Vec<_> = who.delegation.iter().map(|actor| actor.subject.as_str()).collect();
+    assert_eq!(chain, ["support-agent", "orchestrator"]);
+    assert_eq!(who.delegation[1].issuer.as_deref(), Some("https://agents.example.com"));
+    let mut mapped = trusting(&provider);
+    mapped.claims.groups = ClaimSource::required("/realm_access/roles");
+    let mapped = Authenticator::new(vec![mapped]).unwrap();
+    let who = mapped.verify(agent.expose()).await.unwrap();
+    assert_eq!(who.principal.groups, ["reader", "support"]);
+    assert_eq!(outcome(&mapped, token(&provider, "nobody").await.expose()).await, "missing_claim");
+    let mut elsewhere = trusting(&provider);
+    elsewhere.audiences = vec!["another-service".into()];
+    let elsewhere = Authenticator::new(vec![elsewhere]).unwrap();
+    assert_eq!(outcome(&elsewhere, agent.expose()).await, "wrong_audience");
+}
+
+#[tokio::test]
+async fn a_real_rotation_is_picked_up() {
+    let Some(provider) = provider("a_real_rotation_is_picked_up", &[]) else { return };
+    let authenticator = Authenticator::new(vec![trusting(&provider)]).unwrap();
+    let old = token(&provider, "analyst").await;
+    assert_eq!(outcome(&authenticator, old.expose()).await, "ok");
+    let rotate = |query: &str| {
+        let url = format!("{}{query}", provider.text("rotate_url"));
+        let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+        async move { assert_eq!(http.post(url).send().await.unwrap().status(), 200) }
+    };
+    rotate("").await;
+    let new = token(&provider, "analyst").await;
+    until(&authenticator, &new, "ok").await;
+    assert_eq!(outcome(&authenticator, old.expose()).await, "ok", "its key is still published");
+    rotate("?drop=1").await;
+    let newest = token(&provider, "analyst").await;
+    until(&authenticator, &newest, "ok").await;
+    assert_eq!(outcome(&authenticator, old.expose()).await, "unknown_key");
+}
+
+#[tokio::test]
+async fn keys_outlive_a_real_outage_for_a_while_then_fail_closed() {
+    let test = "keys_outlive_a_real_outage_for_a_while_then_fail_closed";
+    let Some(first) = provider(test, &[]) else { return };
+    let mut config = trusting(&first);
+    config.keys.max_age_seconds = 1;
+    config.keys.keep_seconds = 6;
+    let authenticator = Authenticator::new(vec![config]).unwrap();
+    let old = token(&first, "analyst").await;
+    assert_eq!(outcome(&authenticator, old.expose()).await, "ok");
+    let port = first.text("issuer").rsplit(':').next().unwrap().to_owned();
+    drop(first);
+    assert_eq!(outcome(&authenticator, old.expose()).await, "ok", "the provider is down");
+    until(&authenticator, &old, "issuer_unavailable").await;
+    let Some(second) = provider(test, &["--port", &port]) else { return };
+    let new = token(&second, "analyst").await;
+    until(&authenticator, &new, "ok").await;
+    assert_eq!(outcome(&authenticator, old.expose()).await, "unknown_key");
+}

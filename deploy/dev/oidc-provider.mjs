@@ -1,0 +1,81 @@
+// The provider behind `oidc`; started by it, never by hand.
+//   oidc-provider.mjs NPM_DIRECTORY PORT AUDIENCE TTL_SECONDS
+import { createServer } from 'node:http';
+import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+const [directory, port, audience, ttl] = process.argv.slice(2);
+const library = join(directory, 'node_modules', 'oidc-provider', 'lib', 'index.js');
+const { Provider } = await import(pathToFileURL(library));
+
+const issuer = `http://127.0.0.1:${port}`;
+const resource = `urn:tallyport:${audience}`;
+
+// What each client's tokens say beyond the standard claims.
+const claims = {
+  'support-agent': {
+    kind: 'agent', name: 'Support agent', groups: ['support-agents'], owner: 'ada@example.com',
+    model: 'example-model-1', realm_access: { roles: ['support', 'reader'] },
+  },
+  analyst: { kind: 'human', name: 'Analyst', groups: ['analysts', 'auditors'] },
+  delegated: {
+    kind: 'human', name: 'Ada', groups: ['analysts'],
+    act: { sub: 'support-agent', act: { sub: 'orchestrator', iss: 'https://agents.example.com' } },
+  },
+  nobody: { kind: 'agent' },
+};
+const clients = Object.keys(claims).map((id) => ({ id, secret: randomBytes(24).toString('hex') }));
+
+function newKey() {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  return { ...privateKey.export({ format: 'jwk' }), kid: randomUUID(), use: 'sig', alg: 'RS256' };
+}
+
+function provider(keys) {
+  const made = new Provider(issuer, {
+    jwks: { keys },
+    clients: clients.map(({ id, secret }) => ({
+      client_id: id, client_secret: secret, grant_types: ['client_credentials'],
+      redirect_uris: [], response_types: [], token_endpoint_auth_method: 'client_secret_basic',
+    })),
+    extraTokenClaims: (_ctx, token) => claims[token.clientId],
+    features: {
+      clientCredentials: { enabled: true },
+      devInteractions: { enabled: false },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => resource,
+        getResourceServerInfo: () => ({
+          scope: '', audience, accessTokenFormat: 'jwt', accessTokenTTL: Number(ttl),
+          jwt: { sign: { alg: 'RS256' } },
+        }),
+        useGrantedResource: () => true,
+      },
+    },
+  });
+  made.on('server_error', (_ctx, error) => console.error(error));
+  return made.callback();
+}
+
+// Keys of a provider cannot be changed while it runs: a rotation puts another in its place.
+let keys = [newKey()];
+let answer = provider(keys);
+
+const server = createServer((request, response) => {
+  if (request.method === 'POST' && request.url.startsWith('/dev/rotate')) {
+    const drop = new URL(request.url, issuer).searchParams.has('drop');
+    keys = [newKey(), ...(drop ? [] : keys.slice(0, 1))];
+    answer = provider(keys);
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end(JSON.stringify({ kid: keys[0].kid }));
+    return;
+  }
+  answer(request, response);
+});
+server.listen(Number(port), '127.0.0.1', () => {
+  process.stdout.write(`${JSON.stringify({
+    issuer, token_url: `${issuer}/token`, rotate_url: `${issuer}/dev/rotate`, audience,
+    pid: process.pid, clients,
+  })}\n`);
+});
