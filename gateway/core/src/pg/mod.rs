@@ -1,1 +1,13 @@
-//! See the crate documentation.
+//! PostgreSQL protocol 3 (versions 13 to 17 of the server), sans-IO.
+//!
+//! * [`frame`]: bytes to messages; [`frontend`], [`backend`]: what messages say; [`write`]: the gateway's own.
+//! * [`startup`]: the untagged packets that begin a connection, and what of them may pass.
+//! * [`session`]: the machine in the middle: units of commands towards the target, batches of responses back.
+
+pub mod backend;
+pub mod frame;
+pub mod frontend;
+pub mod read;
+pub mod session;
+pub mod startup;
+pub mod write;

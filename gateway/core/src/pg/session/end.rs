@@ -1,0 +1,103 @@
+//! The last batch of a session: what was under way, the event of its end, and the farewell.
+
+use tallyport_schemas::{ResponseStatus, Session, SessionEnd};
+
+use super::{Machine, MaskedResponse, Violation};
+use crate::pg::write::ErrorReply;
+
+/// How a session ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// In order.
+    Closed(SessionEnd),
+    /// Its token's time is over.
+    Expired,
+    /// Somebody ended it.
+    Revoked {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Out of order.
+    Lost {
+        /// A stable code.
+        cause: String,
+        /// In words, without any value that passed.
+        message: String,
+        /// What the agent is told, where it can be told.
+        farewell: Option<ErrorReply>,
+    },
+}
+
+impl Ending {
+    /// What the agent is told.
+    #[must_use]
+    pub fn farewell(&self) -> Option<ErrorReply> {
+        match self {
+            Self::Closed(SessionEnd::Shutdown) => Some(ErrorReply::fatal(
+                "57P01",
+                "tallyport: the gateway is shutting down; connect again",
+            )),
+            Self::Closed(_) => None,
+            Self::Expired => Some(ErrorReply::fatal(
+                "57P01",
+                "tallyport: token expired; reconnect with a fresh token",
+            )),
+            Self::Revoked { .. } => Some(ErrorReply::fatal(
+                "57P01",
+                "tallyport: the session was ended by an administrator",
+            )),
+            Self::Lost { farewell, .. } => farewell.clone(),
+        }
+    }
+}
+
+impl Machine {
+    /// Ends the session: responses under way are recorded as interrupted, then the end itself. The farewell is in the
+    /// batch unless the agent is in the middle of a message, where it could not be read.
+    ///
+    /// # Errors
+    /// When it cannot be recorded.
+    pub fn end(
+        &mut self,
+        ending: &Ending,
+        agent_is_listening: bool,
+        now_us: u64,
+    ) -> Result<Option<MaskedResponse>, Violation> {
+        // What was not committed never passed: only its loss is recorded.
+        self.batch = crate::passage::batch::Batch::default();
+        let inside = self.target.is_inside_message();
+        while let Some(mut open) = self.pipe.open.pop_front() {
+            open.tally.status = ResponseStatus::Interrupted;
+            self.complete(open, now_us)?;
+        }
+        if let Some(reply) = ending.farewell()
+            && agent_is_listening
+            && !inside
+        {
+            self.batch.put_stray("farewell", &reply.to_bytes(), true, &mut self.scribe)?;
+        }
+        let end = self.end_event(ending);
+        self.flush_stray_before(end)
+    }
+
+    fn flush_stray_before(&mut self, end: Session) -> Result<Option<MaskedResponse>, Violation> {
+        self.batch.end_session(end, &mut self.scribe)?;
+        self.flush()
+    }
+
+    fn end_event(&self, ending: &Ending) -> Session {
+        let stats = self.stats;
+        match ending {
+            Ending::Closed(end) => Session::Closed { end: *end, stats },
+            Ending::Expired => Session::Expired { cause: "token".to_owned(), stats },
+            Ending::Revoked { by, reason } => {
+                Session::Revoked { by: by.clone(), reason: reason.clone(), stats }
+            }
+            Ending::Lost { cause, message, .. } => {
+                Session::Lost { cause: cause.clone(), message: message.clone(), stats }
+            }
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The machine in the middle of one session, sans-IO.
+//!
+//! Towards the target: messages are gathered into a unit up to a flush point (Query, Sync, Flush, the end of COPY
+//! data), each span of it is judged, and the unit passes whole or not at all. Back: messages go through the masks into
+//! batches. [`Machine::agent_step`] gives what may go to the target, [`Machine::target_step`] what may go to the
+//! agent; both only as types that must be committed first.
+//!
+//! Memory of one session: a unit of at most [`Limits::max_message_bytes`] plus [`UNIT_BYTES`], a row of at most
+//! [`Limits::max_row_bytes`] when it must be masked (else [`crate::pg::frame::STREAM_ABOVE_BYTES`]), one batch of
+//! [`crate::passage::CHUNK_BYTES`] plus one message, and the prepared statements' texts
+//! ([`names::MAX_STATEMENT_TEXT_BYTES`]).
+
+mod agent;
+mod end;
+pub mod greet;
+pub mod names;
+mod pipe;
+mod refuse;
+mod shape;
+mod spans;
+mod target;
+mod violation;
+
+pub use end::Ending;
+pub use pipe::Ledger;
+pub use violation::Violation;
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lru::LruCache;
+use tallyport_access::policy::AskContext;
+use tallyport_schemas::{Context, SessionStats};
+
+use crate::passage::batch::Batch;
+use crate::passage::unit::CopyRun;
+use crate::passage::{Authorized, Bench, Command, Masked, Note, Response, Scribe};
+use crate::pg::frame::{Decoder, Piece};
+use crate::sql::{Parsed, SessionState, SyntaxError};
+use agent::{Gather, Raw};
+use pipe::Pipe;
+use shape::Shape;
+
+/// A unit without a flush point is cut here.
+pub const UNIT_BYTES: usize = 1024 * 1024;
+
+/// Parsed texts that one session keeps.
+const PARSED_KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
+/// Longer texts are not kept.
+const PARSED_KEPT_BYTES: usize = 16 * 1024;
+
+/// A batch for the agent.
+pub type MaskedResponse = Masked<Response>;
+
+/// Bounds of one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest message of an agent that must be read whole.
+    pub max_message_bytes: usize,
+    /// The longest row that must be masked, and the longest other message of a target that must be read whole.
+    pub max_row_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_message_bytes: 16 * 1024 * 1024, max_row_bytes: 64 * 1024 * 1024 }
+    }
+}
+
+/// What comes of the agent's bytes.
+#[derive(Debug)]
+pub enum AgentStep {
+    /// Nothing yet: more bytes are needed.
+    NeedMore,
+    /// The target must answer first: call again once [`Machine::is_drained`].
+    Wait,
+    /// May pass once it is durable: then [`Machine::forwarded`], then send it.
+    Forward(Forward),
+    /// Does not pass. Once it is durable: [`Machine::noted`].
+    Refuse(Refuse),
+}
+
+/// A unit that may pass.
+#[derive(Debug)]
+pub struct Forward {
+    /// The unit.
+    pub unit: Authorized<Command>,
+    /// What changes in the machine when it goes out.
+    pub after: After,
+}
+
+/// A unit that does not pass.
+#[derive(Debug)]
+pub struct Refuse {
+    /// The record of it.
+    pub note: Note,
+    /// What changes in the machine once it is on record.
+    pub after: After,
+}
+
+/// The effects of a step, due when its events are durable.
+#[derive(Debug, Default)]
+pub struct After {
+    ledger: Ledger,
+    names: Vec<agent::NameChange>,
+    state: Option<SessionState>,
+    copy: Option<CopyRun>,
+    skip: Option<Skip>,
+    wire_bytes: usize,
+    commands: u64,
+    refused: u64,
+    ends_series: bool,
+    flushes: bool,
+    forgets_statements: bool,
+    forgets_portals: bool,
+    forgets_unnamed: bool,
+    /// The agent said goodbye: the session ends once this is sent.
+    pub terminates: bool,
+    /// A statement may have changed what the catalog says.
+    pub changes_catalog: bool,
+}
+
+/// What becomes of the agent's messages up to its next Sync, after a refusal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Skip {
+    /// They pass.
+    #[default]
+    No,
+    /// They are dropped; the gateway answers the Sync.
+    Local,
+    /// They are dropped; the Sync passes, and the target answers it.
+    UntilSync,
+}
+
+/// What comes of the target's bytes.
+#[derive(Debug)]
+pub enum TargetStep {
+    /// Nothing yet: more bytes are needed.
+    NeedMore,
+    /// May pass once it is durable.
+    Batch(MaskedResponse),
+}
+
+/// The session.
+#[derive(Debug)]
+pub struct Machine {
+    limits: Limits,
+    scribe: Scribe,
+    stats: SessionStats,
+    // towards the target
+    agent: Decoder,
+    gather: Gather,
+    retained: Option<Raw>,
+    names: names::Names,
+    state: SessionState,
+    copy: Option<CopyRun>,
+    skip: Skip,
+    /// Something went out since the last Sync or simple query.
+    series_open: bool,
+    /// Something went out that the target may hold its answer back for.
+    unflushed: bool,
+    parsed: LruCache<String, Parsed>,
+    // back to the agent
+    target: Decoder,
+    held_piece: Option<Piece>,
+    pipe: Pipe,
+    shapes: HashMap<Bytes, Arc<Shape>>,
+    batch: Batch,
+    tx_status: u8,
+    settings: BTreeMap<String, String>,
+    /// Behind an error that the gateway made, nothing of this series passes.
+    mute: bool,
+    cancel_wanted: bool,
+}
+
+impl Machine {
+    /// A session whose target has said that it is ready, with the settings it reported.
+    #[must_use]
+    pub fn new(
+        limits: Limits,
+        scribe: Scribe,
+        state: SessionState,
+        settings: BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            limits,
+            scribe,
+            stats: SessionStats::default(),
+            agent: Decoder::new(),
+            gather: Gather::default(),
+            retained: None,
+            names: names::Names::default(),
+            state,
+            copy: None,
+            skip: Skip::No,
+            series_open: false,
+            unflushed: false,
+            parsed: LruCache::new(PARSED_KEPT),
+            target: Decoder::new(),
+            held_piece: None,
+            pipe: Pipe::default(),
+            shapes: HashMap::new(),
+            batch: Batch::default(),
+            tx_status: b'I',
+            settings,
+            mute: false,
+            cancel_wanted: false,
+        }
+    }
+
+    /// Whether the target owes no answer.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.pipe.is_drained()
+    }
+
+    /// Whether bytes or answers wait that [`Machine::target_step`] can go on with.
+    #[must_use]
+    pub fn has_local_answer(&self) -> bool {
+        self.pipe.has_local_head()
+    }
+
+    /// Whether the gateway must cancel what the target runs; asks once.
+    pub fn take_cancel(&mut self) -> bool {
+        std::mem::take(&mut self.cancel_wanted)
+    }
+
+    /// What passed so far.
+    #[must_use]
+    pub const fn stats(&self) -> SessionStats {
+        self.stats
+    }
+
+    /// What all events of the session share.
+    #[must_use]
+    pub const fn context(&self) -> &Arc<Context> {
+        self.scribe.context()
+    }
+
+    /// Numbers the session's events; for events that the machine does not make itself.
+    pub const fn scribe(&mut self) -> &mut Scribe {
+        &mut self.scribe
+    }
+
+    /// Counts bytes that the agent got.
+    pub const fn sent_to_agent(&mut self, bytes: usize) {
+        self.stats.bytes_to_agent += bytes as u64;
+    }
+
+    /// Later answers are read under a fresher catalog or policy: those that are on their way too.
+    pub fn renew(&mut self, bench: &Arc<Bench>) {
+        for open in &mut self.pipe.open {
+            open.bench = Arc::clone(bench);
+        }
+    }
+
+    /// Parses `text`, or remembers it.
+    fn parse(&mut self, text: &str) -> Result<Parsed, SyntaxError> {
+        if let Some(parsed) = self.parsed.get(text) {
+            return Ok(parsed.clone());
+        }
+        let parsed = Parsed::parse(text)?;
+        if text.len() <= PARSED_KEPT_BYTES {
+            self.parsed.put(text.to_owned(), parsed.clone());
+        }
+        Ok(parsed)
+    }
+}
+
+/// What is judged with: the bench, and the facts of the moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Court<'a> {
+    /// Who judges.
+    pub bench: &'a Arc<Bench>,
+    /// Time, address, session.
+    pub context: &'a AskContext,
+    /// The monotonic clock, in microseconds.
+    pub now_us: u64,
+}

@@ -1,0 +1,179 @@
+//! Prepared statements and portals of a session, as the target has them.
+//!
+//! A name is known once the target confirmed it. Within one series (up to the next Sync) a later message may use what
+//! an earlier one defines: if the definition fails, the target skips the rest of the series. Across series it may not:
+//! a name with an unconfirmed change makes the session wait for the target's answer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tallyport_schemas::{OutputColumn, Parameter};
+
+use crate::sql::Parsed;
+
+/// The most prepared statements of one session.
+pub const MAX_STATEMENTS: usize = 10_000;
+/// The most text that the prepared statements of one session hold.
+pub const MAX_STATEMENT_TEXT_BYTES: usize = 64 * 1024 * 1024;
+/// The most portals of one session.
+pub const MAX_PORTALS: usize = 10_000;
+
+/// A prepared statement.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What it says.
+    pub parsed: Parsed,
+    /// The columns it gives, once the agent had it described; for the record only, never for masking.
+    pub columns: Mutex<Option<Arc<[OutputColumn]>>>,
+}
+
+/// A portal.
+#[derive(Debug)]
+pub struct Portal {
+    /// The statement bound; absent where the name was bound to a statement that SQL prepared.
+    pub statement: Arc<Prepared>,
+    /// Bound values, as they are recorded.
+    pub parameters: Vec<Parameter>,
+}
+
+/// What a name stands for now.
+#[derive(Clone, Debug)]
+pub enum Lookup<T> {
+    /// This.
+    Known(Arc<T>),
+    /// Nothing that came through the protocol.
+    Unknown,
+    /// It depends on an answer that is not in.
+    Unconfirmed,
+}
+
+/// Both name spaces.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// Prepared statements.
+    pub statements: Space<Prepared>,
+    /// Portals.
+    pub portals: Space<Portal>,
+    text_bytes: usize,
+}
+
+impl Names {
+    /// The target confirmed a Parse.
+    pub fn parsed(&mut self, name: &Bytes, prepared: Arc<Prepared>) {
+        self.text_bytes += prepared.parsed.text().len();
+        if let Some(old) = self.statements.confirm(name, Some(prepared)) {
+            self.forget_text(&old);
+        }
+    }
+
+    /// The target confirmed a Close of a statement.
+    pub fn statement_closed(&mut self, name: &Bytes) {
+        if let Some(old) = self.statements.confirm(name, None) {
+            self.forget_text(&old);
+        }
+    }
+
+    /// SQL dropped prepared statements, by name or all.
+    pub fn forget_statements(&mut self) {
+        self.statements.clear();
+        self.text_bytes = 0;
+    }
+
+    /// A simple query drops the unnamed statement and portal.
+    pub fn forget_unnamed(&mut self) {
+        if let Some(old) = self.statements.remove(&Bytes::new()) {
+            self.forget_text(&old);
+        }
+        self.portals.remove(&Bytes::new());
+    }
+
+    /// Whether one more statement of this length fits.
+    #[must_use]
+    pub fn has_room(&self, text_bytes: usize) -> bool {
+        self.statements.len() < MAX_STATEMENTS
+            && self.portals.len() < MAX_PORTALS
+            && self.text_bytes + text_bytes <= MAX_STATEMENT_TEXT_BYTES
+    }
+
+    /// The series ends: from here on only what is confirmed counts.
+    pub fn end_series(&mut self) {
+        self.statements.series.clear();
+        self.portals.series.clear();
+    }
+
+    fn forget_text(&mut self, old: &Prepared) {
+        self.text_bytes = self.text_bytes.saturating_sub(old.parsed.text().len());
+    }
+}
+
+/// One name space.
+#[derive(Debug)]
+pub struct Space<T> {
+    confirmed: HashMap<Bytes, Arc<T>>,
+    series: HashMap<Bytes, Option<Arc<T>>>,
+    unconfirmed: HashMap<Bytes, u32>,
+}
+
+impl<T> Default for Space<T> {
+    fn default() -> Self {
+        Self { confirmed: HashMap::new(), series: HashMap::new(), unconfirmed: HashMap::new() }
+    }
+}
+
+impl<T> Space<T> {
+    /// What `name` stands for in the series that is on its way.
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Lookup<T> {
+        if let Some(defined) = self.series.get(name) {
+            return defined
+                .as_ref()
+                .map_or(Lookup::Unknown, |found| Lookup::Known(Arc::clone(found)));
+        }
+        if self.unconfirmed.contains_key(name) {
+            return Lookup::Unconfirmed;
+        }
+        self.confirmed.get(name).map_or(Lookup::Unknown, |found| Lookup::Known(Arc::clone(found)))
+    }
+
+    /// A change of `name` goes to the target: a definition, or its end.
+    pub fn change(&mut self, name: &Bytes, to: Option<Arc<T>>) {
+        self.series.insert(name.clone(), to);
+        *self.unconfirmed.entry(name.clone()).or_default() += 1;
+    }
+
+    /// The target confirmed a change. Gives what the name stood for before.
+    pub fn confirm(&mut self, name: &Bytes, to: Option<Arc<T>>) -> Option<Arc<T>> {
+        self.settle(name);
+        match to {
+            Some(value) => self.confirmed.insert(name.clone(), value),
+            None => self.confirmed.remove(name),
+        }
+    }
+
+    /// A change will not be confirmed: the target refused or skipped it.
+    pub fn settle(&mut self, name: &Bytes) {
+        if let Some(count) = self.unconfirmed.get_mut(name) {
+            *count -= 1;
+            if *count == 0 {
+                self.unconfirmed.remove(name);
+            }
+        }
+    }
+
+    /// Forgets all names: what is unknown is judged as such.
+    pub fn clear(&mut self) {
+        self.confirmed.clear();
+        self.series.clear();
+    }
+
+    fn remove(&mut self, name: &Bytes) -> Option<Arc<T>> {
+        self.series.remove(name);
+        self.confirmed.remove(name)
+    }
+
+    fn len(&self) -> usize {
+        self.confirmed.len() + self.series.len()
+    }
+}

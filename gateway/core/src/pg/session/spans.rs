@@ -1,0 +1,397 @@
+//! Cuts messages into spans, one per command, and has each judged before its bytes join the unit.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
+use tallyport_schemas::{Parameter, ParameterValue, Phase, StatementKind};
+
+use super::agent::NameChange;
+use super::names::{Lookup, Portal, Prepared};
+use super::pipe::{Awaited, OpenCommand};
+use super::{After, Court, Machine, Violation};
+use crate::passage::batch::Tally;
+use crate::passage::unit::{CopyRun, Denial, Detail, Judged, Unit};
+use crate::pg::frame::Frame;
+use crate::pg::frontend::{self, Object};
+use crate::pg::write;
+use crate::sql::{Parsed, SessionState};
+
+/// Longer parameter values are recorded by their digest.
+const PARAMETER_RECORDED_BYTES: usize = 4 * 1024;
+
+/// A judged unit and its effects.
+pub(super) struct Spans<'m> {
+    machine: &'m mut Machine,
+    court: Court<'m>,
+    state: SessionState,
+    pub unit: Unit,
+    pub after: After,
+    current: Option<Current>,
+    /// Portals whose description is asked for after their Bind, in this unit.
+    described: Vec<Bytes>,
+}
+
+/// The span that messages join now.
+struct Current {
+    command: OpenCommand,
+    expects_from: usize,
+    /// The portal that the span binds and has not run yet.
+    bound: Option<Bytes>,
+}
+
+/// What judging a unit gave.
+pub(super) struct Verdicts {
+    pub unit: Unit,
+    pub after: After,
+}
+
+impl<'m> Spans<'m> {
+    pub(super) fn judge(
+        machine: &'m mut Machine,
+        frames: &[Frame],
+        court: &Court<'m>,
+    ) -> Result<Verdicts, Violation> {
+        let mut state = machine.state.clone();
+        if let Some(encoding) = machine.settings.get("client_encoding") {
+            state.note_client_encoding(encoding);
+        }
+        let mut spans = Self {
+            machine,
+            court: *court,
+            state,
+            unit: Unit::new(),
+            after: After::default(),
+            current: None,
+            described: Vec::new(),
+        };
+        for frame in frames {
+            spans.add(frame)?;
+        }
+        spans.end_span();
+        spans.after.state = Some(spans.state);
+        Ok(Verdicts { unit: spans.unit, after: spans.after })
+    }
+
+    fn add(&mut self, frame: &Frame) -> Result<(), Violation> {
+        let body = frame.body();
+        match frame.tag() {
+            b'Q' => self.query(frontend::query(body)?, frame),
+            b'P' => self.parse(frontend::Parse::read(body)?, frame),
+            b'B' => self.bind(&frontend::Bind::read(body)?, frame),
+            b'E' => self.execute(frontend::Execute::read(body)?.portal, frame),
+            b'D' => {
+                let (object, name) = frontend::object(body)?;
+                self.describe(object, name, frame);
+            }
+            b'C' => {
+                let (object, name) = frontend::object(body)?;
+                self.close(object, name, frame);
+            }
+            b'S' | b'H' | b'X' => self.control(frame),
+            b'F' => {
+                let reason = "function calls by message are not allowed; use SELECT instead";
+                self.refuse(Phase::Control, Detail::default(), "0A000", reason);
+                self.unit.push(frame.bytes());
+            }
+            tag => return Err(Violation::UnexpectedFromAgent { tag }),
+        }
+        Ok(())
+    }
+
+    fn query(&mut self, text: &[u8], frame: &Frame) {
+        if let Some(parsed) = self.text_span(Phase::Query, text, Detail::default()) {
+            self.ran(&parsed);
+        }
+        self.unit.push(frame.bytes());
+        self.after.ledger.expect(Awaited::Query);
+        self.after.forgets_unnamed = true;
+        self.after.ends_series = true;
+        self.after.flushes = true;
+    }
+
+    fn parse(&mut self, message: frontend::Parse<'_>, frame: &Frame) {
+        let detail = Detail { prepared: Some(lossy(message.name)), ..Detail::default() };
+        if !self.machine.names.has_room(message.text.len()) {
+            let reason = "too many prepared statements or portals; close some";
+            self.refuse(Phase::Parse, detail, "53400", reason);
+        } else if let Some(parsed) = self.text_span(Phase::Parse, message.text, detail) {
+            if !message.name.is_empty() {
+                self.state.note_prepared(&lossy(message.name), &parsed);
+            }
+            let name = Bytes::copy_from_slice(message.name);
+            let prepared = Arc::new(Prepared { parsed, columns: Mutex::new(None) });
+            let change = NameChange::Statement(name.clone(), Some(Arc::clone(&prepared)));
+            self.after.names.push(change);
+            self.after.ledger.expect(Awaited::Parse { name, prepared: Some(prepared) });
+        }
+        self.unit.push(frame.bytes());
+    }
+
+    fn bind(&mut self, message: &frontend::Bind<'_>, frame: &Frame) {
+        let name = Bytes::copy_from_slice(message.portal);
+        let parameters: Vec<Parameter> =
+            message.parameters.iter().map(|(format, value)| record(*format, *value)).collect();
+        let detail = Detail {
+            parameters: parameters.clone(),
+            prepared: Some(lossy(message.statement)),
+            portal: Some(lossy(message.portal)),
+            ..Detail::default()
+        };
+        let Some(statement) = self.statement(message.statement) else {
+            let reason = "the prepared statement does not exist";
+            self.refuse(Phase::Execute, detail, "26000", reason);
+            self.unit.push(frame.bytes());
+            return;
+        };
+        self.statement_span(
+            Phase::Execute,
+            Detail { parsed: Some(statement.parsed.clone()), ..detail },
+        );
+        self.unit.push(frame.bytes());
+        self.described.retain(|described| *described != name);
+        if !name.is_empty() {
+            self.state.note_portal(&lossy(&name), &statement.parsed);
+        }
+        let portal = Arc::new(Portal { statement, parameters });
+        self.after.names.push(NameChange::Portal(name.clone(), Some(Arc::clone(&portal))));
+        self.after.ledger.expect(Awaited::Bind { name: name.clone(), portal: Some(portal) });
+        if let Some(current) = &mut self.current {
+            current.bound = Some(name);
+        }
+    }
+
+    fn execute(&mut self, portal: &[u8], frame: &Frame) {
+        let name = Bytes::copy_from_slice(portal);
+        let Some(found) = self.portal(portal) else {
+            let detail = Detail { portal: Some(lossy(portal)), ..Detail::default() };
+            self.refuse(Phase::Execute, detail, "34000", "the portal does not exist");
+            self.unit.push(frame.bytes());
+            return;
+        };
+        let joins =
+            self.current.as_ref().is_some_and(|current| current.bound.as_ref() == Some(&name));
+        if !joins {
+            let detail = Detail {
+                parsed: Some(found.statement.parsed.clone()),
+                parameters: found.parameters.clone(),
+                portal: Some(lossy(portal)),
+                ..Detail::default()
+            };
+            self.statement_span(Phase::Execute, detail);
+        }
+        if let Some(current) = &mut self.current {
+            current.bound = None;
+        }
+        if !self.court.bench.masks().is_empty() && !self.described.contains(&name) {
+            self.unit.push(&write::describe_portal(portal));
+            let hidden = Awaited::DescribePortal { name: name.clone(), hidden: true };
+            self.after.ledger.expect(hidden);
+        }
+        self.ran(&found.statement.parsed);
+        self.unit.push(frame.bytes());
+        let prepared = Some(Arc::clone(&found.statement));
+        self.after.ledger.expect(Awaited::Execute { portal: name, prepared });
+    }
+
+    fn describe(&mut self, object: Object, name: &[u8], frame: &Frame) {
+        self.join_or_control();
+        self.unit.push(frame.bytes());
+        let name = Bytes::copy_from_slice(name);
+        match object {
+            Object::Statement => {
+                let prepared = self.statement(&name);
+                self.after.ledger.expect(Awaited::DescribeStatement { prepared });
+            }
+            Object::Portal => {
+                self.described.push(name.clone());
+                self.after.ledger.expect(Awaited::DescribePortal { name, hidden: false });
+            }
+        }
+    }
+
+    fn close(&mut self, object: Object, name: &[u8], frame: &Frame) {
+        self.join_or_control();
+        self.unit.push(frame.bytes());
+        let name = Bytes::copy_from_slice(name);
+        match object {
+            Object::Statement => {
+                self.after.names.push(NameChange::Statement(name.clone(), None));
+                self.after.ledger.expect(Awaited::CloseStatement { name });
+            }
+            Object::Portal => {
+                self.after.names.push(NameChange::Portal(name.clone(), None));
+                self.after.ledger.expect(Awaited::ClosePortal { name });
+            }
+        }
+    }
+
+    fn control(&mut self, frame: &Frame) {
+        self.join_or_control();
+        self.unit.push(frame.bytes());
+        self.after.flushes = true;
+        match frame.tag() {
+            b'S' => {
+                self.after.ledger.expect(Awaited::Sync);
+                self.after.ends_series = true;
+            }
+            b'X' => self.after.terminates = true,
+            _ => {}
+        }
+    }
+
+    /// What a statement that runs changes for later ones.
+    fn ran(&mut self, parsed: &Parsed) {
+        self.state.after(parsed);
+        let text = parsed.text().to_ascii_uppercase();
+        for kind in parsed.kinds() {
+            match kind {
+                StatementKind::Prepare | StatementKind::Set => {
+                    self.after.forgets_statements |=
+                        text.contains("DEALLOCATE") || text.contains("DISCARD");
+                }
+                StatementKind::Cursor => self.after.forgets_portals = true,
+                StatementKind::Ddl => self.after.changes_catalog = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// Begins the span of a text; `None` when it may not pass as it is.
+    fn text_span(&mut self, phase: Phase, text: &[u8], detail: Detail) -> Option<Parsed> {
+        if let Some(reason) = self.machine.ambiguous_text(text) {
+            let detail = Detail { unparsed: Some(lossy(text)), ..detail };
+            self.refuse(phase, detail, "42501", reason);
+            return None;
+        }
+        let Ok(text) = std::str::from_utf8(text) else {
+            let detail = Detail { unparsed: Some(lossy(text)), ..detail };
+            self.refuse(phase, detail, "22021", "the statement is not valid UTF-8");
+            return None;
+        };
+        match self.machine.parse(text) {
+            Ok(parsed) => {
+                self.statement_span(phase, Detail { parsed: Some(parsed.clone()), ..detail });
+                Some(parsed)
+            }
+            Err(error) => {
+                let detail = Detail { unparsed: Some(text.to_owned()), ..detail };
+                self.deny(phase, detail, Denial::Syntax(error));
+                None
+            }
+        }
+    }
+
+    fn statement_span(&mut self, phase: Phase, detail: Detail) {
+        let copies = detail.parsed.as_ref().is_some_and(|parsed| {
+            phase != Phase::Parse && parsed.kinds().contains(&StatementKind::CopyIn)
+        });
+        let (bench, context) = (self.court.bench, self.court.context);
+        let judged = self.unit.statement(bench, &self.state, context, phase, detail);
+        if copies {
+            self.after.copy = Some(CopyRun::of(&judged));
+        }
+        self.after.commands += 1;
+        self.begin_span(&judged);
+    }
+
+    fn join_or_control(&mut self) {
+        if self.current.is_none() {
+            let judged = self.unit.control(self.court.bench, self.court.context);
+            self.begin_span(&judged);
+        }
+    }
+
+    fn refuse(&mut self, phase: Phase, detail: Detail, sqlstate: &'static str, reason: &str) {
+        self.deny(phase, detail, Denial::Gateway { sqlstate, reason: reason.to_owned() });
+    }
+
+    fn deny(&mut self, phase: Phase, detail: Detail, denial: Denial) {
+        let judged = self.unit.deny(self.court.bench, phase, detail, denial);
+        self.begin_span(&judged);
+    }
+
+    fn begin_span(&mut self, judged: &Judged) {
+        self.end_span();
+        let command = OpenCommand {
+            tally: Tally::new(judged.command_id, judged.plan.recording, self.court.now_us),
+            bench: Arc::clone(self.court.bench),
+            row_limit: judged.plan.row_limit,
+            scrub: judged.plan.scrub_errors,
+            skipped: false,
+            shape: None,
+        };
+        let expects_from = self.after.ledger.expects.len();
+        self.current = Some(Current { command, expects_from, bound: None });
+    }
+
+    fn end_span(&mut self) {
+        if let Some(current) = self.current.take() {
+            self.after.ledger.end_span(current.expects_from, Some(current.command));
+        }
+    }
+
+    /// What `name` stands for at this place of the unit. A name that did not come through the protocol may have been
+    /// prepared by SQL: then it is judged as the EXECUTE that it amounts to.
+    fn statement(&mut self, name: &[u8]) -> Option<Arc<Prepared>> {
+        let defined = self.after.names.iter().rev().find_map(|change| match change {
+            NameChange::Statement(changed, to) if *changed == name => Some(to.clone()),
+            _ => None,
+        });
+        match defined {
+            Some(Some(prepared)) => Some(prepared),
+            Some(None) => None,
+            None => match self.machine.names.statements.get(name) {
+                Lookup::Known(prepared) => Some(prepared),
+                Lookup::Unconfirmed => None,
+                Lookup::Unknown => self.by_sql("EXECUTE", name),
+            },
+        }
+    }
+
+    fn portal(&mut self, name: &[u8]) -> Option<Arc<Portal>> {
+        let defined = self.after.names.iter().rev().find_map(|change| match change {
+            NameChange::Portal(changed, to) if *changed == name => Some(to.clone()),
+            _ => None,
+        });
+        match defined {
+            Some(Some(portal)) => Some(portal),
+            Some(None) => None,
+            None => match self.machine.names.portals.get(name) {
+                Lookup::Known(portal) => Some(portal),
+                Lookup::Unconfirmed => None,
+                Lookup::Unknown => {
+                    let statement = self.by_sql("FETCH ALL FROM", name)?;
+                    Some(Arc::new(Portal { statement, parameters: Vec::new() }))
+                }
+            },
+        }
+    }
+
+    fn by_sql(&mut self, verb: &str, name: &[u8]) -> Option<Arc<Prepared>> {
+        let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty())?;
+        let text = format!("{verb} \"{}\"", name.replace('"', "\"\""));
+        let parsed = self.machine.parse(&text).ok()?;
+        Some(Arc::new(Prepared { parsed, columns: Mutex::new(None) }))
+    }
+}
+
+fn record(format: i16, value: Option<&[u8]>) -> Parameter {
+    let Some(value) = value else { return Parameter { bytes: 0, value: ParameterValue::Null } };
+    let recorded = if value.len() > PARAMETER_RECORDED_BYTES {
+        ParameterValue::Sha256(hex::encode(Sha256::digest(value)))
+    } else {
+        match std::str::from_utf8(value) {
+            Ok(text) if format == 0 => ParameterValue::Text(text.to_owned()),
+            _ => ParameterValue::Base64(STANDARD.encode(value)),
+        }
+    };
+    Parameter { bytes: value.len() as u64, value: recorded }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,418 @@
+//! The way back: what the target says, through the masks, into batches for the agent.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tallyport_schemas::ResponseStatus;
+
+use super::pipe::{Awaited, Expect, OpenCommand};
+use super::shape::Shape;
+use super::{Machine, TargetStep, Violation};
+use crate::passage::batch::CHUNK_BYTES;
+use crate::pg::backend;
+use crate::pg::frame::{Frame, Handling, Piece};
+use crate::pg::write::ErrorReply;
+
+impl Machine {
+    /// Takes bytes from the target.
+    pub fn target_bytes(&mut self, bytes: &[u8]) {
+        self.target.extend(bytes);
+    }
+
+    /// Goes on with what the target said. `now_us` is the monotonic clock in microseconds.
+    ///
+    /// # Errors
+    /// When the session must end. After [`Violation::UnknownOrigin`] it may be called once more with a fresher
+    /// catalog ([`Machine::renew`]): the message waits.
+    pub fn target_step(&mut self, now_us: u64) -> Result<TargetStep, Violation> {
+        loop {
+            self.answer_locally(now_us)?;
+            if self.batch.wire_bytes() >= CHUNK_BYTES
+                && let Some(batch) = self.flush()?
+            {
+                return Ok(TargetStep::Batch(batch));
+            }
+            let streams_rows = self.streams_rows();
+            let max_bytes = self.limits.max_row_bytes;
+            let piece = match self.held_piece.take() {
+                Some(piece) => piece,
+                None => {
+                    let next = self.target.next_piece(|tag| match tag {
+                        b'd' => Handling::Stream,
+                        b'D' if streams_rows => Handling::Stream,
+                        _ => Handling::Whole(max_bytes),
+                    });
+                    match next.map_err(Violation::TargetFrame)? {
+                        Some(piece) => piece,
+                        None => return Ok(TargetStep::NeedMore),
+                    }
+                }
+            };
+            if let Err(violation) = self.on_piece(&piece, now_us) {
+                if matches!(violation, Violation::UnknownOrigin { .. }) {
+                    self.held_piece = Some(piece);
+                }
+                return Err(violation);
+            }
+        }
+    }
+
+    /// What waits for the agent, whether a chunk is full or not: to be called when the target has nothing more to
+    /// read right now.
+    ///
+    /// # Errors
+    /// When it cannot be recorded.
+    pub fn flush(&mut self) -> Result<Option<super::MaskedResponse>, Violation> {
+        let open = self.pipe.open.front_mut().map(|open| &mut open.tally);
+        Ok(self.batch.seal(open, &mut self.scribe)?)
+    }
+
+    /// Rows pass unread when no value of them is masked.
+    fn streams_rows(&self) -> bool {
+        let Some(open) = self.pipe.open.front() else { return false };
+        match (self.shape_of_rows(), open.bench.masks().is_empty()) {
+            (_, true) => true,
+            (Some(shape), false) => !shape.has_masks(),
+            (None, false) => false,
+        }
+    }
+
+    /// The description of the rows that come now.
+    fn shape_of_rows(&self) -> Option<&Arc<Shape>> {
+        match &self.pipe.queue.front()?.awaited {
+            Awaited::Execute { portal, .. } => self.shapes.get(portal),
+            _ => self.pipe.open.front()?.shape.as_ref(),
+        }
+    }
+
+    fn on_piece(&mut self, piece: &Piece, now_us: u64) -> Result<(), Violation> {
+        match piece {
+            Piece::Whole(frame) => self.on_frame(frame, now_us),
+            Piece::Part { tag, bytes, first, .. } => {
+                if *tag == b'D' && *first {
+                    self.begin_row()?;
+                }
+                if *tag == b'd' && *first {
+                    self.count_row();
+                }
+                self.put(*first, bytes)
+            }
+        }
+    }
+
+    fn on_frame(&mut self, frame: &Frame, now_us: u64) -> Result<(), Violation> {
+        match frame.tag() {
+            b'S' => {
+                let (name, value) = backend::parameter_status(frame.body())?;
+                self.settings.insert(name, value);
+                return self.put_async("parameter_status", frame.bytes());
+            }
+            b'A' => return self.put_async("notification", frame.bytes()),
+            b'N' => {
+                let bytes = self.scrub(frame)?;
+                return self.put_async("notice", &bytes);
+            }
+            b'E' => return self.on_error(frame, now_us),
+            b'Z' => return self.on_ready(frame, now_us),
+            _ => {}
+        }
+        let unexpected = Violation::UnexpectedFromTarget { tag: frame.tag() };
+        let Some(expect) = self.pipe.queue.front() else { return Err(unexpected) };
+        match (frame.tag(), &expect.awaited) {
+            (b'1', Awaited::Parse { .. })
+            | (b'2', Awaited::Bind { .. })
+            | (b'3', Awaited::CloseStatement { .. } | Awaited::ClosePortal { .. }) => {
+                self.put(false, frame.bytes())?;
+                self.pop_answered(ResponseStatus::Ok, now_us)
+            }
+            (b't', Awaited::DescribeStatement { .. }) => self.put(false, frame.bytes()),
+            (b'n' | b'T', Awaited::DescribeStatement { .. } | Awaited::DescribePortal { .. }) => {
+                self.on_description(frame, now_us)
+            }
+            (b'T', Awaited::Query) => self.on_result_begins(frame),
+            (b'D', Awaited::Query | Awaited::Execute { .. }) => self.on_row(frame),
+            (b'C' | b'I', Awaited::Query) => self.on_statement_complete(frame),
+            (b'C' | b'I' | b's', Awaited::Execute { .. }) => {
+                self.on_execute_complete(frame, now_us)
+            }
+            (b'G', Awaited::Query | Awaited::Execute { .. }) => {
+                self.put(false, frame.bytes())?;
+                for ended in self.pipe.begin_copy_in() {
+                    self.complete(ended, now_us)?;
+                }
+                Ok(())
+            }
+            (b'H' | b'c', Awaited::Query | Awaited::Execute { .. }) => {
+                self.put(false, frame.bytes())
+            }
+            (b'd', Awaited::Query | Awaited::Execute { .. }) => {
+                self.count_row();
+                self.put(true, frame.bytes())
+            }
+            _ => Err(unexpected),
+        }
+    }
+
+    fn on_description(&mut self, frame: &Frame, now_us: u64) -> Result<(), Violation> {
+        let shape = match (frame.tag(), self.pipe.open.front()) {
+            (b'T', Some(open)) => Some(Arc::new(Shape::read(frame.body(), &open.bench)?)),
+            _ => None,
+        };
+        let mut hidden = false;
+        if let Some(expect) = self.pipe.queue.front() {
+            match &expect.awaited {
+                Awaited::DescribePortal { name, hidden: asked_by_gateway } => {
+                    hidden = *asked_by_gateway;
+                    match shape {
+                        Some(shape) => self.shapes.insert(name.clone(), shape),
+                        None => self.shapes.remove(name),
+                    };
+                }
+                Awaited::DescribeStatement { prepared: Some(prepared) } => {
+                    *prepared.columns.lock() = shape.map(|shape| Arc::clone(&shape.columns));
+                }
+                _ => {}
+            }
+        }
+        if !hidden {
+            self.put(false, frame.bytes())?;
+        }
+        self.pop_answered(ResponseStatus::Ok, now_us)
+    }
+
+    fn on_result_begins(&mut self, frame: &Frame) -> Result<(), Violation> {
+        if let Some(open) = self.pipe.open.front_mut() {
+            let shape = Shape::read(frame.body(), &open.bench)?;
+            open.tally.add_columns(&shape.columns);
+            open.shape = Some(Arc::new(shape));
+        }
+        self.put(false, frame.bytes())
+    }
+
+    fn on_row(&mut self, frame: &Frame) -> Result<(), Violation> {
+        self.begin_row()?;
+        if self.mute {
+            return Ok(());
+        }
+        let shape = self.shape_of_rows().filter(|shape| shape.has_masks()).cloned();
+        let Some(shape) = shape else { return self.put(true, frame.bytes()) };
+        let (bytes, masked_values) = shape.mask_row(frame.body())?;
+        if let Some(open) = self.pipe.open.front_mut() {
+            open.tally.masked_values += masked_values;
+        }
+        self.put(true, &bytes)
+    }
+
+    /// Counts a row and refuses it where it may not pass: beyond the row limit, or without the description that
+    /// masks need.
+    fn begin_row(&mut self) -> Result<(), Violation> {
+        let described = self.shape_of_rows().is_some();
+        let Some(open) = self.pipe.open.front() else {
+            return Err(Violation::UnexpectedFromTarget { tag: b'D' });
+        };
+        if !described && !open.bench.masks().is_empty() {
+            return Err(Violation::RowWithoutDescription);
+        }
+        match open.row_limit {
+            Some(limit) if open.tally.rows >= limit && !self.mute => self.stop_at_row_limit(limit),
+            _ => {
+                self.count_row();
+                Ok(())
+            }
+        }
+    }
+
+    fn count_row(&mut self) {
+        if self.mute {
+            return;
+        }
+        if let Some(open) = self.pipe.open.front_mut() {
+            open.tally.count_row();
+            self.stats.rows += 1;
+        }
+    }
+
+    /// A part of a result that looks like the whole of it would mislead: the statement fails instead.
+    fn stop_at_row_limit(&mut self, limit: u64) -> Result<(), Violation> {
+        let reply = ErrorReply::error(
+            "54000",
+            format!("tallyport: the result has more than the {limit} rows that policy permits"),
+        )
+        .hint("Ask for fewer rows, for example with LIMIT.");
+        self.put(false, &reply.to_bytes())?;
+        if let Some(open) = self.pipe.open.front_mut() {
+            open.fail("54000".to_owned());
+        }
+        self.mute = true;
+        self.cancel_wanted = true;
+        Ok(())
+    }
+
+    fn on_statement_complete(&mut self, frame: &Frame) -> Result<(), Violation> {
+        if let Some(open) = self.pipe.open.front_mut() {
+            open.shape = None;
+            if frame.tag() == b'C' {
+                open.tally.add_tag(backend::command_tag(frame.body())?);
+            }
+        }
+        self.put(false, frame.bytes())
+    }
+
+    fn on_execute_complete(&mut self, frame: &Frame, now_us: u64) -> Result<(), Violation> {
+        self.name_columns();
+        let status = match frame.tag() {
+            b's' => ResponseStatus::Suspended,
+            _ => ResponseStatus::Ok,
+        };
+        if let Some(open) = self.pipe.open.front_mut()
+            && frame.tag() == b'C'
+        {
+            open.tally.add_tag(backend::command_tag(frame.body())?);
+        }
+        self.put(false, frame.bytes())?;
+        self.pop_answered(status, now_us)
+    }
+
+    /// Puts the columns of an executed portal on record: as described for the portal, or for its statement.
+    fn name_columns(&mut self) {
+        let Some(Awaited::Execute { portal, prepared }) =
+            self.pipe.queue.front().map(|expect| &expect.awaited)
+        else {
+            return;
+        };
+        let described = self.shapes.get(portal).map(|shape| Arc::clone(&shape.columns));
+        let columns = described.or_else(|| prepared.as_ref()?.columns.lock().clone());
+        if let (Some(columns), Some(open)) = (columns, self.pipe.open.front_mut()) {
+            open.tally.add_columns(&columns);
+        }
+    }
+
+    fn on_error(&mut self, frame: &Frame, now_us: u64) -> Result<(), Violation> {
+        let own = self.pipe.queue.front_mut().and_then(|expect| expect.instead_of_error.take());
+        let (bytes, sqlstate) = match own {
+            Some((bytes, sqlstate)) => (bytes, sqlstate.to_owned()),
+            None => (self.scrub(frame)?, backend::sqlstate(frame.body())?),
+        };
+        let Some(expect) = self.pipe.queue.front() else {
+            return self.put_async("error", &bytes);
+        };
+        self.pipe.copying = false;
+        let series_fails = !matches!(expect.awaited, Awaited::Query | Awaited::Sync);
+        if matches!(expect.awaited, Awaited::Execute { .. }) {
+            self.name_columns();
+        }
+        self.put(false, &bytes)?;
+        if let Some(open) = self.pipe.open.front_mut() {
+            open.shape = None;
+            open.fail(sqlstate);
+        }
+        if series_fails {
+            for ended in self.pipe.fail_series(&mut self.names) {
+                self.complete(ended, now_us)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn on_ready(&mut self, frame: &Frame, now_us: u64) -> Result<(), Violation> {
+        self.tx_status = backend::ready_status(frame.body())?;
+        if self.tx_status == b'I' {
+            // A transaction's end closes its portals.
+            self.names.portals.clear();
+        }
+        self.shapes.clear();
+        self.mute = false;
+        match self.pipe.queue.front().map(|expect| &expect.awaited) {
+            Some(Awaited::Query | Awaited::Sync) => {
+                self.put(false, frame.bytes())?;
+                self.pop_answered(ResponseStatus::Ok, now_us)
+            }
+            _ => Err(Violation::UnexpectedFromTarget { tag: b'Z' }),
+        }
+    }
+
+    /// The entry at the head has its answer.
+    fn pop_answered(&mut self, status: ResponseStatus, now_us: u64) -> Result<(), Violation> {
+        let Some(expect) = self.pipe.queue.pop_front() else { return Ok(()) };
+        if let Some(open) = self.pipe.open.front_mut() {
+            let undecided = open.tally.status == ResponseStatus::Interrupted && !open.skipped;
+            let runs = matches!(expect.awaited, Awaited::Execute { .. });
+            if runs || (expect.ends_command && undecided) {
+                open.succeed(status);
+            }
+        }
+        self.settle(&expect);
+        if let Some(open) = self.pipe.finish_head(&expect) {
+            self.complete(open, now_us)?;
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, expect: &Expect) {
+        match &expect.awaited {
+            Awaited::Parse { name, prepared: Some(prepared) } => {
+                self.names.parsed(name, Arc::clone(prepared));
+            }
+            Awaited::Parse { name, prepared: None } | Awaited::CloseStatement { name } => {
+                self.names.statement_closed(name);
+            }
+            Awaited::Bind { name, portal } => {
+                self.shapes.remove(name);
+                let _replaced = self.names.portals.confirm(name, portal.clone());
+            }
+            Awaited::ClosePortal { name } => {
+                self.shapes.remove(name);
+                let _closed = self.names.portals.confirm(name, None);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn complete(&mut self, open: OpenCommand, now_us: u64) -> Result<(), Violation> {
+        Ok(self.batch.complete(open.tally, now_us, &mut self.scribe)?)
+    }
+
+    /// Answers that need no target, as soon as all before them are given.
+    fn answer_locally(&mut self, now_us: u64) -> Result<(), Violation> {
+        loop {
+            let bytes: Bytes = match self.pipe.queue.front().map(|expect| &expect.awaited) {
+                Some(Awaited::CopyEnd) => Bytes::new(),
+                Some(Awaited::Local(bytes)) => bytes.clone(),
+                _ => return Ok(()),
+            };
+            self.put(false, &bytes)?;
+            let Some(expect) = self.pipe.queue.pop_front() else { return Ok(()) };
+            if let Some(open) = self.pipe.finish_head(&expect) {
+                self.complete(open, now_us)?;
+            }
+        }
+    }
+
+    fn scrub(&self, frame: &Frame) -> Result<Bytes, Violation> {
+        match self.pipe.open.front() {
+            Some(open) if open.scrub => Ok(backend::scrubbed(frame.tag(), frame.body())?),
+            _ => Ok(frame.bytes().clone()),
+        }
+    }
+
+    /// Bytes of the command at the head.
+    fn put(&mut self, begins_row: bool, bytes: &[u8]) -> Result<(), Violation> {
+        if self.mute || bytes.is_empty() {
+            return Ok(());
+        }
+        match self.pipe.open.front_mut() {
+            Some(open) => self.batch.put(&mut open.tally, begins_row, bytes, &mut self.scribe)?,
+            None => self.batch.put_stray("answer", bytes, true, &mut self.scribe)?,
+        }
+        Ok(())
+    }
+
+    /// Messages that may come at any time: part of the response that is on its way, or of none.
+    fn put_async(&mut self, kind: &str, bytes: &[u8]) -> Result<(), Violation> {
+        match self.pipe.open.front_mut() {
+            Some(open) => self.batch.put(&mut open.tally, false, bytes, &mut self.scribe)?,
+            None => self.batch.put_stray(kind, bytes, true, &mut self.scribe)?,
+        }
+        Ok(())
+    }
+}
