@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::words::words;
 
-/// How [`Content`] is stored.
+/// How recorded bytes are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ContentEncoding {
@@ -20,7 +20,7 @@ pub enum ContentEncoding {
 
 words!(ContentEncoding { Identity => "identity", Zstd => "zstd" });
 
-/// A piece of what passed: at most [`Content::MAX_BYTES`] before compression.
+/// A piece of what passed: at most 256 KiB before compression.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Content {

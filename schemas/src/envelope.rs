@@ -23,10 +23,10 @@ pub struct Event {
     pub event_id: EventId,
     /// Who wrote it, and its place in that writer's dense sequence.
     pub producer: Producer,
-    /// When it was made, in microseconds since the epoch as the writer's clock says.
+    /// When it was made, as the writer's clock says: RFC 3339, UTC, to the microsecond.
     #[schemars(with = "String")]
     pub time: Timestamp,
-    /// Always [`SCHEMA_VERSION`] for events written by this build.
+    /// The version of these facts; a reader refuses another major version.
     pub schema_version: String,
     /// Place in the session, dense from 0; absent where there is no session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,7 +78,7 @@ pub struct Context {
 
 /// What happened, one variant per family.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "family", content = "detail", rename_all = "snake_case")]
+#[serde(tag = "family", content = "detail", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Body {
     /// A token was checked.
     Authentication(Authentication),

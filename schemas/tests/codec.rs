@@ -1,5 +1,12 @@
 //! Whatever event there is, the log gives it back and the lake takes it. Proptest prints the bytes that replay a failure.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 mod arbitrary;
 
 use proptest::prelude::*;

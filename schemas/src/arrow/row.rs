@@ -94,7 +94,6 @@ pub(super) fn maybe(value: Option<&String>) -> Option<Cow<'_, str>> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the column takes an option")]
-#[expect(clippy::needless_pass_by_value, reason = "ids are Copy and come from options")]
 pub(super) fn written<'a>(value: impl Display) -> Option<Cow<'a, str>> {
     Some(Cow::Owned(value.to_string()))
 }

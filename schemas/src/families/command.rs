@@ -142,7 +142,7 @@ impl fmt::Display for ColumnRef {
 
 /// The value of a bound parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "form", content = "value", rename_all = "snake_case")]
+#[serde(tag = "form", content = "value", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ParameterValue {
     /// SQL NULL.
     Null,
@@ -174,7 +174,7 @@ pub struct Command {
     pub phase: Phase,
     /// Whether the target gets it.
     pub disposition: Disposition,
-    /// The statement's text. Cut at [`Command::MAX_STATEMENT_BYTES`]; the rest is in `content` chunks.
+    /// The statement's text. Cut at 256 KiB; the rest is in `content` chunks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<String>,
     /// SHA-256 of the whole statement's text, lower-case hexadecimal.

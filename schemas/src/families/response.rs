@@ -10,7 +10,7 @@ use crate::{ColumnRef, CommandId, Content};
 
 /// How much of a response is recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "mode", content = "rows", rename_all = "snake_case")]
+#[serde(tag = "mode", content = "rows", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Recording {
     /// All masked bytes, replayable.
     #[default]

@@ -160,3 +160,29 @@ fn size_and_depth_are_bounded() {
     value["message"] = json!("\\\"[[[".repeat(100));
     assert!(decode(&serde_json::to_vec(&value).unwrap()).is_ok());
 }
+
+#[test]
+fn the_sentence_for_people_is_bounded() {
+    let mut event =
+        samples::all().into_iter().find(|it| it.name == "decision.denied").unwrap().event;
+    let mut context = (*event.context).clone();
+    context.principal.as_mut().unwrap().display_name = "é".repeat(10_000);
+    event.context = context.into();
+    let Body::Decision(decision) = &mut event.body else { panic!() };
+    decision.actions = vec!["é".repeat(10_000); 3];
+    let value: Json = serde_json::from_slice(&encode(&event)).unwrap();
+    assert!(value["message"].as_str().unwrap().len() <= 512);
+    assert!(value["api"]["operation"].as_str().unwrap().len() <= 256);
+}
+
+/// What a peer's address cannot be is its name, never an address that a SIEM chokes on.
+#[test]
+fn an_address_that_is_none_is_a_name() {
+    let mut event =
+        samples::all().into_iter().find(|it| it.name == "session.opened").unwrap().event;
+    let mut context = (*event.context).clone();
+    context.client = Some(crate::Endpoint { ip: "fe80::1%eth0".into(), port: 1 });
+    event.context = context.into();
+    let value: Json = serde_json::from_slice(&encode(&event)).unwrap();
+    assert_eq!(value["src_endpoint"], json!({"name": "fe80::1%eth0", "port": 1}));
+}
