@@ -60,6 +60,8 @@ py_venv() {
   local dir=$DEV_CACHE/py-$1; shift
   local want; want=$(printf '%s\n' "$@")
   if [ "$(cat "$dir/.done" 2>/dev/null)" != "$want" ]; then
+    # Debian's python3 comes without venv.
+    python3 -c 'import ensurepip' 2>/dev/null || apt_need no-such-command python3 python3-venv
     log "installing $* from PyPI"
     mkdir -p "$DEV_CACHE"
     (
