@@ -1,7 +1,7 @@
 //! From text to a tree, by PostgreSQL's own grammar (libpg_query), within bounds.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 use tallyport_schemas::StatementKind;
 
@@ -31,15 +31,22 @@ pub struct SyntaxError {
     pub position: Option<u32>,
 }
 
-/// Texts up to this length are parsed on the caller's stack: they cannot nest deep enough to need more.
-const INLINE_MAX_BYTES: usize = 512;
-/// Stack that the caller must have left for that, in bytes.
-const INLINE_STACK: usize = 1_536 * 1024;
-/// Stack of the thread that parses longer texts, in bytes. libpg_query stops itself at 2 MiB of its own frames; what
-/// it then hands over is decoded in frames about four times as large.
-const PARSER_STACK: usize = 48 * 1024 * 1024;
+/// Decoding one level of libpg_query's tree takes up to 43 KiB of stack (it has 271 kinds of node), and the tersest text
+/// needs two bytes for a level.
+const STACK_PER_BYTE: usize = 24 * 1024;
+/// Stack for everything else, in bytes.
+const STACK_BASE: usize = 512 * 1024;
+/// Texts up to this length are parsed each on a stack that no text of that length can overflow.
+const SHORT_BYTES: usize = 2 * 1024;
+/// libpg_query itself stops at 10,000 levels of messages, which are 5,000 of nodes.
+const LONG_STACK: usize = 320 * 1024 * 1024;
+/// So many texts longer than [`SHORT_BYTES`] are parsed at a time, in the whole process: memory stays bounded however
+/// many sessions send texts that are nothing but brackets.
+const LONG_AT_A_TIME: usize = 2;
 /// Stack to drop the deepest tree on, in bytes.
 const DROP_STACK: usize = 2 * 1024 * 1024;
+/// Stack to make a fingerprint on, which looks 100 levels deep, in bytes.
+const FINGERPRINT_STACK: usize = 1024 * 1024;
 
 impl Parsed {
     /// The longest text accepted.
@@ -60,12 +67,7 @@ impl Parsed {
         if text.contains('\0') {
             return Err(SyntaxError::plain("statement contains a NUL character".to_owned()));
         }
-        let roomy = stacker::remaining_stack().is_some_and(|left| left >= INLINE_STACK);
-        let statements = if text.len() <= INLINE_MAX_BYTES && roomy {
-            grammar(text)?
-        } else {
-            on_own_stack(text)?
-        };
+        let statements = with_stack(text)?;
         let kinds = statements.iter().map(kinds::of).collect();
         Ok(Self(Arc::new(Inner {
             text: text.to_owned(),
@@ -90,7 +92,7 @@ impl Parsed {
                 if self.0.statements.is_empty() {
                     return None;
                 }
-                stacker::maybe_grow(INLINE_STACK, PARSER_STACK, || {
+                stacker::maybe_grow(FINGERPRINT_STACK, 2 * FINGERPRINT_STACK, || {
                     pg_query::fingerprint(&self.0.text, 0, 0).ok().map(|print| print.hex)
                 })
             })
@@ -129,7 +131,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Nodes drop their children recursively, wherever the last holder happens to be; a short text is not deep.
         let statements = std::mem::take(&mut self.statements);
-        if self.text.len() > INLINE_MAX_BYTES {
+        if self.text.len() > SHORT_BYTES {
             stacker::maybe_grow(DROP_STACK, DROP_STACK, || drop(statements));
         }
     }
@@ -140,19 +142,29 @@ impl SyntaxError {
         Self { message, position: None }
     }
 
+    fn panicked() -> Self {
+        Self::plain("statement cannot be read: the parser failed on it".to_owned())
+    }
+
     fn from_grammar(error: pg_query::Error, text: &str) -> Self {
         match error {
-            pg_query::Error::Parse(message) if message.contains("stack depth limit") => {
+            pg_query::Error::Parse(message)
+                if TOO_DEEP.iter().any(|words| message.contains(words)) =>
+            {
                 Self::plain(format!("statement is nested more than {MAX_DEPTH} levels deep"))
             }
             pg_query::Error::Parse(message) => {
                 let position = position_of(&message, text);
                 Self { message, position }
             }
+            pg_query::Error::InvalidPointer => Self::panicked(),
             other => Self::plain(other.to_string()),
         }
     }
 }
+
+/// What libpg_query says of a tree that is too deep for it.
+const TOO_DEEP: &[&str] = &["stack depth limit", "nested too deeply", "memory exhausted"];
 
 /// The binding drops the position, so it is told only where the message names a token that occurs once.
 fn position_of(message: &str, text: &str) -> Option<u32> {
@@ -171,9 +183,36 @@ fn position_of(message: &str, text: &str) -> Option<u32> {
     }
 }
 
+/// Parses on a stack that the text cannot overflow: the caller's when it has that much left, else a thread's.
+fn with_stack(text: &str) -> Result<Vec<Node>, SyntaxError> {
+    let needed = STACK_BASE + text.len() * STACK_PER_BYTE;
+    if stacker::remaining_stack().is_some_and(|left| left >= needed) {
+        return grammar(text);
+    }
+    if text.len() <= SHORT_BYTES {
+        return on_thread(text, STACK_BASE + SHORT_BYTES * STACK_PER_BYTE);
+    }
+    let _turn = Turn::wait();
+    on_thread(text, LONG_STACK)
+}
+
+fn on_thread(text: &str, stack_bytes: usize) -> Result<Vec<Node>, SyntaxError> {
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name("sql-parser".to_owned())
+            .stack_size(stack_bytes)
+            .spawn_scoped(scope, || grammar(text))
+            .map_err(|error| SyntaxError::plain(format!("statement cannot be read now: {error}")))?
+            .join()
+            .unwrap_or_else(|_| Err(SyntaxError::panicked()))
+    })
+}
+
 fn grammar(text: &str) -> Result<Vec<Node>, SyntaxError> {
-    let parsed =
-        pg_query::parse(text, 0).map_err(|error| SyntaxError::from_grammar(error, text))?;
+    // The binding indexes and casts on its way; should it ever panic, the statement is refused and the session lives.
+    let parsed = std::panic::catch_unwind(|| pg_query::parse(text, 0))
+        .unwrap_or_else(|_| Err(pg_query::Error::InvalidPointer))
+        .map_err(|error| SyntaxError::from_grammar(error, text))?;
     let mut statements = Vec::with_capacity(parsed.protobuf.stmts.len());
     for raw in &parsed.protobuf.stmts {
         let Some(statement) = &raw.stmt else { continue };
@@ -186,16 +225,27 @@ fn grammar(text: &str) -> Result<Vec<Node>, SyntaxError> {
     Ok(statements)
 }
 
-fn on_own_stack(text: &str) -> Result<Vec<Node>, SyntaxError> {
-    std::thread::scope(|scope| {
-        std::thread::Builder::new()
-            .name("sql-parser".to_owned())
-            .stack_size(PARSER_STACK)
-            .spawn_scoped(scope, || grammar(text))
-            .map_err(|error| SyntaxError::plain(format!("statement cannot be read now: {error}")))?
-            .join()
-            .unwrap_or_else(|_| {
-                Err(SyntaxError::plain("statement cannot be read: the parser failed".to_owned()))
-            })
-    })
+/// A turn at parsing a long text; given back when dropped.
+struct Turn;
+
+static LONG: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+impl Turn {
+    fn wait() -> Self {
+        let (running, freed) = &LONG;
+        let mut count = running.lock().unwrap_or_else(PoisonError::into_inner);
+        while *count >= LONG_AT_A_TIME {
+            count = freed.wait(count).unwrap_or_else(PoisonError::into_inner);
+        }
+        *count += 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let (running, freed) = &LONG;
+        *running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        freed.notify_one();
+    }
 }

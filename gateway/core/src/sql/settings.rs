@@ -7,7 +7,7 @@ use super::tree::Node;
 pub(crate) struct Change {
     /// The setting, lower-case.
     pub(crate) name: String,
-    /// Its values as written; None where they are not constants, empty for the default.
+    /// Its values as written; None for a parameter's value, empty for the default.
     pub(crate) values: Option<Vec<String>>,
 }
 
@@ -98,9 +98,14 @@ impl Change {
     pub(crate) fn of_call(call: &Node) -> Option<Self> {
         let [name, value, _] = call.list("args") else { return None };
         let name = name.as_string_constant()?.to_ascii_lowercase();
-        let value = value.as_string_constant()?;
-        let values = if name == SEARCH_PATH { split_path(value) } else { vec![value.to_owned()] };
-        Some(Self { name, values: Some(values) })
+        let values = match value.as_string_constant() {
+            Some(value) if name == SEARCH_PATH => Some(split_path(value)),
+            Some(value) => Some(vec![value.to_owned()]),
+            // A parameter is the agent's own value, whichever it is.
+            None if value.kind() == "ParamRef" => None,
+            None => return None,
+        };
+        Some(Self { name, values })
     }
 
     /// The path that will be searched; None when it changes no path or goes back to the first.
@@ -149,9 +154,6 @@ impl Change {
 
     /// Why the change may not be made while masks are in force.
     pub(crate) fn forbidden_under_masks(&self) -> Option<String> {
-        if self.values.is_none() && self.name != SEARCH_PATH {
-            return Some(format!("setting {} to something that is no constant", self.name));
-        }
         let quiet = self.values.as_ref().is_some_and(|values| {
             values.iter().all(|value| QUIET_LEVELS.contains(&value.to_ascii_lowercase().as_str()))
         });

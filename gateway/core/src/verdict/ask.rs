@@ -81,11 +81,8 @@ impl Questions<'_> {
                 }
             }
         }
-        let names_relations = !analysis.relations.is_empty();
         for demand in &analysis.demands {
-            let covered = names_relations
-                && matches!(demand, Demand::Select | Demand::CopyIn | Demand::CopyOut);
-            if !covered {
+            if !is_covered(*demand, analysis) {
                 self.ask(action_of(*demand), &self.places.database(), "the database", ruling);
             }
         }
@@ -189,6 +186,17 @@ pub(super) fn ask(
         reason.push_str(&advice.value);
     }
     ruling.deny(reason);
+}
+
+/// Whether the relations that a statement names already ask what a demand asks of the whole database.
+fn is_covered(demand: Demand, analysis: &Analysis) -> bool {
+    let on_relation = |access| analysis.relations.iter().any(|used| used.access.contains(&access));
+    match demand {
+        Demand::Select | Demand::CopyIn | Demand::CopyOut => !analysis.relations.is_empty(),
+        Demand::Ddl => on_relation(Access::Ddl),
+        Demand::Maintenance => on_relation(Access::Maintenance),
+        Demand::Set | Demand::Show | Demand::Transaction | Demand::Call | Demand::Notify => false,
+    }
 }
 
 fn oblige(mut obligation: Obligation, shown: &str, ruling: &mut Ruling) {

@@ -260,6 +260,7 @@ impl Masked<'_> {
             return;
         }
         let known = match qualifier {
+            _ if used.of_derived => true,
             // A name behind a masked relation must be one of its columns: else it is a function's, or made since.
             Some(qualifier) => self.by_reference.get(qualifier).is_none_or(|relations| {
                 relations.iter().all(|(relation, _)| relation.column(name).is_some())

@@ -26,11 +26,14 @@ impl Walker<'_> {
         if let (Some(qualifier), Some(name)) = (qualifier, name) {
             self.attribute_notation(qualifier, name);
         }
+        let of_derived =
+            qualifier.and_then(|name| self.sight.source(name)).is_some_and(|source| source.derived);
         self.out.columns.push(ColumnUse {
             qualifier: qualifier.map(str::to_owned),
             name: name.map(str::to_owned),
             clause,
             query: self.query,
+            of_derived,
         });
     }
 
@@ -42,6 +45,7 @@ impl Walker<'_> {
             name: Some(name.to_owned()),
             clause,
             query: self.query,
+            of_derived: false,
         });
     }
 

@@ -18,6 +18,7 @@ impl Walker<'_> {
         self.sight.levels.push(Vec::new());
         let access = access_of(statement.kind());
         let target = statement.child("relation").map(|range| self.target(range, access));
+        self.note_assigned(target, statement);
         self.note_where(statement);
         self.sources(statement);
         if let Some(source) = statement.child("select_stmt") {
@@ -56,6 +57,7 @@ impl Walker<'_> {
                 name: Some(name.to_owned()),
                 oids: oids.clone(),
                 columns: columns.clone(),
+                ..Source::default()
             });
         }
         self.out.known_names.extend(["excluded", "old", "new"].map(str::to_owned));
@@ -69,6 +71,26 @@ impl Walker<'_> {
                 let why = format!("writes to {}, which has triggers or rules", relation.display());
                 self.opaque(why);
             }
+        }
+    }
+
+    /// The columns that are written, which no expression names.
+    fn note_assigned(&mut self, target: Option<usize>, statement: &Node) {
+        let Some(used) = target.and_then(|at| self.out.relations.get(at)) else { return };
+        let relations: Vec<_> =
+            used.resolved.oids.iter().filter_map(|oid| self.catalog.relation(*oid)).collect();
+        let conflict = statement.child("on_conflict_clause");
+        let whens = statement.list("merge_when_clauses").iter();
+        let lists = [statement.list("cols"), statement.list("target_list")]
+            .into_iter()
+            .chain(conflict.map(|conflict| conflict.list("target_list")))
+            .chain(whens.map(|when| when.list("target_list")));
+        for assigned in lists.flatten().filter(|target| target.kind() == "ResTarget") {
+            let columns = relations.iter().filter_map(|relation| {
+                let column = relation.column(assigned.text("name"))?;
+                Some(relation.column_ref(&column.name))
+            });
+            self.out.named_columns.extend(columns);
         }
     }
 
@@ -126,7 +148,7 @@ impl Walker<'_> {
             if let Some(used) = target.and_then(|at| self.out.relations.get_mut(at)) {
                 used.references.push(name.clone());
             }
-            self.sight.add(Source { name: Some(name), oids, columns });
+            self.sight.add(Source { name: Some(name), oids, columns, ..Source::default() });
         }
         self.targets(returning.list("exprs"), Clause::Returning)
     }

@@ -45,7 +45,7 @@ impl<'t> Walker<'_> {
             "RangeSubselect" => {
                 let clause = place.nested.unwrap_or(Clause::Subquery);
                 let names = item.child("subquery").and_then(|query| self.subquery(query, clause));
-                self.derived(item, names, place);
+                self.derived(item, names);
             }
             "RangeTableSample" => {
                 self.sample_method(item);
@@ -58,11 +58,11 @@ impl<'t> Walker<'_> {
             }
             "RangeFunction" => {
                 self.fields(item, place.clause, &["alias"]);
-                self.function_source(item, place);
+                self.function_source(item);
             }
             "RangeTableFunc" | "JsonTable" => {
                 self.fields(item, place.clause, &["alias"]);
-                self.derived(item, Some(table_function_columns(item)), place);
+                self.derived(item, Some(table_function_columns(item)));
             }
             _ => self.walk(item, place.clause),
         }
@@ -93,7 +93,7 @@ impl<'t> Walker<'_> {
             range.some_text("schemaname").is_none() && range.some_text("catalogname").is_none();
         if let Some(cte) = self.sight.cte(name).filter(|_| unqualified) {
             let columns = renamed(cte.columns.clone(), &names);
-            self.note_source(called, Vec::new(), columns, &names);
+            self.note_source(Source::derived(called, columns), &names);
             return;
         }
         let at = self.name_relation(range, Access::Select, place.clause);
@@ -103,19 +103,19 @@ impl<'t> Walker<'_> {
         let oids = relation.resolved.oids.clone();
         let certain = !relation.resolved.unknown;
         let columns = self.common_columns(&oids).filter(|_| certain);
-        self.note_source(called, oids, renamed(columns, &names), &names);
+        let source = Source {
+            name: Some(called.to_owned()),
+            oids,
+            columns: renamed(columns, &names),
+            ..Source::default()
+        };
+        self.note_source(source, &names);
     }
 
-    fn note_source(
-        &mut self,
-        name: &str,
-        oids: Vec<u32>,
-        columns: Option<Vec<String>>,
-        names: &[&str],
-    ) {
+    fn note_source(&mut self, source: Source, names: &[&str]) {
         self.out.known_names.extend(names.iter().map(|name| (*name).to_owned()));
-        self.out.known_names.extend(columns.iter().flatten().cloned());
-        self.sight.add(Source { name: Some(name.to_owned()), oids, columns });
+        self.out.known_names.extend(source.columns.iter().flatten().cloned());
+        self.sight.add(source);
     }
 
     /// The columns that each of these relations has.
@@ -154,15 +154,17 @@ impl<'t> Walker<'_> {
         }
         place.conditions.extend(join.child("quals"));
         if let Some(alias) = join.child("alias") {
-            self.note_source(alias.text("aliasname"), Vec::new(), None, &alias.strings("colnames"));
+            let name = Some(alias.text("aliasname").to_owned());
+            self.note_source(Source { name, ..Source::default() }, &alias.strings("colnames"));
         }
         if let Some(alias) = join.child("join_using_alias") {
             let columns = using.iter().map(|name| (*name).to_owned()).collect();
-            self.note_source(alias.text("aliasname"), Vec::new(), Some(columns), &[]);
+            let name = Some(alias.text("aliasname").to_owned());
+            self.note_source(Source { name, columns: Some(columns), ..Source::default() }, &[]);
         }
     }
 
-    fn derived(&mut self, item: &Node, columns: Option<Vec<String>>, _place: &Place<'_>) {
+    fn derived(&mut self, item: &Node, columns: Option<Vec<String>>) {
         let Some(alias) = item.child("alias") else {
             // Without an alias nothing but its columns can be named.
             self.out.known_names.extend(columns.iter().flatten().cloned());
@@ -171,12 +173,13 @@ impl<'t> Walker<'_> {
         };
         let names = alias.strings("colnames");
         self.out.known_names.insert(alias.text("aliasname").to_owned());
-        self.note_source(alias.text("aliasname"), Vec::new(), renamed(columns, &names), &names);
+        let source = Source::derived(alias.text("aliasname"), renamed(columns, &names));
+        self.note_source(source, &names);
     }
 
     /// A function in FROM: its columns are told by a column list; else they may be anything, and a single one bears
     /// the name of the alias.
-    fn function_source(&mut self, item: &Node, place: &Place<'_>) {
+    fn function_source(&mut self, item: &Node) {
         let mut defined: Vec<String> = Vec::new();
         let mut called = None;
         for function in item.list("functions") {
@@ -191,10 +194,10 @@ impl<'t> Walker<'_> {
         self.out.known_names.extend(defined.iter().cloned());
         if item.child("alias").is_some() {
             let columns = (!defined.is_empty()).then_some(defined);
-            self.derived(item, columns, place);
+            self.derived(item, columns);
         } else if let Some(called) = called {
             self.out.known_names.insert(called.clone());
-            self.note_source(&called, Vec::new(), None, &[]);
+            self.note_source(Source::derived(&called, None), &[]);
         }
     }
 

@@ -131,6 +131,8 @@ pub(crate) struct ColumnUse {
     pub(crate) clause: Clause,
     /// The query it stands in, so that a star is told from that of another.
     pub(crate) query: usize,
+    /// Whether the qualifier names something that a query or function makes, which carries no masked column.
+    pub(crate) of_derived: bool,
 }
 
 /// One result of an outermost list.

@@ -7,8 +7,17 @@ pub(super) struct Source {
     pub(super) name: Option<String>,
     /// The relations it may be; none for what a query or function makes.
     pub(super) oids: Vec<u32>,
+    /// Whether a query or function makes it: it is no relation.
+    pub(super) derived: bool,
     /// Its columns; None when they cannot be told.
     pub(super) columns: Option<Vec<String>>,
+}
+
+impl Source {
+    /// What a query or function makes.
+    pub(super) fn derived(name: &str, columns: Option<Vec<String>>) -> Self {
+        Self { name: Some(name.to_owned()), oids: Vec::new(), derived: true, columns }
+    }
 }
 
 /// One WITH query in sight.

@@ -109,7 +109,7 @@ impl Walker<'_> {
                 self.note_triggers(&oids);
             }
             let columns = self.common_columns(&oids);
-            self.sight.add(super::scope::Source { name: None, oids, columns });
+            self.sight.add(super::scope::Source { oids, columns, ..Default::default() });
         }
         let before = self.out.relations.len();
         if let Some(query) = statement.child("query") {

@@ -115,11 +115,12 @@ impl ser::Serializer for Builder {
         _variant: &'static str,
         value: &T,
     ) -> Built {
-        let deeper = self.deeper()?;
-        stacker::maybe_grow(RED_ZONE, STACK_STEP, || value.serialize(deeper))
+        stacker::maybe_grow(RED_ZONE, STACK_STEP, || value.serialize(self))
     }
     fn serialize_struct(self, kind: &'static str, _len: usize) -> Result<NodeBuilder, TreeError> {
-        Ok(NodeBuilder { builder: self.deeper()?, node: Node { kind, fields: Vec::new() } })
+        // A wrapper and what it wraps are one level.
+        let builder = if kind == WRAPPER { self } else { self.deeper()? };
+        Ok(NodeBuilder { builder, node: Node { kind, fields: Vec::new() } })
     }
     fn serialize_seq(self, len: Option<usize>) -> Result<ListBuilder, TreeError> {
         Ok(ListBuilder { builder: self, nodes: Vec::with_capacity(len.unwrap_or_default()) })
