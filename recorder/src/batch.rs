@@ -1,0 +1,103 @@
+//! What was read from one partition and is not in the lake yet. No IO.
+
+use arrow::array::RecordBatch;
+use arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
+use arrow::error::ArrowError;
+use tallyport_eventlog::Entry;
+use tallyport_schemas::arrow::EventBatchBuilder;
+use tallyport_schemas::ocsf;
+
+use crate::config::CommitPolicy;
+use crate::dead_letter::DeadLetter;
+use crate::error::IntegrityError;
+
+/// Rows are in this order within a commit. Looking for what one principal did then reads few pages.
+const SORTED_BY: [&str; 3] = ["principal_subject", "time", "log_offset"];
+
+/// Records of one partition, decoded, up to `next`.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    partition: u32,
+    /// The offset after its last record.
+    pub(crate) next: u64,
+    /// Of the oldest record.
+    pub(crate) oldest_ms: Option<i64>,
+    pub(crate) dead: Vec<DeadLetter>,
+    dead_bytes: usize,
+    events: EventBatchBuilder,
+}
+
+impl Pending {
+    pub(crate) fn new(partition: u32, from: u64) -> Self {
+        Self {
+            partition,
+            next: from,
+            oldest_ms: None,
+            dead: Vec::new(),
+            dead_bytes: 0,
+            events: EventBatchBuilder::new(),
+        }
+    }
+
+    /// Decodes and takes `entries`. What cannot be decoded becomes a dead letter; nothing is left out.
+    ///
+    /// # Errors
+    /// When an offset is before the one that is due: the log is damaged then.
+    pub(crate) fn absorb(&mut self, entries: Vec<Entry>) -> Result<(), IntegrityError> {
+        for entry in entries {
+            let offset = entry.position.offset;
+            if offset < self.next {
+                return Err(IntegrityError::OutOfOrder {
+                    partition: self.partition,
+                    offset,
+                    expected: self.next,
+                });
+            }
+            self.next = offset.saturating_add(1);
+            self.oldest_ms = self.oldest_ms.or(Some(entry.appended_at_ms));
+            match ocsf::decode(&entry.value) {
+                Ok(event) => self.events.push(
+                    &event,
+                    &entry.value,
+                    self.partition,
+                    offset,
+                    entry.appended_at_ms,
+                ),
+                Err(error) => {
+                    self.dead_bytes += entry.key.len() + entry.value.len();
+                    self.dead.push(DeadLetter { entry, error: error.to_string() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.events.len() + self.dead.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows() == 0
+    }
+
+    pub(crate) fn is_full(&self, policy: &CommitPolicy) -> bool {
+        self.rows() >= policy.max_rows || self.events.bytes() + self.dead_bytes >= policy.max_bytes
+    }
+
+    /// The events as one sorted batch, and what is left.
+    pub(crate) fn into_events(self) -> Result<RecordBatch, ArrowError> {
+        sorted(&self.events.finish()?)
+    }
+}
+
+fn sorted(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let by: Vec<SortColumn> = SORTED_BY
+        .iter()
+        .filter_map(|name| batch.column_by_name(name))
+        .map(|values| SortColumn { values: values.clone(), options: None })
+        .collect();
+    take_record_batch(batch, &lexsort_to_indices(&by, None)?)
+}
+
+#[cfg(test)]
+mod tests;

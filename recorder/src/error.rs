@@ -1,0 +1,254 @@
+//! What can go wrong between the log and the lake.
+
+use std::io::ErrorKind;
+
+use deltalake::{DeltaTableError, ObjectStoreError};
+use tallyport_eventlog::ReadError;
+use url::Url;
+
+/// The recorder could not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum RecorderError {
+    /// The lake cannot be written.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] ReadError),
+    /// Log and lake do not fit together: something was removed or replaced.
+    #[error("integrity violation: {0}")]
+    Integrity(#[from] IntegrityError),
+    /// A bound of the configuration makes no sense.
+    #[error("bad recorder configuration: {0}")]
+    Config(String),
+    /// The last records could not be written before the time to stop was over. They are still on the log.
+    #[error(
+        "partition {partition} was stopped with records not yet in the lake; they stay on the log and are recorded at the next start"
+    )]
+    Unfinished {
+        /// The partition.
+        partition: u32,
+    },
+    /// A task of the recorder ended by itself.
+    #[error("a recorder task ended unexpectedly: {0}; this is a defect, please report it")]
+    Task(String),
+}
+
+impl RecorderError {
+    /// Whether log and lake contradict each other: the command line ends with exit code 4 then.
+    #[must_use]
+    pub const fn is_integrity(&self) -> bool {
+        matches!(self, Self::Integrity(_))
+    }
+}
+
+/// Log and lake contradict each other. The recorder stops rather than leave a silent hole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IntegrityError {
+    /// The log dropped records that the lake does not have.
+    #[error(
+        "partition {partition}: the lake has everything before offset {recorded}, but the log begins at {earliest}; the records between are lost. Restore the log, or accept the hole by starting with `accept_missing_history`"
+    )]
+    LogTruncated {
+        /// The partition.
+        partition: u32,
+        /// The first offset that is not in the lake.
+        recorded: u64,
+        /// The first offset the log keeps.
+        earliest: u64,
+    },
+    /// The lake has records that the log never had: it is another log, or it was reset.
+    #[error(
+        "partition {partition}: the lake has everything before offset {recorded}, but the log ends at {latest}; this lake belongs to another log, or the log was reset. Point the recorder to the right log, or give it a new lake"
+    )]
+    LakeAheadOfLog {
+        /// The partition.
+        partition: u32,
+        /// The first offset that is not in the lake.
+        recorded: u64,
+        /// The offset after the log's last record.
+        latest: u64,
+    },
+    /// The lake's own position went back: the table was restored, replaced or rewritten by someone else.
+    #[error(
+        "partition {partition}: table {table} says offset {found:?} where this recorder had committed {ours}; the table was restored or replaced. Find out who did it, then restart the recorder: it goes on from what the table says"
+    )]
+    PositionWentBack {
+        /// The partition.
+        partition: u32,
+        /// The table.
+        table: &'static str,
+        /// What this recorder had committed.
+        ours: u64,
+        /// What the table says now.
+        found: Option<u64>,
+    },
+    /// The log has the record, but not as it was appended.
+    #[error(
+        "partition {partition}: the record at offset {offset} is damaged on the log: {reason}; everything before it is in the lake"
+    )]
+    LogDamaged {
+        /// The partition.
+        partition: u32,
+        /// The damaged record.
+        offset: u64,
+        /// What the log said.
+        reason: String,
+    },
+    /// The log gave records out of order or twice.
+    #[error(
+        "partition {partition}: the log gave offset {offset} where {expected} or later was due; the log is damaged"
+    )]
+    OutOfOrder {
+        /// The partition.
+        partition: u32,
+        /// What it gave.
+        offset: u64,
+        /// The least that was due.
+        expected: u64,
+    },
+}
+
+/// The lake cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    /// Not a URL of a lake.
+    #[error("`{url}` is no lake URL: {reason}; use file:///DIR or s3://BUCKET/PREFIX")]
+    BadUrl {
+        /// What was given.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The storage did not answer, or not in a useful way.
+    #[error(
+        "the lake at {url} cannot be reached: {reason}; check the endpoint, the network and that the bucket exists"
+    )]
+    Unreachable {
+        /// The table.
+        url: Url,
+        /// What the storage said.
+        reason: String,
+    },
+    /// The storage refused.
+    #[error(
+        "the lake at {url} denied access: {reason}; the recorder needs list, read and write below that URL"
+    )]
+    Denied {
+        /// The table.
+        url: Url,
+        /// What the storage said.
+        reason: String,
+    },
+    /// There is something else at that place.
+    #[error("{url} has files but is no Delta table; give the lake a place of its own")]
+    NotATable {
+        /// The table.
+        url: Url,
+    },
+    /// The table's columns contradict ours.
+    #[error("{url} does not have the columns of this build: {details}")]
+    SchemaMismatch {
+        /// The table.
+        url: Url,
+        /// Each difference.
+        details: String,
+    },
+    /// The table has columns that this build does not know.
+    #[error(
+        "{url} was written by a newer Tallyport: column {columns} is unknown to this build; upgrade this recorder"
+    )]
+    NewerSchema {
+        /// The table.
+        url: Url,
+        /// The columns.
+        columns: String,
+    },
+    /// The table was altered to need what this recorder does not write.
+    #[error(
+        "{url} needs the Delta table feature {feature}, which the recorder does not write; remove the feature or use a new lake"
+    )]
+    UnsupportedFeature {
+        /// The table.
+        url: Url,
+        /// The feature.
+        feature: String,
+    },
+    /// Others committed to the table all the time.
+    #[error("no commit to {url} won within {tries} tries; too many writers share this table")]
+    Contended {
+        /// The table.
+        url: Url,
+        /// Tries made.
+        tries: u32,
+    },
+    /// What is in the table's log cannot be read.
+    #[error("the Delta log of {url} cannot be read: {reason}")]
+    Damaged {
+        /// The table.
+        url: Url,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Rows could not be made into Parquet.
+    #[error("rows could not be encoded: {0}")]
+    Encode(#[from] arrow::error::ArrowError),
+}
+
+impl LakeError {
+    /// Whether waiting may help: the recorder retries these for ever and says so, and ends on the others.
+    pub(crate) const fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Denied { .. } | Self::Contended { .. })
+    }
+
+    /// What an error of the Delta library means for the table at `url`.
+    pub(crate) fn of(url: &Url, error: &DeltaTableError) -> Self {
+        let url = url.clone();
+        let reason = error.to_string();
+        match error {
+            DeltaTableError::NotATable(_) => Self::NotATable { url },
+            DeltaTableError::SchemaMismatch { msg } => {
+                Self::SchemaMismatch { url, details: msg.clone() }
+            }
+            DeltaTableError::InvalidJsonLog { .. } | DeltaTableError::MetadataError(_) => {
+                Self::Damaged { url, reason }
+            }
+            other if is_denied(other) => Self::Denied { url, reason },
+            _ => Self::Unreachable { url, reason },
+        }
+    }
+
+    pub(crate) fn of_store(url: &Url, error: ObjectStoreError) -> Self {
+        Self::of(url, &DeltaTableError::ObjectStore { source: error })
+    }
+}
+
+/// What an HTTP store answers when it knows the request and refuses it.
+const REFUSALS: [&str; 2] = ["status code: 403", "status code: 401"];
+
+/// Looks for a refusal anywhere in the chain of causes: it is wrapped differently by each layer, and a refused list
+/// has no kind of its own, only its text.
+fn is_denied(error: &DeltaTableError) -> bool {
+    let text = error.to_string();
+    if REFUSALS.iter().any(|refusal| text.contains(refusal)) {
+        return true;
+    }
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        let denied = current.downcast_ref::<ObjectStoreError>().is_some_and(|error| {
+            matches!(
+                error,
+                ObjectStoreError::PermissionDenied { .. }
+                    | ObjectStoreError::Unauthenticated { .. }
+            )
+        });
+        let forbidden = current
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == ErrorKind::PermissionDenied);
+        if denied || forbidden {
+            return true;
+        }
+        cause = current.source();
+    }
+    false
+}

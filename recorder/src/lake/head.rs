@@ -1,0 +1,120 @@
+//! What is known of a table at its newest version: enough to write to it, without a list of its files.
+
+use std::collections::BTreeMap;
+
+use deltalake::kernel::{Action, EagerSnapshot, Version};
+use deltalake::logstore::get_actions;
+use deltalake::{BlindDeltaTable, DeltaTableError};
+
+use super::store::Storage;
+use crate::error::LakeError;
+
+/// Commits of others that are read one by one; beyond it the whole state is loaded anew.
+const MAX_CATCH_UP: u64 = 256;
+
+/// A table at one version.
+#[derive(Debug)]
+pub(super) struct Head {
+    version: Version,
+    /// The offset per application id, exactly as of `version`.
+    positions: BTreeMap<String, u64>,
+    /// Schema, properties and protocol as of `version`.
+    pub(super) table: BlindDeltaTable,
+}
+
+impl Head {
+    /// Loads the newest version. `app_ids` are those that will be asked for.
+    pub(super) async fn load(storage: &Storage, app_ids: &[String]) -> Result<Self, LakeError> {
+        let lake = |error: DeltaTableError| LakeError::of(&storage.url, &error);
+        let table = BlindDeltaTable::try_new_with_log_store(storage.log_store.clone())
+            .await
+            .map_err(lake)?;
+        let version = table.version();
+        // The one place where the table's files are listed; the list is dropped right after.
+        let snapshot = EagerSnapshot::try_new(storage.log_store.as_ref(), Some(version))
+            .await
+            .map_err(lake)?;
+        let mut positions = BTreeMap::new();
+        for app_id in app_ids {
+            let position = snapshot
+                .transaction_version(storage.log_store.as_ref(), app_id)
+                .await
+                .map_err(lake)?;
+            if let Some(position) = position {
+                positions.insert(app_id.clone(), offset_of(position));
+            }
+        }
+        Ok(Self { version, positions, table })
+    }
+
+    pub(super) const fn version(&self) -> Version {
+        self.version
+    }
+
+    pub(super) fn position(&self, app_id: &str) -> Option<u64> {
+        self.positions.get(app_id).copied()
+    }
+
+    /// A commit of our own made `version`.
+    pub(super) fn advance(&mut self, version: Version, app_id: &str, position: u64) {
+        self.version = version;
+        self.positions.insert(app_id.to_owned(), position);
+    }
+
+    /// Brings everything known to the table's newest version.
+    pub(super) async fn refresh(
+        &mut self,
+        storage: &Storage,
+        app_ids: &[String],
+    ) -> Result<(), LakeError> {
+        let newest = match storage.log_store.get_latest_version(self.version).await {
+            Ok(newest) => newest,
+            // Our version is gone from the log: expired while we slept, or the table was replaced.
+            Err(DeltaTableError::InvalidVersion(_)) => return self.reload(storage, app_ids).await,
+            Err(error) => return Err(LakeError::of(&storage.url, &error)),
+        };
+        if newest.saturating_sub(self.version) > MAX_CATCH_UP {
+            return self.reload(storage, app_ids).await;
+        }
+        for version in self.version.saturating_add(1)..=newest {
+            if !self.apply(storage, version, app_ids).await? {
+                return self.reload(storage, app_ids).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies one commit of somebody else; false when it changes more than positions and files.
+    async fn apply(
+        &mut self,
+        storage: &Storage,
+        version: Version,
+        app_ids: &[String],
+    ) -> Result<bool, LakeError> {
+        let lake = |error: DeltaTableError| LakeError::of(&storage.url, &error);
+        let Some(commit) = storage.log_store.read_commit_entry(version).await.map_err(lake)? else {
+            return Ok(false);
+        };
+        for action in get_actions(version, &commit).map_err(lake)? {
+            match action {
+                Action::Txn(txn) if app_ids.contains(&txn.app_id) => {
+                    self.positions.insert(txn.app_id, offset_of(txn.version));
+                }
+                Action::Metadata(_) | Action::Protocol(_) => return Ok(false),
+                _ => {}
+            }
+        }
+        self.version = version;
+        Ok(true)
+    }
+
+    async fn reload(&mut self, storage: &Storage, app_ids: &[String]) -> Result<(), LakeError> {
+        *self = Self::load(storage, app_ids).await?;
+        Ok(())
+    }
+}
+
+/// Positions are written by this crate alone, never negative.
+fn offset_of(version: i64) -> u64 {
+    u64::try_from(version).unwrap_or_default()
+}

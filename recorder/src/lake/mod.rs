@@ -1,0 +1,60 @@
+//! The lake: two Delta tables, written by compare-and-swap on their logs.
+
+mod definition;
+mod head;
+mod local;
+mod reconcile;
+mod store;
+mod table;
+mod writer;
+
+use tallyport_schemas::lake;
+use tokio_util::task::TaskTracker;
+
+use crate::config::RecorderConfig;
+use crate::error::LakeError;
+
+pub(crate) use definition::{INGEST_DATE, TableDefinition};
+pub(crate) use store::open_storage;
+pub(crate) use table::{Change, Outcome, Table};
+pub(crate) use writer::writer_properties;
+
+/// Both tables of a lake, open for writing.
+#[derive(Debug)]
+pub(crate) struct Lake {
+    pub(crate) events: Table,
+    pub(crate) dead_letters: Table,
+    /// Checkpoints being written; they are waited for at the end.
+    background: TaskTracker,
+}
+
+impl Lake {
+    /// Opens both tables, creates what is missing and adds columns this build has and they lack.
+    pub(crate) async fn open(
+        config: &RecorderConfig,
+        partitions: &[u32],
+    ) -> Result<Self, LakeError> {
+        let background = TaskTracker::new();
+        let open = async |definition: TableDefinition, app_ids: Vec<String>| {
+            let url = config.lake.table(definition.name)?;
+            let storage = open_storage(url, &config.storage_options)?;
+            Table::open(storage, definition, app_ids, background.clone()).await
+        };
+        let ids = |id: fn(u32) -> String| partitions.iter().copied().map(id).collect();
+        let events = open(TableDefinition::events(), ids(lake::app_id)).await?;
+        let dead_letters = open(TableDefinition::dead_letters(), ids(dead_letters_app_id)).await?;
+        Ok(Self { events, dead_letters, background })
+    }
+
+    /// Waits for what runs beside the commits. Nothing is lost when it is not waited for.
+    pub(crate) async fn close(&self) {
+        self.background.close();
+        self.background.wait().await;
+    }
+}
+
+/// The Delta application id of a partition's position in the table of dead letters. Its version means: every dead
+/// letter before this offset is in the table. It may be behind or ahead of the position of the events.
+pub(crate) fn dead_letters_app_id(partition: u32) -> String {
+    format!("tallyport-recorder/dead/{partition}")
+}

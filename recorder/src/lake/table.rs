@@ -1,0 +1,343 @@
+//! One Delta table: created, kept in step with this build, and appended to by compare-and-swap.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use deltalake::kernel::engine::arrow_conversion::TryIntoKernel as _;
+use deltalake::kernel::transaction::{CommitData, TransactionError};
+use deltalake::kernel::{
+    Action, Add, Metadata, MetadataExt as _, Protocol, StructField, StructType, Transaction,
+    Version, new_metadata,
+};
+use deltalake::logstore::CommitOrBytes;
+use deltalake::protocol::{DeltaOperation, SaveMode};
+use deltalake::writer::{DeltaWriter as _, RecordBatchWriter};
+use deltalake::{BlindDeltaTable, DeltaTable, DeltaTableError, checkpoints};
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::definition::{CHECKPOINT_INTERVAL, INGEST_DATE, TableDefinition};
+use super::head::Head;
+use super::store::{Storage, io_error};
+use super::{local, reconcile, writer_properties};
+use crate::error::LakeError;
+
+/// Tries to win a version before giving the caller a rest. Each lost try means that another writer's commit won.
+const MAX_TRIES: u32 = 64;
+
+/// Rows encoded between two chances for other tasks of the runtime.
+const ROWS_PER_SLICE: usize = 8_192;
+
+/// The longest pause between two tries; it grows with the tries, so that writers in step fall out of it.
+const MAX_PAUSE: Duration = Duration::from_millis(50);
+
+/// A table open for writing. Commits of one process go one after another; those of several race, and one wins.
+#[derive(Debug)]
+pub(crate) struct Table {
+    storage: Storage,
+    definition: TableDefinition,
+    columns: StructType,
+    app_ids: Vec<String>,
+    head: Mutex<Head>,
+    background: TaskTracker,
+}
+
+/// Files to be added, and the position that this moves.
+#[derive(Debug)]
+pub(crate) struct Change<'a> {
+    pub(crate) app_id: &'a str,
+    /// Where the position must be for the change to be right.
+    pub(crate) from: Option<u64>,
+    /// Where the change moves it.
+    pub(crate) to: u64,
+    pub(crate) adds: &'a [Add],
+}
+
+/// What became of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It is in the table. (The version is for the logs.)
+    Committed(Version),
+    /// It is not, and must not be: the position is not where the change begins. When it is where the change ends,
+    /// the same records are in the table already, by an earlier try of ours or by another recorder.
+    Elsewhere(Option<u64>),
+}
+
+impl Table {
+    /// Opens the table, creates it where there is none, and adds the columns that this build has and it lacks.
+    pub(crate) async fn open(
+        storage: Storage,
+        definition: TableDefinition,
+        app_ids: Vec<String>,
+        background: TaskTracker,
+    ) -> Result<Self, LakeError> {
+        let columns: StructType = definition.schema.as_ref().try_into_kernel()?;
+        if !storage.has_table().await? {
+            create(&storage, &definition, &columns).await?;
+        }
+        let head = Mutex::new(Head::load(&storage, &app_ids).await?);
+        let table = Self { storage, definition, columns, app_ids, head, background };
+        table.add_missing_columns().await?;
+        Ok(table)
+    }
+
+    pub(crate) const fn name(&self) -> &'static str {
+        self.definition.name
+    }
+
+    /// Where an application id is, as of the newest version.
+    pub(crate) async fn position(&self, app_id: &str) -> Result<Option<u64>, LakeError> {
+        let mut head = self.head.lock().await;
+        head.refresh(&self.storage, &self.app_ids).await?;
+        Ok(head.position(app_id))
+    }
+
+    /// Writes rows to files that no commit names yet. A crash right here leaves files that nobody sees; a vacuum
+    /// removes them.
+    pub(crate) async fn write(&self, rows: &RecordBatch) -> Result<Vec<Add>, LakeError> {
+        if rows.num_rows() == 0 {
+            return Ok(Vec::new());
+        }
+        let table = self.head.lock().await.table.clone();
+        let adds = self.encode(&table, rows).await.map_err(|error| self.error(&error))?;
+        if let Some(root) = self.storage.local.clone() {
+            let files = adds.iter().map(|add| add.path.clone()).collect::<Vec<_>>();
+            self.on_disk(move || local::sync_files(&root, &files)).await?;
+        }
+        Ok(adds)
+    }
+
+    /// Adds the files and moves the position in one commit, if the position is where the change begins.
+    ///
+    /// Every try reads the newest version, compares the position there, and writes exactly the version after it,
+    /// which fails when somebody else has written it. So what was compared is what the commit builds on. A try whose
+    /// outcome is unknown is settled by the next: if it was written, the position has moved.
+    pub(crate) async fn commit(&self, change: &Change<'_>) -> Result<Outcome, LakeError> {
+        let mut head = self.head.lock().await;
+        for attempt in 1..=MAX_TRIES {
+            head.refresh(&self.storage, &self.app_ids).await?;
+            let position = head.position(change.app_id);
+            if position != change.from {
+                return Ok(Outcome::Elsewhere(position));
+            }
+            self.check(&head)?;
+            let version = head.version().saturating_add(1);
+            let content = self.append_commit(change)?;
+            // A crash right here: nothing is committed, the files are written again after the restart.
+            match self.publish(version, content).await {
+                // A crash right here: it is committed, and the restart finds the position moved.
+                Ok(()) => {
+                    head.advance(version, change.app_id, change.to);
+                    self.checkpoint_when_due(version);
+                    return Ok(Outcome::Committed(version));
+                }
+                Err(PublishError::Taken) => pause(attempt).await,
+                Err(PublishError::Unknown(error)) => {
+                    tracing::warn!(table = self.name(), version, %error, "outcome of a commit is unknown; its position tells");
+                    return Err(error);
+                }
+            }
+        }
+        Err(LakeError::Contended { url: self.storage.url.clone(), tries: MAX_TRIES })
+    }
+
+    async fn encode(
+        &self,
+        table: &BlindDeltaTable,
+        rows: &RecordBatch,
+    ) -> Result<Vec<Add>, DeltaTableError> {
+        let mut writer = RecordBatchWriter::for_blind_appends(table)?
+            .with_writer_properties(writer_properties(&self.definition));
+        for start in (0..rows.num_rows()).step_by(ROWS_PER_SLICE) {
+            let length = ROWS_PER_SLICE.min(rows.num_rows() - start);
+            writer.write(rows.slice(start, length)).await?;
+            tokio::task::yield_now().await;
+        }
+        writer.flush().await
+    }
+
+    fn append_commit(&self, change: &Change<'_>) -> Result<Vec<u8>, LakeError> {
+        let position = i64::try_from(change.to).unwrap_or(i64::MAX);
+        let actions = change.adds.iter().cloned().map(Action::Add).collect();
+        let operation = DeltaOperation::Write {
+            mode: SaveMode::Append,
+            partition_by: Some(vec![INGEST_DATE.to_owned()]),
+            predicate: None,
+        };
+        let info = HashMap::from([
+            ("isBlindAppend".to_owned(), json!(true)),
+            ("tallyportFrom".to_owned(), json!(change.from)),
+            ("tallyportTo".to_owned(), json!(change.to)),
+        ]);
+        let txn = Transaction::new(change.app_id, position);
+        commit_bytes(CommitData::new(actions, operation, info, vec![txn]))
+            .map_err(|error| self.error(&error))
+    }
+
+    /// Refuses to write into a table that was altered since it was opened.
+    fn check(&self, head: &Head) -> Result<Vec<StructField>, LakeError> {
+        let url = &self.storage.url;
+        let configuration = head.table.metadata().configuration();
+        reconcile::check_protocol(url, head.table.protocol(), |key| {
+            configuration.contains_key(key)
+        })?;
+        if head.table.metadata().partition_columns() != [INGEST_DATE] {
+            let details = format!("it is not partitioned by {INGEST_DATE} alone");
+            return Err(LakeError::SchemaMismatch { url: url.clone(), details });
+        }
+        reconcile::missing_columns(url, &self.columns, &head.table.schema())
+    }
+
+    async fn add_missing_columns(&self) -> Result<(), LakeError> {
+        let mut head = self.head.lock().await;
+        for attempt in 1..=MAX_TRIES {
+            head.refresh(&self.storage, &self.app_ids).await?;
+            let missing = self.check(&head)?;
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let content = self.evolve_commit(&head, missing).map_err(|error| self.error(&error))?;
+            match self.publish(head.version().saturating_add(1), content).await {
+                Ok(()) => {}
+                Err(PublishError::Taken) => pause(attempt).await,
+                Err(PublishError::Unknown(error)) => return Err(error),
+            }
+        }
+        Err(LakeError::Contended { url: self.storage.url.clone(), tries: MAX_TRIES })
+    }
+
+    fn evolve_commit(
+        &self,
+        head: &Head,
+        missing: Vec<StructField>,
+    ) -> Result<Vec<u8>, DeltaTableError> {
+        let columns =
+            head.table.schema().fields().cloned().chain(missing.clone()).collect::<Vec<_>>();
+        let metadata = head.table.metadata().clone().with_schema(&StructType::try_new(columns)?)?;
+        let names: Vec<_> = missing.iter().map(|field| field.name().as_str()).collect();
+        tracing::info!(table = self.name(), columns = ?names, "columns are added to the table");
+        let actions = vec![Action::Metadata(metadata)];
+        let operation = DeltaOperation::AddColumn { fields: missing };
+        commit_bytes(CommitData::new(actions, operation, HashMap::new(), Vec::new()))
+    }
+
+    async fn publish(&self, version: Version, content: Vec<u8>) -> Result<(), PublishError> {
+        publish(&self.storage, version, content).await
+    }
+
+    /// Starts a checkpoint beside the commits. A crash or an error costs readers some time, nothing else.
+    fn checkpoint_when_due(&self, version: Version) {
+        if !(version + 1).is_multiple_of(CHECKPOINT_INTERVAL) {
+            return;
+        }
+        let log_store = self.storage.log_store.clone();
+        let table = self.name();
+        self.background.spawn(async move {
+            let mut state = DeltaTable::new(log_store);
+            let made = async {
+                state.load_version(version).await?;
+                checkpoints::create_checkpoint(&state, None).await?;
+                checkpoints::cleanup_metadata(&state, None).await
+            };
+            match made.await {
+                Ok(expired) => tracing::debug!(table, version, expired, "checkpoint written"),
+                Err(error) => tracing::warn!(table, version, %error, "checkpoint not written; the next one is due in {CHECKPOINT_INTERVAL} commits"),
+            }
+        });
+    }
+
+    async fn on_disk(
+        &self,
+        work: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) -> Result<(), LakeError> {
+        on_disk(work).await.map_err(|error| io_error(&self.storage.url, &error))
+    }
+
+    fn error(&self, error: &DeltaTableError) -> LakeError {
+        LakeError::of(&self.storage.url, error)
+    }
+}
+
+/// Makes version 0, unless somebody else makes it at the same time.
+async fn create(
+    storage: &Storage,
+    definition: &TableDefinition,
+    columns: &StructType,
+) -> Result<(), LakeError> {
+    let lake = |error: DeltaTableError| LakeError::of(&storage.url, &error);
+    let protocol: Protocol =
+        serde_json::from_value(json!({"minReaderVersion": 1, "minWriterVersion": 2}))
+            .map_err(|error| lake(error.into()))?;
+    let metadata = first_metadata(definition, columns).map_err(lake)?;
+    let actions = vec![Action::Protocol(protocol.clone()), Action::Metadata(metadata.clone())];
+    let operation = DeltaOperation::Create {
+        mode: SaveMode::ErrorIfExists,
+        location: storage.url.clone(),
+        protocol,
+        metadata,
+    };
+    let commit = CommitData::new(actions, operation, HashMap::new(), Vec::new());
+    match publish(storage, 0, commit_bytes(commit).map_err(lake)?).await {
+        Ok(()) | Err(PublishError::Taken) => Ok(()),
+        Err(PublishError::Unknown(error)) => Err(error),
+    }
+}
+
+fn first_metadata(
+    definition: &TableDefinition,
+    columns: &StructType,
+) -> Result<Metadata, DeltaTableError> {
+    let metadata = new_metadata(columns, [INGEST_DATE], definition.properties())?;
+    Ok(metadata.with_name(definition.name.to_owned())?)
+}
+
+/// A commit was not made, or nobody knows.
+enum PublishError {
+    /// Another commit has that version.
+    Taken,
+    /// It may be there, or may yet appear.
+    Unknown(LakeError),
+}
+
+async fn publish(
+    storage: &Storage,
+    version: Version,
+    content: Vec<u8>,
+) -> Result<(), PublishError> {
+    if let Some(root) = storage.local.clone() {
+        let written = on_disk(move || local::publish(&root, version, &content)).await;
+        return written.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => PublishError::Taken,
+            _ => PublishError::Unknown(io_error(&storage.url, &error)),
+        });
+    }
+    let content = CommitOrBytes::LogBytes(content.into());
+    storage.log_store.write_commit_entry(version, content, Uuid::new_v4()).await.map_err(|error| {
+        match error {
+            TransactionError::VersionAlreadyExists(_) => PublishError::Taken,
+            other => PublishError::Unknown(LakeError::of(&storage.url, &other.into())),
+        }
+    })
+}
+
+async fn on_disk(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+fn commit_bytes(commit: CommitData) -> Result<Vec<u8>, DeltaTableError> {
+    Ok(commit.get_bytes()?.to_vec())
+}
+
+/// Waits a little, differently in every process: the bits of a fresh id are the dice.
+async fn pause(attempt: u32) {
+    let most = MAX_PAUSE.min(Duration::from_millis(u64::from(attempt) * 2));
+    let dice = u32::from(Uuid::new_v4().as_bytes().first().copied().unwrap_or_default());
+    tokio::time::sleep(most * dice / 255).await;
+}
+
+#[cfg(test)]
+mod tests;

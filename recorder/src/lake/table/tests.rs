@@ -1,0 +1,258 @@
+//! What a commit does when the store fails before or after it wrote, and when others commit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use async_trait::async_trait;
+use deltalake::DeltaTableBuilder;
+use futures::stream::BoxStream;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use url::Url;
+
+use super::*;
+use crate::dead_letter;
+
+const APP: &str = "test/0";
+
+const HEALTHY: u8 = 0;
+const FAIL_BEFORE_WRITING: u8 = 1;
+const FAIL_AFTER_WRITING: u8 = 2;
+/// Answers as a store does when its client repeats a request whose first answer was lost.
+const TAKEN_BY_ITSELF: u8 = 3;
+
+#[derive(Debug)]
+struct FaultyStore {
+    inner: Arc<InMemory>,
+    fault: Arc<AtomicU8>,
+}
+
+impl std::fmt::Display for FaultyStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("faulty")
+    }
+}
+
+fn outage() -> object_store::Error {
+    object_store::Error::Generic { store: "faulty", source: "the connection was lost".into() }
+}
+
+#[async_trait]
+impl ObjectStore for FaultyStore {
+    async fn put_opts(&self, at: &Path, content: PutPayload, how: PutOptions) -> Result<PutResult> {
+        let fault = match at.as_ref().contains("_delta_log/0") {
+            true => self.fault.swap(HEALTHY, Ordering::SeqCst),
+            false => HEALTHY,
+        };
+        if fault == FAIL_BEFORE_WRITING {
+            return Err(outage());
+        }
+        let written = self.inner.put_opts(at, content, how).await?;
+        match fault {
+            FAIL_AFTER_WRITING => Err(outage()),
+            TAKEN_BY_ITSELF => Err(object_store::Error::AlreadyExists {
+                path: at.to_string(),
+                source: "412 Precondition Failed".into(),
+            }),
+            _ => Ok(written),
+        }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        at: &Path,
+        how: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(at, how).await
+    }
+
+    async fn get_opts(&self, at: &Path, how: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(at, how).await
+    }
+
+    fn delete_stream(
+        &self,
+        which: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(which)
+    }
+
+    fn list(&self, below: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(below)
+    }
+
+    async fn list_with_delimiter(&self, below: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(below).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, how: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, how).await
+    }
+}
+
+struct Place {
+    inner: Arc<InMemory>,
+    fault: Arc<AtomicU8>,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { inner: Arc::new(InMemory::new()), fault: Arc::new(AtomicU8::new(HEALTHY)) }
+    }
+
+    fn storage(&self) -> Storage {
+        let url = Url::parse("memory:///dead_letters/").unwrap();
+        let store = FaultyStore { inner: self.inner.clone(), fault: self.fault.clone() };
+        let log_store = DeltaTableBuilder::from_url(url.clone())
+            .unwrap()
+            .with_storage_backend(Arc::new(store), url.clone())
+            .build_storage()
+            .unwrap();
+        Storage { url, log_store, local: None }
+    }
+
+    async fn table(&self) -> Table {
+        let app_ids = vec![APP.to_owned(), "test/1".to_owned()];
+        Table::open(self.storage(), TableDefinition::dead_letters(), app_ids, TaskTracker::new())
+            .await
+            .unwrap()
+    }
+
+    /// Commits in the table's log, version 0 included.
+    async fn versions(&self) -> u64 {
+        let mut table = DeltaTable::new(self.storage().log_store);
+        table.load().await.unwrap();
+        table.version().unwrap() + 1
+    }
+}
+
+fn change(from: Option<u64>, to: u64) -> Change<'static> {
+    Change { app_id: APP, from, to, adds: &[] }
+}
+
+#[tokio::test]
+async fn a_position_moves_only_from_where_it_is() {
+    let place = Place::new();
+    let table = place.table().await;
+    assert_eq!(table.position(APP).await.unwrap(), None);
+    assert_eq!(table.commit(&change(Some(3), 10)).await.unwrap(), Outcome::Elsewhere(None));
+    assert_eq!(table.commit(&change(None, 10)).await.unwrap(), Outcome::Committed(1));
+    assert_eq!(table.commit(&change(None, 10)).await.unwrap(), Outcome::Elsewhere(Some(10)));
+    // Delta itself would take this one: nothing in it forbids a position to go back.
+    assert_eq!(table.commit(&change(Some(3), 5)).await.unwrap(), Outcome::Elsewhere(Some(10)));
+    assert_eq!(place.versions().await, 2);
+}
+
+#[tokio::test]
+async fn a_stale_writer_reads_the_position_of_others_before_it_commits() {
+    let place = Place::new();
+    let (one, other) = (place.table().await, place.table().await);
+    assert_eq!(one.commit(&change(None, 10)).await.unwrap(), Outcome::Committed(1));
+    assert_eq!(other.commit(&change(None, 10)).await.unwrap(), Outcome::Elsewhere(Some(10)));
+    let of_another_partition = Change { app_id: "test/1", from: None, to: 4, adds: &[] };
+    assert_eq!(other.commit(&of_another_partition).await.unwrap(), Outcome::Committed(2));
+    assert_eq!(one.commit(&change(Some(10), 20)).await.unwrap(), Outcome::Committed(3));
+    assert_eq!(one.position("test/1").await.unwrap(), Some(4));
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_that_was_written_is_not_written_again() {
+    let place = Place::new();
+    let table = place.table().await;
+    place.fault.store(FAIL_AFTER_WRITING, Ordering::SeqCst);
+    let error = table.commit(&change(None, 10)).await.unwrap_err();
+    assert!(error.may_pass(), "{error}");
+    assert_eq!(table.commit(&change(None, 10)).await.unwrap(), Outcome::Elsewhere(Some(10)));
+    assert_eq!(place.versions().await, 2);
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_that_was_not_written_is_written_once() {
+    let place = Place::new();
+    let table = place.table().await;
+    place.fault.store(FAIL_BEFORE_WRITING, Ordering::SeqCst);
+    assert!(table.commit(&change(None, 10)).await.unwrap_err().may_pass());
+    assert_eq!(table.commit(&change(None, 10)).await.unwrap(), Outcome::Committed(1));
+    assert_eq!(place.versions().await, 2);
+}
+
+#[tokio::test]
+async fn a_commit_that_finds_itself_is_not_written_again() {
+    let place = Place::new();
+    let table = place.table().await;
+    place.fault.store(TAKEN_BY_ITSELF, Ordering::SeqCst);
+    assert_eq!(table.commit(&change(None, 10)).await.unwrap(), Outcome::Elsewhere(Some(10)));
+    assert_eq!(place.versions().await, 2);
+}
+
+#[tokio::test]
+async fn a_creation_that_fails_either_way_is_made_once() {
+    for fault in [FAIL_BEFORE_WRITING, FAIL_AFTER_WRITING, TAKEN_BY_ITSELF] {
+        let place = Place::new();
+        place.fault.store(fault, Ordering::SeqCst);
+        let ids = vec![APP.to_owned()];
+        let tracker = TaskTracker::new();
+        let definition = TableDefinition::dead_letters();
+        let first = Table::open(place.storage(), definition, ids, tracker).await;
+        assert_eq!(first.is_ok(), fault == TAKEN_BY_ITSELF);
+        let table = place.table().await;
+        assert_eq!(table.commit(&change(None, 1)).await.unwrap(), Outcome::Committed(1));
+    }
+}
+
+#[tokio::test]
+async fn many_writers_of_one_position_never_repeat_a_step() {
+    const STEPS: u64 = 40;
+    let place = Place::new();
+    let mut writers = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let table = place.table().await;
+        writers.spawn(async move {
+            let mut won = 0;
+            loop {
+                let from = table.position(APP).await.unwrap();
+                let to = from.unwrap_or_default() + 1;
+                if to > STEPS {
+                    return won;
+                }
+                let rows = dead_letter::batch(&[]).unwrap();
+                let adds = table.write(&rows).await.unwrap();
+                let change = Change { app_id: APP, from, to, adds: &adds };
+                if let Outcome::Committed(_) = table.commit(&change).await.unwrap() {
+                    won += 1;
+                }
+            }
+        });
+    }
+    assert_eq!(writers.join_all().await.into_iter().sum::<u64>(), STEPS);
+    assert_eq!(place.versions().await, STEPS + 1);
+}
+
+#[tokio::test]
+async fn checkpoints_are_written_and_keep_the_position() {
+    let place = Place::new();
+    let table = place.table().await;
+    let mut from = None;
+    for to in 1..=CHECKPOINT_INTERVAL {
+        assert!(matches!(table.commit(&change(from, to)).await.unwrap(), Outcome::Committed(_)));
+        from = Some(to);
+    }
+    table.background.close();
+    table.background.wait().await;
+    let hint = Path::from("dead_letters/_delta_log/_last_checkpoint");
+    assert!(place.inner.get_opts(&hint, GetOptions::default()).await.is_ok(), "no checkpoint");
+    // A table opened from the checkpoint alone knows the position.
+    for version in 0..CHECKPOINT_INTERVAL - 1 {
+        let commit = Path::from(format!("dead_letters/_delta_log/{version:020}.json"));
+        let which = futures::stream::once(async { Ok(commit) });
+        futures::StreamExt::collect::<Vec<_>>(place.inner.delete_stream(Box::pin(which))).await;
+    }
+    let reopened = place.table().await;
+    assert_eq!(reopened.position(APP).await.unwrap(), Some(CHECKPOINT_INTERVAL));
+    // The old one, whose version expired meanwhile, loads everything anew rather than write an old version.
+    assert_eq!(table.position(APP).await.unwrap(), Some(CHECKPOINT_INTERVAL));
+}

@@ -1,0 +1,51 @@
+//! Rewrites what the recorder no longer writes to.
+
+use std::collections::HashMap;
+
+use deltalake::operations::optimize::OptimizeType;
+use deltalake::{DeltaTable, FilterOp, FilterValue};
+use jiff::civil::Date;
+
+use crate::config::LakeUrl;
+use crate::error::LakeError;
+use crate::lake::{INGEST_DATE, TableDefinition, open_storage, writer_properties};
+
+/// What a compaction did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compacted {
+    /// Files that were replaced.
+    pub files_before: u64,
+    /// Files that replaced them.
+    pub files_after: u64,
+}
+
+/// Rewrites the files of every day before `today` into few large ones, with the properties of all files of the
+/// table. Rows do not change, and a recorder may go on recording meanwhile. Replaced files stay until a vacuum.
+///
+/// # Errors
+/// When the lake cannot be read or written; nothing changed then.
+///
+/// # Cancel safety
+/// A dropped call leaves files that no commit names.
+pub async fn compact_closed_days(
+    lake: &LakeUrl,
+    storage_options: &HashMap<String, String>,
+    today: Date,
+) -> Result<Compacted, LakeError> {
+    let definition = TableDefinition::events();
+    let url = lake.table(definition.name)?;
+    let storage = open_storage(url.clone(), storage_options)?;
+    let lake_error = |error| LakeError::of(&url, &error);
+    let mut table = DeltaTable::new(storage.log_store);
+    table.load().await.map_err(lake_error)?;
+    let today = today.to_string();
+    let closed = [(INGEST_DATE, FilterOp::Lt, FilterValue::Scalar(today.as_str()))];
+    let (_, metrics) = table
+        .optimize()
+        .with_type(OptimizeType::Compact)
+        .with_filters(&closed)
+        .with_writer_properties(writer_properties(&definition))
+        .await
+        .map_err(lake_error)?;
+    Ok(Compacted { files_before: metrics.num_files_removed, files_after: metrics.num_files_added })
+}

@@ -1,0 +1,363 @@
+//! Follows one partition of the log into the lake.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tallyport_eventlog::{Entry, Log, Position, ReadError, Topic};
+use tallyport_schemas::lake::app_id;
+use tokio::select;
+use tokio_util::sync::CancellationToken;
+
+use crate::batch::Pending;
+use crate::config::RecorderConfig;
+use crate::dead_letter;
+use crate::error::{IntegrityError, LakeError, RecorderError};
+use crate::lake::{Change, Lake, Outcome, dead_letters_app_id};
+use crate::progress::{Condition, Reporter};
+use crate::release::ReleaseGate;
+use crate::start::StartPoint;
+
+/// What is recorded: every event is on this topic.
+pub(crate) const TOPIC: Topic = Topic::Audit;
+
+/// Bytes asked for at once; a single larger record comes alone.
+const READ_BYTES: usize = 4 * 1024 * 1024;
+
+/// The longest read of a quiet log: releases and the log's end are looked at in between.
+const READ_WAIT: Duration = Duration::from_secs(1);
+
+/// Pauses between tries while log or lake are out.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The task of one partition.
+#[derive(Debug)]
+pub(crate) struct PartitionTask {
+    pub(crate) partition: u32,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) lake: Arc<Lake>,
+    pub(crate) config: Arc<RecorderConfig>,
+    pub(crate) reporter: Reporter,
+    pub(crate) gate: ReleaseGate,
+    pub(crate) start: StartPoint,
+    /// Asks to record what is on the log now and to end.
+    pub(crate) stop: CancellationToken,
+    /// Asks to end at once.
+    pub(crate) give_up: CancellationToken,
+}
+
+impl PartitionTask {
+    /// Runs until it is asked to stop or something is wrong for good.
+    pub(crate) async fn run(mut self) -> Result<(), RecorderError> {
+        let ended = self.follow().await;
+        self.reporter.update(|one| one.condition = Condition::Stopped);
+        ended
+    }
+
+    async fn follow(&mut self) -> Result<(), RecorderError> {
+        let mut goal = None;
+        loop {
+            let pending = self.collect(&mut goal).await?;
+            if !pending.is_empty() {
+                self.record(pending).await?;
+                self.release().await;
+            }
+            if goal.is_some_and(|goal| self.start.next >= goal) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads and decodes until there is enough for a commit, the oldest record is old enough, or all is read that
+    /// was on the log when the stop was asked for.
+    async fn collect(&mut self, goal: &mut Option<u64>) -> Result<Pending, RecorderError> {
+        let mut pending = Pending::new(self.partition, self.start.next);
+        let mut due: Option<Instant> = None;
+        let mut pauses = Pauses::default();
+        loop {
+            if goal.is_none() && self.stop.is_cancelled() {
+                *goal = Some(self.last_goal().await);
+            }
+            let stopping = goal.is_some();
+            let now = Instant::now();
+            let full = pending.is_full(&self.config.commit);
+            let reached = goal.is_some_and(|goal| pending.next >= goal);
+            if full || reached || due.is_some_and(|due| due <= now) {
+                return Ok(pending);
+            }
+            let at_most = due.map_or(READ_WAIT, |due| READ_WAIT.min(due - now));
+            let wait = if stopping { Duration::ZERO } else { self.gate.wait(now, at_most) };
+            let from = Position { partition: self.partition, offset: pending.next };
+            let read = select! {
+                biased;
+                () = self.stop.cancelled(), if !stopping => continue,
+                () = self.give_up.cancelled() => return Err(self.unfinished()),
+                read = self.log.read(TOPIC, from, READ_BYTES, wait) => read,
+            };
+            match read {
+                Ok(entries) if entries.is_empty() => {
+                    if stopping {
+                        // Nothing is left below the goal: offsets may have holes.
+                        self.start.next = self.start.next.max(goal.unwrap_or_default());
+                        return Ok(pending);
+                    }
+                    self.release().await;
+                    self.look_at_end().await;
+                }
+                Ok(entries) => {
+                    pauses = Pauses::default();
+                    pending = absorb(pending, entries, self.config.commit.max_rows).await?;
+                    due = due.or(Some(now + self.config.commit.max_age));
+                    self.report(&pending).await;
+                }
+                Err(error) if pending.is_empty() => {
+                    if let Some(next) = self.after_read_error(error, &mut pauses).await? {
+                        self.start.next = next;
+                        pending = Pending::new(self.partition, next);
+                    }
+                }
+                // What was read is recorded first; the next read says the same again.
+                Err(_) => return Ok(pending),
+            }
+        }
+    }
+
+    /// Waits after an outage of the log; ends on a hole, or says where it goes on behind an accepted one.
+    async fn after_read_error(
+        &self,
+        error: ReadError,
+        pauses: &mut Pauses,
+    ) -> Result<Option<u64>, RecorderError> {
+        match error {
+            ReadError::Truncated { earliest, .. } => {
+                let recorded = self.start.next;
+                if !self.config.accept_missing_history {
+                    let partition = self.partition;
+                    let hole = IntegrityError::LogTruncated { partition, recorded, earliest };
+                    return Err(hole.into());
+                }
+                tracing::error!(
+                    partition = self.partition,
+                    recorded,
+                    earliest,
+                    "records are missing and were accepted as missing"
+                );
+                Ok(Some(earliest))
+            }
+            ReadError::Damaged { partition, offset, reason } => {
+                Err(IntegrityError::LogDamaged { partition, offset, reason }.into())
+            }
+            ReadError::Unavailable { reason } => {
+                self.reporter.retrying(&format!("the log cannot be read: {reason}"));
+                tracing::warn!(partition = self.partition, %reason, "the log cannot be read; trying again");
+                self.pause(pauses).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Puts the records into the lake: first what cannot be decoded, then the events and the position.
+    async fn record(&mut self, pending: Pending) -> Result<(), RecorderError> {
+        let next = pending.next;
+        let dead = u64::try_from(pending.dead.len()).unwrap_or(u64::MAX);
+        self.record_dead_letters(&pending).await?;
+        // A crash right here: the dead letters' own position says what is there, and they are not written again.
+        let rows = blocking(move || pending.into_events()).await?.map_err(LakeError::Encode)?;
+        let events = &self.lake.events;
+        let adds = self.retrying(|| events.write(&rows)).await?;
+        let app_id = app_id(self.partition);
+        let change = Change { app_id: &app_id, from: self.start.position, to: next, adds: &adds };
+        let outcome = self.retrying(|| events.commit(&change)).await?;
+        let reached = match outcome {
+            Outcome::Committed(version) => {
+                tracing::debug!(
+                    partition = self.partition,
+                    version,
+                    next,
+                    rows = rows.num_rows(),
+                    "committed"
+                );
+                next
+            }
+            Outcome::Elsewhere(found) => self.adopt(found, next)?,
+        };
+        self.start.position = Some(reached);
+        self.start.next = reached;
+        self.gate.committed(Instant::now(), reached);
+        self.reporter.update(|one| {
+            one.recorded = reached;
+            one.log_end = one.log_end.max(reached);
+            one.lag = Duration::ZERO;
+            one.last_commit = Some(SystemTime::now());
+            one.dead_letters += dead;
+        });
+        Ok(())
+    }
+
+    /// What a position other than expected means.
+    fn adopt(&self, found: Option<u64>, next: u64) -> Result<u64, RecorderError> {
+        match (found, self.start.position) {
+            // A commit of unknown outcome was made after all, or another recorder made the same one.
+            (Some(position), _) if position == next => Ok(position),
+            (Some(position), ours) if ours.is_none_or(|ours| position > ours) => {
+                tracing::warn!(
+                    partition = self.partition,
+                    position,
+                    "another recorder is recording this partition; going on from its position"
+                );
+                Ok(position)
+            }
+            (found, ours) => Err(IntegrityError::PositionWentBack {
+                partition: self.partition,
+                table: self.lake.events.name(),
+                ours: ours.unwrap_or_default(),
+                found,
+            }
+            .into()),
+        }
+    }
+
+    /// Writes the dead letters that are not in their table yet.
+    ///
+    /// Their position moves only with them, so it may be behind that of the events. It is ahead when a crash or
+    /// another recorder came between the two commits: what it covers is left out.
+    async fn record_dead_letters(&self, pending: &Pending) -> Result<(), RecorderError> {
+        let table = &self.lake.dead_letters;
+        let app_id = dead_letters_app_id(self.partition);
+        let last = pending.dead.last().map(|letter| letter.entry.position.offset);
+        let Some(last) = last else { return Ok(()) };
+        loop {
+            let position = self.retrying(|| table.position(&app_id)).await?;
+            let covered = position.unwrap_or_default();
+            if covered > last {
+                return Ok(());
+            }
+            let due = pending.dead.iter().filter(|letter| letter.entry.position.offset >= covered);
+            let letters: Vec<_> = due.cloned().collect();
+            tracing::warn!(
+                partition = self.partition,
+                count = letters.len(),
+                last,
+                "records that are no events go to the table of dead letters"
+            );
+            let rows = dead_letter::batch(&letters).map_err(LakeError::Encode)?;
+            let adds = self.retrying(|| table.write(&rows)).await?;
+            let change = Change { app_id: &app_id, from: position, to: pending.next, adds: &adds };
+            match self.retrying(|| table.commit(&change)).await? {
+                Outcome::Committed(_) => return Ok(()),
+                Outcome::Elsewhere(found) if found < position => {
+                    return Err(IntegrityError::PositionWentBack {
+                        partition: self.partition,
+                        table: table.name(),
+                        ours: covered,
+                        found,
+                    }
+                    .into());
+                }
+                // Somebody moved it on: look again at what is left.
+                Outcome::Elsewhere(_) => {}
+            }
+        }
+    }
+
+    /// Tells the log what it need not keep. An error only delays it.
+    async fn release(&mut self) {
+        let Some(offset) = self.gate.due(Instant::now()) else { return };
+        let upto = Position { partition: self.partition, offset };
+        if let Err(error) = self.log.release(TOPIC, upto).await {
+            tracing::warn!(partition = self.partition, offset, %error, "the log was not released; a later commit does it");
+        }
+    }
+
+    /// Does `work` until it succeeds, fails for good, or time is over.
+    async fn retrying<T, F>(&self, work: impl Fn() -> F) -> Result<T, RecorderError>
+    where
+        F: Future<Output = Result<T, LakeError>>,
+    {
+        let mut pauses = Pauses::default();
+        loop {
+            let done = select! {
+                biased;
+                () = self.give_up.cancelled() => return Err(self.unfinished()),
+                done = work() => done,
+            };
+            match done {
+                Ok(value) => {
+                    self.reporter.recording();
+                    return Ok(value);
+                }
+                Err(error) if error.may_pass() => {
+                    self.reporter.retrying(&error.to_string());
+                    tracing::warn!(partition = self.partition, %error, "the lake cannot be written; trying again");
+                    self.pause(&mut pauses).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn pause(&self, pauses: &mut Pauses) -> Result<(), RecorderError> {
+        select! {
+            () = self.give_up.cancelled() => Err(self.unfinished()),
+            () = tokio::time::sleep(pauses.next()) => Ok(()),
+        }
+    }
+
+    /// What is on the log when the stop is asked for; nothing more when the log does not say.
+    async fn last_goal(&self) -> u64 {
+        self.log.latest(TOPIC, self.partition).await.unwrap_or(self.start.next)
+    }
+
+    async fn look_at_end(&self) {
+        if let Ok(end) = self.log.latest(TOPIC, self.partition).await {
+            self.reporter.update(|one| {
+                one.log_end = end.max(one.recorded);
+                one.condition = Condition::Recording;
+            });
+        }
+    }
+
+    async fn report(&self, pending: &Pending) {
+        self.look_at_end().await;
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let age_ms = pending.oldest_ms.map_or(0, |oldest| {
+            u64::try_from(i128::try_from(now_ms).unwrap_or(i128::MAX) - i128::from(oldest))
+                .unwrap_or_default()
+        });
+        self.reporter.update(|one| one.lag = Duration::from_millis(age_ms));
+    }
+
+    const fn unfinished(&self) -> RecorderError {
+        RecorderError::Unfinished { partition: self.partition }
+    }
+}
+
+/// Pauses that double up to a bound.
+#[derive(Debug, Default)]
+struct Pauses(u32);
+
+impl Pauses {
+    fn next(&mut self) -> Duration {
+        let pause = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(self.0).unwrap_or(u32::MAX));
+        self.0 = self.0.saturating_add(1);
+        pause.min(LONGEST_PAUSE)
+    }
+}
+
+/// Decodes off the runtime's threads: a read of [`READ_BYTES`] takes them many milliseconds. What is beyond
+/// `max_rows` is read again for the next batch.
+async fn absorb(
+    mut pending: Pending,
+    mut entries: Vec<Entry>,
+    max_rows: usize,
+) -> Result<Pending, RecorderError> {
+    entries.truncate(max_rows.saturating_sub(pending.rows()));
+    let absorbed = blocking(move || pending.absorb(entries).map(|()| pending)).await?;
+    Ok(absorbed?)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, RecorderError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| RecorderError::Task(error.to_string()))
+}

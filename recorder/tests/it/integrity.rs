@@ -1,0 +1,160 @@
+//! Log and lake that contradict each other: the recorder stops and says so, never passes over a hole.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tallyport_eventlog::Log;
+use tallyport_recorder::{
+    IntegrityError, Recorder, RecorderConfig, RecorderError, RunningRecorder,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::rows::{assert_complete, config, number, position};
+use crate::scripted_log::ScriptedLog;
+
+const SOON: Duration = Duration::from_secs(60);
+
+async fn try_start(
+    config: &RecorderConfig,
+    log: &Arc<ScriptedLog>,
+) -> Result<RunningRecorder, RecorderError> {
+    let log: Arc<dyn Log> = log.clone();
+    Recorder::start(config.clone(), log, CancellationToken::new()).await
+}
+
+async fn record(config: &RecorderConfig, log: &Arc<ScriptedLog>, end: u64) {
+    let recorder = try_start(config, log).await.unwrap();
+    log.set_end(0, end);
+    recorder.stop().await.unwrap();
+}
+
+fn newest_commit(table: &Path) -> std::path::PathBuf {
+    let mut commits: Vec<_> = std::fs::read_dir(table.join("_delta_log"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "json"))
+        .collect();
+    commits.sort();
+    commits.pop().unwrap()
+}
+
+async fn ended(recorder: &mut RunningRecorder) -> RecorderError {
+    tokio::time::timeout(SOON, recorder.ended()).await.expect("it goes on").unwrap_err()
+}
+
+fn violation(error: RecorderError) -> IntegrityError {
+    assert!(error.is_integrity(), "{error}");
+    match error {
+        RecorderError::Integrity(error) => error,
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_lost_what_the_lake_lacks_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let mut config = config(&dir.path().join("lake"));
+    record(&config, &log, 100).await;
+    log.set_end(0, 300);
+    log.earliest.store(150, Ordering::SeqCst);
+    let error = violation(try_start(&config, &log).await.unwrap_err());
+    assert_eq!(error, IntegrityError::LogTruncated { partition: 0, recorded: 100, earliest: 150 });
+
+    config.accept_missing_history = true;
+    record(&config, &log, 300).await;
+    assert_eq!(position(&config, 0).await, Some(300));
+    let missing = "SELECT count(*) FROM events WHERE log_offset BETWEEN 100 AND 149";
+    assert_eq!(number(&config, missing).await, 0);
+    let there = "SELECT count(*) FROM events WHERE log_offset >= 150";
+    assert_eq!(number(&config, there).await, 149, "one of them is no event");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_lake_behind_an_old_log_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    log.set_end(0, 300);
+    log.earliest.store(200, Ordering::SeqCst);
+    let config = config(&dir.path().join("lake"));
+    let error = violation(try_start(&config, &log).await.unwrap_err());
+    assert_eq!(error, IntegrityError::LogTruncated { partition: 0, recorded: 0, earliest: 200 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hole_that_opens_while_recording_ends_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let config = config(&dir.path().join("lake"));
+    let mut recorder = try_start(&config, &log).await.unwrap();
+    log.set_end(0, 100);
+    recorder.wait_until(0, 100, SOON).await.unwrap();
+    log.earliest.store(120, Ordering::SeqCst);
+    log.set_end(0, 200);
+    let error = violation(ended(&mut recorder).await);
+    assert_eq!(error, IntegrityError::LogTruncated { partition: 0, recorded: 100, earliest: 120 });
+    assert_complete(&config, 0, 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_record_ends_it_after_what_is_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    log.damaged_at.store(70, Ordering::SeqCst);
+    let config = config(&dir.path().join("lake"));
+    let mut recorder = try_start(&config, &log).await.unwrap();
+    log.set_end(0, 200);
+    let error = violation(ended(&mut recorder).await);
+    assert!(matches!(error, IntegrityError::LogDamaged { offset: 70, .. }), "{error}");
+    assert_complete(&config, 0, 70).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_ahead_of_its_log_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let config = config(&dir.path().join("lake"));
+    record(&config, &log, 100).await;
+    log.set_end(0, 40);
+    let error = violation(try_start(&config, &log).await.unwrap_err());
+    assert_eq!(error, IntegrityError::LakeAheadOfLog { partition: 0, recorded: 100, latest: 40 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_went_back_ends_a_running_recorder() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let config = config(&dir.path().join("lake"));
+    let mut recorder = try_start(&config, &log).await.unwrap();
+    for end in [100, 200] {
+        log.set_end(0, end);
+        recorder.wait_until(0, end, SOON).await.unwrap();
+    }
+    std::fs::remove_file(newest_commit(&dir.path().join("lake/events"))).unwrap();
+    log.set_end(0, 300);
+    let error = violation(ended(&mut recorder).await);
+    let IntegrityError::PositionWentBack { ours: 200, found: Some(100), .. } = error else {
+        panic!("{error}");
+    };
+    // Restarted, it goes on from what the table says: the records are still on the log.
+    record(&config, &log, 300).await;
+    assert_complete(&config, 0, 300).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_between_the_two_tables_neither_loses_nor_repeats_a_dead_letter() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let mut config = config(&dir.path().join("lake"));
+    record(&config, &log, 100).await;
+    record(&config, &log, 300).await;
+    // The dead letters of 100..300 are committed, the events are not: what a crash in between leaves.
+    std::fs::remove_file(newest_commit(&dir.path().join("lake/events"))).unwrap();
+    assert_eq!(position(&config, 0).await, Some(100));
+    // Other commit sizes, so that the batches are not the same as before.
+    config.commit.max_rows = 70;
+    record(&config, &log, 700).await;
+    assert_complete(&config, 0, 700).await;
+}
