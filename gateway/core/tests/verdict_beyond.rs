@@ -53,6 +53,9 @@ fn code_that_cannot_be_seen_through_is_refused() {
         ("EXPLAIN ANALYZE SELECT ssn_of(1)", "ssn_of"),
         ("SELECT * FROM notes TABLESAMPLE app.own (1)", "samples"),
         ("SELECT owner FROM guarded", "row security"),
+        ("SELECT id FROM far", "another server"),
+        ("SELECT id FROM far_v", "another server"),
+        ("SELECT id FROM moody", "may run code"),
         ("SELECT * FROM stats_v", "pg_stats"),
     ];
     for (sql, words) in cases {
@@ -118,6 +121,7 @@ fn writes_to_masked_tables_and_writes_that_run_code_are_refused() {
         ),
         ("TRUNCATE customers", "not changed"),
         ("TRUNCATE notes, customers", "not changed"),
+        ("TRUNCATE notes CASCADE", "cascades"),
         ("LOCK TABLE customers", "locked"),
         ("COPY customers TO STDOUT", "copied"),
         ("COPY customers (id) TO STDOUT", "copied"),
@@ -129,6 +133,8 @@ fn writes_to_masked_tables_and_writes_that_run_code_are_refused() {
         ("INSERT INTO scratch VALUES (1, 'x')", "trigger"),
         ("COPY scratch FROM STDIN", "trigger"),
         ("INSERT INTO defaulted (id) VALUES (1)", "run code"),
+        ("INSERT INTO indexed VALUES (1, 'x')", "run code"),
+        ("INSERT INTO ruled VALUES (1)", "triggers or rules"),
         ("INSERT INTO refers VALUES (1, '900-11-1001')", "must match"),
         ("INSERT INTO events (id, at) VALUES (1, '2025-02-02')", "not changed"),
         ("INSERT INTO note_v VALUES (1)", "writing through"),
@@ -272,6 +278,32 @@ fn the_path_of_names_is_followed() {
     bench.refuses("SELECT ssn || '' FROM staff", "is masked for you");
     bench.refuses("SELECT ssn || '' FROM customers", "is masked for you");
     assert!(!bench.run("SELECT name FROM staff_or_c").is_allowed());
+}
+
+/// A `SET` that ended well outside a transaction leaves one path; `RESET` brings the first one back into play.
+#[test]
+fn a_path_that_settled_is_the_only_one() {
+    let mut bench = Bench::masked();
+    let set = gateway_core::sql::Parsed::parse("SET search_path = hr").unwrap();
+    bench.state.after(&set);
+    bench.refuses("SELECT id FROM staff", "not known");
+    bench.state.settled(&set);
+    bench.allows("SELECT id FROM staff");
+    bench.refuses("SELECT id FROM notes", "not known");
+    assert!(bench.run("RESET ALL").is_allowed());
+    bench.refuses("SELECT id FROM staff", "not known");
+    bench.refuses("SELECT name FROM staff_or_c", "reads hr.staff");
+    // What holds only in a transaction, or beside other statements, settles nothing.
+    for sql in [
+        "SET LOCAL search_path = app",
+        "SET search_path = app; SELECT 1",
+        "SELECT set_config('search_path', 'app', false)",
+    ] {
+        let parsed = gateway_core::sql::Parsed::parse(sql).unwrap();
+        bench.state.after(&parsed);
+        bench.state.settled(&parsed);
+        bench.refuses("SELECT name FROM staff_or_c", "reads hr.staff");
+    }
 }
 
 #[test]

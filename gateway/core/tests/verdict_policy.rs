@@ -241,6 +241,7 @@ fn what_a_statement_proves_reaches_policy() {
         "SELECT 1 INTO t",
         "COPY notes FROM STDIN",
         "SELECT * FROM sneaky_v",
+        "SELECT * FROM taking_v",
         "SELECT pg_notify('a', 'b')",
         "SELECT lo_create(1)",
         "CREATE TABLE t (a int)",

@@ -15,6 +15,7 @@ use super::tree::{Node, Value};
 /// name may stand for. What it cannot follow is unknown, and what is unknown is refused while masks are in force.
 #[derive(Clone, Debug)]
 pub struct SessionState {
+    start: Vec<String>,
     paths: Paths,
     prepared: Names,
     cursors: Names,
@@ -46,7 +47,8 @@ impl SessionState {
     #[must_use]
     pub fn new(search_path: Vec<String>) -> Self {
         Self {
-            paths: Paths::exactly(search_path),
+            paths: Paths::exactly(search_path.clone()),
+            start: search_path,
             prepared: Names::default(),
             cursors: Names::default(),
             utf8: true,
@@ -57,6 +59,20 @@ impl SessionState {
     pub fn after(&mut self, parsed: &Parsed) {
         for index in 0..parsed.statements().len() {
             self.after_statement(parsed, index);
+        }
+    }
+
+    /// Takes note that all of `parsed` ended well and left no transaction open: a `SET search_path` in it then holds,
+    /// and no other path is possible any more. Never needed for safety; without it names stay ambiguous after a `SET`.
+    pub fn settled(&mut self, parsed: &Parsed) {
+        let [statement] = parsed.statements() else { return };
+        if statement.kind() != "VariableSetStmt" || statement.flag("is_local") {
+            return;
+        }
+        match Change::of_statement(statement).and_then(|change| change.search_path()) {
+            Some(PathChange::To(path)) => self.paths = Paths::exactly(path),
+            Some(PathChange::Start) => self.paths = Paths::exactly(self.start.clone()),
+            Some(PathChange::Unknown) | None => {}
         }
     }
 
@@ -112,11 +128,11 @@ impl SessionState {
                 let body = Body { parsed: parsed.clone(), statement: index };
                 self.cursors.add(statement.text("portalname"), body);
             }
-            "VariableSetStmt" => {
-                if let Some(change) = Change::of_statement(statement) {
-                    self.apply(&change);
-                }
-            }
+            "VariableSetStmt" => match Change::of_statement(statement) {
+                Some(change) => self.apply(&change),
+                None => self.paths.add(self.start.clone()),
+            },
+            "DiscardStmt" => self.paths.add(self.start.clone()),
             // Code that cannot be seen may set anything.
             "DoStmt" | "CallStmt" => self.paths = Paths::Unknown,
             _ => {}
@@ -127,6 +143,7 @@ impl SessionState {
     fn apply(&mut self, change: &Change) {
         match change.search_path() {
             Some(PathChange::To(path)) => self.paths.add(path),
+            Some(PathChange::Start) => self.paths.add(self.start.clone()),
             Some(PathChange::Unknown) => self.paths = Paths::Unknown,
             None => {}
         }

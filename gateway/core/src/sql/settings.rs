@@ -108,14 +108,14 @@ impl Change {
         Some(Self { name, values })
     }
 
-    /// The path that will be searched; None when it changes no path or goes back to the first.
+    /// The path that will be searched; None when it changes no path.
     pub(crate) fn search_path(&self) -> Option<PathChange> {
         if self.name != SEARCH_PATH {
             return None;
         }
         match &self.values {
             None => Some(PathChange::Unknown),
-            Some(values) if values.is_empty() => None,
+            Some(values) if values.is_empty() => Some(PathChange::Start),
             Some(values) => Some(PathChange::To(values.clone())),
         }
     }
@@ -174,6 +174,8 @@ const CLIENT_ENCODING: &str = "client_encoding";
 pub(crate) enum PathChange {
     /// These schemas.
     To(Vec<String>),
+    /// Those of the session's start.
+    Start,
     /// Something that cannot be told.
     Unknown,
 }

@@ -138,8 +138,12 @@ impl Walker<'_> {
     }
 
     fn utility(&mut self, statement: &Node, access: Access) {
+        const CASCADE: i64 = 2;
         self.utility = access;
         self.out.has_effect = true;
+        if statement.int("behavior") == CASCADE {
+            self.opaque("cascades to what is not named".to_owned());
+        }
         self.fields(statement, Clause::Utility, &[]);
     }
 
