@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::names::{Lookup, Portal, Prepared};
 use super::pipe::Awaited;
 use super::spans::Spans;
-use super::{After, AgentStep, Court, Forward, Machine, Refuse, Skip, UNIT_BYTES, Violation};
+use super::{After, AgentStep, Court, Forward, Machine, Refuse, Series, Skip, UNIT_BYTES, Violation};
 use crate::passage::batch::CHUNK_BYTES;
 use crate::passage::own;
 use crate::passage::unit::{Sealed, Unit};
@@ -80,8 +80,8 @@ impl Machine {
     /// When what the target will skip cannot be recorded.
     pub fn noted(&mut self, after: After, now_us: u64) -> Result<(), Violation> {
         self.stats.refused += after.refused;
-        if after.wire_bytes > 0 {
-            self.series_open = !after.ends_series;
+        if let Some(series) = after.series {
+            self.series_open = series == Series::Open;
         }
         if after.forgets_statements {
             self.names.forget_statements();
@@ -98,7 +98,7 @@ impl Machine {
                 NameChange::Portal(name, to) => self.names.portals.change(&name, to),
             }
         }
-        if after.ends_series {
+        if after.series == Some(Series::Ended) {
             self.names.end_series();
         }
         if let Some(state) = after.state {
@@ -281,7 +281,7 @@ impl Gather {
         let Piece::Whole(frame) = piece else { return None };
         self.frames_bytes += frame.bytes().len();
         self.frames.push(frame);
-        if matches!(tag, b'Q' | b'S' | b'H' | b'X') || self.frames_bytes >= UNIT_BYTES {
+        if matches!(tag, b'Q' | b'F' | b'S' | b'H' | b'X') || self.frames_bytes >= UNIT_BYTES {
             return self.take_messages();
         }
         None

@@ -16,6 +16,7 @@ pub mod greet;
 pub mod names;
 mod pipe;
 mod refuse;
+mod rows;
 mod shape;
 mod spans;
 mod target;
@@ -111,7 +112,8 @@ pub struct After {
     wire_bytes: usize,
     commands: u64,
     refused: u64,
-    ends_series: bool,
+    /// Whether the series is open or ended behind this; `None` leaves it.
+    series: Option<Series>,
     flushes: bool,
     forgets_statements: bool,
     forgets_portals: bool,
@@ -120,6 +122,15 @@ pub struct After {
     pub terminates: bool,
     /// A statement may have changed what the catalog says.
     pub changes_catalog: bool,
+}
+
+/// Where a series of the extended protocol stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Series {
+    /// Something went out that a Sync must end.
+    Open,
+    /// A Sync or a simple query ended it.
+    Ended,
 }
 
 /// What becomes of the agent's messages up to its next Sync, after a refusal.

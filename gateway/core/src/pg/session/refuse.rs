@@ -9,7 +9,7 @@ use bytes::BytesMut;
 
 use super::pipe::{Awaited, Expect, OpenCommand};
 use super::spans::Verdicts;
-use super::{After, AgentStep, Court, Forward, Machine, Refuse, Skip, Violation};
+use super::{After, AgentStep, Court, Forward, Machine, Refuse, Series, Skip, Violation};
 use crate::passage::batch::Tally;
 use crate::passage::own;
 use crate::passage::unit::{Denial, Sealed};
@@ -34,7 +34,7 @@ impl Machine {
         if last == b'X' {
             return Ok(AgentStep::Refuse(Refuse { note, after }));
         }
-        let simple = matches!(frames, [only] if only.tag() == b'Q');
+        let simple = matches!(frames, [only] if matches!(only.tag(), b'Q' | b'F'));
         let synced = last == b'S';
         if !simple && (self.pipe.skipping || self.mute) {
             // The series has failed already: its error is with the agent, and the rest of it is skipped.
@@ -95,7 +95,7 @@ impl Machine {
         let version = court.bench.policy_version();
         let (unit, command_id) = own::sync(sync.bytes(), version, &mut self.scribe, note);
         after.skip = Some(Skip::No);
-        after.ends_series = true;
+        after.series = Some(Series::Ended);
         after.flushes = true;
         after.wire_bytes = unit.wire_bytes();
         after.ledger.expect(Awaited::Sync);
@@ -131,8 +131,9 @@ impl Machine {
         if sync.is_some() {
             after.ledger.expect(Awaited::Sync);
         }
-        after.ends_series = simple || sync.is_some();
-        after.skip = (!after.ends_series).then_some(Skip::UntilSync);
+        let ended = simple || sync.is_some();
+        after.series = Some(if ended { Series::Ended } else { Series::Open });
+        after.skip = (!ended).then_some(Skip::UntilSync);
         after.ledger.end_span(0, Some(self.own_command(command_id, court)));
         AgentStep::Forward(Forward { unit, after })
     }

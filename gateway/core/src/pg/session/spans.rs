@@ -12,7 +12,7 @@ use tallyport_schemas::{Parameter, ParameterValue, Phase, StatementKind};
 use super::agent::NameChange;
 use super::names::{Lookup, Portal, Prepared};
 use super::pipe::{Awaited, OpenCommand};
-use super::{After, Court, Machine, Violation};
+use super::{After, Court, Machine, Series, Violation};
 use crate::passage::batch::Tally;
 use crate::passage::unit::{CopyRun, Denial, Detail, Judged, Unit};
 use crate::pg::frame::Frame;
@@ -64,7 +64,7 @@ impl<'m> Spans<'m> {
             court: *court,
             state,
             unit: Unit::new(),
-            after: After::default(),
+            after: After { series: Some(Series::Open), ..After::default() },
             current: None,
             described: Vec::new(),
         };
@@ -109,7 +109,7 @@ impl<'m> Spans<'m> {
         self.unit.push(frame.bytes());
         self.after.ledger.expect(Awaited::Query);
         self.after.forgets_unnamed = true;
-        self.after.ends_series = true;
+        self.after.series = Some(Series::Ended);
         self.after.flushes = true;
     }
 
@@ -236,7 +236,7 @@ impl<'m> Spans<'m> {
         match frame.tag() {
             b'S' => {
                 self.after.ledger.expect(Awaited::Sync);
-                self.after.ends_series = true;
+                self.after.series = Some(Series::Ended);
             }
             b'X' => self.after.terminates = true,
             _ => {}

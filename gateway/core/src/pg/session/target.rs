@@ -11,7 +11,6 @@ use super::{Machine, TargetStep, Violation};
 use crate::passage::batch::CHUNK_BYTES;
 use crate::pg::backend;
 use crate::pg::frame::{Frame, Handling, Piece};
-use crate::pg::write::ErrorReply;
 
 impl Machine {
     /// Takes bytes from the target.
@@ -65,24 +64,6 @@ impl Machine {
     pub fn flush(&mut self) -> Result<Option<super::MaskedResponse>, Violation> {
         let open = self.pipe.open.front_mut().map(|open| &mut open.tally);
         Ok(self.batch.seal(open, &mut self.scribe)?)
-    }
-
-    /// Rows pass unread when no value of them is masked.
-    fn streams_rows(&self) -> bool {
-        let Some(open) = self.pipe.open.front() else { return false };
-        match (self.shape_of_rows(), open.bench.masks().is_empty()) {
-            (_, true) => true,
-            (Some(shape), false) => !shape.has_masks(),
-            (None, false) => false,
-        }
-    }
-
-    /// The description of the rows that come now.
-    fn shape_of_rows(&self) -> Option<&Arc<Shape>> {
-        match &self.pipe.queue.front()?.awaited {
-            Awaited::Execute { portal, .. } => self.shapes.get(portal),
-            _ => self.pipe.open.front()?.shape.as_ref(),
-        }
     }
 
     fn on_piece(&mut self, piece: &Piece, now_us: u64) -> Result<(), Violation> {
@@ -180,74 +161,6 @@ impl Machine {
         self.pop_answered(ResponseStatus::Ok, now_us)
     }
 
-    fn on_result_begins(&mut self, frame: &Frame) -> Result<(), Violation> {
-        if let Some(open) = self.pipe.open.front_mut() {
-            let shape = Shape::read(frame.body(), &open.bench)?;
-            open.tally.add_columns(&shape.columns);
-            open.shape = Some(Arc::new(shape));
-        }
-        self.put(false, frame.bytes())
-    }
-
-    fn on_row(&mut self, frame: &Frame) -> Result<(), Violation> {
-        self.begin_row()?;
-        if self.mute {
-            return Ok(());
-        }
-        let shape = self.shape_of_rows().filter(|shape| shape.has_masks()).cloned();
-        let Some(shape) = shape else { return self.put(true, frame.bytes()) };
-        let (bytes, masked_values) = shape.mask_row(frame.body())?;
-        if let Some(open) = self.pipe.open.front_mut() {
-            open.tally.masked_values += masked_values;
-        }
-        self.put(true, &bytes)
-    }
-
-    /// Counts a row and refuses it where it may not pass: beyond the row limit, or without the description that
-    /// masks need.
-    fn begin_row(&mut self) -> Result<(), Violation> {
-        let described = self.shape_of_rows().is_some();
-        let Some(open) = self.pipe.open.front() else {
-            return Err(Violation::UnexpectedFromTarget { tag: b'D' });
-        };
-        if !described && !open.bench.masks().is_empty() {
-            return Err(Violation::RowWithoutDescription);
-        }
-        match open.row_limit {
-            Some(limit) if open.tally.rows >= limit && !self.mute => self.stop_at_row_limit(limit),
-            _ => {
-                self.count_row();
-                Ok(())
-            }
-        }
-    }
-
-    fn count_row(&mut self) {
-        if self.mute {
-            return;
-        }
-        if let Some(open) = self.pipe.open.front_mut() {
-            open.tally.count_row();
-            self.stats.rows += 1;
-        }
-    }
-
-    /// A part of a result that looks like the whole of it would mislead: the statement fails instead.
-    fn stop_at_row_limit(&mut self, limit: u64) -> Result<(), Violation> {
-        let reply = ErrorReply::error(
-            "54000",
-            format!("tallyport: the result has more than the {limit} rows that policy permits"),
-        )
-        .hint("Ask for fewer rows, for example with LIMIT.");
-        self.put(false, &reply.to_bytes())?;
-        if let Some(open) = self.pipe.open.front_mut() {
-            open.fail("54000".to_owned());
-        }
-        self.mute = true;
-        self.cancel_wanted = true;
-        Ok(())
-    }
-
     fn on_statement_complete(&mut self, frame: &Frame) -> Result<(), Violation> {
         if let Some(open) = self.pipe.open.front_mut() {
             open.shape = None;
@@ -271,20 +184,6 @@ impl Machine {
         }
         self.put(false, frame.bytes())?;
         self.pop_answered(status, now_us)
-    }
-
-    /// Puts the columns of an executed portal on record: as described for the portal, or for its statement.
-    fn name_columns(&mut self) {
-        let Some(Awaited::Execute { portal, prepared }) =
-            self.pipe.queue.front().map(|expect| &expect.awaited)
-        else {
-            return;
-        };
-        let described = self.shapes.get(portal).map(|shape| Arc::clone(&shape.columns));
-        let columns = described.or_else(|| prepared.as_ref()?.columns.lock().clone());
-        if let (Some(columns), Some(open)) = (columns, self.pipe.open.front_mut()) {
-            open.tally.add_columns(&columns);
-        }
     }
 
     fn on_error(&mut self, frame: &Frame, now_us: u64) -> Result<(), Violation> {
@@ -396,7 +295,7 @@ impl Machine {
     }
 
     /// Bytes of the command at the head.
-    fn put(&mut self, begins_row: bool, bytes: &[u8]) -> Result<(), Violation> {
+    pub(super) fn put(&mut self, begins_row: bool, bytes: &[u8]) -> Result<(), Violation> {
         if self.mute || bytes.is_empty() {
             return Ok(());
         }

@@ -1,0 +1,163 @@
+//! The session machine meets bytes that no peer should send: it never panics, and how they are cut does not matter.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gateway_core::masking::Masking;
+use gateway_core::passage::{Bench, Scribe};
+use gateway_core::pg::session::{AgentStep, Court, Ending, Limits, Machine, TargetStep};
+use gateway_core::sql::catalog::{CatalogRows, QUERIES};
+use gateway_core::sql::{Catalog, SessionState};
+use gateway_core::verdict::Judge;
+use jiff::Timestamp;
+use proptest::prelude::*;
+use tallyport_access::Identity;
+use tallyport_access::policy::{AskContext, PolicySet};
+use tallyport_schemas::{
+    AgentAttributes, Context, Principal, PrincipalKind, Recording, SessionId, TargetKind, TargetRef,
+};
+
+fn bench() -> Arc<Bench> {
+    let text = "@id(\"all\") permit (principal, action, resource);";
+    let policy = Arc::new(PolicySet::parse(text, "test.cedar").unwrap());
+    let identity = Identity {
+        principal: Principal {
+            issuer: "https://issuer.example".to_owned(),
+            subject: "agent".to_owned(),
+            display_name: "agent".to_owned(),
+            kind: PrincipalKind::Agent,
+            groups: Vec::new(),
+            owner: None,
+        },
+        delegation: Vec::new(),
+        agent: AgentAttributes::default(),
+        expires_at: Timestamp::now(),
+        token_id: None,
+        key_id: None,
+    };
+    let mut rows = CatalogRows::default();
+    for query in QUERIES {
+        let some = |texts: &[&str]| texts.iter().map(|text| Some((*text).to_owned())).collect::<Vec<_>>();
+        let given = match query.name {
+            "database" => vec![some(&["app", "gateway", "150000", "public"])],
+            "path" => vec![some(&["pg_catalog"]), some(&["public"])],
+            _ => Vec::new(),
+        };
+        rows.insert(query, given);
+    }
+    let catalog = Arc::new(Catalog::from_rows(rows).unwrap());
+    let database = Some("app".to_owned());
+    let target = TargetRef { name: "db".to_owned(), kind: TargetKind::Postgresql, database };
+    let asked = AskContext::at(Timestamp::now());
+    let judge = Judge::new(
+        policy.asker(&identity),
+        &target,
+        catalog,
+        &Masking::default(),
+        Recording::Full,
+        &asked,
+    );
+    Arc::new(Bench::new(judge, policy.asker(&identity), target, Recording::Full))
+}
+
+fn machine() -> Machine {
+    let context = Context { session_id: Some(SessionId::new()), ..Context::default() };
+    let settings = BTreeMap::from([
+        ("client_encoding".to_owned(), "UTF8".to_owned()),
+        ("standard_conforming_strings".to_owned(), "on".to_owned()),
+    ]);
+    let scribe = Scribe::new(Arc::new(context));
+    Machine::new(Limits::default(), scribe, SessionState::new(vec!["public".to_owned()]), settings)
+}
+
+/// Feeds `input` from the agent in parts and says what came of it.
+fn feed_agent(machine: &mut Machine, bench: &Arc<Bench>, input: &[u8], cuts: &[usize]) -> Vec<String> {
+    let asked = AskContext::at(Timestamp::now());
+    let court = Court { bench, context: &asked, now_us: 0 };
+    let mut steps = Vec::new();
+    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (input.len() + 1)).collect();
+    cuts.push(input.len());
+    cuts.sort_unstable();
+    let mut from = 0;
+    for cut in cuts {
+        machine.agent_bytes(&input[from..cut]);
+        from = cut;
+        loop {
+            match machine.agent_step(&court) {
+                Ok(AgentStep::NeedMore) => break,
+                Ok(AgentStep::Wait) => {
+                    steps.push("wait".to_owned());
+                    return steps;
+                }
+                Ok(AgentStep::Forward(forward)) => {
+                    steps.push(format!("forward {}", forward.unit.wire_bytes()));
+                    machine.forwarded(forward.after, 0).unwrap();
+                }
+                Ok(AgentStep::Refuse(refuse)) => {
+                    steps.push("refuse".to_owned());
+                    machine.noted(refuse.after, 0).unwrap();
+                }
+                Err(violation) => {
+                    steps.push(violation.to_string());
+                    return steps;
+                }
+            }
+        }
+    }
+    steps
+}
+
+fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+    [&[tag][..], &length, body].concat()
+}
+
+/// Frames of known kinds with bodies that are sometimes right.
+fn frames(tags: &'static [u8]) -> impl Strategy<Value = Vec<u8>> {
+    let body = prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..40),
+        Just(b"SELECT 1\0".to_vec()),
+        Just(b"\0SELECT 1\0\0\0".to_vec()),
+        Just(b"\0\0\0\0\0\0\0\0".to_vec()),
+        Just(b"\0\0\0\0\0".to_vec()),
+        Just(b"P\0".to_vec()),
+        Just(b"I".to_vec()),
+        Just(Vec::new()),
+    ];
+    let one = (proptest::sample::select(tags), body).prop_map(|(tag, body)| frame(tag, &body));
+    proptest::collection::vec(one, 0..12).prop_map(|frames| frames.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn how_an_agents_bytes_are_cut_does_not_matter(
+        input in frames(b"QPBEDCSHXFdcfp?"),
+        cuts in proptest::collection::vec(any::<usize>(), 0..8),
+    ) {
+        let bench = bench();
+        let whole = feed_agent(&mut machine(), &bench, &input, &[]);
+        let parts = feed_agent(&mut machine(), &bench, &input, &cuts);
+        prop_assert_eq!(whole, parts);
+    }
+
+    #[test]
+    fn garbage_of_an_agent_never_panics(input in proptest::collection::vec(any::<u8>(), 0..300)) {
+        feed_agent(&mut machine(), &bench(), &input, &[]);
+    }
+
+    #[test]
+    fn garbage_of_a_target_never_panics_and_the_end_is_always_on_record(
+        asked in frames(b"QPBEDCSH"),
+        answered in frames(b"123tTnDCIsEZSANGHdcRKWV?"),
+    ) {
+        let bench = bench();
+        let mut machine = machine();
+        feed_agent(&mut machine, &bench, &asked, &[]);
+        machine.target_bytes(&answered);
+        while let Ok(TargetStep::Batch(_)) = machine.target_step(1) {}
+        let _batch = machine.flush();
+        prop_assert!(machine.end(&Ending::Expired, true, 2).unwrap().is_some());
+    }
+}

@@ -1,0 +1,8 @@
+//! One permit passes once.
+use gateway_core::passage::{Authorized, Command};
+
+fn twice(authorized: Authorized<Command>) -> (Authorized<Command>, Authorized<Command>) {
+    (authorized.clone(), authorized)
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+//! One batch passes once.
+use gateway_core::passage::{Masked, Response};
+
+fn twice(masked: Masked<Response>) -> (Masked<Response>, Masked<Response>) {
+    (masked.clone(), masked)
+}
+
+fn main() {}

@@ -1,0 +1,7 @@
+//! Units are filled by the session machine only.
+use gateway_core::passage::unit::Unit;
+
+fn main() {
+    let mut unit = Unit::new();
+    unit.push(b"anything");
+}

@@ -1,0 +1,8 @@
+//! What is not durable has no bytes for the target.
+use gateway_core::passage::{self, Authorized, Command};
+
+fn send(authorized: Authorized<Command>) {
+    let _bytes = passage::to_target(authorized);
+}
+
+fn main() {}

@@ -1,0 +1,123 @@
+//! The credential of a target: by reference, read when it is used, wiped after.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+/// Where a secret is: `{ env = "NAME" }`, `{ file = "PATH" }` or `{ value = "..." }`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Credential {
+    /// In an environment variable.
+    Env(String),
+    /// In a file; one line break at its end is not part of it.
+    File(PathBuf),
+    /// Here. For development: a configuration file is a bad place for a secret.
+    Value(Secret),
+}
+
+/// A secret: wiped on drop, never shown.
+#[derive(Clone, Deserialize)]
+#[serde(from = "String")]
+pub struct Secret(Zeroizing<String>);
+
+/// A secret cannot be read. Carries nothing of it.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// The variable is not set.
+    #[error("the environment variable {0} is not set, or is not UTF-8")]
+    Env(String),
+    /// The file cannot be read.
+    #[error("{file} cannot be read: {source}")]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Credential {
+    /// Reads the secret.
+    ///
+    /// # Errors
+    /// When it is not where it should be.
+    pub fn read(&self) -> Result<Secret, CredentialError> {
+        match self {
+            Self::Env(name) => {
+                std::env::var(name).map(Secret::new).map_err(|_| CredentialError::Env(name.clone()))
+            }
+            Self::File(file) => std::fs::read_to_string(file)
+                .map(|text| Secret::new(without_line_break(text)))
+                .map_err(|source| CredentialError::File { file: file.clone(), source }),
+            Self::Value(secret) => Ok(secret.clone()),
+        }
+    }
+
+    /// The same, with a relative file taken from `folder`.
+    #[must_use]
+    pub fn relative_to(self, folder: &Path) -> Self {
+        match self {
+            Self::File(file) => Self::File(folder.join(file)),
+            other => other,
+        }
+    }
+}
+
+impl Secret {
+    /// Takes a secret.
+    #[must_use]
+    pub fn new(secret: String) -> Self {
+        Self(Zeroizing::new(secret))
+    }
+
+    /// The secret, for its one use.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(secret: String) -> Self {
+        Self::new(secret)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(redacted)")
+    }
+}
+
+fn without_line_break(mut text: String) -> String {
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let secret = Credential::Value(Secret::new("hunter2".to_owned()));
+        assert!(!format!("{secret:?}").contains("hunter2"));
+        assert_eq!(secret.read().unwrap().expose(), "hunter2");
+    }
+
+    #[test]
+    fn a_file_ends_with_one_line_break_at_most() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "pass word\r\n").unwrap();
+        let read = Credential::File(file.path().to_path_buf()).read().unwrap();
+        assert_eq!(read.expose(), "pass word");
+    }
+}

@@ -1,0 +1,103 @@
+//! What the gateway is told: `[[targets]]` and its limits. Raw serde structs become checked types at start.
+
+mod credential;
+mod target;
+
+pub use credential::{Credential, CredentialError, Secret};
+pub use target::{Address, ClientIdentity, RawTarget, SslMode, Target, TargetLimits};
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// A value of the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct ConfigError {
+    /// The key, such as `targets.orders-db.sslmode`.
+    pub key: String,
+    /// What is wrong and how to fix it.
+    pub problem: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { key: key.into(), problem: problem.into() }
+    }
+}
+
+/// Limits of the gateway as a whole, as written.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawGatewayLimits {
+    /// The most sessions at once (default 4096).
+    pub max_sessions: Option<usize>,
+    /// The longest a client takes for its start-up packets, in seconds (default 30).
+    pub startup_seconds: Option<u64>,
+    /// The longest a target takes until it is ready, in seconds (default 10).
+    pub dial_seconds: Option<u64>,
+}
+
+/// Limits of the gateway as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GatewayLimits {
+    /// The most sessions at once.
+    pub max_sessions: usize,
+    /// The longest a client takes for its start-up packets.
+    pub startup_timeout: Duration,
+    /// The longest a target takes until it is ready.
+    pub dial_timeout: Duration,
+}
+
+impl Default for GatewayLimits {
+    fn default() -> Self {
+        Self {
+            max_sessions: 4096,
+            startup_timeout: Duration::from_secs(30),
+            dial_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl RawGatewayLimits {
+    /// Checks them.
+    ///
+    /// # Errors
+    /// When one is 0 or out of reason.
+    pub fn check(&self) -> Result<GatewayLimits, ConfigError> {
+        let fallback = GatewayLimits::default();
+        let seconds = |key: &str, value: Option<u64>, fallback: Duration| match value {
+            None => Ok(fallback),
+            Some(value @ 1..=3600) => Ok(Duration::from_secs(value)),
+            Some(value) => Err(ConfigError::new(
+                format!("gateway.{key}"),
+                format!("{value} is not within 1 to 3600"),
+            )),
+        };
+        let max_sessions = self.max_sessions.unwrap_or(fallback.max_sessions);
+        if max_sessions == 0 {
+            return Err(ConfigError::new(
+                "gateway.max_sessions",
+                "0 would refuse everybody; use 1 or more",
+            ));
+        }
+        Ok(GatewayLimits {
+            max_sessions,
+            startup_timeout: seconds(
+                "startup_seconds",
+                self.startup_seconds,
+                fallback.startup_timeout,
+            )?,
+            dial_timeout: seconds("dial_seconds", self.dial_seconds, fallback.dial_timeout)?,
+        })
+    }
+}
+
+/// What the gateway serves.
+#[derive(Clone, Debug, Default)]
+pub struct GatewayConfig {
+    /// The targets, each with a name of its own.
+    pub targets: Vec<Target>,
+    /// Limits of the gateway as a whole.
+    pub limits: GatewayLimits,
+}

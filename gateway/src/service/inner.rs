@@ -1,0 +1,210 @@
+//! What all tunnels share.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gateway_core::passage::{Authorized, Command, Note, Scribe, own};
+use parking_lot::Mutex;
+use tallyport_access::Authenticator;
+use tallyport_access::policy::PolicyStore;
+use tallyport_eventlog::Appender;
+use tallyport_schemas::{Body, CommandId, Context, PolicyChange};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{GatewayConfig, GatewayLimits};
+use crate::session::Registry;
+use crate::targets::{CatalogCache, MaskingStore};
+use crate::upstream::{BackendKey, DialError, Dialer};
+
+/// The gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Two targets have one name.
+    #[error("targets.{0}: the name is used twice; give each target its own")]
+    DuplicateTarget(String),
+    /// A target's certificates cannot be used.
+    #[error("targets.{name}: {source}")]
+    Target {
+        /// The target.
+        name: String,
+        /// Why.
+        source: Box<DialError>,
+    },
+}
+
+/// A target and what is known of its databases.
+#[derive(Debug)]
+pub(crate) struct TargetEntry {
+    pub dialer: Dialer,
+    catalogs: Mutex<HashMap<String, Arc<CatalogCache>>>,
+}
+
+/// What all tunnels share.
+pub(crate) struct Inner {
+    pub authenticator: Authenticator,
+    pub policy: PolicyStore,
+    pub masking: MaskingStore,
+    pub appender: Appender,
+    pub limits: GatewayLimits,
+    pub registry: Registry,
+    targets: HashMap<String, Arc<TargetEntry>>,
+    slots: Arc<Semaphore>,
+    closed: AtomicBool,
+    tasks: TaskTracker,
+    cancel: CancellationToken,
+}
+
+impl Inner {
+    pub(super) fn start(
+        config: GatewayConfig,
+        authenticator: Authenticator,
+        policy: PolicyStore,
+        masking: MaskingStore,
+        appender: Appender,
+    ) -> Result<Self, StartError> {
+        let mut targets = HashMap::new();
+        for target in config.targets {
+            let name = target.name.clone();
+            let dialer =
+                Dialer::new(Arc::new(target), config.limits.dial_timeout).map_err(|source| {
+                    StartError::Target { name: name.clone(), source: Box::new(source) }
+                })?;
+            let entry = TargetEntry { dialer, catalogs: Mutex::default() };
+            if targets.insert(name.clone(), Arc::new(entry)).is_some() {
+                return Err(StartError::DuplicateTarget(name));
+            }
+        }
+        let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
+        let changes = [policy.watch(cancel.clone()), masking.watch(cancel.clone())];
+        for changes in changes {
+            tasks.spawn(record_changes(changes, appender.clone()));
+        }
+        Ok(Self {
+            authenticator,
+            policy,
+            masking,
+            appender,
+            limits: config.limits,
+            registry: Registry::default(),
+            targets,
+            slots: Arc::new(Semaphore::new(config.limits.max_sessions)),
+            closed: AtomicBool::new(false),
+            tasks,
+            cancel,
+        })
+    }
+
+    pub(crate) fn target(&self, name: &str) -> Option<Arc<TargetEntry>> {
+        self.targets.get(name).cloned()
+    }
+
+    pub(super) fn target_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.targets.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// A place for one more session.
+    pub(super) fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.slots).try_acquire_owned().ok()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn stop_opening(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Waits until every slot is free again.
+    pub(super) async fn all_tunnels_ended(&self) {
+        let all = u32::try_from(self.limits.max_sessions).unwrap_or(u32::MAX);
+        let _slots = self.slots.acquire_many(all).await;
+    }
+
+    pub(super) async fn stop_tasks(&self) {
+        self.cancel.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// The catalog of a database, kept fresh from its first use on.
+    pub(crate) fn catalog(&self, entry: &TargetEntry, database: &str) -> Arc<CatalogCache> {
+        let mut catalogs = entry.catalogs.lock();
+        if let Some(cache) = catalogs.get(database) {
+            return Arc::clone(cache);
+        }
+        let cache =
+            CatalogCache::new(entry.dialer.clone(), database.to_owned(), self.appender.clone());
+        let cache = Arc::new(cache);
+        catalogs.insert(database.to_owned(), Arc::clone(&cache));
+        let (kept, policy, cancel) = (Arc::clone(&cache), self.policy.clone(), self.cancel.clone());
+        self.tasks.spawn(async move {
+            kept.keep_fresh(|| policy.current().version().to_owned(), cancel).await;
+        });
+        cache
+    }
+
+    /// A cancel request by a rule of the gateway's own, not on record yet.
+    pub(crate) fn cancel_request(
+        &self,
+        backend: BackendKey,
+        rule: &str,
+        what: String,
+        scribe: &mut Scribe,
+    ) -> Option<Authorized<Command>> {
+        let decision = own::own_decision(rule, self.policy.current().version(), CommandId::new());
+        own::cancel((backend.pid, backend.key), scribe, decision, what)
+    }
+
+    /// Puts a cancel request on record, then sends it.
+    pub(crate) async fn send_cancel(&self, entry: &TargetEntry, request: Authorized<Command>) {
+        let name = &entry.dialer.target().name;
+        match self.appender.commit(request).await {
+            Ok(request) => {
+                if let Err(error) = entry.dialer.cancel(request).await {
+                    tracing::warn!(target = name, %error, "cancel request not sent");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(target = name, %error, "cancel request not on record, not sent")
+            }
+        }
+    }
+
+    pub(crate) async fn cancel_backend(
+        &self,
+        entry: &TargetEntry,
+        backend: BackendKey,
+        rule: &str,
+        what: String,
+        scribe: &mut Scribe,
+    ) {
+        if let Some(request) = self.cancel_request(backend, rule, what, scribe) {
+            self.send_cancel(entry, request).await;
+        }
+    }
+}
+
+/// Puts every change on record. While the log fails, further changes wait in the channel, and then with the store.
+async fn record_changes(mut changes: mpsc::Receiver<PolicyChange>, appender: Appender) {
+    const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+    let context = Arc::new(Context::default());
+    while let Some(change) = changes.recv().await {
+        loop {
+            let draft = Scribe::new(Arc::clone(&context)).draft(Body::Policy(change.clone()));
+            match appender.commit(Note::new(vec![draft])).await {
+                Ok(_on_record) => break,
+                Err(tallyport_eventlog::CommitError::Stopped) => return,
+                Err(error) => {
+                    tracing::error!(%error, "a change of policy is not on record yet");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The gateway as the fronts see it: checks the token, decides, puts both on record, opens the tunnel.
+
+mod inner;
+mod open;
+
+pub use inner::StartError;
+pub(crate) use inner::{Inner, TargetEntry};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gateway_core::pg::session::Ending;
+use tallyport_access::Authenticator;
+use tallyport_access::policy::PolicyStore;
+use tallyport_eventlog::Appender;
+use tallyport_schemas::{SessionEnd, SessionId};
+
+use crate::config::GatewayConfig;
+use crate::session::{self, SessionInfo, Tunnel};
+use crate::targets::MaskingStore;
+use crate::tunnel::{ConnectRequest, OpenTunnel, Refusal, TunnelIo, TunnelService};
+
+/// The gateway. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway {
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("sessions", &self.sessions().len()).finish()
+    }
+}
+
+impl Gateway {
+    /// Starts to serve `config`. Follows `policy` and `masking` from now on and records their changes: both stores must
+    /// not be watched by anybody else.
+    ///
+    /// # Errors
+    /// When a target's certificates cannot be used, or two targets have one name.
+    ///
+    /// # Cancel safety
+    /// It does not wait. Must be called within a tokio runtime.
+    pub fn start(
+        config: GatewayConfig,
+        authenticator: Authenticator,
+        policy: PolicyStore,
+        masking: MaskingStore,
+        appender: Appender,
+    ) -> Result<Self, StartError> {
+        let inner = Inner::start(config, authenticator, policy, masking, appender)?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The sessions that are live now.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        self.inner.registry.list().iter().map(|live| live.info.clone()).collect()
+    }
+
+    /// Ends a session: it stops mid-statement, and `by` and `reason` are on record. False when it is not live.
+    #[must_use]
+    pub fn end_session(&self, session_id: SessionId, by: &str, reason: &str) -> bool {
+        let live = self.inner.registry.list();
+        let Some(live) = live.iter().find(|live| live.info.session_id == session_id) else {
+            return false;
+        };
+        live.end(Ending::Revoked { by: by.to_owned(), reason: reason.to_owned() });
+        true
+    }
+
+    /// Names of the targets, sorted.
+    #[must_use]
+    pub fn targets(&self) -> Vec<String> {
+        self.inner.target_names()
+    }
+
+    /// Opens nothing more, waits up to `deadline` for the sessions to end by themselves, then ends the rest: each end is
+    /// an event. Returns once all are on record (or could not be put there within bounds).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: call it again to go on.
+    pub async fn shutdown(&self, deadline: Duration) {
+        self.inner.stop_opening();
+        if tokio::time::timeout(deadline, self.inner.all_tunnels_ended()).await.is_err() {
+            for live in self.inner.registry.list() {
+                live.end(Ending::Closed(SessionEnd::Shutdown));
+            }
+            self.inner.all_tunnels_ended().await;
+        }
+        self.inner.stop_tasks().await;
+    }
+}
+
+#[async_trait]
+impl TunnelService for Gateway {
+    async fn open(&self, request: ConnectRequest) -> Result<Box<dyn OpenTunnel>, Refusal> {
+        let tunnel = open::open(&self.inner, request).await?;
+        Ok(Box::new(tunnel))
+    }
+}
+
+#[async_trait]
+impl OpenTunnel for Tunnel {
+    async fn run(self: Box<Self>, io: Box<dyn TunnelIo>) {
+        session::run(*self, io).await;
+    }
+}

@@ -1,0 +1,289 @@
+//! The first packets of a tunnel: a session, a cancellation, or neither.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use gateway_core::passage::{Bench, Masked, Note, Response, own};
+use gateway_core::pg::session::{Machine, greet};
+use gateway_core::pg::startup::{
+    self, Accepted, CancelKey, MAX_STARTUP_BYTES, Packet, StartupMessage,
+};
+use gateway_core::pg::write::ErrorReply;
+use gateway_core::sql::{Catalog, SessionState};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tallyport_schemas::{ContentError, Context, Session, SessionStats};
+use tokio::io::{AsyncReadExt as _, ReadHalf};
+use tokio::time::timeout;
+
+use super::live::Live;
+use super::{AgentWriter, BenchMaker, SessionInfo, Tunnel, ask_context};
+use crate::tunnel::TunnelIo;
+use crate::upstream::{DialError, Upstream};
+
+/// SSLRequest, GSSENCRequest, one of them again, and the StartupMessage.
+const MAX_PACKETS: usize = 4;
+
+/// A session that did not come to be.
+struct TurnedAway {
+    reply: Option<ErrorReply>,
+    cause: &'static str,
+    message: String,
+}
+
+impl TurnedAway {
+    fn telling(reply: ErrorReply, cause: &'static str, message: impl ToString) -> Self {
+        Self { reply: Some(reply), cause, message: message.to_string() }
+    }
+
+    fn silently(cause: &'static str, message: impl ToString) -> Self {
+        Self { reply: None, cause, message: message.to_string() }
+    }
+
+    fn log(error: impl ToString) -> Self {
+        Self::silently("log_unavailable", error)
+    }
+}
+
+/// Reads the first packets and opens the session; `None` when there is none, and then that is on record.
+pub(super) async fn enter(
+    mut tunnel: Tunnel,
+    reader: &mut ReadHalf<Box<dyn TunnelIo>>,
+    agent: &mut AgentWriter,
+) -> Option<Live> {
+    let mut buffer = BytesMut::new();
+    let wait = tunnel.inner.limits.startup_timeout;
+    let first = timeout(wait, first_packet(&mut tunnel, reader, &mut buffer, agent)).await;
+    let outcome = match first {
+        Err(_) => Err(TurnedAway::silently(
+            "startup_timeout",
+            "the client sent no start-up packet in time",
+        )),
+        Ok(Err(away)) => Err(away),
+        Ok(Ok(Packet::Cancel(key))) => {
+            cancel(&mut tunnel, key).await;
+            return None;
+        }
+        Ok(Ok(Packet::Startup(message))) => open(&mut tunnel, &message, agent).await,
+        Ok(Ok(Packet::Ssl | Packet::GssEnc)) => {
+            Err(TurnedAway::silently("protocol_error", "too many start-up packets"))
+        }
+    };
+    match outcome {
+        Ok(opened) => Some(opened.live(tunnel, &buffer)),
+        Err(away) => {
+            turn_away(&mut tunnel, away, agent).await;
+            None
+        }
+    }
+}
+
+/// Answers what asks for encryption, and gives the packet that says what is wanted.
+async fn first_packet(
+    tunnel: &mut Tunnel,
+    reader: &mut ReadHalf<Box<dyn TunnelIo>>,
+    buffer: &mut BytesMut,
+    agent: &mut AgentWriter,
+) -> Result<Packet, TurnedAway> {
+    let mut packets = 0;
+    loop {
+        let packet = startup::read_packet(buffer).map_err(|error| {
+            let reply = ErrorReply::fatal("08P01", format!("tallyport: {error}"));
+            TurnedAway::telling(reply, "protocol_error", &error)
+        })?;
+        match packet {
+            Some((packet, used)) => {
+                let _packet = buffer.split_to(used);
+                packets += 1;
+                if !matches!(packet, Packet::Ssl | Packet::GssEnc) || packets >= MAX_PACKETS {
+                    return Ok(packet);
+                }
+                let refusal = greet::no_encryption(&mut tunnel.scribe);
+                pass(tunnel, refusal, agent).await?;
+            }
+            None => {
+                let read = reader.read_buf(buffer).await;
+                if buffer.len() > MAX_STARTUP_BYTES * MAX_PACKETS || !matches!(read, Ok(1..)) {
+                    let message = "the client left before its start-up packet";
+                    return Err(TurnedAway::silently("client_gone", message));
+                }
+            }
+        }
+    }
+}
+
+/// A session whose target is ready.
+struct Opened {
+    machine: Machine,
+    upstream: Upstream,
+    benches: BenchMaker,
+    registered: Arc<super::LiveSession>,
+}
+
+impl Opened {
+    fn live(mut self, tunnel: Tunnel, unread: &[u8]) -> Live {
+        self.machine.agent_bytes(unread);
+        let said_already = std::mem::take(&mut self.upstream.leftover);
+        self.machine.target_bytes(&said_already);
+        Live::new(tunnel, self.machine, self.upstream, self.benches, self.registered)
+    }
+}
+
+async fn open(
+    tunnel: &mut Tunnel,
+    message: &StartupMessage,
+    agent: &mut AgentWriter,
+) -> Result<Opened, TurnedAway> {
+    let target = Arc::clone(tunnel.entry.dialer.target());
+    let accepted = startup::accept(message, &target.databases)
+        .map_err(|rejected| TurnedAway::telling(rejected.reply(), "startup_refused", &rejected))?;
+    let reference = target.reference(Some(&accepted.database));
+    let context =
+        Context { target: Some(reference.clone()), ..Context::clone(tunnel.scribe.context()) };
+    tunnel.scribe.set_context(Arc::new(context));
+
+    let cache = tunnel.inner.catalog(&tunnel.entry, &accepted.database);
+    let benches = BenchMaker {
+        policy: tunnel.inner.policy.clone(),
+        masking: tunnel.inner.masking.clone(),
+        catalog: cache,
+        identity: Arc::clone(&tunnel.identity),
+        target: Arc::clone(&target),
+        reference: reference.clone(),
+        session_id: tunnel.session_id,
+        peer: tunnel.peer,
+        current: Mutex::new(None),
+    };
+    let bench = benches.newest().await.map_err(|error| {
+        tracing::warn!(target = target.name, %error, "session refused: no catalog");
+        let reply = ErrorReply::fatal("08001", "tallyport: the target cannot be reached, or does not tell its catalog; try again later");
+        TurnedAway::telling(reply, "target_unreachable", &error)
+    })?;
+
+    let upstream = dial(tunnel, &bench, &accepted).await?;
+    let info = SessionInfo {
+        session_id: tunnel.session_id,
+        principal: tunnel.identity.principal.clone(),
+        target: reference,
+        application: accepted.setting("application_name").map(str::to_owned),
+        peer: tunnel.peer,
+        opened_at: Timestamp::now(),
+        expires_at: tunnel.identity.expires_at,
+    };
+    let registered = tunnel.inner.registry.admit(info, upstream.key);
+    let welcome = greet::welcome(&accepted, &upstream.settings, registered.key, &mut tunnel.scribe);
+    if let Err(away) = pass(tunnel, welcome, agent).await {
+        tunnel.inner.registry.dismiss(&registered);
+        return Err(away);
+    }
+    let scribe = gateway_core::passage::Scribe::new(Arc::clone(tunnel.scribe.context()));
+    let scribe = std::mem::replace(&mut tunnel.scribe, scribe);
+    let state = session_state(&accepted, bench.catalog());
+    let machine =
+        Machine::new(target.limits, scribe, state, upstream.settings.iter().cloned().collect());
+    Ok(Opened { machine, upstream, benches, registered })
+}
+
+/// Puts the opening on record, then dials.
+async fn dial(
+    tunnel: &mut Tunnel,
+    bench: &Bench,
+    accepted: &Accepted,
+) -> Result<Upstream, TurnedAway> {
+    let opened = Session::Opened {
+        expires_at: Some(tunnel.identity.expires_at),
+        application: accepted.setting("application_name").map(str::to_owned),
+        parameters: accepted.settings.clone(),
+    };
+    let asked = ask_context(tunnel.session_id, tunnel.peer);
+    let leave = match own::connect(bench, &asked, &mut tunnel.scribe, opened) {
+        Ok(leave) => leave,
+        Err((note, denial)) => {
+            let _on_record = tunnel.inner.appender.commit(note).await.map_err(TurnedAway::log)?;
+            let reply =
+                ErrorReply { severity: gateway_core::pg::write::Severity::Fatal, ..denial.reply() };
+            return Err(TurnedAway::telling(
+                reply,
+                "denied_by_policy",
+                "policy does not permit this database",
+            ));
+        }
+    };
+    let leave = tunnel.inner.appender.commit(leave).await.map_err(TurnedAway::log)?;
+    let dialled = tunnel.entry.dialer.dial(&leave, &accepted.database, &accepted.settings).await;
+    dialled.map_err(|error: DialError| {
+        tracing::warn!(target = tunnel.entry.dialer.target().name, %error, "target not reached");
+        TurnedAway::telling(error.reply(), "target_unreachable", &error)
+    })
+}
+
+/// The search path at the start: what the client asked for, else what the role has by default.
+fn session_state(accepted: &Accepted, catalog: &Catalog) -> SessionState {
+    let Some(wanted) = accepted.setting("search_path") else {
+        return SessionState::new(catalog.search_path().to_vec());
+    };
+    let names: Vec<String> = wanted.split(',').map(|name| name.trim().to_lowercase()).collect();
+    let mut state = SessionState::new(names);
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "_, ".contains(character);
+    if !wanted.chars().all(is_plain) {
+        state.forget_search_path();
+    }
+    state
+}
+
+/// A CancelRequest: only of the principal whose session it is.
+async fn cancel(tunnel: &mut Tunnel, key: CancelKey) {
+    let policy = tunnel.inner.policy.current();
+    let found = tunnel.inner.registry.of_principal(&key, &tunnel.identity.principal);
+    let Some(session) =
+        found.filter(|session| session.info.target.name == tunnel.entry.dialer.target().name)
+    else {
+        let reason = "no live session of this principal on this target has this key";
+        let note: Note = own::cancel_refused(&mut tunnel.scribe, reason, policy.version());
+        if let Err(error) = tunnel.inner.appender.commit(note).await {
+            tracing::warn!(%error, "a refused cancellation is not on record");
+        }
+        return;
+    };
+    let what = format!("cancel what session {} runs", session.info.session_id);
+    tunnel
+        .inner
+        .cancel_backend(
+            &tunnel.entry,
+            session.backend,
+            "tallyport:cancel",
+            what,
+            &mut tunnel.scribe,
+        )
+        .await;
+}
+
+/// Puts gateway-made bytes on record, then sends them.
+async fn pass(
+    tunnel: &Tunnel,
+    bytes: Result<Option<Masked<Response>>, ContentError>,
+    agent: &mut AgentWriter,
+) -> Result<(), TurnedAway> {
+    let Some(response) = bytes.map_err(|error| TurnedAway::silently("record_failed", error))?
+    else {
+        return Ok(());
+    };
+    let response = tunnel.inner.appender.commit(response).await.map_err(TurnedAway::log)?;
+    agent.send(response).await.map_err(|error| TurnedAway::silently("client_gone", error))
+}
+
+async fn turn_away(tunnel: &mut Tunnel, away: TurnedAway, agent: &mut AgentWriter) {
+    let end = Session::Lost {
+        cause: away.cause.to_owned(),
+        message: away.message,
+        stats: SessionStats::default(),
+    };
+    let last = greet::turned_away(away.reply.as_ref(), end, &mut tunnel.scribe);
+    if let Err(failed) = pass(tunnel, last, agent).await {
+        tracing::warn!(
+            cause = away.cause,
+            why = failed.cause,
+            "the end of a session is not on record"
+        );
+    }
+}

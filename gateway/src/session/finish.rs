@@ -1,0 +1,64 @@
+//! The end of a session goes on record, however the session ended.
+
+use std::time::Duration;
+
+use gateway_core::pg::session::Ending;
+use tallyport_schemas::SessionEnd;
+use tokio::time::{sleep, timeout};
+
+use super::AgentWriter;
+use super::live::Live;
+use crate::upstream::TargetWriter;
+
+/// The longest a slow agent is waited for to take its farewell.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the end of a session is tried to be put on record while the log fails, and how long apart.
+const ATTEMPTS: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Live {
+    /// Stops the target, records the end, tells the agent, in this order.
+    pub(super) async fn finish(
+        self,
+        ending: Ending,
+        target: &mut TargetWriter,
+        agent: &mut AgentWriter,
+    ) {
+        self.tunnel.inner.registry.dismiss(&self.registered);
+        let runs = !self.machine.lock().is_drained();
+        let in_order = matches!(ending, Ending::Closed(SessionEnd::Client | SessionEnd::Target));
+        if runs && !in_order {
+            self.cancel_target("tallyport:session_end").await;
+        }
+        target.close().await;
+        if let Ending::Lost { cause, message, .. } = &ending {
+            tracing::info!(session = %self.tunnel.session_id, cause, message, "session lost");
+        }
+        for attempt in 0..ATTEMPTS {
+            let listening = attempt == 0 && agent.is_listening();
+            let last = self.machine.lock().end(&ending, listening, self.now_us());
+            let last = match last {
+                Ok(Some(last)) => last,
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::error!(session = %self.tunnel.session_id, %error, "the end of a session cannot be recorded");
+                    return;
+                }
+            };
+            match self.tunnel.inner.appender.commit(last).await {
+                Ok(durable) => {
+                    if listening {
+                        let _gone = timeout(FAREWELL_TIMEOUT, agent.send(durable)).await;
+                    }
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(session = %self.tunnel.session_id, %error, attempt, "the end of a session is not on record yet");
+                    // Without a record there is nothing to tell: the agent sees its stream end.
+                    agent.close().await;
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}

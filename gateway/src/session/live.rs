@@ -1,0 +1,355 @@
+//! A running session: two directions over one machine.
+//!
+//! Towards the target a unit is judged, committed, sent. Back, a batch is masked, committed, sent; while a batch waits
+//! for the log or for a slow agent nothing more is read from the target, so memory stays bounded and backpressure
+//! reaches PostgreSQL.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use futures::FutureExt as _;
+use gateway_core::passage::Bench;
+use gateway_core::pg::session::{
+    AgentStep, Court, Ending, Machine, MaskedResponse, TargetStep, Violation,
+};
+use gateway_core::pg::write::ErrorReply;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tallyport_eventlog::CommitError;
+use tallyport_schemas::SessionEnd;
+use tokio::io::{AsyncReadExt as _, ReadHalf};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::{AgentWriter, BenchMaker, LiveSession, Tunnel, ask_context};
+use crate::targets::CatalogLoadError;
+use crate::tunnel::TunnelIo;
+use crate::upstream::{TargetWriter, Upstream};
+
+/// Bytes read at once, from either side.
+const READ_BYTES: usize = 64 * 1024;
+/// The longest a target is waited for to answer what was sent before the client said goodbye.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A session whose target is ready.
+pub(super) struct Live {
+    pub tunnel: Tunnel,
+    pub machine: Mutex<Machine>,
+    pub registered: Arc<LiveSession>,
+    benches: BenchMaker,
+    upstream: Option<Upstream>,
+    started: Instant,
+    /// The target owes nothing any more.
+    drained: Notify,
+    /// There is something to answer without the target.
+    answer: Notify,
+}
+
+/// Why a direction stopped.
+pub(super) enum Stop {
+    /// The client said goodbye, and that went to the target.
+    Goodbye,
+    /// As this says.
+    Ended(Ending),
+}
+
+impl From<Violation> for Stop {
+    fn from(violation: Violation) -> Self {
+        Self::Ended(Ending::Lost {
+            cause: violation.code().to_owned(),
+            message: violation.to_string(),
+            farewell: Some(violation.reply()),
+        })
+    }
+}
+
+impl From<CommitError> for Stop {
+    fn from(error: CommitError) -> Self {
+        let reply = ErrorReply::fatal(
+            "58030",
+            "tallyport: the audit log did not confirm in time; the session was ended",
+        )
+        .hint("Nothing passes without a record. Try again later.");
+        Self::Ended(Ending::Lost {
+            cause: "log_unavailable".to_owned(),
+            message: error.to_string(),
+            farewell: Some(reply),
+        })
+    }
+}
+
+impl From<CatalogLoadError> for Stop {
+    fn from(error: CatalogLoadError) -> Self {
+        let reply = ErrorReply::fatal(
+            "08006",
+            "tallyport: the target's catalog cannot be read; the session was ended",
+        );
+        Self::Ended(Ending::Lost {
+            cause: "catalog_unavailable".to_owned(),
+            message: error.to_string(),
+            farewell: Some(reply),
+        })
+    }
+}
+
+impl Stop {
+    fn target_gone() -> Self {
+        Self::Ended(Ending::Closed(SessionEnd::Target))
+    }
+
+    fn client_gone() -> Self {
+        Self::Ended(Ending::Lost {
+            cause: "client_gone".to_owned(),
+            message: "the client's connection ended without a goodbye".to_owned(),
+            farewell: None,
+        })
+    }
+}
+
+impl Live {
+    pub(super) fn new(
+        tunnel: Tunnel,
+        machine: Machine,
+        upstream: Upstream,
+        benches: BenchMaker,
+        registered: Arc<LiveSession>,
+    ) -> Self {
+        Self {
+            tunnel,
+            machine: Mutex::new(machine),
+            registered,
+            benches,
+            upstream: Some(upstream),
+            started: Instant::now(),
+            drained: Notify::new(),
+            answer: Notify::new(),
+        }
+    }
+
+    /// Runs until one side, time, or somebody ends it; its end is on record when this returns.
+    pub(super) async fn serve(
+        mut self,
+        mut reader: ReadHalf<Box<dyn TunnelIo>>,
+        agent: &mut AgentWriter,
+    ) {
+        let Some(upstream) = self.upstream.take() else { return };
+        let Upstream { reader: mut target_reader, writer: mut target, .. } = upstream;
+        let ending = {
+            let mut inbound = pin!(self.inbound(&mut reader, &mut target));
+            let mut outbound = pin!(self.outbound(&mut target_reader, agent));
+            let first = tokio::select! {
+                stop = &mut inbound => stop,
+                stop = &mut outbound => stop,
+                ending = self.from_outside() => Stop::Ended(ending),
+            };
+            match first {
+                Stop::Ended(ending) => ending,
+                Stop::Goodbye => {
+                    // What was asked before the goodbye is still answered; the target closes when it is done.
+                    let rest = async {
+                        tokio::select! {
+                            _ = &mut outbound => Ending::Closed(SessionEnd::Client),
+                            ending = self.from_outside() => ending,
+                        }
+                    };
+                    timeout(GOODBYE_TIMEOUT, rest)
+                        .await
+                        .unwrap_or(Ending::Closed(SessionEnd::Client))
+                }
+            }
+        };
+        self.finish(ending, &mut target, agent).await;
+    }
+
+    /// The token's time, or somebody's order.
+    async fn from_outside(&self) -> Ending {
+        let left = self.tunnel.identity.expires_at.duration_since(Timestamp::now());
+        let left = Duration::try_from(left).unwrap_or(Duration::ZERO);
+        tokio::select! {
+            () = tokio::time::sleep(left) => Ending::Expired,
+            ending = self.registered.asked_to_end() => {
+                ending.unwrap_or(Ending::Closed(SessionEnd::Shutdown))
+            }
+        }
+    }
+
+    async fn inbound(
+        &self,
+        reader: &mut ReadHalf<Box<dyn TunnelIo>>,
+        target: &mut TargetWriter,
+    ) -> Stop {
+        match self.forward_all(reader, target).await {
+            Ok(stop) | Err(stop) => stop,
+        }
+    }
+
+    async fn forward_all(
+        &self,
+        reader: &mut ReadHalf<Box<dyn TunnelIo>>,
+        target: &mut TargetWriter,
+    ) -> Result<Stop, Stop> {
+        let appender = &self.tunnel.inner.appender;
+        let mut buffer = BytesMut::with_capacity(READ_BYTES);
+        loop {
+            let bench = self.benches.newest().await?;
+            match self.agent_step(&bench)? {
+                AgentStep::NeedMore => {
+                    buffer.clear();
+                    match reader.read_buf(&mut buffer).await {
+                        Ok(1..) => self.machine.lock().agent_bytes(&buffer),
+                        Ok(0) | Err(_) => return Ok(Stop::client_gone()),
+                    }
+                }
+                AgentStep::Wait => self.wait_until_drained().await,
+                AgentStep::Forward(forward) => {
+                    let terminates = forward.after.terminates;
+                    if forward.after.changes_catalog {
+                        self.benches.catalog.touch();
+                    }
+                    // A crash right here leaves an intent on record that never reached the target.
+                    let durable = appender.commit(forward.unit).await?;
+                    self.machine.lock().forwarded(forward.after, self.now_us())?;
+                    self.answer.notify_one();
+                    target.send(durable).await.map_err(|_| Stop::target_gone())?;
+                    if terminates {
+                        return Ok(Stop::Goodbye);
+                    }
+                }
+                AgentStep::Refuse(refuse) => {
+                    let terminates = refuse.after.terminates;
+                    let _on_record = appender.commit(refuse.note).await?;
+                    self.machine.lock().noted(refuse.after, self.now_us())?;
+                    self.answer.notify_one();
+                    if terminates {
+                        return Ok(Stop::Ended(Ending::Closed(SessionEnd::Client)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn agent_step(&self, bench: &Arc<Bench>) -> Result<AgentStep, Violation> {
+        let context = ask_context(self.tunnel.session_id, self.tunnel.peer);
+        let court = Court { bench, context: &context, now_us: self.now_us() };
+        self.machine.lock().agent_step(&court)
+    }
+
+    async fn wait_until_drained(&self) {
+        loop {
+            let mut drained = pin!(self.drained.notified());
+            // Registered before the look, so that a change in between is not missed.
+            drained.as_mut().enable();
+            if self.machine.lock().is_drained() {
+                return;
+            }
+            drained.await;
+        }
+    }
+
+    async fn outbound<R: tokio::io::AsyncRead + Unpin>(
+        &self,
+        reader: &mut R,
+        agent: &mut AgentWriter,
+    ) -> Stop {
+        match self.answer_all(reader, agent).await {
+            Ok(stop) | Err(stop) => stop,
+        }
+    }
+
+    async fn answer_all<R: tokio::io::AsyncRead + Unpin>(
+        &self,
+        reader: &mut R,
+        agent: &mut AgentWriter,
+    ) -> Result<Stop, Stop> {
+        let mut buffer = BytesMut::with_capacity(READ_BYTES);
+        loop {
+            self.drain_decoded(agent).await?;
+            buffer.clear();
+            // What the target has ready joins the batch; when it has nothing right now, the batch goes out.
+            let read = match reader.read_buf(&mut buffer).now_or_never() {
+                Some(read) => read,
+                None => {
+                    if self.flush(agent).await? {
+                        continue;
+                    }
+                    tokio::select! {
+                        read = reader.read_buf(&mut buffer) => read,
+                        () = self.answer.notified() => continue,
+                    }
+                }
+            };
+            match read {
+                Ok(1..) => self.machine.lock().target_bytes(&buffer),
+                Ok(0) | Err(_) => {
+                    self.flush(agent).await?;
+                    return Ok(Stop::target_gone());
+                }
+            }
+        }
+    }
+
+    /// Goes on with all that is decoded; full batches go out on the way.
+    async fn drain_decoded(&self, agent: &mut AgentWriter) -> Result<(), Stop> {
+        let mut refreshed = false;
+        loop {
+            let (step, cancels, drained) = {
+                let mut machine = self.machine.lock();
+                let step = machine.target_step(self.now_us());
+                (step, machine.take_cancel(), machine.is_drained())
+            };
+            if drained {
+                self.drained.notify_waiters();
+            }
+            if cancels {
+                self.cancel_target("tallyport:row_limit").await;
+            }
+            match step {
+                Ok(TargetStep::NeedMore) => return Ok(()),
+                Ok(TargetStep::Batch(batch)) => self.pass(batch, agent).await?,
+                Err(Violation::UnknownOrigin { .. }) if !refreshed => {
+                    // The table may be younger than the snapshot: one look, then it counts as unknown.
+                    refreshed = true;
+                    let bench = self.benches.refreshed().await?;
+                    self.machine.lock().renew(&bench);
+                }
+                Err(violation) => return Err(violation.into()),
+            }
+        }
+    }
+
+    async fn flush(&self, agent: &mut AgentWriter) -> Result<bool, Stop> {
+        let batch = self.machine.lock().flush()?;
+        match batch {
+            Some(batch) => self.pass(batch, agent).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    async fn pass(&self, batch: MaskedResponse, agent: &mut AgentWriter) -> Result<(), Stop> {
+        let wire_bytes = batch.wire_bytes();
+        // A crash right here leaves an outcome on record that the agent never saw.
+        let durable = self.tunnel.inner.appender.commit(batch).await?;
+        agent.send(durable).await.map_err(|_| Stop::client_gone())?;
+        self.machine.lock().sent_to_agent(wire_bytes);
+        Ok(())
+    }
+
+    /// Cancels what the target runs for this session.
+    pub(super) async fn cancel_target(&self, rule: &str) {
+        let what = format!("cancel what session {} runs", self.tunnel.session_id);
+        let (inner, backend) = (&self.tunnel.inner, self.registered.backend);
+        let request = {
+            let mut machine = self.machine.lock();
+            inner.cancel_request(backend, rule, what, machine.scribe())
+        };
+        if let Some(request) = request {
+            inner.send_cancel(&self.tunnel.entry, request).await;
+        }
+    }
+
+    pub(super) fn now_us(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,59 @@
+//! One tunnel: from the first packet to the event of its end.
+//!
+//! `door` reads the start-up packets and dials; `live` runs the two directions; `finish` puts the end on record.
+
+mod agent_writer;
+mod bench;
+mod door;
+mod finish;
+mod live;
+mod registry;
+
+pub(crate) use bench::BenchMaker;
+pub use registry::SessionInfo;
+pub(crate) use registry::{LiveSession, Registry};
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use gateway_core::passage::Scribe;
+use jiff::Timestamp;
+use tallyport_access::Identity;
+use tallyport_access::policy::AskContext;
+use tallyport_schemas::SessionId;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::service::{Inner, TargetEntry};
+use crate::tunnel::TunnelIo;
+use agent_writer::AgentWriter;
+
+/// A tunnel that policy let in, before its first byte.
+pub(crate) struct Tunnel {
+    pub inner: Arc<Inner>,
+    pub entry: Arc<TargetEntry>,
+    pub identity: Arc<Identity>,
+    pub peer: SocketAddr,
+    pub session_id: SessionId,
+    pub scribe: Scribe,
+    /// Held for the life of the tunnel: sessions are bounded.
+    pub _slot: OwnedSemaphorePermit,
+}
+
+/// Serves `tunnel` on `io` until its end is on record.
+pub(crate) async fn run(tunnel: Tunnel, io: Box<dyn TunnelIo>) {
+    let (mut reader, writer) = tokio::io::split(io);
+    let mut agent = AgentWriter::new(writer);
+    if let Some(live) = door::enter(tunnel, &mut reader, &mut agent).await {
+        live.serve(reader, &mut agent).await;
+    }
+    agent.close().await;
+}
+
+/// The facts of the moment that policy is asked with.
+pub(crate) fn ask_context(session_id: SessionId, peer: SocketAddr) -> AskContext {
+    AskContext {
+        source_ip: Some(peer.ip()),
+        session_id: Some(session_id),
+        ..AskContext::at(Timestamp::now())
+    }
+}

@@ -1,0 +1,124 @@
+//! The way to a target: dial, log in with the injected credential, then send only what is durable.
+
+mod auth;
+mod error;
+mod handshake;
+mod stream;
+mod tls;
+mod writer;
+
+pub use error::DialError;
+pub use tls::TargetTls;
+pub use writer::TargetWriter;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_core::passage::{self, Authorized, Command};
+use tallyport_eventlog::Durable;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf};
+use tokio::time::timeout;
+
+use crate::config::Target;
+use stream::TargetStream;
+
+/// The longest a target is waited for after a cancel request: it answers by closing.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A target, checked, with what TLS needs already loaded. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    target: Arc<Target>,
+    tls: Option<TargetTls>,
+    dial_timeout: Duration,
+}
+
+/// A connection whose target has said that it is ready.
+#[derive(Debug)]
+pub struct Upstream {
+    /// What the target says.
+    pub reader: ReadHalf<TargetStream>,
+    /// The only way to the target.
+    pub writer: TargetWriter,
+    /// What cancels what it runs.
+    pub key: BackendKey,
+    /// The settings it reported, in its order.
+    pub settings: Vec<(String, String)>,
+    /// What it said after it was ready.
+    pub leftover: bytes::BytesMut,
+}
+
+/// The target's key for cancel requests: whoever has it can cancel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct BackendKey {
+    pub(crate) pid: u32,
+    pub(crate) key: u32,
+}
+
+impl std::fmt::Debug for BackendKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BackendKey({}, redacted)", self.pid)
+    }
+}
+
+impl Dialer {
+    /// Loads what TLS needs.
+    ///
+    /// # Errors
+    /// When a certificate or key cannot be used.
+    pub fn new(target: Arc<Target>, dial_timeout: Duration) -> Result<Self, DialError> {
+        let tls = TargetTls::load(&target)?;
+        Ok(Self { target, tls, dial_timeout })
+    }
+
+    /// The target.
+    #[must_use]
+    pub const fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
+    /// Connects and logs in. `_on_record` proves that the reason to do so is on record.
+    ///
+    /// # Errors
+    /// See [`DialError`]; none carries a text of the target about authentication.
+    ///
+    /// # Cancel safety
+    /// A dropped call closes the connection; the target has run nothing.
+    pub async fn dial<T>(
+        &self,
+        _on_record: &Durable<Authorized<T>>,
+        database: &str,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<Upstream, DialError> {
+        let login = async {
+            let stream = stream::connect(&self.target, self.tls.as_ref()).await?;
+            handshake::log_in(stream, &self.target, database, settings).await
+        };
+        timeout(self.dial_timeout, login)
+            .await
+            .map_err(|_| DialError::TimedOut { waited: self.dial_timeout })?
+    }
+
+    /// Sends a cancel request over a connection of its own, encrypted as sessions are.
+    ///
+    /// # Errors
+    /// See [`DialError`]. Whether something was cancelled is not said by the protocol.
+    ///
+    /// # Cancel safety
+    /// A dropped call may have sent the request.
+    pub async fn cancel(&self, request: Durable<Authorized<Command>>) -> Result<(), DialError> {
+        let send = async {
+            let mut stream = stream::connect(&self.target, self.tls.as_ref()).await?;
+            stream.write_all(&passage::to_target(request)).await?;
+            stream.flush().await?;
+            // The target closes once it has signalled: only then is it in effect.
+            let mut byte = [0_u8; 1];
+            let _closed = stream.read(&mut byte).await;
+            Ok(())
+        };
+        timeout(CANCEL_TIMEOUT, send)
+            .await
+            .map_err(|_| DialError::TimedOut { waited: CANCEL_TIMEOUT })?
+    }
+}
