@@ -93,6 +93,7 @@ impl Asker {
         let vocabulary = self.set.vocabulary();
         let who = self.who.as_ref().map_err(Clone::clone)?;
         let slice = self.slice(who, resource)?;
+        let policies = self.set.on(action);
         let action =
             vocabulary.action(action).ok_or_else(|| "the action has no name".to_owned())?;
         let context = context.to_cedar().map_err(|error| error.to_string())?;
@@ -104,7 +105,7 @@ impl Asker {
             Some(&vocabulary.schema),
         )
         .map_err(|error| error.to_string())?;
-        let response = Authorizer::new().is_authorized(&request, self.set.cedar(), &slice.entities);
+        let response = Authorizer::new().is_authorized(&request, policies, &slice.entities);
         let errors: Vec<String> =
             response.diagnostics().errors().map(ToString::to_string).collect();
         let allowed = response.decision() == Decision::Allow && errors.is_empty();

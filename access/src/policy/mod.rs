@@ -9,6 +9,7 @@
 mod action;
 mod annotations;
 mod asker;
+mod by_action;
 mod context;
 mod error;
 mod files;

@@ -10,9 +10,10 @@ use miette::Diagnostic;
 use tallyport_schemas::Obligation;
 
 use super::annotations::{self, Binding};
+use super::by_action::ByAction;
 use super::files::{self, SourceFile};
 use super::vocabulary::Vocabulary;
-use super::{Asker, PolicyError, Problem};
+use super::{Action, Asker, PolicyError, Problem};
 use crate::Identity;
 
 /// The most problems that one error names.
@@ -24,6 +25,7 @@ pub struct PolicySet {
     version: String,
     source: String,
     policies: cedar_policy::PolicySet,
+    by_action: ByAction,
     bindings: HashMap<String, Vec<Binding>>,
     warnings: Vec<String>,
     vocabulary: Vocabulary,
@@ -100,6 +102,7 @@ impl PolicySet {
         Ok(Self {
             version: files::version(files, directory),
             source: source.to_owned(),
+            by_action: ByAction::of(&draft.policies, &vocabulary)?,
             policies: draft.policies,
             bindings: draft.bindings,
             warnings: draft.warnings,
@@ -111,8 +114,9 @@ impl PolicySet {
         &self.vocabulary
     }
 
-    pub(super) const fn cedar(&self) -> &cedar_policy::PolicySet {
-        &self.policies
+    /// The policies that can have a say on `action`.
+    pub(super) fn on(&self, action: Action) -> &cedar_policy::PolicySet {
+        self.by_action.0.get(&action).unwrap_or(&self.policies)
     }
 
     /// The obligations of the policies that determined an answer. A denial carries nothing but advice.
