@@ -1,5 +1,15 @@
 //! The gateway: fronts, targets, sessions. IO that drives gateway-core.
 
+pub mod config;
+pub mod connect;
+pub mod front;
+pub mod service;
+mod session;
+pub mod targets;
+pub mod tls;
 mod tunnel;
+pub mod upstream;
 
+pub use service::Gateway;
+pub use session::SessionInfo;
 pub use tunnel::{BearerToken, ConnectRequest, OpenTunnel, Refusal, TunnelIo, TunnelService};

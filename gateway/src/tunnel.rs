@@ -28,6 +28,12 @@ pub struct ConnectRequest {
 pub struct BearerToken(Zeroizing<String>);
 
 impl BearerToken {
+    /// A token that a client presents.
+    #[must_use]
+    pub fn new(token: String) -> Self {
+        Self(Zeroizing::new(token))
+    }
+
     /// Takes the token out of an `Authorization` header's value; `None` when the scheme is not Bearer (RFC 6750).
     #[must_use]
     pub fn from_authorization(value: &str) -> Option<Self> {

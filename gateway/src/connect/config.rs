@@ -1,0 +1,66 @@
+//! What a connector is told.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::token::TokenProvider;
+
+/// Which gateway, as whom.
+#[derive(Clone)]
+pub struct ConnectConfig {
+    /// `host:port` of the gateway; the port is the same for QUIC and TCP.
+    pub gateway: String,
+    /// The name that the gateway's certificate must bear; the host of `gateway` when it is not set.
+    pub server_name: Option<String>,
+    /// A PEM file with the CA to trust instead of the public ones.
+    pub ca: Option<PathBuf>,
+    /// Where tokens come from; asked for every tunnel.
+    pub token: Arc<dyn TokenProvider>,
+    /// Never use QUIC.
+    pub tcp_only: bool,
+    /// How long a QUIC handshake may take before TCP is used.
+    pub quic_deadline: Duration,
+    /// How long a TCP connection with its handshakes may take.
+    pub tcp_deadline: Duration,
+    /// How long opening one tunnel may take, approvals at the gateway included.
+    pub open_deadline: Duration,
+}
+
+impl ConnectConfig {
+    /// The gateway with everything else at its default.
+    #[must_use]
+    pub fn new(gateway: impl Into<String>, token: Arc<dyn TokenProvider>) -> Self {
+        Self {
+            gateway: gateway.into(),
+            server_name: None,
+            ca: None,
+            token,
+            tcp_only: false,
+            quic_deadline: Duration::from_secs(3),
+            tcp_deadline: Duration::from_secs(10),
+            open_deadline: Duration::from_secs(130),
+        }
+    }
+
+    /// The name that the certificate must bear.
+    pub(super) fn server_name(&self) -> String {
+        self.server_name.clone().unwrap_or_else(|| {
+            let host =
+                self.gateway.rsplit_once(':').map_or(self.gateway.as_str(), |(host, _)| host);
+            host.trim_start_matches('[').trim_end_matches(']').to_owned()
+        })
+    }
+}
+
+impl fmt::Debug for ConnectConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectConfig")
+            .field("gateway", &self.gateway)
+            .field("server_name", &self.server_name)
+            .field("ca", &self.ca)
+            .field("tcp_only", &self.tcp_only)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,193 @@
+//! The client side of a tunnel: what `tallyport connect` runs and what tests reach the gateway with.
+//!
+//! A [`Connector`] opens tunnels over one shared QUIC connection, reconnects when it is lost, and falls back to HTTP/2
+//! over TCP where QUIC is not answered. [`Connector::forward`] gives an ordinary client a local port.
+
+mod config;
+mod error;
+mod forward;
+mod pg_refusal;
+mod pipe;
+mod quic;
+mod tcp;
+mod token;
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use std::{fmt, io};
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, timeout};
+
+use crate::front::TargetName;
+use crate::tunnel::TunnelIo;
+
+pub use config::ConnectConfig;
+pub use error::ConnectError;
+pub use token::{StaticToken, TokenError, TokenFile, TokenProvider};
+
+/// How long TCP is used before QUIC is tried again.
+const FALLBACK_LASTS: Duration = Duration::from_secs(300);
+
+/// Opens tunnels through one gateway.
+pub struct Connector {
+    config: ConnectConfig,
+    quic: quic::Pool,
+    tcp: tcp::Pool,
+    /// Until when QUIC is not tried.
+    fallback_until: Mutex<Option<Instant>>,
+    fallback_told: AtomicBool,
+}
+
+/// What carries a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// HTTP/3 over QUIC.
+    Quic,
+    /// HTTP/2 over TCP.
+    Tcp,
+}
+
+/// An open tunnel: the target's own protocol, both ways. `shutdown` ends the writing side alone.
+pub struct Tunnel {
+    io: Box<dyn TunnelIo>,
+    transport: Transport,
+}
+
+impl Tunnel {
+    fn new(io: impl TunnelIo + 'static, transport: Transport) -> Self {
+        Self { io: Box::new(io), transport }
+    }
+
+    /// What carries it.
+    #[must_use]
+    pub const fn transport(&self) -> Transport {
+        self.transport
+    }
+}
+
+impl Connector {
+    /// Reads the CA; connects at the first tunnel.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when the CA or the server name cannot be used.
+    pub fn new(config: ConnectConfig) -> Result<Self, ConnectError> {
+        Ok(Self {
+            quic: quic::Pool::new(&config)?,
+            tcp: tcp::Pool::new(&config)?,
+            config,
+            fallback_until: Mutex::new(None),
+            fallback_told: AtomicBool::new(false),
+        })
+    }
+
+    /// Opens a tunnel to `target`: over QUIC, or over TCP when QUIC does not answer within
+    /// [`ConnectConfig::quic_deadline`].
+    ///
+    /// # Errors
+    /// [`ConnectError::Refused`] with the gateway's words when it refuses; else why it could not be asked.
+    ///
+    /// # Cancel safety
+    /// A dropped call opens no tunnel; the gateway may have recorded an attempt.
+    pub async fn open(&self, target: &str) -> Result<Tunnel, ConnectError> {
+        if TargetName::parse(target).is_none() {
+            return Err(ConnectError::BadTarget { target: target.to_owned() });
+        }
+        let token = self.config.token.token().await?;
+        let open = async {
+            if self.uses_tcp() {
+                return self.tcp.open(&self.config, target, &token).await;
+            }
+            match self.quic.open(&self.config, target, &token).await {
+                Err(ConnectError::Unreachable { .. }) => {
+                    let tunnel = self.tcp.open(&self.config, target, &token).await;
+                    if !matches!(tunnel, Err(ConnectError::Unreachable { .. })) {
+                        self.fall_back();
+                    }
+                    tunnel
+                }
+                outcome => outcome,
+            }
+        };
+        let within = self.config.open_deadline;
+        timeout(within, open).await.unwrap_or(Err(ConnectError::Slow { within }))
+    }
+
+    /// Closes the shared connections in order, once the last bytes are acknowledged or after a bound.
+    ///
+    /// # Cancel safety
+    /// A dropped call leaves the connections to be closed when this is dropped.
+    pub async fn close(&self) {
+        self.quic.close().await;
+    }
+
+    /// Whether tunnels are carried by TCP now.
+    #[must_use]
+    pub fn uses_tcp(&self) -> bool {
+        self.config.tcp_only
+            || self.fallback_until.lock().is_some_and(|until| Instant::now() < until)
+    }
+
+    fn fall_back(&self) {
+        *self.fallback_until.lock() = Some(Instant::now() + FALLBACK_LASTS);
+        if !self.fallback_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                gateway = %self.config.gateway,
+                "QUIC is not answered (is UDP blocked?): using HTTP/2 over TCP instead"
+            );
+        }
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tunnel").field("transport", &self.transport).finish_non_exhaustive()
+    }
+}
+
+impl AsyncRead for Tunnel {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Tunnel {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+/// The addresses of the gateway.
+async fn resolve(gateway: &str) -> Result<Vec<SocketAddr>, ConnectError> {
+    let found = tokio::net::lookup_host(gateway).await;
+    let addrs: Vec<_> = found
+        .map_err(|source| ConnectError::Name { gateway: gateway.to_owned(), source })?
+        .collect();
+    Ok(addrs)
+}

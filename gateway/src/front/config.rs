@@ -1,0 +1,118 @@
+//! What the fronts are told, and every bound that they hold.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::tls::ServerIdentity;
+
+/// Where and as whom the fronts answer.
+#[derive(Clone, Debug)]
+pub struct FrontConfig {
+    /// UDP address of HTTP/3.
+    pub quic: SocketAddr,
+    /// TCP address of HTTP/2 and HTTP/1.1.
+    pub tcp: SocketAddr,
+    /// Certificate and key.
+    pub identity: ServerIdentity,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+impl FrontConfig {
+    /// Both fronts on one address, with the default bounds.
+    #[must_use]
+    pub fn new(listen: SocketAddr, identity: ServerIdentity) -> Self {
+        Self { quic: listen, tcp: listen, identity, limits: Limits::default() }
+    }
+}
+
+/// The bounds of the fronts. The defaults suit a gateway that faces a hostile network.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections of both fronts together.
+    pub max_connections: usize,
+    /// Connections of one address (IPv6: of one /64).
+    pub max_connections_per_ip: usize,
+    /// QUIC connection attempts that wait to be looked at.
+    pub max_incoming: usize,
+    /// From this many connections on, of all or of a quarter of it per address, a QUIC client must first prove its
+    /// address (Retry, RFC 9000 section 8.1.2).
+    pub retry_above_connections: usize,
+    /// Tunnels of both fronts together, being opened or open.
+    pub max_tunnels: usize,
+    /// TLS or QUIC handshake.
+    pub handshake_deadline: Duration,
+    /// From the handshake to the first whole request header.
+    pub first_request_deadline: Duration,
+    /// From the start of a request stream to its whole header.
+    pub headers_deadline: Duration,
+    /// From the handshake to the first request that was found authentic.
+    pub authentication_deadline: Duration,
+    /// How long opening one tunnel may take, approvals included.
+    pub open_deadline: Duration,
+    /// How long a request body may take to arrive.
+    pub body_deadline: Duration,
+    /// How long one write of a response may wait for its reader.
+    pub write_deadline: Duration,
+    /// A QUIC peer that is silent for so long is gone (RFC 9000 section 10.1).
+    pub idle_timeout: Duration,
+    /// How often a silent peer is asked for a sign of life.
+    pub keep_alive: Duration,
+    /// How long a connection is kept on which nothing is open.
+    pub unused_timeout: Duration,
+    /// Request streams at a time on one QUIC connection before anything on it was found authentic.
+    pub streams_before_authentication: u32,
+    /// Request streams at a time on one connection after that; on HTTP/2, which cannot raise it, from the start.
+    pub streams: u32,
+    /// Unidirectional streams at a time that a QUIC peer may open (HTTP/3 itself needs three).
+    pub uni_streams: u32,
+    /// Unread bytes of one QUIC connection before anything on it was found authentic.
+    pub receive_window_before_authentication: u32,
+    /// Unread bytes of one connection after that.
+    pub receive_window: u32,
+    /// Unread bytes of one stream.
+    pub stream_receive_window: u32,
+    /// Bytes of one QUIC connection that are sent and not acknowledged.
+    pub send_window: u64,
+    /// A request header, decoded, as HTTP/3 counts it (RFC 9114 section 4.2.2); also HTTP/2's header list.
+    pub max_header_bytes: u32,
+    /// One HTTP/3 frame other than DATA, as it comes.
+    pub max_frame_bytes: u64,
+    /// The body of one API request.
+    pub max_body_bytes: usize,
+    /// Requests with a bad token that one connection may send before it is closed.
+    pub max_failed_authentications: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 4096,
+            max_connections_per_ip: 512,
+            max_incoming: 1024,
+            retry_above_connections: 512,
+            max_tunnels: 8192,
+            handshake_deadline: Duration::from_secs(10),
+            first_request_deadline: Duration::from_secs(10),
+            headers_deadline: Duration::from_secs(10),
+            authentication_deadline: Duration::from_secs(30),
+            open_deadline: Duration::from_secs(120),
+            body_deadline: Duration::from_secs(30),
+            write_deadline: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(10),
+            unused_timeout: Duration::from_secs(120),
+            streams_before_authentication: 16,
+            streams: 256,
+            uni_streams: 8,
+            receive_window_before_authentication: 1 << 20,
+            receive_window: 16 << 20,
+            stream_receive_window: 1 << 20,
+            send_window: 8 << 20,
+            max_header_bytes: 32 << 10,
+            max_frame_bytes: 64 << 10,
+            max_body_bytes: 1 << 20,
+            max_failed_authentications: 8,
+        }
+    }
+}

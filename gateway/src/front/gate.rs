@@ -1,0 +1,255 @@
+//! What every connection of both fronts shares, and the two things a request can be: a tunnel or an API call.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, request};
+use http_body_util::Limited;
+use tallyport_schemas::Front;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use super::admission::Admission;
+use super::config::Limits;
+use super::route;
+use super::watch::Watch;
+use crate::tunnel::{ConnectRequest, OpenTunnel, TunnelIo, TunnelService};
+
+/// How long an HTTP/3 offer on TCP may be remembered (RFC 7838).
+const ALT_SVC_MAX_AGE_SECONDS: u32 = 86_400;
+
+/// Put into the extensions of a response by an API handler that found the request's token valid: the connection then
+/// counts as authenticated and is not closed by the authentication deadline.
+#[derive(Clone, Copy, Debug)]
+pub struct Authenticated;
+
+/// Shared by all connections.
+pub(super) struct Gate {
+    pub(super) limits: Limits,
+    pub(super) admission: Arc<Admission>,
+    /// Has every task of a connection and of a session.
+    pub(super) tasks: TaskTracker,
+    /// No new connections and requests.
+    pub(super) stop: CancellationToken,
+    /// Open tunnels end now.
+    pub(super) cut: CancellationToken,
+    pub(super) alt_svc: Option<HeaderValue>,
+    service: Arc<dyn TunnelService>,
+    api: axum::Router,
+    tunnels: Arc<Semaphore>,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub(super) addr: SocketAddr,
+    pub(super) front: Front,
+    pub(super) watch: Arc<Watch>,
+}
+
+/// A tunnel that may run.
+pub(super) struct Opened {
+    tunnel: Box<dyn OpenTunnel>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Opened {
+    /// Serves the tunnel to its end, which is on record then.
+    pub(super) async fn run(self, io: Box<dyn TunnelIo>) {
+        self.tunnel.run(io).await;
+    }
+}
+
+impl Gate {
+    pub(super) fn new(
+        limits: Limits,
+        service: Arc<dyn TunnelService>,
+        api: axum::Router,
+        quic_port: u16,
+    ) -> Self {
+        let alt_svc = format!("h3=\":{quic_port}\"; ma={ALT_SVC_MAX_AGE_SECONDS}");
+        Self {
+            admission: Arc::new(Admission::new(
+                limits.max_connections,
+                limits.max_connections_per_ip,
+            )),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            alt_svc: HeaderValue::from_str(&alt_svc).ok(),
+            service,
+            api,
+            tunnels: Arc::new(Semaphore::new(limits.max_tunnels.min(Semaphore::MAX_PERMITS))),
+            limits,
+        }
+    }
+
+    pub(super) fn open_tunnels(&self) -> usize {
+        let most = self.limits.max_tunnels.min(Semaphore::MAX_PERMITS);
+        most.saturating_sub(self.tunnels.available_permits())
+    }
+
+    /// Opens the tunnel that a CONNECT asks for, or says how it is to be answered.
+    pub(super) async fn open(
+        &self,
+        peer: &Peer,
+        head: &request::Parts,
+    ) -> Result<Opened, Response<Bytes>> {
+        let connect = route::connect(head)?;
+        let token_was_sent = connect.token.is_some();
+        if peer.watch.is_exhausted() {
+            let message =
+                "too many requests with an invalid token on this connection; get a new token";
+            return Err(route::answer(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", message));
+        }
+        let Ok(slot) = self.tunnels.clone().try_acquire_owned() else {
+            let message = "the gateway has as many tunnels open as it may; try again later";
+            return Err(route::answer(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too_many_tunnels",
+                message,
+            ));
+        };
+        let request = ConnectRequest {
+            target: connect.target,
+            token: connect.token,
+            peer: peer.addr,
+            front: peer.front,
+            trace_id: connect.trace_id,
+        };
+        match tokio::time::timeout(self.limits.open_deadline, self.service.open(request)).await {
+            Ok(Ok(tunnel)) => Ok(Opened { tunnel, _slot: slot }),
+            Ok(Err(refusal)) => {
+                if refusal.status == StatusCode::UNAUTHORIZED.as_u16() {
+                    peer.watch.failed_authentication();
+                }
+                Err(route::refusal(&refusal, token_was_sent))
+            }
+            Err(_) => {
+                let message = "the tunnel could not be opened in time; try again later";
+                Err(route::answer(StatusCode::SERVICE_UNAVAILABLE, "open_timeout", message))
+            }
+        }
+    }
+
+    /// Gives a request that is no CONNECT to the router, with its body bounded in size and time.
+    pub(super) async fn call<B>(&self, peer: &Peer, request: Request<B>) -> Response<Body>
+    where
+        B: hyper::body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let mut request = request.map(|body| {
+            let bounded = Limited::new(body, self.limits.max_body_bytes);
+            Body::new(TimedBody::new(bounded, self.limits.body_deadline))
+        });
+        let trace_id = route::trace_id(request.headers());
+        let extensions = request.extensions_mut();
+        extensions.insert(ConnectInfo(peer.addr));
+        extensions.insert(peer.front);
+        extensions.insert(trace_id);
+        let answered: Result<Response<Body>, Infallible> = self.api.clone().oneshot(request).await;
+        let response = answered.unwrap_or_else(|never| match never {});
+        if response.status() == StatusCode::UNAUTHORIZED {
+            peer.watch.failed_authentication();
+        } else if response.extensions().get::<Authenticated>().is_some() {
+            peer.watch.authenticated();
+        }
+        response
+    }
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// A body that must be complete in time.
+struct TimedBody<B> {
+    body: Pin<Box<B>>,
+    deadline: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl<B> TimedBody<B> {
+    fn new(body: B, within: Duration) -> Self {
+        Self { body: Box::pin(body), deadline: Box::pin(tokio::time::sleep(within)) }
+    }
+}
+
+impl<B> hyper::body::Body for TimedBody<B>
+where
+    B: hyper::body::Body<Data = Bytes, Error = axum::BoxError>,
+{
+    type Data = Bytes;
+    type Error = axum::BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+        let frame = self.body.as_mut().poll_frame(cx);
+        if frame.is_pending() && self.deadline.as_mut().poll(cx).is_ready() {
+            let late = io::Error::new(io::ErrorKind::TimedOut, "the request body came too slowly");
+            return Poll::Ready(Some(Err(late.into())));
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The bytes of a tunnel whose client was lost between the opening and the answer: the session still has to end in
+/// order, so it runs, and finds its client gone.
+#[derive(Debug)]
+pub(super) struct Lost;
+
+impl Lost {
+    fn error() -> io::Error {
+        io::Error::new(io::ErrorKind::ConnectionReset, "the client left before the tunnel was up")
+    }
+}
+
+impl AsyncRead for Lost {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        _buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(Self::error()))
+    }
+}
+
+impl AsyncWrite for Lost {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        _buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(Self::error()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(Self::error()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,111 @@
+//! One HTTP/3 connection: its handshake, its requests, its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h3::error::Code;
+use tallyport_schemas::Front;
+use tokio_util::task::TaskTracker;
+
+use super::request;
+use super::transport::{self, Transport};
+use crate::front::admission::Admitted;
+use crate::front::gate::{Gate, Peer};
+use crate::front::watch::{Over, Watch};
+
+/// How long the last answers may take to be acknowledged before the connection is closed over them.
+const LINGER: Duration = Duration::from_secs(2);
+
+type Http3 = h3::server::Connection<Transport, Bytes>;
+
+/// One connection, as its requests see it.
+#[derive(Clone)]
+pub(super) struct Link {
+    pub(super) gate: Arc<Gate>,
+    pub(super) conn: quinn::Connection,
+    pub(super) peer: Peer,
+}
+
+/// Why the loop of a connection ended.
+enum End {
+    /// The client closed it, or it broke.
+    Gone,
+    /// Everything is answered and the fronts are going down.
+    Drained,
+    Over(Over),
+}
+
+/// Serves one connection to its end.
+pub(in crate::front) async fn serve(
+    gate: Arc<Gate>,
+    incoming: quinn::Incoming,
+    _admitted: Admitted,
+) {
+    let limits = &gate.limits;
+    let Ok(connecting) = incoming.accept() else { return };
+    let conn = match tokio::time::timeout(limits.handshake_deadline, connecting).await {
+        Ok(Ok(conn)) => conn,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a QUIC handshake failed");
+            return;
+        }
+        Err(_) => return,
+    };
+    let acks = TaskTracker::new();
+    let transport = Transport::new(conn.clone(), limits.max_frame_bytes, acks.clone());
+    let mut builder = h3::server::builder();
+    builder.max_field_section_size(u64::from(limits.max_header_bytes)).send_grease(false);
+    let built = tokio::time::timeout(limits.handshake_deadline, builder.build(transport)).await;
+    let Ok(Ok(mut http3)) = built else {
+        transport::close(&conn, Code::H3_GENERAL_PROTOCOL_ERROR, b"HTTP/3 could not be set up");
+        return;
+    };
+    let watch = Arc::new(Watch::new(limits));
+    let peer = Peer { addr: conn.remote_address(), front: Front::Quic, watch };
+    let link = Link { gate: gate.clone(), conn: conn.clone(), peer };
+    let (code, reason) = match requests(&link, &mut http3).await {
+        End::Gone => return,
+        End::Drained => (Code::H3_NO_ERROR, "the gateway is shutting down"),
+        End::Over(over @ Over::Unused) => (Code::H3_NO_ERROR, over.reason()),
+        End::Over(over) => (Code::H3_EXCESSIVE_LOAD, over.reason()),
+    };
+    acks.close();
+    tokio::select! {
+        () = gate.cut.cancelled() => {}
+        _acknowledged = tokio::time::timeout(LINGER, acks.wait()) => {}
+    }
+    transport::close(&conn, code, reason.as_bytes());
+}
+
+/// Takes requests until the connection ends; they run as tasks of their own and outlive it, so that every session puts
+/// its end on record.
+async fn requests(link: &Link, http3: &mut Http3) -> End {
+    let gate = &link.gate;
+    let watch = &link.peer.watch;
+    let mut closing = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = gate.cut.cancelled() => return End::Drained,
+            () = gate.stop.cancelled(), if !closing => {
+                closing = true;
+                // A failure to send GOAWAY shows in `accept` as well.
+                let _told = tokio::time::timeout(LINGER, http3.shutdown(0)).await;
+            }
+            () = watch.empty(), if closing => return End::Drained,
+            over = watch.over() => return End::Over(over),
+            accepted = http3.accept() => match accepted {
+                Ok(Some(resolver)) => {
+                    let open = watch.request();
+                    gate.tasks.spawn(request::serve(link.clone(), resolver, open));
+                }
+                Ok(None) => return End::Gone,
+                Err(error) => {
+                    tracing::debug!(%error, "an HTTP/3 connection ended");
+                    return End::Gone;
+                }
+            },
+        }
+    }
+}

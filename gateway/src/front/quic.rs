@@ -1,0 +1,100 @@
+//! The QUIC endpoint: its settings, and who gets in.
+
+use std::sync::Arc;
+
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{Incoming, TransportConfig, VarInt};
+
+use super::config::Limits;
+use super::gate::Gate;
+use super::{FrontError, h3};
+use crate::tls::ServerIdentity;
+
+/// Bytes that one connection attempt, and all of them together, may have waiting before they are looked at.
+const INCOMING_BUFFER_BYTES: u64 = 64 * 1024;
+const INCOMING_BUFFER_TOTAL_BYTES: u64 = 16 * 1024 * 1024;
+/// TLS handshake bytes that may wait for their missing parts.
+const CRYPTO_BUFFER_BYTES: usize = 16 * 1024;
+/// An address that has this part of its connections already must prove itself as well.
+const RETRY_PER_IP_DIVISOR: usize = 4;
+
+/// The settings of the endpoint.
+pub(super) fn server_config(
+    identity: &ServerIdentity,
+    limits: &Limits,
+) -> Result<quinn::ServerConfig, FrontError> {
+    let tls = identity.quic_config()?;
+    let crypto = QuicServerConfig::try_from(tls).map_err(|_| FrontError::NoCipherSuite)?;
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    config
+        .transport_config(Arc::new(transport_config(limits)?))
+        // Sessions bind to an identity, never to an address: an agent may move between networks.
+        .migration(true)
+        .max_incoming(limits.max_incoming)
+        .incoming_buffer_size(INCOMING_BUFFER_BYTES)
+        .incoming_buffer_size_total(INCOMING_BUFFER_TOTAL_BYTES);
+    Ok(config)
+}
+
+fn transport_config(limits: &Limits) -> Result<TransportConfig, FrontError> {
+    let idle =
+        limits.idle_timeout.try_into().map_err(|_| FrontError::Limit { name: "idle_timeout" })?;
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(limits.streams_before_authentication))
+        .max_concurrent_uni_streams(VarInt::from_u32(limits.uni_streams))
+        .receive_window(VarInt::from_u32(limits.receive_window_before_authentication))
+        .stream_receive_window(VarInt::from_u32(limits.stream_receive_window))
+        .send_window(limits.send_window)
+        .max_idle_timeout(Some(idle))
+        .keep_alive_interval(Some(limits.keep_alive))
+        .crypto_buffer_size(CRYPTO_BUFFER_BYTES)
+        .datagram_receive_buffer_size(None);
+    Ok(transport)
+}
+
+/// What a connection gets once something on it was found authentic.
+pub(super) fn raise_limits(conn: &quinn::Connection, limits: &Limits) {
+    conn.set_max_concurrent_bi_streams(VarInt::from_u32(limits.streams));
+    conn.set_receive_window(VarInt::from_u32(limits.receive_window));
+}
+
+/// Takes connections until the fronts stop.
+pub(super) async fn accept(gate: Arc<Gate>, endpoint: quinn::Endpoint) {
+    loop {
+        let incoming = tokio::select! {
+            () = gate.stop.cancelled() => return,
+            incoming = endpoint.accept() => incoming,
+        };
+        let Some(incoming) = incoming else { return };
+        admit(&gate, incoming);
+    }
+}
+
+fn admit(gate: &Arc<Gate>, incoming: Incoming) {
+    let ip = incoming.remote_address().ip();
+    if must_prove_address(gate, &incoming) {
+        if let Err(error) = incoming.retry() {
+            error.into_incoming().refuse();
+        }
+        return;
+    }
+    match gate.admission.admit(ip) {
+        Ok(admitted) => {
+            gate.tasks.spawn(h3::serve(gate.clone(), incoming, admitted));
+        }
+        Err(full) => {
+            tracing::debug!(%ip, ?full, "a QUIC connection was refused");
+            incoming.refuse();
+        }
+    }
+}
+
+/// Under load an address that may be forged gets one small packet and nothing else, no counter included.
+fn must_prove_address(gate: &Gate, incoming: &Incoming) -> bool {
+    let ip = incoming.remote_address().ip();
+    let loaded = gate.admission.total() >= gate.limits.retry_above_connections
+        || gate.admission.of_ip(ip)
+            >= gate.limits.max_connections_per_ip.div_ceil(RETRY_PER_IP_DIVISOR);
+    loaded && !incoming.remote_address_validated() && incoming.may_retry()
+}

@@ -1,0 +1,232 @@
+//! What the fronts read from a request and how they answer it. No IO.
+
+use bytes::Bytes;
+use http::header::{
+    AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
+    RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use http::{Method, Response, StatusCode, Uri, request};
+use tallyport_schemas::TraceId;
+use uuid::Uuid;
+
+use crate::tunnel::{BearerToken, Refusal};
+
+/// The longest name of a target that a front looks at.
+const MAX_TARGET_NAME_BYTES: usize = 128;
+/// What a client that was turned away for now should wait.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// Fields that belong to one HTTP/1.1 connection; HTTP/2 and HTTP/3 forbid them (RFC 9114 section 4.2).
+const CONNECTION_FIELDS: [HeaderName; 5] = [
+    http::header::CONNECTION,
+    http::header::TRANSFER_ENCODING,
+    http::header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// The name of a target, as far as syntax goes; whether there is one is the service's to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TargetName(String);
+
+impl TargetName {
+    /// A name of `[a-z0-9-_.]`, or `name:port`, whose port is not looked at: clients of HTTP/1.1 and HTTP/2 insist on
+    /// one (RFC 9110 section 9.3.6), and a target's port is configured, never asked for.
+    pub(crate) fn parse(authority: &str) -> Option<Self> {
+        let name = match authority.rsplit_once(':') {
+            Some((name, port)) => {
+                port.parse::<u16>().ok()?;
+                name
+            }
+            None => authority,
+        };
+        let known =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+        let fits = !name.is_empty() && name.len() <= MAX_TARGET_NAME_BYTES;
+        (fits && name.bytes().all(known)).then(|| Self(name.to_owned()))
+    }
+
+    pub(crate) fn into_string(self) -> String {
+        self.0
+    }
+}
+
+/// The parts of a CONNECT that a front has checked.
+#[derive(Debug)]
+pub(super) struct Connect {
+    pub(super) target: String,
+    pub(super) token: Option<BearerToken>,
+    pub(super) trace_id: TraceId,
+}
+
+/// Reads a classic CONNECT (RFC 9110 section 9.3.6; RFC 9114 section 4.4).
+pub(super) fn connect(head: &request::Parts) -> Result<Connect, Response<Bytes>> {
+    if head.extensions.get::<h3::ext::Protocol>().is_some()
+        || head.extensions.get::<hyper::ext::Protocol>().is_some()
+    {
+        let message = "extended CONNECT is not served; send CONNECT without :protocol";
+        return Err(answer(StatusCode::NOT_IMPLEMENTED, "unsupported_protocol", message));
+    }
+    let target = authority(&head.uri).and_then(TargetName::parse).ok_or_else(|| {
+        let message = "CONNECT takes the name of a configured target (a-z, 0-9, `-`, `_`, `.`), as in `CONNECT orders-db`";
+        answer(StatusCode::BAD_REQUEST, "bad_target", message)
+    })?;
+    let token = token(&head.headers)?;
+    Ok(Connect { target: target.into_string(), token, trace_id: trace_id(&head.headers) })
+}
+
+/// The authority of a target that has nothing else. `https` and `/` are let pass: h3's client adds them to every
+/// CONNECT, against RFC 9114 section 4.4.
+fn authority(uri: &Uri) -> Option<&str> {
+    let bare = uri.path_and_query().is_none_or(|path| path.as_str() == "/");
+    uri.authority().filter(|_| bare).map(http::uri::Authority::as_str)
+}
+
+/// `Authorization`, or `Proxy-Authorization`, which is where clients that know us as a proxy put it; one value only,
+/// since two would leave open which of them was checked.
+fn token(headers: &HeaderMap) -> Result<Option<BearerToken>, Response<Bytes>> {
+    let mut values =
+        headers.get_all(AUTHORIZATION).iter().chain(headers.get_all(PROXY_AUTHORIZATION).iter());
+    let value = values.next();
+    if values.next().is_some() {
+        let message = "send one token: one Authorization or one Proxy-Authorization field";
+        return Err(answer(StatusCode::BAD_REQUEST, "invalid_request", message));
+    }
+    Ok(value.and_then(|value| value.to_str().ok()).and_then(BearerToken::from_authorization))
+}
+
+/// The caller's trace (W3C `traceparent`), or a new one.
+pub(super) fn trace_id(headers: &HeaderMap) -> TraceId {
+    headers
+        .get(TRACEPARENT)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split('-').nth(1))
+        .filter(|hex| hex.len() == 32)
+        .and_then(|hex| Uuid::try_parse(hex).ok())
+        .filter(|id| !id.is_nil())
+        .map_or_else(TraceId::new, TraceId::from_uuid)
+}
+
+/// The answer to a CONNECT that the service refused.
+pub(super) fn refusal(refusal: &Refusal, token_was_sent: bool) -> Response<Bytes> {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    let mut response = answer(status, refusal.code, &refusal.message);
+    if status == StatusCode::UNAUTHORIZED {
+        // RFC 6750 section 3: without a token there is no error to name.
+        let challenge = if token_was_sent {
+            HeaderValue::from_static("Bearer realm=\"tallyport\", error=\"invalid_token\"")
+        } else {
+            HeaderValue::from_static("Bearer realm=\"tallyport\"")
+        };
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+/// A JSON answer `{"code":...,"message":...}`.
+pub(super) fn answer(status: StatusCode, code: &str, message: &str) -> Response<Bytes> {
+    let body = serde_json::json!({ "code": code, "message": message }).to_string();
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+    }
+    response
+}
+
+/// Whether this request opens a tunnel.
+pub(super) fn is_connect(method: &Method) -> bool {
+    method == Method::CONNECT
+}
+
+/// Takes out what only an HTTP/1.1 connection may carry.
+pub(super) fn strip_connection_fields(headers: &mut HeaderMap) {
+    for field in CONNECTION_FIELDS {
+        headers.remove(field);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(uri: &str, fields: &[(&str, &str)]) -> request::Parts {
+        let mut builder = http::Request::builder().method(Method::CONNECT).uri(uri);
+        for (name, value) in fields {
+            builder = builder.header(*name, *value);
+        }
+        builder.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn targets_are_names_with_or_without_a_port() {
+        for (authority, name) in
+            [("db", "db"), ("orders-db.eu_1:5432", "orders-db.eu_1"), ("db:0", "db")]
+        {
+            assert_eq!(TargetName::parse(authority).unwrap().into_string(), name);
+        }
+        let long = "a".repeat(MAX_TARGET_NAME_BYTES + 1);
+        for bad in [
+            "", ":1", "DB", "a b", "user@db", "[::1]:5", "db:x", "db:70000", "db:1:2", "d%62",
+            &long,
+        ] {
+            assert_eq!(TargetName::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn connect_takes_the_authority_alone() {
+        assert_eq!(connect(&head("db:1", &[])).unwrap().target, "db");
+        assert_eq!(connect(&head("https://db/", &[])).unwrap().target, "db");
+        for uri in ["https://db/path", "https://db/?query", "/db", "*"] {
+            assert_eq!(
+                connect(&head(uri, &[])).unwrap_err().status(),
+                StatusCode::BAD_REQUEST,
+                "{uri}"
+            );
+        }
+    }
+
+    #[test]
+    fn token_comes_from_either_field_but_only_once() {
+        let one = connect(&head("db", &[("authorization", "Bearer abc")])).unwrap();
+        assert_eq!(one.token.unwrap().expose(), "abc");
+        let other = connect(&head("db", &[("proxy-authorization", "bearer xyz")])).unwrap();
+        assert_eq!(other.token.unwrap().expose(), "xyz");
+        assert!(connect(&head("db", &[("authorization", "Basic abc")])).unwrap().token.is_none());
+        let both = [("authorization", "Bearer abc"), ("proxy-authorization", "Bearer abc")];
+        assert_eq!(connect(&head("db", &both)).unwrap_err().status(), StatusCode::BAD_REQUEST);
+        let twice = [("authorization", "Bearer abc"), ("authorization", "Bearer abd")];
+        assert_eq!(connect(&head("db", &twice)).unwrap_err().status(), StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn trace_is_the_callers_or_new() {
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let given = head("db", &[("traceparent", &format!("00-{id}-00f067aa0ba902b7-01"))]);
+        assert_eq!(trace_id(&given.headers).as_uuid().simple().to_string(), id);
+        for bad in
+            ["", "00", "00-zz-1-1", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"]
+        {
+            let fresh = trace_id(&head("db", &[("traceparent", bad)]).headers);
+            assert!(!fresh.as_uuid().is_nil());
+        }
+    }
+
+    #[test]
+    fn unauthorized_names_the_error_only_when_there_was_a_token() {
+        let refused =
+            Refusal { status: 401, code: "invalid_token", message: "the token expired".to_owned() };
+        let with = refusal(&refused, true);
+        assert!(with.headers()[WWW_AUTHENTICATE].to_str().unwrap().contains("invalid_token"));
+        let without = refusal(&refused, false);
+        assert!(!without.headers()[WWW_AUTHENTICATE].to_str().unwrap().contains("error"));
+        let body: serde_json::Value = serde_json::from_slice(with.body()).unwrap();
+        assert_eq!(
+            body,
+            serde_json::json!({"code": "invalid_token", "message": "the token expired"})
+        );
+    }
+}

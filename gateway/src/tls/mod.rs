@@ -1,0 +1,164 @@
+//! The gateway's certificate and key, checked at load, and the TLS settings of the two fronts.
+//!
+//! QUIC takes TLS 1.3 only, with 0-RTT off: early data can be replayed, and a replayed statement is a second statement.
+//! TCP takes TLS 1.2 and 1.3.
+
+mod dev_ca;
+mod error;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{InconsistentKeys, RootCertStore};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+pub use dev_ca::DevCa;
+pub use error::TlsError;
+
+/// ALPN of HTTP/3 (RFC 9114 section 3.1).
+pub const ALPN_H3: &[u8] = b"h3";
+/// ALPN of HTTP/2 (RFC 9113 section 3.2).
+pub const ALPN_H2: &[u8] = b"h2";
+/// ALPN of HTTP/1.1 (RFC 7301 section 6).
+pub const ALPN_H1: &[u8] = b"http/1.1";
+
+/// A certificate chain with its key, checked: the key belongs to the certificate, and the certificate is in force.
+#[derive(Clone, Debug)]
+pub struct ServerIdentity {
+    resolver: Arc<SingleCertAndKey>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerIdentity {
+    /// Reads a chain (leaf first) and its key from PEM files.
+    ///
+    /// # Errors
+    /// [`TlsError`], which names the file and what is wrong with it.
+    pub fn load(cert_pem: &Path, key_pem: &Path) -> Result<Self, TlsError> {
+        let chain = certificates(cert_pem)?;
+        let key = PrivateKeyDer::from_pem_file(key_pem)
+            .map_err(|source| TlsError::pem(key_pem, "private key", source))?;
+        if let Some(leaf) = chain.first() {
+            check_validity(cert_pem, leaf, SystemTime::now())?;
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let key = provider
+            .key_provider
+            .load_private_key(key)
+            .map_err(|source| TlsError::BadKey { path: key_pem.to_owned(), source })?;
+        let certified = CertifiedKey::new(chain, key);
+        match certified.keys_match() {
+            // `Unknown` is a key that cannot tell its public half; the handshake then finds out.
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+            Err(rustls::Error::InconsistentKeys(_)) => {
+                return Err(TlsError::KeyMismatch {
+                    cert: cert_pem.to_owned(),
+                    key: key_pem.to_owned(),
+                });
+            }
+            Err(source) => {
+                return Err(TlsError::BadCertificate { path: cert_pem.to_owned(), source });
+            }
+        }
+        Ok(Self { resolver: Arc::new(certified.into()), provider })
+    }
+
+    /// The settings of the QUIC front: TLS 1.3, ALPN `h3`, no early data.
+    ///
+    /// # Errors
+    /// [`TlsError::Config`] when the cryptography does not offer TLS 1.3.
+    pub fn quic_config(&self) -> Result<rustls::ServerConfig, TlsError> {
+        let mut config = rustls::ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(TlsError::Config)?
+            .with_no_client_auth()
+            .with_cert_resolver(self.resolver.clone());
+        config.alpn_protocols = vec![ALPN_H3.to_vec()];
+        config.max_early_data_size = 0;
+        Ok(config)
+    }
+
+    /// The settings of the TCP front: TLS 1.2 and 1.3, ALPN `h2` before `http/1.1`, no early data.
+    ///
+    /// # Errors
+    /// [`TlsError::Config`] when the cryptography does not offer these versions.
+    pub fn tcp_config(&self) -> Result<rustls::ServerConfig, TlsError> {
+        let mut config = rustls::ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(TlsError::Config)?
+            .with_no_client_auth()
+            .with_cert_resolver(self.resolver.clone());
+        config.alpn_protocols = vec![ALPN_H2.to_vec(), ALPN_H1.to_vec()];
+        config.max_early_data_size = 0;
+        Ok(config)
+    }
+}
+
+/// The settings of a client of the gateway that trusts the certificates of `ca`, or the public ones without it.
+///
+/// # Errors
+/// [`TlsError`] when the file cannot be used.
+pub fn client_config(ca: Option<&Path>, alpn: &[u8]) -> Result<rustls::ClientConfig, TlsError> {
+    let mut roots = RootCertStore::empty();
+    match ca {
+        Some(path) => {
+            for certificate in certificates(path)? {
+                roots
+                    .add(certificate)
+                    .map_err(|source| TlsError::BadCertificate { path: path.to_owned(), source })?;
+            }
+        }
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(TlsError::Config)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![alpn.to_vec()];
+    Ok(config)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|source| TlsError::pem(path, "certificate", source))?;
+    if chain.is_empty() {
+        return Err(TlsError::Missing { path: path.to_owned(), what: "certificate" });
+    }
+    Ok(chain)
+}
+
+/// The time is an argument, so that a test can stand anywhere in a certificate's life.
+fn check_validity(path: &Path, leaf: &CertificateDer<'_>, now: SystemTime) -> Result<(), TlsError> {
+    let (_, parsed) = X509Certificate::from_der(leaf).map_err(|source| TlsError::NotX509 {
+        path: path.to_owned(),
+        reason: source.to_string(),
+    })?;
+    let now = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+    let validity = parsed.validity();
+    if now > validity.not_after.timestamp() {
+        return Err(TlsError::Expired {
+            path: path.to_owned(),
+            not_after: validity.not_after.to_string(),
+        });
+    }
+    if now < validity.not_before.timestamp() {
+        return Err(TlsError::NotYetValid {
+            path: path.to_owned(),
+            not_before: validity.not_before.to_string(),
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
