@@ -1,4 +1,10 @@
 //! From text to tree, within bounds, on any stack.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests say what they expect by failing"
+)]
 
 use gateway_core::sql::Parsed;
 use proptest::prelude::*;

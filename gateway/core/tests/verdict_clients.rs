@@ -1,5 +1,11 @@
 //! What clients ask the catalogs passes for a principal that sees columns masked: statements as psql's backslash
 //! commands, pgjdbc's metadata, asyncpg's and psycopg's type look-up and pgbench really sent them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests say what they expect by failing"
+)]
 
 mod verdict_support;
 

@@ -1,4 +1,10 @@
 //! What policy is asked, what goes on record, and that without masks only policy decides.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests say what they expect by failing"
+)]
 
 mod verdict_support;
 
@@ -343,6 +349,15 @@ fn masks_come_from_policy_else_from_the_label() {
     );
     assert_eq!(bench.judge.masks().labels(customers, 4), ["pii.ssn"]);
     assert_eq!(bench.judge.unmatched_labels(), ["app.customers.nope", "app.nope.ssn"]);
+}
+
+#[test]
+fn the_example_configuration_is_one() {
+    let text = include_str!("../../../deploy/examples/masking.toml");
+    let masking = gateway_core::masking::Masking::parse(text, "masking.toml").unwrap();
+    assert!(!masking.has_hash_key());
+    let bench = Bench::new(OPEN, text);
+    assert_eq!(bench.judge.unmatched_labels(), [] as [&str; 0]);
 }
 
 #[test]

@@ -1,4 +1,10 @@
 //! A masked column in random surroundings never passes unless it is selected as it is. A failure prints the statement.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests say what they expect by failing"
+)]
 
 mod verdict_support;
 

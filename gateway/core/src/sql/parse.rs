@@ -211,7 +211,7 @@ fn on_thread(text: &str, stack_bytes: usize) -> Result<Vec<Node>, SyntaxError> {
 fn grammar(text: &str) -> Result<Vec<Node>, SyntaxError> {
     // The binding indexes and casts on its way; should it ever panic, the statement is refused and the session lives.
     let parsed = std::panic::catch_unwind(|| pg_query::parse(text, 0))
-        .unwrap_or_else(|_| Err(pg_query::Error::InvalidPointer))
+        .unwrap_or(Err(pg_query::Error::InvalidPointer))
         .map_err(|error| SyntaxError::from_grammar(error, text))?;
     let mut statements = Vec::with_capacity(parsed.protobuf.stmts.len());
     for raw in &parsed.protobuf.stmts {

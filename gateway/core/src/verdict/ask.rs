@@ -1,5 +1,8 @@
 //! The questions that policy is asked about a statement.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+
 use tallyport_access::policy::{Action, AskContext, Asker, Resource};
 use tallyport_schemas::{Obligation, Recording};
 
@@ -65,6 +68,8 @@ pub(super) struct Questions<'a> {
     pub(super) catalog: &'a Catalog,
     pub(super) masks: &'a MaskSet,
     pub(super) context: AskContext,
+    /// What was asked already: a table named twice is one question.
+    pub(super) asked: RefCell<HashSet<(Action, Resource)>>,
 }
 
 impl Questions<'_> {
@@ -151,7 +156,9 @@ impl Questions<'_> {
     }
 
     fn ask(&self, action: Action, resource: &Resource, shown: &str, ruling: &mut Ruling) {
-        ask(self.asker, &self.context, action, resource, shown, ruling);
+        if self.asked.borrow_mut().insert((action, resource.clone())) {
+            ask(self.asker, &self.context, action, resource, shown, ruling);
+        }
     }
 }
 

@@ -121,6 +121,7 @@ impl Judge {
                 catalog: &self.catalog,
                 masks: &self.masks,
                 context,
+                asked: Default::default(),
             };
             questions.about(analysis, &mut ruling);
             for why in analysis.changes.iter().filter_map(|change| change.misleads()) {

@@ -44,7 +44,7 @@ impl Walker<'_> {
     }
 
     fn target(&mut self, range: &Node, access: Access) -> usize {
-        let at = self.name_relation(range, access, Clause::Utility);
+        let at = self.name_relation(range, access);
         let alias =
             range.child("alias").map_or(range.text("relname"), |alias| alias.text("aliasname"));
         let oids =
@@ -106,11 +106,11 @@ impl Walker<'_> {
         let mut place = Place::of_query(Some(Clause::From), self.query);
         for field in ["from_clause", "using_clause"] {
             for item in statement.list(field) {
-                self.from_item(item, &mut place);
+                self.item_of_from(item, &mut place);
             }
         }
         if let Some(item) = statement.child("source_relation") {
-            self.from_item(item, &mut place);
+            self.item_of_from(item, &mut place);
         }
         self.after_from(place);
     }

@@ -38,9 +38,9 @@ impl Place<'_> {
 }
 
 impl<'t> Walker<'_> {
-    pub(super) fn from_item(&mut self, item: &'t Node, place: &mut Place<'t>) {
+    pub(super) fn item_of_from(&mut self, item: &'t Node, place: &mut Place<'t>) {
         match item.kind() {
-            "RangeVar" => self.from_relation(item, place),
+            "RangeVar" => self.relation_of_from(item, place),
             "JoinExpr" => self.join(item, place),
             "RangeSubselect" => {
                 let clause = place.nested.unwrap_or(Clause::Subquery);
@@ -51,7 +51,7 @@ impl<'t> Walker<'_> {
                 self.sample_method(item);
                 let outside = place.disguise.replace("with TABLESAMPLE");
                 if let Some(relation) = item.child("relation") {
-                    self.from_item(relation, place);
+                    self.item_of_from(relation, place);
                 }
                 place.disguise = outside;
                 self.fields(item, place.clause, &["relation", "method"]);
@@ -84,7 +84,7 @@ impl<'t> Walker<'_> {
         None
     }
 
-    fn from_relation(&mut self, range: &Node, place: &Place<'_>) {
+    fn relation_of_from(&mut self, range: &Node, place: &Place<'_>) {
         let name = range.text("relname");
         let alias = range.child("alias");
         let called = alias.map_or(name, |alias| alias.text("aliasname"));
@@ -96,7 +96,7 @@ impl<'t> Walker<'_> {
             self.note_source(Source::derived(called, columns), &names);
             return;
         }
-        let at = self.name_relation(range, Access::Select, place.clause);
+        let at = self.name_relation(range, Access::Select);
         self.out.sources.entry(place.query).or_default().push(at);
         let Some(relation) = self.out.relations.get_mut(at) else { return };
         relation.disguise = relation.disguise.or(place.disguise);
@@ -141,7 +141,7 @@ impl<'t> Walker<'_> {
         }
         for side in ["larg", "rarg"] {
             if let Some(item) = join.child(side) {
-                super::super::deep(|| self.from_item(item, place));
+                super::super::deep(|| self.item_of_from(item, place));
             }
         }
         place.disguise = outside;

@@ -112,8 +112,6 @@ pub(crate) struct RelationUse {
     pub(crate) resolved: Resolved,
     /// What is done to it.
     pub(crate) access: BTreeSet<Access>,
-    /// Where it stands.
-    pub(crate) clause: Clause,
     /// How columns and rows of it may be referred to: its alias and its name.
     pub(crate) references: Vec<String>,
     /// What about the way it is named hides which column is which, if anything.

@@ -75,9 +75,6 @@ impl Sight {
 
 /// Columns renamed from the left, as `AS t(a, b)` does.
 pub(super) fn renamed(columns: Option<Vec<String>>, names: &[&str]) -> Option<Vec<String>> {
-    let owned = || names.iter().map(|name| (*name).to_owned());
-    match columns {
-        Some(columns) => Some(owned().chain(columns.into_iter().skip(names.len())).collect()),
-        None => None,
-    }
+    let owned = names.iter().map(|name| (*name).to_owned());
+    columns.map(|columns| owned.chain(columns.into_iter().skip(names.len())).collect())
 }

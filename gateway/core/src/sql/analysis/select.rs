@@ -3,7 +3,7 @@
 use super::from::Place;
 use super::scope::{Cte, Source, renamed};
 use super::walk::Walker;
-use super::{Access, Analysis, Clause, Output, TopQuery};
+use super::{Access, Clause, Output, TopQuery};
 use crate::sql::tree::Node;
 
 /// What a query's results are called; None when that cannot be told.
@@ -64,7 +64,7 @@ impl Walker<'_> {
     fn plain_select(&mut self, select: &Node, nested: Option<Clause>) -> OutputNames {
         let mut place = Place::of_query(nested, self.query);
         for item in select.list("from_clause") {
-            self.from_item(item, &mut place);
+            self.item_of_from(item, &mut place);
         }
         self.after_from(place);
         let inside = |clause| nested.unwrap_or(clause);
@@ -217,10 +217,3 @@ fn output_name(target: &Node) -> Option<String> {
 
 /// Stands for a name that PostgreSQL makes up (`?column?`, `case`, a type's name).
 const ANONYMOUS: &str = "?column?";
-
-impl Analysis {
-    /// Whether anything is projected plainly, so that results may carry masked columns.
-    pub(crate) fn projects(&self) -> bool {
-        !self.tops.is_empty()
-    }
-}

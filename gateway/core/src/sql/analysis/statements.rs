@@ -98,7 +98,7 @@ impl Walker<'_> {
             self.out.demands.insert(Demand::Call);
         }
         if let Some(relation) = statement.child("relation") {
-            let at = self.name_relation(relation, access, Clause::Copy);
+            let at = self.name_relation(relation, access);
             let oids = self
                 .out
                 .relations
@@ -191,7 +191,6 @@ impl Walker<'_> {
             name: name.to_owned(),
             resolved,
             access: [Access::Ddl].into(),
-            clause: Clause::Utility,
             references: Vec::new(),
             disguise: None,
         });

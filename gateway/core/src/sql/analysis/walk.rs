@@ -145,7 +145,7 @@ impl<'a> Walker<'a> {
                 self.modify(node);
             }
             "RangeVar" => {
-                self.name_relation(node, self.utility, Clause::Utility);
+                self.name_relation(node, self.utility);
             }
             "FuncCall" => self.call(node, clause),
             "AExpr" => self.operator_expression(node, clause),
@@ -165,7 +165,7 @@ impl<'a> Walker<'a> {
             "CollateClause" => self.fields(node, clause, &["collname"]),
             "RangeSubselect" | "RangeFunction" | "RangeTableFunc" | "RangeTableSample"
             | "JsonTable" | "JoinExpr" => {
-                self.from_item(node, &mut super::from::Place::outside(clause));
+                self.item_of_from(node, &mut super::from::Place::outside(clause));
             }
             "LockingClause" | "Alias" => {}
             kind if TRANSPARENT.contains(&kind) || self.in_ddl => self.fields(node, clause, &[]),
@@ -207,7 +207,7 @@ impl<'a> Walker<'a> {
     }
 
     /// Takes note that a relation is named, and returns the place of the note.
-    pub(super) fn name_relation(&mut self, range: &Node, access: Access, clause: Clause) -> usize {
+    pub(super) fn name_relation(&mut self, range: &Node, access: Access) -> usize {
         let (schema, name) = (range.some_text("schemaname"), range.text("relname"));
         let resolved = self.paths.relation(schema, name, self.catalog);
         let alias = range.child("alias");
@@ -227,7 +227,6 @@ impl<'a> Walker<'a> {
             name: name.to_owned(),
             resolved,
             access: [access].into(),
-            clause,
             references,
             disguise: renames.then_some("with a list of column aliases"),
         });

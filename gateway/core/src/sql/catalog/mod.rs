@@ -114,10 +114,6 @@ impl Catalog {
         self.relations.get(&oid)
     }
 
-    pub(crate) fn relations(&self) -> impl Iterator<Item = &Relation> {
-        self.relations.values()
-    }
-
     pub(crate) fn has_schema(&self, name: &str) -> bool {
         self.schemas.contains(name)
     }
