@@ -197,12 +197,11 @@ async fn tls_12_is_for_tcp_alone() {
     assert_eq!(quic.alpn_protocols, [tls::ALPN_H3]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn vanished_http1_client_ends_its_tunnel() {
-    let mut gateway = Gateway::start().await;
-    let mut stream = tls_with(&gateway, tls::ALPN_H1).await;
+/// A tunnel to `echo` over HTTP/1.1, as a client that takes the gateway for a proxy opens it.
+pub async fn http1_tunnel(gateway: &Gateway) -> TlsStream<TcpStream> {
+    let mut stream = tls_with(gateway, tls::ALPN_H1).await;
     let connect = format!(
-        "CONNECT echo:1 HTTP/1.1\r\nhost: echo:1\r\nproxy-authorization: Bearer {GOOD_TOKEN}\r\n\r\n"
+        "CONNECT echo:1 HTTP/1.1\r\nhost: echo:1\r\nproxy-authorization: Bearer {GOOD_TOKEN}\r\n\r\nping"
     );
     stream.write_all(connect.as_bytes()).await.unwrap();
     let mut head = Vec::new();
@@ -213,11 +212,17 @@ async fn vanished_http1_client_ends_its_tunnel() {
     })
     .await;
     assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&head));
-    stream.write_all(b"ping").await.unwrap();
+    // What was sent right behind the request belongs to the tunnel.
     let mut echoed = [0; 4];
     within(stream.read_exact(&mut echoed)).await.unwrap();
     assert_eq!(&echoed, b"ping");
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vanished_http1_client_ends_its_tunnel() {
+    let mut gateway = Gateway::start().await;
     // No close_notify: the socket is gone, as after a kill.
-    drop(stream);
+    drop(http1_tunnel(&gateway).await);
     gateway.next_end().await;
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::hardening_tcp::http1_tunnel;
 use crate::raw;
 use crate::support::{Ended, Gateway, PATIENCE, within};
 
@@ -51,4 +52,14 @@ async fn what_does_not_end_is_cut_and_still_records_its_end() {
         let read = within(tunnel.read_to_end(&mut rest)).await;
         assert!(read.is_err() && rest.is_empty(), "a cut is no orderly end");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tunnel_of_http1_is_cut_though_its_connection_is_no_longer_http() {
+    let mut gateway = Gateway::start().await;
+    let mut tunnel = http1_tunnel(&gateway).await;
+    let drained = within(gateway.front.shutdown(Duration::from_millis(50))).await;
+    assert_eq!((drained.cut_tunnels, drained.complete), (1, true));
+    assert_eq!(within(gateway.ended.recv()).await, Some(Ended::Error));
+    assert!(within(tunnel.read(&mut [0; 1])).await.is_err(), "a cut is no orderly end");
 }
