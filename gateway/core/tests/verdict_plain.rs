@@ -234,6 +234,8 @@ fn a_with_query_hides_a_table_only_where_it_is_in_sight() {
         "WITH a AS (SELECT ssn || '' FROM customers), customers AS (SELECT 1) SELECT * FROM a",
         "SELECT ssn || '' FROM customers, (WITH customers AS (SELECT 1 AS one) SELECT one FROM customers) x",
         "WITH customers AS (SELECT 1 AS one) SELECT ssn || '' FROM app.customers",
+        "SELECT c.ssn || '' FROM (WITH customers AS (SELECT 1 AS one) SELECT one FROM customers) x, customers c",
+        "WITH a AS (WITH customers AS (SELECT 1) INSERT INTO notes (id) SELECT 1 RETURNING id) SELECT ssn || '' FROM customers, a",
     ];
     for sql in cases {
         bench.refuses(sql, "is masked for you");

@@ -267,7 +267,8 @@ fn names_are_asked_for_wherever_they_may_lie() {
     let policy = r#"
         @id("app") permit (principal, action == Tallyport::Action::"sql:select", resource)
         when { resource is Tallyport::Table && resource.schema == "app" };
-        @id("set") permit (principal, action in [Tallyport::Action::"sql:set", Tallyport::Action::"sql:show"], resource);
+        @id("set") permit (principal, action in [Tallyport::Action::"sql:set", Tallyport::Action::"sql:call", Tallyport::Action::"fn:call"], resource);
+        @id("nothing") permit (principal, action == Tallyport::Action::"sql:select", resource) when { resource is Tallyport::Database };
     "#;
     let mut bench = Bench::new(policy, "");
     bench.allows("SELECT 1 FROM notes");
@@ -278,6 +279,17 @@ fn names_are_asked_for_wherever_they_may_lie() {
     bench.refuses("SELECT 1 FROM staff_or_c", "hr.staff_or_c");
     bench.refuses("SELECT 1 FROM nowhere", "hr.nowhere");
     bench.allows("SELECT 1 FROM app.staff_or_c");
+    // Code may have set another path.
+    for sql in [
+        "DO $$BEGIN SET search_path = hr; END$$",
+        "SELECT app.ssn_of(1)",
+        "SELECT set_config('search_path', $1, false)",
+    ] {
+        let mut bench = Bench::new(policy, "");
+        bench.allows("SELECT 1 FROM staff_or_c");
+        assert!(bench.run(sql).is_allowed(), "{sql}");
+        bench.refuses("SELECT 1 FROM staff_or_c", "hr.staff_or_c");
+    }
 }
 
 #[test]

@@ -42,6 +42,7 @@ pub const LABELS: &str = r#"
 "hr.staff.salary" = "secret.hidden"
 "app.events.secret" = "secret"
 "app.derived.secret" = "secret"
+"app.down.hidden" = "secret"
 "#;
 
 pub fn rows(json: &str) -> CatalogRows {

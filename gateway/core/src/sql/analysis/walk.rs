@@ -23,6 +23,7 @@ const TRANSPARENT: &[&str] = &[
     "BooleanTest",
     "CaseWhen",
     "CoalesceExpr",
+    "ColumnDef",
     "CurrentOfExpr",
     "DefElem",
     "Float",

@@ -214,6 +214,8 @@ mod tests {
         "pg_promote",
         "pg_reload_conf",
         "setval",
+        "pg_input_is_valid",
+        "pg_input_error_info",
         "currtid2",
         "pg_export_snapshot",
         "pg_cursor",

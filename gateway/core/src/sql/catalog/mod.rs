@@ -146,7 +146,7 @@ impl Catalog {
         self.types.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether values of this type may be turned into others by code of a user without being asked for.
+    /// Whether values of this type may be made of others, or turned into others, by code of a user.
     pub(crate) fn runs_code_on_read(&self, type_oid: u32) -> bool {
         self.code_on_read.contains(&type_oid)
     }

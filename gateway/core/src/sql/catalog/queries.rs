@@ -95,15 +95,16 @@ WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1, 2, 3, 4"
 const TYPES: &str = "\
 SELECT t.oid, n.nspname, t.typname, t.typtype, coalesce(x.extname, ''), \
 EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.contypid = t.oid AND k.contype = 'c') \
-OR EXISTS (SELECT FROM pg_catalog.pg_type b WHERE b.oid = t.typbasetype AND b.typtype = 'd') \
+OR EXISTS (SELECT FROM pg_catalog.pg_type b WHERE b.oid = t.typbasetype AND b.typtype = 'd'), \
+CASE WHEN t.typlen = -1 AND t.typtype = 'b' THEN t.typelem ELSE 0 END \
 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
 LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objid = t.oid \
 AND d.deptype = 'e' AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass \
 LEFT JOIN pg_catalog.pg_extension x ON x.oid = d.refobjid \
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp_|toast_temp_)' \
-AND NOT (t.typtype = 'b' AND t.typelem <> 0 AND t.typlen = -1) ORDER BY t.oid";
+ORDER BY t.oid";
 
-/// Casts that run code outside `pg_catalog` without being asked for.
+/// Casts that run code outside `pg_catalog`: asked for, without being asked for, or by `to_json`.
 const CASTS: &str = "\
 SELECT c.castsource, c.casttarget, l.lanname, coalesce(x.extname, '') \
 FROM pg_catalog.pg_cast c JOIN pg_catalog.pg_proc p ON p.oid = c.castfunc \
@@ -111,7 +112,7 @@ JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace JOIN pg_catalog.pg_lang
 LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid \
 AND d.deptype = 'e' AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass \
 LEFT JOIN pg_catalog.pg_extension x ON x.oid = d.refobjid \
-WHERE n.nspname <> 'pg_catalog' AND c.castcontext IN ('i', 'a') ORDER BY 1, 2";
+WHERE n.nspname <> 'pg_catalog' ORDER BY 1, 2";
 
 const TRIGGERS: &str = "\
 SELECT DISTINCT t.tgrelid FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' ORDER BY 1";

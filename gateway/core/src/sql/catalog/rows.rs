@@ -105,6 +105,7 @@ pub(super) fn decode(rows: &CatalogRows) -> Result<Catalog, CatalogError> {
     for relation in relations.values() {
         by_name.entry(relation.name.clone()).or_default().push(relation.oid);
     }
+    let code_on_read = code_on_read(rows)?;
     Ok(Catalog {
         version: version(rows),
         database: database.text(0)?.to_owned(),
@@ -116,8 +117,8 @@ pub(super) fn decode(rows: &CatalogRows) -> Result<Catalog, CatalogError> {
         by_name,
         functions: functions(rows)?,
         operators: operators(rows)?,
-        types: types(rows)?,
-        code_on_read: code_on_read(rows)?,
+        types: types(rows, &code_on_read)?,
+        code_on_read,
     })
 }
 
@@ -236,29 +237,53 @@ fn operators(rows: &CatalogRows) -> Result<HashMap<String, Vec<Routine>>, Catalo
     Ok(operators)
 }
 
-fn types(rows: &CatalogRows) -> Result<BTreeMap<String, Vec<UserType>>, CatalogError> {
-    let mut types: BTreeMap<String, Vec<UserType>> = BTreeMap::new();
+/// A type is safe when values of it are made without code of a user; an array when its elements are.
+fn types(
+    rows: &CatalogRows,
+    code_on_read: &BTreeSet<u32>,
+) -> Result<BTreeMap<String, Vec<UserType>>, CatalogError> {
+    let mut elements = BTreeMap::new();
+    let mut unsafe_oids = BTreeSet::new();
     for row in rows.of("types")? {
-        let known = builtins::extension_is_pure(row.text(4)?);
+        let oid = row.oid(0)?;
+        let element = row.oid(6)?;
+        if element != 0 {
+            elements.insert(oid, element);
+            continue;
+        }
+        let pure = builtins::extension_is_pure(row.text(4)?);
         let safe = match row.text(3)? {
             "e" => true,
             "d" => !row.flag(5)?,
-            _ => known,
+            _ => pure,
         };
-        types
-            .entry(row.text(2)?.to_owned())
-            .or_default()
-            .push(UserType { schema: row.text(1)?.to_owned(), safe });
+        if !safe || code_on_read.contains(&oid) {
+            unsafe_oids.insert(oid);
+        }
+    }
+    let mut types: BTreeMap<String, Vec<UserType>> = BTreeMap::new();
+    for row in rows.of("types")? {
+        let oid = row.oid(0)?;
+        let safe = !unsafe_oids.contains(elements.get(&oid).unwrap_or(&oid));
+        let found = UserType { schema: row.text(1)?.to_owned(), safe };
+        types.entry(row.text(2)?.to_owned()).or_default().push(found);
     }
     Ok(types)
 }
 
+/// Types that a user's cast leads from or to. The server's own types are left out: casts between them are the
+/// superuser's, and `int` would make every table one that runs code.
 fn code_on_read(rows: &CatalogRows) -> Result<BTreeSet<u32>, CatalogError> {
     let mut oids = BTreeSet::new();
     for row in rows.of("casts")? {
         if !routine_is_safe(row.text(2)?, "i", row.text(3)?) {
-            oids.insert(row.oid(0)?);
+            oids.extend(
+                [row.oid(0)?, row.oid(1)?].into_iter().filter(|oid| *oid >= FIRST_USER_OID),
+            );
         }
     }
     Ok(oids)
 }
+
+/// Oids from here on are given to what users make (`FirstNormalObjectId`).
+const FIRST_USER_OID: u32 = 16_384;
