@@ -7,6 +7,10 @@
 //! There is no way to write an event without waiting for it, and no way to make a [`Durable`] without an append.
 
 pub mod backends;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+#[cfg(feature = "faults")]
+pub mod faults;
 
 mod appender;
 mod durable;

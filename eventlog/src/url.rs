@@ -26,7 +26,8 @@ pub enum LogUrl {
 pub struct EmbeddedOptions {
     /// The directory. It is made, for its owner only, when it is absent.
     pub dir: PathBuf,
-    /// The most disk it may use, in bytes; an append beyond it is refused.
+    /// The most disk it may use, in bytes, for events and the write-ahead log (which takes up to half, at most 64 MiB);
+    /// an append beyond it is refused.
     pub max_bytes: u64,
 }
 
@@ -34,7 +35,7 @@ impl EmbeddedOptions {
     /// The bound where none is given.
     pub const DEFAULT_MAX_BYTES: u64 = 16 * 1024 * 1024 * 1024;
     /// The least bound: what the database and its write-ahead log need to turn over.
-    pub const MIN_MAX_BYTES: u64 = 16 * 1024 * 1024;
+    pub const MIN_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
     /// The defaults in `dir`.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
@@ -174,7 +175,7 @@ fn parse_max_bytes(text: &str) -> Result<u64, UrlError> {
     let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
     bytes
         .filter(|bytes| *bytes >= EmbeddedOptions::MIN_MAX_BYTES)
-        .ok_or_else(|| bad("max_bytes", "write a number of bytes such as 16GiB, at least 16MiB"))
+        .ok_or_else(|| bad("max_bytes", "write a number of bytes such as 16GiB, at least 64MiB"))
 }
 
 fn parse_kafka(brokers: &str, query: &str) -> Result<KafkaOptions, UrlError> {

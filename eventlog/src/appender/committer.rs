@@ -132,15 +132,7 @@ impl Committer {
         }
         // Held until the outcome is known.
         let _permits = group.permits;
-        let explains = group.items.iter().any(|item| matches!(item.waiter, Waiter::Explanation(_)));
-        let outcome = if self.gaps.is_full() && !explains {
-            let reason =
-                "the log failed too often and has not yet recorded that; it is tried again";
-            Err(AppendError::Refused { reason: reason.to_owned() })
-        } else {
-            self.put(group.records).await
-        };
-        match outcome {
+        match self.put(group.records).await {
             Ok(positions) => self.succeeded(group.items, positions),
             Err(error) => self.failed(group.items, &error),
         }

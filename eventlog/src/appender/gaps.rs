@@ -30,8 +30,9 @@ pub(super) struct Gaps {
 }
 
 impl Gaps {
-    /// Once there are so many, nothing but their explanation is appended: what fails then is one more neighbour.
-    pub(super) const MAX_RANGES: usize = 256;
+    /// Beyond so many, neighbours of different outcomes merge too, as unknown: the weaker claim is true of both. Ranges
+    /// that are no neighbours have an acknowledged append between them, and those that the queue holds are few.
+    const MAX_RANGES: usize = 256;
 
     pub(super) fn is_empty(&self) -> bool {
         self.ranges.is_empty()
@@ -39,10 +40,6 @@ impl Gaps {
 
     pub(super) fn len(&self) -> usize {
         self.ranges.len()
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.ranges.len() >= Self::MAX_RANGES
     }
 
     pub(super) fn as_slice(&self) -> &[Gap] {
@@ -53,10 +50,13 @@ impl Gaps {
     pub(super) fn add(&mut self, gap: Gap) {
         let at = self.ranges.partition_point(|known| known.first_seq < gap.first_seq);
         self.ranges.insert(at, gap);
+        let full = self.ranges.len() > Self::MAX_RANGES;
         self.ranges.dedup_by(|next, known| {
-            let one = known.outcome == next.outcome && known.last_seq + 1 == next.first_seq;
+            let alike = known.outcome == next.outcome;
+            let one = known.last_seq + 1 == next.first_seq && (alike || full);
             if one {
                 known.last_seq = next.last_seq;
+                known.outcome = if alike { known.outcome } else { GapOutcome::Unknown };
             }
             one
         });
@@ -107,6 +107,23 @@ mod tests {
         gaps.explained(&[gap(3, 4, GapOutcome::NotPersisted)]);
         let kept = [gap(1, 2, GapOutcome::NotPersisted), gap(5, 6, GapOutcome::NotPersisted)];
         assert_eq!(gaps.as_slice(), kept);
+    }
+
+    #[test]
+    fn the_number_of_ranges_is_bounded_and_no_number_is_forgotten() {
+        let mut gaps = Gaps::default();
+        for seq in 0..10_000 {
+            let outcomes = [GapOutcome::Unknown, GapOutcome::NotPersisted];
+            gaps.add(gap(seq, seq, outcomes[usize::from(seq % 2 == 0)]));
+            assert!(gaps.len() <= Gaps::MAX_RANGES + 1);
+        }
+        let covered: u64 = gaps.as_slice().iter().map(|gap| gap.last_seq - gap.first_seq + 1).sum();
+        assert_eq!(covered, 10_000);
+        assert!(
+            gaps.as_slice()
+                .iter()
+                .all(|gap| gap.first_seq == gap.last_seq || gap.outcome == GapOutcome::Unknown)
+        );
     }
 
     #[test]

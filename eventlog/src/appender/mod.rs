@@ -16,6 +16,9 @@ mod health;
 mod sequencer;
 mod weight;
 
+#[cfg(test)]
+mod tests;
+
 use committer::Committer;
 use health::Health;
 pub use health::LogHealth;
@@ -27,7 +30,7 @@ pub trait Auditable {
     /// record is what passes.
     fn drafts(&self) -> Vec<Draft>;
 
-    /// Where the events go.
+    /// Where the events go. Numbers are dense over both topics together.
     fn topic(&self) -> Topic {
         Topic::Audit
     }
@@ -102,7 +105,7 @@ pub enum CommitError {
 ///
 /// Numbers: every event gets the next number of this producer's epoch, dense from 0, in the order of the commits. A
 /// number that was not acknowledged is explained by a later [`Integrity::Gap`] event, as soon as the log takes
-/// events again, with or without other traffic.
+/// events again, with or without other traffic; twice where the explanation's own outcome was unknown.
 ///
 /// Order: within a partition of the log the acknowledged events of one epoch stand in the order of their numbers. One
 /// whose outcome is unknown may come late, or never.

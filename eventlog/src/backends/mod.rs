@@ -7,6 +7,8 @@ use tokio::time::Instant;
 use crate::{ReadError, Topic};
 
 pub mod embedded;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "memory")]
 pub mod memory;
 

@@ -18,7 +18,7 @@ fn embedded_takes_a_directory_and_a_bound() {
         ("data/log".into(), EmbeddedOptions::DEFAULT_MAX_BYTES)
     );
     assert_eq!(parsed("file:///var/lib/t?max_bytes=64MiB"), ("/var/lib/t".into(), 64 << 20));
-    assert_eq!(parsed("embedded:/x?max_bytes=16777216"), ("/x".into(), 16 << 20));
+    assert_eq!(parsed("embedded:/x?max_bytes=67108864"), ("/x".into(), 64 << 20));
 }
 
 #[test]
@@ -27,8 +27,8 @@ fn what_does_not_fit_is_refused_with_what_to_write() {
         ("", "embedded:DIR"),
         ("sqlite:x", "embedded:DIR"),
         ("embedded:", "embedded:DIR"),
-        ("embedded:x?max_bytes=1MiB", "at least 16MiB"),
-        ("embedded:x?max_bytes=99999999999TiB", "at least 16MiB"),
+        ("embedded:x?max_bytes=1MiB", "at least 64MiB"),
+        ("embedded:x?max_bytes=99999999999TiB", "at least 64MiB"),
         ("embedded:x?max_bytes=16GB", "16GiB"),
         ("embedded:x?maxbytes=1", "known are max_bytes"),
         ("kafka://", "HOST:PORT"),

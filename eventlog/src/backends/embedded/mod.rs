@@ -23,8 +23,12 @@ use crate::{AppendError, EmbeddedOptions, Entry, Log, Position, ReadError, Recor
 mod dir;
 mod mark;
 mod reader;
+mod schema;
 mod store;
 mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use reader::Readers;
 use writer::{Command, Writer};

@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use tokio::sync::Semaphore;
 
-use super::store::{Lost, row_crc32, signed, table, unsigned};
+use super::schema::{row_crc32, signed, table, unsigned};
+use super::store::Lost;
 use crate::backends::ReadBudget;
 use crate::{Entry, Position, ReadError, Topic};
 

@@ -1,13 +1,13 @@
 //! The database: tables, commits, space.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, params};
+use rusqlite::{Connection, ErrorCode, params};
 
 use super::EmbeddedError;
 use super::dir::LogDir;
 use super::mark::Mark;
+use super::schema::{connect, row_crc32, signed, table, unsigned};
 use crate::backends::{PerTopic, unix_time_ms};
 use crate::{Position, Record, Topic};
 
@@ -33,8 +33,10 @@ pub(super) struct Store {
     leftovers: PerTopic<bool>,
     lost: Lost,
     max_bytes: u64,
-    /// Disk in use, as far as nothing changed since it was measured.
-    used_bytes: Option<u64>,
+    /// Bytes in use in the database, as far as nothing changed since it was measured.
+    live_bytes: Option<u64>,
+    /// Roughly what the write-ahead log holds that the database does not.
+    wal_pending_bytes: u64,
 }
 
 /// A commit failed.
@@ -45,30 +47,24 @@ pub(super) struct CommitFailure {
     pub(super) reason: String,
 }
 
-/// "TaLg": marks the file as ours for `file(1)` and for us.
-const APPLICATION_ID: i32 = 0x5461_4c67;
-const FORMAT: i32 = 1;
 /// The write-ahead log is moved into the database when it has grown by this.
 const CHECKPOINT_BYTES: u64 = 4 * 1024 * 1024;
-/// From here on a checkpoint waits for readers, so that the write-ahead log is bounded.
+/// The most that the write-ahead log may use of the disk.
 const MAX_WAL_BYTES: u64 = 64 * 1024 * 1024;
-/// How long the writer waits for readers then.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Released rows are deleted in slices, so that appends never wait long for space to be freed.
 const DELETE_SLICE: u64 = 2048;
 /// What a row costs beyond its bytes, rather too much.
 const ROW_OVERHEAD_BYTES: u64 = 128;
+/// What a transaction costs at most beyond its rows: the pages around them.
+const PAGES_OVERHEAD_BYTES: u64 = 64 * 1024;
+/// What a small one costs on average.
+const COMMIT_PAGES: u64 = 2;
+const PAGE_BYTES: u64 = 4096;
 
-const SCHEMA: &str = "
-    CREATE TABLE audit (
-        offset INTEGER PRIMARY KEY, key BLOB NOT NULL, value BLOB NOT NULL,
-        appended_at_ms INTEGER NOT NULL, crc32 INTEGER NOT NULL) STRICT;
-    CREATE TABLE control (
-        offset INTEGER PRIMARY KEY, key BLOB NOT NULL, value BLOB NOT NULL,
-        appended_at_ms INTEGER NOT NULL, crc32 INTEGER NOT NULL) STRICT;
-    CREATE TABLE earliest (topic TEXT PRIMARY KEY, offset INTEGER NOT NULL) STRICT;
-    CREATE TABLE lost (topic TEXT NOT NULL, first INTEGER NOT NULL, next INTEGER NOT NULL) STRICT;
-    INSERT INTO earliest VALUES ('audit', 0), ('control', 0);";
+/// The write-ahead log's share of the bound.
+fn wal_bound(max_bytes: u64) -> u64 {
+    MAX_WAL_BYTES.min(max_bytes / 2)
+}
 
 impl Store {
     pub(super) fn open(dir: &LogDir, max_bytes: u64) -> Result<Self, EmbeddedError> {
@@ -88,7 +84,8 @@ impl Store {
             leftovers: PerTopic { audit: true, control: true },
             lost: Lost::default(),
             max_bytes,
-            used_bytes: None,
+            live_bytes: None,
+            wal_pending_bytes: 0,
         };
         store.load_kept().map_err(database_error)?;
         store.note_lost_tail().map_err(database_error)?;
@@ -104,27 +101,38 @@ impl Store {
         &self.lost
     }
 
-    /// Whether `bytes` more, in `rows` rows, stay within the bound. Frees released rows first where that is needed.
-    pub(super) fn has_room(&mut self, bytes: u64, rows: u64) -> Result<(), CommitFailure> {
-        // Once in the write-ahead log and once in the database.
-        let wanted = 2 * (bytes + rows * ROW_OVERHEAD_BYTES);
-        let fits = |used: u64, max: u64| used.saturating_add(wanted) <= max;
-        let refuse = |error: rusqlite::Error| refused(&error);
-        if fits(self.used_bytes().map_err(refuse)?, self.max_bytes) {
-            return Ok(());
+    /// Whether `bytes` more, in `rows` rows, stay within the bound; frees what was released where that is needed.
+    pub(super) fn check_room(&mut self, bytes: u64, rows: u64) -> Result<(), CommitFailure> {
+        // Pages are written whole, and a value may fill its last page by a little.
+        let wanted = 2 * (bytes + rows * ROW_OVERHEAD_BYTES) + PAGES_OVERHEAD_BYTES;
+        let wal_bound = wal_bound(self.max_bytes);
+        let database_bound = self.max_bytes - wal_bound;
+        let failed = |error: rusqlite::Error| refused(&error);
+        if self.wal_bytes() + wanted > wal_bound {
+            self.checkpoint(true);
+            let wal_bytes = self.wal_bytes();
+            if wal_bytes + wanted > wal_bound {
+                let reason = format!(
+                    "the append needs {wanted} bytes of the write-ahead log, where {wal_bytes} of \
+                     {wal_bound} are in use; append less at once, or raise max_bytes in the log's URL"
+                );
+                return Err(CommitFailure { certain: true, reason });
+            }
         }
-        while self.sweep().map_err(refuse)? {}
-        self.checkpoint(true);
-        let used = self.used_bytes().map_err(refuse)?;
-        if fits(used, self.max_bytes) {
-            return Ok(());
+        if self.live_bytes().map_err(failed)? + wanted > database_bound {
+            while self.sweep().map_err(failed)? {}
         }
-        let reason = format!(
-            "the log uses {used} of max_bytes={} and the append needs {wanted} more; let the \
-             recorder catch up (what is in the lake is released), or raise max_bytes in the log's URL",
-            self.max_bytes
-        );
-        Err(CommitFailure { certain: true, reason })
+        let live = self.live_bytes().map_err(failed)?;
+        if live + wanted > database_bound {
+            let reason = format!(
+                "the log is full: it keeps {live} bytes of max_bytes={} ({wal_bound} of it for its \
+                 write-ahead log) and the append needs {wanted}; let the recorder catch up (what is in \
+                 the lake is released), or raise max_bytes in the log's URL",
+                self.max_bytes
+            );
+            return Err(CommitFailure { certain: true, reason });
+        }
+        Ok(())
     }
 
     /// Puts all batches into one transaction; durable when it returns `Ok`.
@@ -148,7 +156,10 @@ impl Store {
             return Err(self.commit_failed(&error));
         }
         self.kept = kept;
-        self.used_bytes = None;
+        self.live_bytes = None;
+        let bytes: u64 =
+            batches.iter().copied().flatten().map(|record| record.bytes() as u64).sum();
+        self.wal_pending_bytes += bytes + COMMIT_PAGES * PAGE_BYTES;
         self.mark.write(PerTopic { audit: kept.audit.next, control: kept.control.next });
         // A crash right here leaves a durable append that nobody was told of: its caller says "unknown".
         Ok(positions)
@@ -170,7 +181,8 @@ impl Store {
 
     /// Deletes one slice of released rows; false when there is none left.
     pub(super) fn sweep(&mut self) -> rusqlite::Result<bool> {
-        self.used_bytes = None;
+        self.live_bytes = None;
+        self.wal_pending_bytes += COMMIT_PAGES * PAGE_BYTES;
         for topic in Topic::ALL {
             if !*self.leftovers.get(topic) {
                 continue;
@@ -196,18 +208,24 @@ impl Store {
     }
 
     /// Moves the write-ahead log into the database when it has grown, or when `now`.
+    ///
+    /// It is left in place and written again from its start, which syncs faster than a file that grows; only one that
+    /// has become long is cut.
     pub(super) fn checkpoint(&mut self, now: bool) {
-        let wal_bytes = self.wal_bytes();
-        if wal_bytes < CHECKPOINT_BYTES && !now {
+        if self.wal_pending_bytes < CHECKPOINT_BYTES && !now {
             return;
         }
-        self.used_bytes = None;
         // TRUNCATE waits for readers, bounded by the busy timeout; PASSIVE does what it can without waiting.
-        let mode = if now || wal_bytes >= MAX_WAL_BYTES { "TRUNCATE" } else { "PASSIVE" };
-        let done = self.db.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
-        if let Err(error) = done {
+        let long = self.wal_bytes() >= wal_bound(self.max_bytes) / 2;
+        let mode = if now || long { "TRUNCATE" } else { "PASSIVE" };
+        let done = self.db.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+            let (all, moved): (i64, i64) = (row.get(1)?, row.get(2)?);
+            Ok(unsigned(all).saturating_sub(unsigned(moved)))
+        });
+        match done {
+            Ok(pages_left) => self.wal_pending_bytes = pages_left * PAGE_BYTES,
             // Nothing is lost: all of it stays in the write-ahead log.
-            tracing::warn!(%error, "the log's checkpoint failed; it is tried again");
+            Err(error) => tracing::warn!(%error, "the log's checkpoint failed; it is tried again"),
         }
     }
 
@@ -215,17 +233,18 @@ impl Store {
         std::fs::metadata(&self.wal).map_or(0, |found| found.len())
     }
 
-    fn used_bytes(&mut self) -> rusqlite::Result<u64> {
-        if let Some(known) = self.used_bytes {
+    /// Bytes of the pages in use; free pages in the file are used again.
+    fn live_bytes(&mut self) -> rusqlite::Result<u64> {
+        if let Some(known) = self.live_bytes {
             return Ok(known);
         }
         let pragma = |name: &str| {
             self.db.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map(unsigned)
         };
         let pages = pragma("page_count")?.saturating_sub(pragma("freelist_count")?);
-        let used = pages * pragma("page_size")? + self.wal_bytes();
-        self.used_bytes = Some(used);
-        Ok(used)
+        let live = pages * pragma("page_size")?;
+        self.live_bytes = Some(live);
+        Ok(live)
     }
 
     fn begin(&mut self) -> rusqlite::Result<()> {
@@ -319,34 +338,6 @@ impl Store {
     }
 }
 
-/// The table of a topic.
-pub(super) const fn table(topic: Topic) -> &'static str {
-    match topic {
-        Topic::Audit => "audit",
-        Topic::Control => "control",
-    }
-}
-
-/// Covers everything of a row, so that no part of it can change unnoticed.
-pub(super) fn row_crc32(offset: u64, appended_at_ms: i64, key: &[u8], value: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&offset.to_le_bytes());
-    hasher.update(&appended_at_ms.to_le_bytes());
-    hasher.update(&(key.len() as u64).to_le_bytes());
-    hasher.update(key);
-    hasher.update(value);
-    hasher.finalize()
-}
-
-/// SQLite's integers are signed; offsets stay far below 2^63.
-pub(super) fn signed(offset: u64) -> i64 {
-    i64::try_from(offset).unwrap_or(i64::MAX)
-}
-
-pub(super) fn unsigned(stored: i64) -> u64 {
-    u64::try_from(stored).unwrap_or_default()
-}
-
 fn insert(
     db: &Connection,
     kept: &mut PerTopic<Span>,
@@ -372,46 +363,6 @@ fn insert(
         Ok(Position { partition: 0, offset })
     };
     batches.iter().map(|batch| batch.iter().map(&mut put).collect()).collect()
-}
-
-fn connect(path: &std::path::Path) -> Result<Connection, EmbeddedError> {
-    let failed = |reason: String| EmbeddedError::Database { path: path.to_owned(), reason };
-    let open = || -> rusqlite::Result<(Connection, String, i64, i32)> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(path, flags)?;
-        db.busy_timeout(BUSY_TIMEOUT)?;
-        let mode = db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
-        // FULL: every commit syncs the write-ahead log before it returns. This is what "durable" rests on.
-        db.pragma_update(None, "synchronous", "FULL")?;
-        db.pragma_update(None, "wal_autocheckpoint", 0)?;
-        db.pragma_update(None, "journal_size_limit", signed(MAX_WAL_BYTES))?;
-        db.pragma_update(None, "cache_size", -16_384)?;
-        let synchronous = db.pragma_query_value(None, "synchronous", |row| row.get(0))?;
-        let format = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        Ok((db, mode, synchronous, format))
-    };
-    let (db, mode, synchronous, format) = open().map_err(|error| failed(error.to_string()))?;
-    if mode != "wal" || synchronous != 2 {
-        return Err(failed(format!(
-            "SQLite runs with journal_mode={mode}, synchronous={synchronous} there, not with wal and \
-             FULL; use a local file system"
-        )));
-    }
-    match format {
-        FORMAT => Ok(db),
-        0 => create(&db).map(|()| db).map_err(|error| failed(error.to_string())),
-        other => Err(failed(format!(
-            "its format is {other} and this build knows {FORMAT}; use the build that wrote it"
-        ))),
-    }
-}
-
-fn create(db: &Connection) -> rusqlite::Result<()> {
-    // One transaction: a crash in the middle leaves an empty file, which is created again.
-    db.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; \
-         PRAGMA user_version = {FORMAT}; COMMIT;"
-    ))
 }
 
 fn refused(error: &rusqlite::Error) -> CommitFailure {

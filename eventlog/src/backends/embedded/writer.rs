@@ -16,7 +16,7 @@ use crate::{AppendError, Position, ReadError, Record, Topic};
 /// Commands that may wait; a further one waits with its caller.
 const QUEUE: usize = 64;
 /// Bytes after which a transaction is not filled further.
-const MAX_GROUP_BYTES: u64 = 8 * 1024 * 1024;
+const MAX_GROUP_BYTES: u64 = 4 * 1024 * 1024;
 /// How long a drop waits for the writer to finish what it does and to close the database.
 const CLOSE_WAIT: Duration = Duration::from_secs(10);
 
@@ -135,7 +135,7 @@ impl Loop {
             Command::Append { batch, reply } => {
                 let bytes = batch.iter().map(|record| record.bytes() as u64).sum::<u64>();
                 let rows = (group.batches.iter().map(Vec::len).sum::<usize>() + batch.len()) as u64;
-                match self.store.has_room(group.bytes + bytes, rows) {
+                match self.store.check_room(group.bytes + bytes, rows) {
                     Ok(()) => {
                         group.bytes += bytes;
                         group.batches.push(batch);

@@ -1,0 +1,12 @@
+//! What is on record cannot be exchanged for something else.
+use tallyport_eventlog::Durable;
+
+fn exchange(mut durable: Durable<String>) {
+    durable.value = "something else".to_owned();
+}
+
+fn exchange_in_place(durable: &mut Durable<String>) {
+    *durable.get() = "something else".to_owned();
+}
+
+fn main() {}

@@ -1,0 +1,193 @@
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::*;
+
+const START: Position = Position { partition: 0, offset: 0 };
+
+async fn open(dir: &TempDir) -> EmbeddedLog {
+    EmbeddedLog::open(EmbeddedOptions::new(dir.path().join("log"))).await.unwrap()
+}
+
+fn records(count: usize, bytes: usize) -> Vec<Record> {
+    let record = |n| Record {
+        topic: Topic::Audit,
+        key: "k".into(),
+        value: format!("{n:0bytes$}").into_bytes().into(),
+    };
+    (0..count).map(record).collect()
+}
+
+async fn read(log: &EmbeddedLog, from: u64) -> Result<Vec<Entry>, ReadError> {
+    let from = Position { offset: from, ..START };
+    log.read(Topic::Audit, from, usize::MAX, Duration::ZERO).await
+}
+
+fn tamper(dir: &TempDir, sql: &str) {
+    let db = Connection::open(dir.path().join("log/events.db")).unwrap();
+    assert_eq!(db.execute(sql, []).unwrap(), 1);
+}
+
+fn disk_bytes(dir: &Path) -> u64 {
+    let files = std::fs::read_dir(dir).unwrap();
+    files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+}
+
+#[tokio::test]
+async fn a_second_opener_is_refused_until_the_first_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&dir).await;
+    let second = EmbeddedLog::open(EmbeddedOptions::new(dir.path().join("log"))).await;
+    let message = second.unwrap_err().to_string();
+    let directory = dir.path().join("log").display().to_string();
+    let process = format!("process {}", std::process::id());
+    assert!(message.contains(&directory) && message.contains(&process), "{message}");
+    assert!(message.contains("stop the service"), "{message}");
+    drop(log);
+    open(&dir).await;
+}
+
+#[tokio::test]
+async fn its_files_are_for_their_owner_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&dir).await;
+    log.append(records(1, 1)).await.unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir.path().join("log")), 0o700);
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(dir.path().join("log")).unwrap() {
+        let path = file.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+        names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+    }
+    names.sort();
+    assert_eq!(names, ["LOCK", "acknowledged", "events.db", "events.db-shm", "events.db-wal"]);
+}
+
+#[tokio::test]
+async fn a_file_of_another_format_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(&dir).await);
+    let db = Connection::open(dir.path().join("log/events.db")).unwrap();
+    db.pragma_update(None, "user_version", 7).unwrap();
+    drop(db);
+    let refused = EmbeddedLog::open(EmbeddedOptions::new(dir.path().join("log"))).await;
+    let message = refused.unwrap_err().to_string();
+    assert!(message.contains("its format is 7"), "{message}");
+}
+
+#[tokio::test]
+async fn a_changed_record_is_an_error_and_what_is_before_it_is_given() {
+    for change in [
+        "UPDATE audit SET value = CAST(x'00' || substr(value, 2) AS BLOB) WHERE offset = 5",
+        "UPDATE audit SET key = x'6a' WHERE offset = 5",
+        "UPDATE audit SET appended_at_ms = appended_at_ms + 1 WHERE offset = 5",
+        "UPDATE audit SET crc32 = crc32 + 1 WHERE offset = 5",
+        "DELETE FROM audit WHERE offset = 5",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let log = open(&dir).await;
+        log.append(records(10, 20)).await.unwrap();
+        drop(log);
+        tamper(&dir, change);
+        let log = open(&dir).await;
+        assert_eq!(read(&log, 0).await.unwrap().len(), 5, "{change}");
+        let damaged = read(&log, 5).await;
+        assert!(
+            matches!(damaged, Err(ReadError::Damaged { offset: 5, .. })),
+            "{change}: {damaged:?}"
+        );
+        assert_eq!(read(&log, 6).await.unwrap().len(), 4, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn offsets_that_the_disk_lost_are_told_and_never_used_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&dir).await;
+    log.append(records(10, 20)).await.unwrap();
+    assert!(log.lost(Topic::Audit).is_empty());
+    drop(log);
+    let db = Connection::open(dir.path().join("log/events.db")).unwrap();
+    assert_eq!(db.execute("DELETE FROM audit WHERE offset >= 7", []).unwrap(), 3);
+    drop(db);
+    for _ in 0..2 {
+        let log = open(&dir).await;
+        assert_eq!(log.lost(Topic::Audit), [(7, 10)]);
+        assert_eq!(log.latest(Topic::Audit, 0).await.unwrap(), 10);
+    }
+    let log = open(&dir).await;
+    assert_eq!(log.append(records(1, 1)).await.unwrap(), [Position { offset: 10, ..START }]);
+    let offsets: Vec<_> = read(&log, 0).await.unwrap().iter().map(|e| e.position.offset).collect();
+    assert_eq!(offsets, [0, 1, 2, 3, 4, 5, 6, 10]);
+    assert_eq!(read(&log, 8).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_bound_on_disk_refuses_and_a_release_makes_room_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let max_bytes = EmbeddedOptions::MIN_MAX_BYTES;
+    let options = EmbeddedOptions { max_bytes, ..EmbeddedOptions::new(&path) };
+    let log = EmbeddedLog::open(options).await.unwrap();
+    let mut appended = 0;
+    for _ in 0..4 {
+        let refusal = loop {
+            match log.append(records(20, 50_000)).await {
+                Ok(_) => appended += 20,
+                Err(error) => break error,
+            }
+            // Beside both there is only the index of the write-ahead log, in shared memory.
+            assert!(
+                disk_bytes(&path) <= max_bytes + 128 * 1024,
+                "{} bytes on disk",
+                disk_bytes(&path)
+            );
+        };
+        let AppendError::Refused { reason } = refusal else { panic!("{refusal:?}") };
+        assert!(reason.contains("max_bytes=67108864") && reason.contains("recorder"), "{reason}");
+        let latest = log.latest(Topic::Audit, 0).await.unwrap();
+        assert_eq!(latest, appended, "a refused append left something");
+        log.release(Topic::Audit, Position { offset: latest, ..START }).await.unwrap();
+    }
+    // More than the bound went through it.
+    assert!(appended * 50_000 > max_bytes, "{appended} records");
+    let small = records(1, 10);
+    assert_eq!(log.append(small).await.unwrap(), [Position { offset: appended, ..START }]);
+}
+
+#[tokio::test]
+async fn an_append_that_nobody_waits_for_is_not_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&dir).await;
+    let (reply, answer) = oneshot::channel();
+    drop(answer);
+    log.writer.send(Command::Append { batch: records(1, 1), reply }).await.unwrap();
+    assert_eq!(log.append(records(1, 1)).await.unwrap(), [START]);
+}
+
+#[tokio::test]
+async fn released_rows_are_deleted_even_after_a_reopen() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&dir).await;
+    log.append(records(5000, 10)).await.unwrap();
+    log.release(Topic::Audit, Position { offset: 4990, ..START }).await.unwrap();
+    drop(log);
+    let log = open(&dir).await;
+    assert_eq!(log.earliest(Topic::Audit, 0).await.unwrap(), 4990);
+    let rows = || {
+        let db = Connection::open(dir.path().join("log/events.db")).unwrap();
+        db.query_row("SELECT count(*) FROM audit", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let deleted = async {
+        while rows() != 10 {
+            log.append(Vec::new()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), deleted).await.expect("rows are left");
+    assert_eq!(read(&log, 4990).await.unwrap().len(), 10);
+}

@@ -1,0 +1,115 @@
+//! Settings of the Kafka clients.
+
+use rdkafka::ClientConfig;
+
+use super::KafkaError;
+use crate::{KafkaOptions, Record, SecretSource};
+
+/// A record with its headers and the batch around it.
+pub(super) const MAX_MESSAGE_BYTES: usize = Record::MAX_VALUE_BYTES + 64 * 1024;
+/// Records that wait in the producer; the appender's own bound is far below.
+const MAX_QUEUED_RECORDS: usize = 200_000;
+const MAX_QUEUED_KIB: usize = 128 * 1024;
+/// What one consumer fetches ahead.
+const MAX_AHEAD_KIB: usize = 8 * 1024;
+/// Requests end by then, so that a dead broker is noticed well before an append times out.
+const MAX_REQUEST_TIMEOUT_MS: u32 = 3000;
+
+/// What all clients share: where the brokers are and how they are spoken to.
+pub(super) fn base(options: &KafkaOptions) -> Result<ClientConfig, KafkaError> {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", options.brokers.join(","))
+        .set("client.id", "tallyport")
+        .set("security.protocol", &options.security_protocol)
+        .set("socket.keepalive.enable", "true")
+        .set("socket.connection.setup.timeout.ms", "5000")
+        // A broker that comes back is found within a second.
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", "1000")
+        .set("allow.auto.create.topics", "false");
+    if let Some(mechanism) = &options.sasl_mechanism {
+        config.set("sasl.mechanism", mechanism);
+    }
+    if let Some(source) = &options.sasl_username {
+        config.set("sasl.username", secret("sasl.username", source)?);
+    }
+    if let Some(source) = &options.sasl_password {
+        config.set("sasl.password", secret("sasl.password", source)?);
+    }
+    let files = [
+        ("ssl.ca.location", &options.ssl_ca),
+        ("ssl.certificate.location", &options.ssl_certificate),
+        ("ssl.key.location", &options.ssl_key),
+    ];
+    for (name, file) in files {
+        if let Some(path) = file {
+            config.set(name, path.display().to_string());
+        }
+    }
+    Ok(config)
+}
+
+pub(super) fn producer(base: &ClientConfig, options: &KafkaOptions) -> ClientConfig {
+    let mut config = base.clone();
+    let request_timeout_ms = options.message_timeout_ms.min(MAX_REQUEST_TIMEOUT_MS);
+    config
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("compression.codec", "zstd")
+        // The appender groups already; this only lets one group leave as one request.
+        .set("linger.ms", "1")
+        .set("batch.num.messages", "10000")
+        .set("batch.size", "4194304")
+        .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
+        .set("message.timeout.ms", options.message_timeout_ms.to_string())
+        .set("request.timeout.ms", request_timeout_ms.to_string())
+        .set("retry.backoff.ms", "50")
+        .set("queue.buffering.max.messages", MAX_QUEUED_RECORDS.to_string())
+        .set("queue.buffering.max.kbytes", MAX_QUEUED_KIB.to_string())
+        // As the Java clients choose, so that other tools find a session's partition.
+        .set("partitioner", "murmur2_random");
+    config
+}
+
+pub(super) fn consumer(base: &ClientConfig) -> ClientConfig {
+    let mut config = base.clone();
+    config
+        // Never joined and never committed to: positions are kept by who reads.
+        .set("group.id", "tallyport-reader")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // An offset that is gone is an error, never a jump.
+        .set("auto.offset.reset", "error")
+        .set("isolation.level", "read_committed")
+        .set("check.crcs", "true")
+        .set("enable.partition.eof", "false")
+        // A consumer that changes its place waits for the request that is on its way.
+        .set("fetch.wait.max.ms", "250")
+        .set("fetch.error.backoff.ms", "100")
+        .set("fetch.message.max.bytes", MAX_MESSAGE_BYTES.to_string())
+        .set("fetch.max.bytes", (2 * MAX_MESSAGE_BYTES).to_string())
+        .set("receive.message.max.bytes", (3 * MAX_MESSAGE_BYTES).to_string())
+        .set("queued.max.messages.kbytes", MAX_AHEAD_KIB.to_string());
+    config
+}
+
+fn secret(option: &'static str, source: &SecretSource) -> Result<String, KafkaError> {
+    match source {
+        SecretSource::Text(text) => Ok(text.clone()),
+        SecretSource::File(path) => {
+            let read = std::fs::read_to_string(path).map_err(|error| KafkaError::Secret {
+                option,
+                place: format!("the file {}", path.display()),
+                reason: error.to_string(),
+            })?;
+            let text = read.strip_suffix('\n').unwrap_or(&read);
+            Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+        }
+        SecretSource::Env(name) => std::env::var(name).map_err(|error| KafkaError::Secret {
+            option,
+            place: format!("the environment variable {name}"),
+            reason: error.to_string(),
+        }),
+    }
+}

@@ -1,0 +1,247 @@
+//! The log on a real Apache Kafka broker.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use dev_services::{DevService, StartError};
+use tallyport_eventlog::conformance::{Fixture, Violation, run_all};
+use tallyport_eventlog::{
+    AppendError, Appender, AppenderOptions, Log, LogUrl, Position, ReadError, Record, Topic, open,
+};
+use tallyport_schemas::{Body, Context, Draft, Integrity, ProducerId, ocsf};
+
+/// `None`: the broker cannot be installed here, and that was said.
+fn broker(test: &str, args: &[&str]) -> Option<DevService> {
+    match DevService::start("kafka", args) {
+        Ok(service) => Some(service),
+        Err(error @ StartError::NotInstallable { .. }) => {
+            crate::not_run(test, error);
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[derive(Debug)]
+struct Kafka {
+    bootstrap: String,
+    partitions: u32,
+    made: AtomicU32,
+}
+
+impl Kafka {
+    async fn open(&self, number: u32) -> Result<Arc<dyn Log>, Violation> {
+        let (bootstrap, partitions) = (&self.bootstrap, self.partitions);
+        let url = format!(
+            "kafka://{bootstrap}?partitions={partitions}&topic_prefix=p{partitions}.{number}."
+        );
+        open(&LogUrl::parse(&url).unwrap()).await.map_err(Violation::new)
+    }
+}
+
+#[async_trait]
+impl Fixture for Kafka {
+    async fn fresh(&self) -> Result<Arc<dyn Log>, Violation> {
+        self.open(self.made.fetch_add(1, Ordering::Relaxed)).await
+    }
+
+    async fn reopen(&self, log: Arc<dyn Log>) -> Result<Option<Arc<dyn Log>>, Violation> {
+        drop(log);
+        self.open(self.made.load(Ordering::Relaxed) - 1).await.map(Some)
+    }
+
+    fn releases(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn kafka_keeps_the_promises() {
+    let Some(service) = broker("kafka_keeps_the_promises", &[]) else { return };
+    for partitions in [1, 4] {
+        let bootstrap = service.text("bootstrap").to_owned();
+        run_all(&Kafka { bootstrap, partitions, made: AtomicU32::new(0) }).await.unwrap();
+    }
+    what_is_unsafe_or_absent_is_refused(&service).await;
+    what_kafka_deleted_is_told_as_truncated(&service).await;
+}
+
+fn tool(service: &DevService, args: &[&str]) {
+    let done = std::process::Command::new(service.text("java"))
+        .args(["-XX:TieredStopAtLevel=1", "-cp", service.text("classpath")])
+        .args(args)
+        .args(["--bootstrap-server", service.text("bootstrap")])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+fn url(service: &DevService, options: &str) -> LogUrl {
+    LogUrl::parse(&format!("kafka://{}?{options}", service.text("bootstrap"))).unwrap()
+}
+
+async fn what_is_unsafe_or_absent_is_refused(service: &DevService) {
+    let absent = open(&url(service, "create=false&topic_prefix=absent.")).await;
+    let message = absent.unwrap_err().to_string();
+    assert!(message.contains("absent.tallyport.audit.v1 does not exist"), "{message}");
+
+    drop(open(&url(service, "topic_prefix=bad.")).await.unwrap());
+    let topic = "bad.tallyport.audit.v1";
+    for (setting, value) in [
+        ("unclean.leader.election.enable", "true"),
+        ("cleanup.policy", "compact"),
+        ("max.message.bytes", "1000000"),
+    ] {
+        let (bad, before) = (format!("{setting}={value}"), format!("delete-config {setting}"));
+        let alter = [
+            "kafka.admin.ConfigCommand",
+            "--alter",
+            "--entity-type",
+            "topics",
+            "--entity-name",
+            topic,
+        ];
+        tool(service, &[&alter[..], &["--add-config", &bad]].concat());
+        let refused = open(&url(service, "topic_prefix=bad.")).await;
+        let message = refused.expect_err(&bad).to_string();
+        assert!(message.contains(&bad) && message.contains("--add-config"), "{message}");
+        let (delete, setting) = before.split_once(' ').unwrap();
+        if setting == "max.message.bytes" {
+            break;
+        }
+        tool(service, &[&alter[..], &[&format!("--{delete}"), setting]].concat());
+    }
+
+    let nobody = open(&LogUrl::parse("kafka://127.0.0.1:1").unwrap()).await;
+    let message = nobody.unwrap_err().to_string();
+    assert!(message.contains("no Kafka broker at 127.0.0.1:1 answers"), "{message}");
+}
+
+async fn what_kafka_deleted_is_told_as_truncated(service: &DevService) {
+    let log = open(&url(service, "topic_prefix=short.&partitions=1")).await.unwrap();
+    let batch = (0..20).map(record).collect();
+    log.append(batch).await.unwrap();
+    let start = Position { partition: 0, offset: 0 };
+    // A reader that already stands there must be told too.
+    assert!(!log.read(Topic::Audit, start, 1, PATIENCE).await.unwrap().is_empty());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("offsets.json");
+    let topic = "short.tallyport.audit.v1";
+    let offsets = format!(
+        r#"{{"version":1,"partitions":[{{"topic":"{topic}","partition":0,"offset":15}}]}}"#
+    );
+    std::fs::write(&file, offsets).unwrap();
+    let command = "org.apache.kafka.tools.DeleteRecordsCommand";
+    tool(service, &[command, "--offset-json-file", file.to_str().unwrap()]);
+    assert_eq!(log.earliest(Topic::Audit, 0).await.unwrap(), 15);
+    let gone = log.read(Topic::Audit, start, 1, Duration::ZERO).await;
+    assert!(matches!(gone, Err(ReadError::Truncated { wanted: 0, earliest: 15, .. })), "{gone:?}");
+    let kept = Position { offset: 15, ..start };
+    assert_eq!(log.read(Topic::Audit, kept, 1 << 20, PATIENCE).await.unwrap().len(), 5);
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn record(number: usize) -> Record {
+    Record { topic: Topic::Audit, key: "k".into(), value: number.to_string().into() }
+}
+
+fn draft() -> Draft {
+    let body = Integrity::Checkpoint {
+        tree_size: 0,
+        root: String::new(),
+        key_id: String::new(),
+        signature: String::new(),
+    };
+    Draft::new(Arc::new(Context::default()), None, Body::Integrity(body))
+}
+
+fn restart(data: &Path, port: u16) -> DevService {
+    let (data, port) = (data.to_str().unwrap().to_owned(), port.to_string());
+    DevService::start("kafka", &["--data", &data, "--port", &port]).unwrap()
+}
+
+/// The broker is killed with SIGKILL under load and started again: the appender goes on by itself, and the log
+/// accounts for every number.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_killed_broker_fails_commits_in_time_and_the_appender_recovers() {
+    const TEST: &str = "a_killed_broker_fails_commits_in_time_and_the_appender_recovers";
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let Some(service) = broker(TEST, &["--data", data.to_str().unwrap()]) else { return };
+    let port = service.port("port");
+    let log = open(&url(&service, "partitions=2&message_timeout_ms=1500")).await.unwrap();
+    let id = ProducerId::parse("p").unwrap();
+    let options = AppenderOptions {
+        max_wait: Duration::from_secs(3),
+        append_timeout: Duration::from_secs(3),
+        stop_wait: Duration::from_secs(60),
+        ..AppenderOptions::default()
+    };
+    let appender = Appender::start(Arc::clone(&log), id, "gateway", options).await.unwrap();
+    let mut acknowledged = Vec::new();
+    for _ in 0..50 {
+        acknowledged.push(appender.commit(draft()).await.unwrap());
+    }
+    let pid = service.ready().get("pid").unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    let started = Instant::now();
+    let failed = appender.commit(draft()).await;
+    assert!(failed.is_err() && started.elapsed() < Duration::from_secs(10), "{failed:?}");
+    let outright = log.append(vec![record(0)]).await;
+    assert!(matches!(outright, Err(AppendError::Unknown { .. })), "{outright:?}");
+    drop(service);
+
+    let service = restart(&data, port);
+    let back = Instant::now();
+    loop {
+        if let Ok(durable) = appender.commit(draft()).await {
+            acknowledged.push(durable);
+            break;
+        }
+        assert!(back.elapsed() < Duration::from_secs(60), "the appender does not recover");
+    }
+    appender.stop().await.unwrap();
+    check_epoch(&*log, &acknowledged).await;
+    drop(service);
+}
+
+async fn check_epoch(log: &dyn Log, acknowledged: &[tallyport_eventlog::Durable<Draft>]) {
+    let mut seqs = std::collections::BTreeSet::new();
+    let mut declared = std::collections::BTreeSet::new();
+    let mut ids = std::collections::HashMap::new();
+    let mut stopped = 0;
+    for partition in 0..log.partitions(Topic::Audit) {
+        let mut from =
+            Position { partition, offset: log.earliest(Topic::Audit, partition).await.unwrap() };
+        let latest = log.latest(Topic::Audit, partition).await.unwrap();
+        while from.offset < latest {
+            for entry in log.read(Topic::Audit, from, 1 << 20, PATIENCE).await.unwrap() {
+                from.offset = entry.position.offset + 1;
+                let Ok(event) = ocsf::decode(&entry.value) else { continue };
+                assert!(seqs.insert(event.producer.seq), "{} is there twice", event.producer.seq);
+                ids.insert(event.event_id, entry.position);
+                match event.body {
+                    Body::Integrity(Integrity::Gap { first_seq, last_seq, .. }) => {
+                        declared.extend(first_seq..=last_seq);
+                    }
+                    Body::Integrity(Integrity::ProducerStopped { events }) => stopped = events,
+                    _ => {}
+                }
+            }
+        }
+    }
+    assert_eq!(seqs.last(), Some(&(stopped - 1)));
+    for seq in 0..stopped {
+        assert!(
+            seqs.contains(&seq) || declared.contains(&seq),
+            "{seq} is missing, and no gap says so"
+        );
+    }
+    for durable in acknowledged {
+        assert_eq!(ids.get(&durable.get().event_id), durable.positions().first());
+    }
+}
