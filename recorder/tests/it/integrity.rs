@@ -145,16 +145,18 @@ async fn a_table_that_went_back_ends_a_running_recorder() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_between_the_two_tables_neither_loses_nor_repeats_a_dead_letter() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = ScriptedLog::open(dir.path(), 1);
-    let mut config = config(&dir.path().join("lake"));
-    record(&config, &log, 100).await;
-    record(&config, &log, 300).await;
-    // The dead letters of 100..300 are committed, the events are not: what a crash in between leaves.
-    std::fs::remove_file(newest_commit(&dir.path().join("lake/events"))).unwrap();
-    assert_eq!(position(&config, 0).await, Some(100));
-    // Other commit sizes, so that the batches are not the same as before.
-    config.commit.max_rows = 70;
-    record(&config, &log, 700).await;
-    assert_complete(&config, 0, 700).await;
+    // Batches after the crash that lie within what the dead letters' position covers, and one that reaches beyond.
+    for max_rows in [70, 400] {
+        let dir = tempfile::tempdir().unwrap();
+        let log = ScriptedLog::open(dir.path(), 1);
+        let mut config = config(&dir.path().join("lake"));
+        record(&config, &log, 100).await;
+        record(&config, &log, 300).await;
+        // The dead letters of 100..300 are committed, the events are not: what a crash in between leaves.
+        std::fs::remove_file(newest_commit(&dir.path().join("lake/events"))).unwrap();
+        assert_eq!(position(&config, 0).await, Some(100));
+        config.commit.max_rows = max_rows;
+        record(&config, &log, 700).await;
+        assert_complete(&config, 0, 700).await;
+    }
 }
