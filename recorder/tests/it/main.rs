@@ -1,4 +1,11 @@
 //! The recorder against real tables, real processes and a real S3 server.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod bench;
 mod crash;
