@@ -9,6 +9,7 @@
 
 mod bench;
 mod crash;
+mod embedded;
 mod file_lake;
 mod integrity;
 mod refusals;
