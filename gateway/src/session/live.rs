@@ -142,7 +142,7 @@ impl Live {
             let first = tokio::select! {
                 stop = &mut inbound => stop,
                 stop = &mut outbound => stop,
-                ending = self.from_outside() => Stop::Ended(ending),
+                ending = self.ended_outside() => Stop::Ended(ending),
             };
             match first {
                 Stop::Ended(ending) => ending,
@@ -151,7 +151,7 @@ impl Live {
                     let rest = async {
                         tokio::select! {
                             _ = &mut outbound => Ending::Closed(SessionEnd::Client),
-                            ending = self.from_outside() => ending,
+                            ending = self.ended_outside() => ending,
                         }
                     };
                     timeout(GOODBYE_TIMEOUT, rest)
@@ -164,7 +164,7 @@ impl Live {
     }
 
     /// The token's time, or somebody's order.
-    async fn from_outside(&self) -> Ending {
+    async fn ended_outside(&self) -> Ending {
         let left = self.tunnel.identity.expires_at.duration_since(Timestamp::now());
         let left = Duration::try_from(left).unwrap_or(Duration::ZERO);
         tokio::select! {

@@ -274,13 +274,8 @@ impl World {
 
 /// The commands among events.
 pub fn commands(events: &[Event]) -> Vec<&tallyport_schemas::Command> {
-    let command = |event: &'_ Event| match &event.body {
-        Body::Command(_) => true,
-        _ => false,
-    };
     events
         .iter()
-        .filter(|event| command(event))
         .filter_map(|event| match &event.body {
             Body::Command(command) => Some(command.as_ref()),
             _ => None,

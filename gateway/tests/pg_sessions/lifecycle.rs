@@ -115,7 +115,7 @@ async fn only_the_same_principal_cancels() {
 async fn a_bad_token_an_unknown_target_and_a_denial_are_events() {
     let policy =
         r#"@id("agents") permit (principal in Tallyport::Group::"agents", action, resource);"#;
-    let world = world!(policy: policy,);
+    let world = world!(policy,);
     let status = |refused: Result<_, tallyport_gateway::Refusal>| {
         refused.err().map(|refusal: tallyport_gateway::Refusal| refusal.status)
     };
@@ -201,7 +201,7 @@ async fn a_client_that_vanishes_leaves_nothing_running() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_limit_is_an_error_not_a_shorter_answer() {
     let policy = r#"@id("limited") @row_limit("3") permit (principal, action, resource);"#;
-    let world = world!(policy: policy,);
+    let world = world!(policy,);
     let (mut wire, _) = Wire::start(world.tunnel().await, &[("user", "u")]).await;
     wire.send(&query("SELECT generate_series(1, 3)")).await;
     assert_eq!(tags(&wire.until(b'Z', 1).await), "TDDDCZ");

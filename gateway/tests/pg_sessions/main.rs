@@ -1,4 +1,11 @@
 //! The gateway between real clients and a real PostgreSQL, over a tunnel in memory.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests say what they expect by failing"
+)]
 
 mod fault;
 mod harness;

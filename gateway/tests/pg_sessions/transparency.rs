@@ -179,8 +179,8 @@ fn extended() -> Vec<Case> {
         ),
         case(
             "many syncs at once",
-            &(0..200).map(|_| series("SELECT 1", &[], 0)).collect::<Vec<_>>(),
-            200,
+            &(0..100).map(|_| series("SELECT 1", &[], 0)).collect::<Vec<_>>(),
+            100,
         ),
         case(
             "flush",
@@ -205,10 +205,10 @@ fn extended() -> Vec<Case> {
         case(
             "long pipeline without a sync",
             &{
-                let one =
-                    [parse("", "SELECT repeat('z', 2000)"), bind("", "", &[], 0), execute("", 0)]
-                        .concat();
-                let mut all = vec![one; 3000];
+                // Each text is long, so that the pipeline is cut into several units.
+                let text = format!("SELECT repeat('z', 2000) -- {}", "x".repeat(4000));
+                let one = [parse("", &text), bind("", "", &[], 0), execute("", 0)].concat();
+                let mut all = vec![one; 600];
                 all.push(sync());
                 all
             },

@@ -21,6 +21,15 @@ const SPAN_EVENT_BYTES: usize = Content::MAX_BYTES;
 pub struct Unit {
     spans: Vec<Span>,
     bytes: BytesMut,
+    last: Option<LastVerdict>,
+}
+
+/// The last verdict of this unit: a Parse and the Bind behind it ask the same question at the same moment.
+#[derive(Debug)]
+struct LastVerdict {
+    parsed: Parsed,
+    state_version: u64,
+    verdict: Verdict,
 }
 
 #[derive(Debug)]
@@ -133,11 +142,12 @@ impl Unit {
         Self::default()
     }
 
-    /// Begins the span of a statement: the judge decides now.
+    /// Begins the span of a statement: the judge decides now. `state` comes with a version that grows whenever it
+    /// changes within the unit.
     pub fn statement(
         &mut self,
         bench: &Bench,
-        state: &SessionState,
+        (state, state_version): (&SessionState, u64),
         context: &AskContext,
         phase: Phase,
         detail: Detail,
@@ -147,7 +157,19 @@ impl Unit {
             let reason = "the statement is not known".to_owned();
             return self.deny(bench, phase, detail, Denial::Gateway { sqlstate: "26000", reason });
         };
-        let verdict = bench.judge().judge(parsed, state, context, command_id);
+        let verdict = match &self.last {
+            Some(last)
+                if last.state_version == state_version
+                    && std::ptr::eq(last.parsed.text(), parsed.text()) =>
+            {
+                let mut verdict = last.verdict.clone();
+                verdict.decision.command_id = Some(command_id);
+                verdict
+            }
+            _ => bench.judge().judge(parsed, state, context, command_id),
+        };
+        let (parsed, asked) = (parsed.clone(), verdict.clone());
+        self.last = Some(LastVerdict { parsed, state_version, verdict: asked });
         let denied = (verdict.decision.effect != Effect::Allow)
             .then(|| Denial::Policy(verdict.decision.reasons.clone()));
         let Verdict { decision, facts, plan } = verdict;

@@ -14,6 +14,7 @@ mod agent;
 mod end;
 pub mod greet;
 pub mod names;
+mod parameters;
 mod pipe;
 mod refuse;
 mod rows;

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use sha2::{Digest as _, Sha256};
-use tallyport_schemas::{Parameter, ParameterValue, Phase, StatementKind};
+use tallyport_schemas::{Parameter, Phase, StatementKind};
 
 use super::agent::NameChange;
 use super::names::{Lookup, Portal, Prepared};
+use super::parameters::record;
 use super::pipe::{Awaited, OpenCommand};
 use super::{After, Court, Machine, Series, Violation};
 use crate::passage::batch::Tally;
@@ -20,14 +18,12 @@ use crate::pg::frontend::{self, Object};
 use crate::pg::write;
 use crate::sql::{Parsed, SessionState};
 
-/// Longer parameter values are recorded by their digest.
-const PARAMETER_RECORDED_BYTES: usize = 4 * 1024;
-
 /// A judged unit and its effects.
 pub(super) struct Spans<'m> {
     machine: &'m mut Machine,
     court: Court<'m>,
     state: SessionState,
+    state_version: u64,
     pub unit: Unit,
     pub after: After,
     current: Option<Current>,
@@ -63,6 +59,7 @@ impl<'m> Spans<'m> {
             machine,
             court: *court,
             state,
+            state_version: 0,
             unit: Unit::new(),
             after: After { series: Some(Series::Open), ..After::default() },
             current: None,
@@ -120,6 +117,7 @@ impl<'m> Spans<'m> {
             self.refuse(Phase::Parse, detail, "53400", reason);
         } else if let Some(parsed) = self.text_span(Phase::Parse, message.text, detail) {
             if !message.name.is_empty() {
+                self.state_version += 1;
                 self.state.note_prepared(&lossy(message.name), &parsed);
             }
             let name = Bytes::copy_from_slice(message.name);
@@ -154,6 +152,7 @@ impl<'m> Spans<'m> {
         self.unit.push(frame.bytes());
         self.described.retain(|described| *described != name);
         if !name.is_empty() {
+            self.state_version += 1;
             self.state.note_portal(&lossy(&name), &statement.parsed);
         }
         let portal = Arc::new(Portal { statement, parameters });
@@ -245,6 +244,7 @@ impl<'m> Spans<'m> {
 
     /// What a statement that runs changes for later ones.
     fn ran(&mut self, parsed: &Parsed) {
+        self.state_version += 1;
         self.state.after(parsed);
         let text = parsed.text().to_ascii_uppercase();
         for kind in parsed.kinds() {
@@ -290,7 +290,8 @@ impl<'m> Spans<'m> {
             phase != Phase::Parse && parsed.kinds().contains(&StatementKind::CopyIn)
         });
         let (bench, context) = (self.court.bench, self.court.context);
-        let judged = self.unit.statement(bench, &self.state, context, phase, detail);
+        let judged =
+            self.unit.statement(bench, (&self.state, self.state_version), context, phase, detail);
         if copies {
             self.after.copy = Some(CopyRun::of(&judged));
         }
@@ -377,19 +378,6 @@ impl<'m> Spans<'m> {
         let parsed = self.machine.parse(&text).ok()?;
         Some(Arc::new(Prepared { parsed, columns: Mutex::new(None) }))
     }
-}
-
-fn record(format: i16, value: Option<&[u8]>) -> Parameter {
-    let Some(value) = value else { return Parameter { bytes: 0, value: ParameterValue::Null } };
-    let recorded = if value.len() > PARAMETER_RECORDED_BYTES {
-        ParameterValue::Sha256(hex::encode(Sha256::digest(value)))
-    } else {
-        match std::str::from_utf8(value) {
-            Ok(text) if format == 0 => ParameterValue::Text(text.to_owned()),
-            _ => ParameterValue::Base64(STANDARD.encode(value)),
-        }
-    };
-    Parameter { bytes: value.len() as u64, value: recorded }
 }
 
 fn lossy(bytes: &[u8]) -> String {
