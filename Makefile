@@ -28,7 +28,7 @@ lint: setup ## formatting, clippy without warnings, licences and advisories
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@deploy/dev/deny
 
-test: setup lint ## everything: unit, property, conformance, end to end, real clients, crash
+test: setup ## everything: unit, property, conformance, end to end, real clients, crash
 	deploy/dev/run-tests all
 
 test-quick: setup ## what gives feedback in minutes: no browsers, no Kafka, no foreign clients

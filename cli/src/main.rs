@@ -1,2 +1,59 @@
-//! The `tallyport` binary.
-fn main() {}
+//! The `tallyport` binary: parses arguments, wires services, nothing else.
+//!
+//! Exit codes: 0 done, 1 failed, 2 usage or config, 3 denied by policy, 4 integrity violation found.
+
+mod access;
+mod answer;
+mod args;
+mod commands;
+mod config;
+mod exit;
+mod logging;
+mod ready;
+mod services;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+use crate::exit::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start(&cli);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("tallyport: the runtime does not start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(run(cli.command));
+    // Blocking readers (standard input, a browser that never closes) must not hold the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("tallyport: {failure}");
+            failure.code()
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Demo(args) => services::demo::run(&args).await,
+        Command::Dev(args) => services::dev::run(&args).await,
+        Command::Up(args) => services::up::run(&args, services::up::Roles::ALL).await,
+        Command::Gateway(args) => services::up::run(&args, services::up::Roles::GATEWAY).await,
+        Command::Recorder(args) => services::up::run(&args, services::up::Roles::RECORDER).await,
+        Command::Query(args) => services::up::run(&args, services::up::Roles::QUERY).await,
+        Command::Connect(args) => commands::connect::run(&args).await,
+        Command::Sql(args) => commands::sql::run(&args).await,
+        Command::Ask(args) => commands::ask::run(&args).await,
+        Command::Sessions(command) => commands::sessions::run(&command).await,
+        Command::Policy(command) => commands::policy::run(&command),
+        Command::Config(command) => commands::config::run(&command),
+    }
+}

@@ -1,5 +1,6 @@
 //! The gateway: fronts, targets, sessions. IO that drives gateway-core.
 
+pub mod api;
 pub mod config;
 pub mod connect;
 pub mod front;

@@ -43,7 +43,10 @@ pub fn start_or_say(test: &str, name: &str, arguments: &[&str]) -> Option<DevSer
             say_not_run(test, &error);
             None
         }
-        #[expect(clippy::panic, reason = "a test harness: a service that fails to start fails the test")]
+        #[expect(
+            clippy::panic,
+            reason = "a test harness: a service that fails to start fails the test"
+        )]
         Err(error) => panic!("{error}"),
     }
 }
@@ -72,7 +75,8 @@ impl Stack {
     #[must_use]
     #[expect(clippy::panic, reason = "a test harness: a stack that fails to start fails the test")]
     pub fn start(arguments: &[&str]) -> Self {
-        let arguments: Vec<&str> = std::iter::once("dev").chain(arguments.iter().copied()).collect();
+        let arguments: Vec<&str> =
+            std::iter::once("dev").chain(arguments.iter().copied()).collect();
         match DevService::start("tallyport", &arguments) {
             Ok(service) => Self { service },
             Err(error) => panic!("{error}"),
@@ -99,10 +103,16 @@ impl Stack {
 
     /// `tallyport connect` to `target` as this client of the development issuer.
     #[must_use]
-    #[expect(clippy::panic, reason = "a test harness: a forward that fails to start fails the test")]
+    #[expect(
+        clippy::panic,
+        reason = "a test harness: a forward that fails to start fails the test"
+    )]
     pub fn connect(&self, client: &str, target: &str) -> Forward {
         let ready = self.service.text("ready_file");
-        match DevService::start("tallyport", &["connect", target, "--as", client, "--ready-file", ready]) {
+        match DevService::start(
+            "tallyport",
+            &["connect", target, "--as", client, "--ready-file", ready],
+        ) {
             Ok(service) => Forward { service },
             Err(error) => panic!("{error}"),
         }
@@ -125,7 +135,9 @@ impl Stack {
         let text = String::from_utf8_lossy(&output.stdout);
         match serde_json::from_str(&text) {
             Ok(rows) => rows,
-            Err(error) => panic!("{sql}: {error}: {text}{}", String::from_utf8_lossy(&output.stderr)),
+            Err(error) => {
+                panic!("{sql}: {error}: {text}{}", String::from_utf8_lossy(&output.stderr))
+            }
         }
     }
 }
@@ -156,5 +168,9 @@ pub fn psql(port: u16, user: &str, database: &str) -> Command {
 /// What a finished program said, both streams, for a comparison or a message.
 #[must_use]
 pub fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }

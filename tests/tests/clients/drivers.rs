@@ -24,10 +24,15 @@ fn sees_the_same(kind: &str) {
     assert!(direct.status.success(), "{kind} fails on a direct connection: {}", said(&direct));
     let through = client(kind, world.forward.port());
     assert!(through.status.success(), "{kind} fails through the gateway: {}", said(&through));
-    let (direct, through) = (String::from_utf8_lossy(&direct.stdout), String::from_utf8_lossy(&through.stdout));
+    let (direct, through) =
+        (String::from_utf8_lossy(&direct.stdout), String::from_utf8_lossy(&through.stdout));
     assert!(direct.lines().count() > 10, "{kind} printed too little to compare: {direct}");
     let differ = differences(&direct, &through);
-    assert!(differ.is_empty(), "{kind} sees something else through the gateway:\n{}", differ.join("\n"));
+    assert!(
+        differ.is_empty(),
+        "{kind} sees something else through the gateway:\n{}",
+        differ.join("\n")
+    );
 }
 
 #[test]

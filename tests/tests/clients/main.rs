@@ -23,7 +23,10 @@ pub fn world() -> Option<&'static World> {
     WORLD
         .get_or_init(|| {
             let postgres = start_or_say("clients", "postgres", &[])?;
-            let url = format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", postgres.port("port"));
+            let url = format!(
+                "postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable",
+                postgres.port("port")
+            );
             let fixtures = repo_root().join("tests/fixtures");
             let stack = Stack::start(&[
                 "--target-url",
@@ -41,11 +44,19 @@ pub fn world() -> Option<&'static World> {
 
 /// Lines of two runs that differ, for a message; empty when they do not.
 pub fn differences(direct: &str, through: &str) -> Vec<String> {
-    let (left, right): (Vec<&str>, Vec<&str>) = (direct.lines().collect(), through.lines().collect());
+    let (left, right): (Vec<&str>, Vec<&str>) =
+        (direct.lines().collect(), through.lines().collect());
     let longest = left.len().max(right.len());
     (0..longest)
         .filter(|&index| left.get(index) != right.get(index))
         .take(5)
-        .map(|index| format!("line {}:\n  direct:  {:?}\n  through: {:?}", index + 1, left.get(index), right.get(index)))
+        .map(|index| {
+            format!(
+                "line {}:\n  direct:  {:?}\n  through: {:?}",
+                index + 1,
+                left.get(index),
+                right.get(index)
+            )
+        })
         .collect()
 }

@@ -9,9 +9,12 @@ use crate::world;
 
 /// pgbench is in the server's folder on Debian.
 fn program() -> PathBuf {
-    let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
-    let mut found: Vec<PathBuf> =
-        installed.map(|entry| entry.path().join("bin/pgbench")).filter(|path| path.is_file()).collect();
+    let installed =
+        std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
+    let mut found: Vec<PathBuf> = installed
+        .map(|entry| entry.path().join("bin/pgbench"))
+        .filter(|path| path.is_file())
+        .collect();
     found.sort();
     found.pop().unwrap_or_else(|| PathBuf::from("pgbench"))
 }
@@ -34,10 +37,14 @@ fn all_query_modes() {
     assert!(made.status.success(), "initialisation: {}", said(&made));
     for mode in ["simple", "extended", "prepared"] {
         for script in ["tpcb-like", "select-only"] {
-            let ran = pgbench(port, &["-n", "-M", mode, "-b", script, "-c", "4", "-j", "2", "-t", "25"]);
+            let ran =
+                pgbench(port, &["-n", "-M", mode, "-b", script, "-c", "4", "-j", "2", "-t", "25"]);
             let seen = said(&ran);
             assert!(ran.status.success(), "{mode} {script}: {seen}");
-            assert!(seen.contains("number of transactions actually processed: 100/100"), "{mode} {script}: {seen}");
+            assert!(
+                seen.contains("number of transactions actually processed: 100/100"),
+                "{mode} {script}: {seen}"
+            );
         }
     }
     let executed = world.stack.sql(

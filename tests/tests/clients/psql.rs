@@ -25,7 +25,11 @@ fn same(text: &str) -> String {
     let direct = script(world.postgres.port("port"), text);
     let through = script(world.forward.port(), text);
     let differ = differences(&direct, &through);
-    assert!(differ.is_empty(), "psql sees something else through the gateway:\n{}", differ.join("\n"));
+    assert!(
+        differ.is_empty(),
+        "psql sees something else through the gateway:\n{}",
+        differ.join("\n")
+    );
     through
 }
 
@@ -86,12 +90,14 @@ fn interrupt_cancels_the_statement() {
         .expect("psql starts");
     assert!(eventually(sleeping), "the statement reaches PostgreSQL");
     let began = Instant::now();
-    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    let interrupted =
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
     assert!(interrupted.success());
     let seen = said(&child.wait_with_output().expect("psql ends"));
     assert!(seen.to_lowercase().contains("cancel"), "{seen}");
     assert!(began.elapsed() < Duration::from_secs(30), "cancelled at once, not after the sleep");
     assert!(eventually(|| !sleeping()), "the statement no longer runs");
-    let cancels = world.stack.sql("auditor", "SELECT command_id FROM commands WHERE phase = 'cancel'");
+    let cancels =
+        world.stack.sql("auditor", "SELECT command_id FROM commands WHERE phase = 'cancel'");
     assert!(!cancels.is_empty(), "the cancellation is on record");
 }

@@ -21,7 +21,9 @@ impl Books {
 
     /// Takes the marks of all statements that PostgreSQL's own log says it got.
     pub fn executed(&mut self, log: &Path) {
-        let text = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+        let text = std::fs::read(log)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default();
         let statements = text.lines().filter(|line| line.contains("SELECT 'mark-"));
         self.executed.extend(statements.filter_map(mark_of));
     }
@@ -29,8 +31,14 @@ impl Books {
     /// Every statement executed has its intent event, every row received its outcome event, the lake has every event
     /// exactly once and without an unexplained gap.
     pub fn compare(&self, stack: &Stack) {
-        assert!(self.executed.len() > 50 && self.received.len() > 50, "too little load to mean anything: {self}");
-        let intents = marks(stack, "SELECT statement FROM commands WHERE disposition = 'forwarded' AND statement LIKE 'SELECT ''mark-%'");
+        assert!(
+            self.executed.len() > 50 && self.received.len() > 50,
+            "too little load to mean anything: {self}"
+        );
+        let intents = marks(
+            stack,
+            "SELECT statement FROM commands WHERE disposition = 'forwarded' AND statement LIKE 'SELECT ''mark-%'",
+        );
         let unrecorded: Vec<_> = self.executed.difference(&intents).take(5).collect();
         assert!(unrecorded.is_empty(), "executed without an intent event: {unrecorded:?}");
         let outcomes = marks(
@@ -54,15 +62,27 @@ fn lake_is_exact(stack: &Stack) {
     let number = |row: &Value, key: &str| row.get(key).and_then(Value::as_i64).unwrap_or_default();
     let row = sums();
     assert_eq!(number(&row, "n"), number(&row, "ids"), "an event is in the lake twice: {row}");
-    assert_eq!(number(&row, "n"), number(&row, "offsets"), "a log record is in the lake twice: {row}");
+    assert_eq!(
+        number(&row, "n"),
+        number(&row, "offsets"),
+        "a log record is in the lake twice: {row}"
+    );
     let holes = "SELECT producer_id, producer_epoch, count(*) AS n, max(producer_seq) + 1 AS due FROM events \
                  GROUP BY producer_id, producer_epoch HAVING count(*) <> max(producer_seq) + 1";
     // The question itself is an event that may be in between: a hole must last to count.
-    assert!(eventually(|| stack.sql("auditor", holes).is_empty()), "sequences have holes: {:?}", stack.sql("auditor", holes));
+    assert!(
+        eventually(|| stack.sql("auditor", holes).is_empty()),
+        "sequences have holes: {:?}",
+        stack.sql("auditor", holes)
+    );
 }
 
 fn marks(stack: &Stack, sql: &str) -> BTreeSet<String> {
-    stack.sql("auditor", sql).iter().filter_map(|row| row.get("statement")?.as_str().and_then(mark_of)).collect()
+    stack
+        .sql("auditor", sql)
+        .iter()
+        .filter_map(|row| row.get("statement")?.as_str().and_then(mark_of))
+        .collect()
 }
 
 /// `mark-ROUND-AGENT-NUMBER` out of a statement's text.
@@ -73,6 +93,11 @@ fn mark_of(text: &str) -> Option<String> {
 
 impl fmt::Display for Books {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} statements executed, {} answers received", self.executed.len(), self.received.len())
+        write!(
+            f,
+            "{} statements executed, {} answers received",
+            self.executed.len(),
+            self.received.len()
+        )
     }
 }

@@ -26,9 +26,16 @@ impl Load {
             .map(|agent| {
                 let (stopping, received) = (Arc::clone(&stopping), Arc::clone(&received));
                 std::thread::spawn(move || {
-                    let runtime =
-                        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-                    runtime.block_on(work(&format!("mark-{round}-{agent}"), port, &stopping, &received));
+                    let runtime = tokio::runtime::Builder::new_current_thread()
+                        .enable_all()
+                        .build()
+                        .expect("a runtime");
+                    runtime.block_on(work(
+                        &format!("mark-{round}-{agent}"),
+                        port,
+                        &stopping,
+                        &received,
+                    ));
                 })
             })
             .collect();
@@ -51,7 +58,8 @@ impl Load {
 
 /// One connection's work; it ends with the connection, which the kill breaks.
 async fn work(name: &str, port: u16, stopping: &AtomicBool, received: &Mutex<BTreeSet<String>>) {
-    let options = format!("host=127.0.0.1 port={port} user=anyone dbname=postgres connect_timeout=20");
+    let options =
+        format!("host=127.0.0.1 port={port} user=anyone dbname=postgres connect_timeout=20");
     let Ok((client, connection)) = tokio_postgres::connect(&options, NoTls).await else { return };
     let driver = tokio::spawn(connection);
     let mut number = 0_u64;
@@ -59,7 +67,9 @@ async fn work(name: &str, port: u16, stopping: &AtomicBool, received: &Mutex<BTr
         number += 1;
         // Simple and extended protocol in turn; now and then a result that takes several chunks.
         let rows = if number % 50 == 0 { 5_000 } else { 1 };
-        let sql = format!("SELECT '{name}-{number}-' || g, repeat('x', 200) FROM generate_series(1, {rows}) g");
+        let sql = format!(
+            "SELECT '{name}-{number}-' || g, repeat('x', 200) FROM generate_series(1, {rows}) g"
+        );
         let marks: Option<Vec<String>> = if number % 2 == 0 {
             let answer = client.simple_query(&sql).await.ok();
             answer.map(|messages| messages.iter().filter_map(simple_mark).collect())
@@ -68,7 +78,9 @@ async fn work(name: &str, port: u16, stopping: &AtomicBool, received: &Mutex<BTr
             answer.map(|rows| rows.iter().map(|row| row.get::<_, String>(0)).collect())
         };
         let Some(marks) = marks else { break };
-        received.lock().extend(marks.iter().filter_map(|mark| mark.rsplit_once('-')).map(|(mark, _)| mark.to_owned()));
+        received.lock().extend(
+            marks.iter().filter_map(|mark| mark.rsplit_once('-')).map(|(mark, _)| mark.to_owned()),
+        );
     }
     drop(client);
     driver.abort();

@@ -32,10 +32,14 @@ fn nothing_passes_unrecorded_whoever_is_killed() {
     let rounds = setting("TALLYPORT_CRASH_ROUNDS").unwrap_or(3);
     let seed = setting("TALLYPORT_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     eprintln!("TALLYPORT_SEED={seed} TALLYPORT_CRASH_ROUNDS={rounds}");
-    let kept = tempfile::Builder::new().prefix("tallyport-crash-").tempdir().expect("a temporary directory");
+    let kept = tempfile::Builder::new()
+        .prefix("tallyport-crash-")
+        .tempdir()
+        .expect("a temporary directory");
     let data = kept.path().join("data");
     // The server's user must reach its own directory below this one.
-    std::fs::set_permissions(kept.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).expect("permitted");
+    std::fs::set_permissions(kept.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))
+        .expect("permitted");
     let cluster = kept.path().join("postgres");
     let Some(mut postgres) = start_postgres(test, &cluster, None) else { return };
     let port = postgres.port("port");
@@ -80,18 +84,23 @@ fn moment(seed: u64, round: u64) -> u64 {
 }
 
 fn kill(pid: u64) {
-    let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill runs");
+    let killed =
+        Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill runs");
     assert!(killed.success(), "process {pid} was there to be killed");
 }
 
 fn start_postgres(test: &str, cluster: &Path, port: Option<u16>) -> Option<DevService> {
-    let (cluster, port) = (cluster.to_string_lossy().into_owned(), port.map(|port| port.to_string()));
+    let (cluster, port) =
+        (cluster.to_string_lossy().into_owned(), port.map(|port| port.to_string()));
     let mut arguments = vec!["--data", &cluster];
     if let Some(port) = &port {
         arguments.extend(["--port", port]);
     }
     let service = start_or_say(test, "postgres", &arguments)?;
-    let ready = psql(service.port("port"), "postgres", "postgres").args(["-c", "SELECT 1"]).output().expect("psql runs");
+    let ready = psql(service.port("port"), "postgres", "postgres")
+        .args(["-c", "SELECT 1"])
+        .output()
+        .expect("psql runs");
     assert!(ready.status.success());
     Some(service)
 }

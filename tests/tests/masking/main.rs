@@ -37,7 +37,11 @@ fn no_hostile_statement_tells_two_secrets_apart() {
     assert!(judged.status.success(), "{verdict}");
     assert!(verdict.contains("64 attempts: 0 leak"), "{verdict}");
     // A gateway that refuses everything would pass too: plain projections must be answered.
-    let answered = verdict.split("refused, ").nth(1).and_then(|rest| rest.split(' ').next()).map(str::parse::<u32>);
+    let answered = verdict
+        .split("refused, ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next())
+        .map(str::parse::<u32>);
     assert!(matches!(answered, Some(Ok(count)) if count >= 10), "too few were answered: {verdict}");
     let denied = stack.sql("auditor", "SELECT count(*) AS n FROM decisions WHERE effect = 'deny'");
     let count = denied.first().and_then(|row| row.get("n")).and_then(serde_json::Value::as_i64);

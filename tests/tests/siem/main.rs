@@ -13,7 +13,15 @@ fn every_value_on_kafka_is_ocsf() {
     let stack = Stack::start(&["--log", &format!("kafka://{}", kafka.text("bootstrap"))]);
     let forward = stack.connect("support-agent", "sample");
     let seen = psql(forward.port(), "anyone", "sample")
-        .args(["-At", "-c", "SELECT id, name, ssn FROM app.customers ORDER BY id", "-c", "DELETE FROM app.orders", "-c", "SELEC"])
+        .args([
+            "-At",
+            "-c",
+            "SELECT id, name, ssn FROM app.customers ORDER BY id",
+            "-c",
+            "DELETE FROM app.orders",
+            "-c",
+            "SELEC",
+        ])
         .output()
         .expect("psql runs");
     assert!(said(&seen).contains("Ada Example"), "{}", said(&seen));
@@ -28,7 +36,19 @@ fn every_value_on_kafka_is_ocsf() {
     assert!(eventually(recorded), "the refused statement is answerable");
 
     let consumed = Command::new("kcat")
-        .args(["-C", "-q", "-b", kafka.text("bootstrap"), "-t", "tallyport.audit.v1", "-o", "beginning", "-e", "-f", "%s\n"])
+        .args([
+            "-C",
+            "-q",
+            "-b",
+            kafka.text("bootstrap"),
+            "-t",
+            "tallyport.audit.v1",
+            "-o",
+            "beginning",
+            "-e",
+            "-f",
+            "%s\n",
+        ])
         .output()
         .expect("kcat runs");
     assert!(consumed.status.success(), "{}", said(&consumed));
@@ -42,7 +62,12 @@ fn every_value_on_kafka_is_ocsf() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the validator starts");
-    validator.stdin.take().expect("piped").write_all(values.as_bytes()).expect("the validator reads");
+    validator
+        .stdin
+        .take()
+        .expect("piped")
+        .write_all(values.as_bytes())
+        .expect("the validator reads");
     let judged = validator.wait_with_output().expect("the validator ends");
     if judged.status.code() == Some(75) {
         say_not_run(test, &said(&judged));

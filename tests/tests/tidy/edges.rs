@@ -10,7 +10,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("tallyport-eventlog", &["tallyport-schemas"]),
     ("tallyport-access", &["tallyport-schemas"]),
     ("gateway-core", &["tallyport-schemas", "tallyport-access", "tallyport-eventlog"]),
-    ("tallyport-gateway", &["tallyport-schemas", "tallyport-access", "tallyport-eventlog", "gateway-core"]),
+    (
+        "tallyport-gateway",
+        &["tallyport-schemas", "tallyport-access", "tallyport-eventlog", "gateway-core"],
+    ),
     ("tallyport-recorder", &["tallyport-schemas", "tallyport-eventlog"]),
     ("tallyport-query", &["tallyport-schemas", "tallyport-access", "tallyport-eventlog"]),
     (
@@ -72,10 +75,9 @@ fn every_room_knows_only_whom_it_may() {
         if OBSERVERS.contains(&package.as_str()) {
             continue;
         }
-        let (_, allowed) = MAY_KNOW
-            .iter()
-            .find(|(name, _)| name == package)
-            .unwrap_or_else(|| panic!("{package} is a new room: say in tests/tests/tidy/edges.rs whom it may know"));
+        let (_, allowed) = MAY_KNOW.iter().find(|(name, _)| name == package).unwrap_or_else(|| {
+            panic!("{package} is a new room: say in tests/tests/tidy/edges.rs whom it may know")
+        });
         for dependency in dependencies.iter().filter(|dependency| ours.contains(dependency)) {
             assert!(
                 allowed.contains(&dependency.as_str()),
@@ -114,6 +116,10 @@ fn one_version_of_what_must_be_one() {
             .filter(|package| package.name.as_str() == library)
             .map(|package| package.version.to_string())
             .collect();
-        assert_eq!(versions.len(), 1, "{library} must be in the lock file once, but is there as {versions:?}");
+        assert_eq!(
+            versions.len(),
+            1,
+            "{library} must be in the lock file once, but is there as {versions:?}"
+        );
     }
 }

@@ -19,7 +19,8 @@ fn every_package_inherits_the_lints() {
             package.name
         );
     }
-    let root = std::fs::read_to_string(dev_services::repo_root().join("Cargo.toml")).expect("readable");
+    let root =
+        std::fs::read_to_string(dev_services::repo_root().join("Cargo.toml")).expect("readable");
     assert!(root.contains("unsafe_code = \"forbid\""), "unsafe code is forbidden in our crates");
 }
 
@@ -31,10 +32,15 @@ fn no_machine_path_is_committed() {
         .output()
         .expect("git ls-files runs");
     // Written apart, so that this file does not name what it looks for.
-    let needles = [["/ro", "ot/"], ["/var/tm", "p/tally"], ["/wor", "k/main"], ["/home/", "runner"]].map(|parts| parts.concat());
+    let needles =
+        [["/ro", "ot/"], ["/var/tm", "p/tally"], ["/wor", "k/main"], ["/home/", "runner"]]
+            .map(|parts| parts.concat());
     let mut found = Vec::new();
-    for name in String::from_utf8_lossy(&listed.stdout).split('\0').filter(|name| !name.is_empty()) {
-        let Ok(text) = std::fs::read_to_string(dev_services::repo_root().join(name)) else { continue };
+    for name in String::from_utf8_lossy(&listed.stdout).split('\0').filter(|name| !name.is_empty())
+    {
+        let Ok(text) = std::fs::read_to_string(dev_services::repo_root().join(name)) else {
+            continue;
+        };
         for (number, line) in text.lines().enumerate() {
             if needles.iter().any(|needle| line.contains(needle.as_str())) {
                 found.push(format!("{name}:{}: {line}", number + 1));
@@ -46,7 +52,8 @@ fn no_machine_path_is_committed() {
 
 #[test]
 fn nothing_is_left_unfinished() {
-    let needles = [["todo", "!("], ["unimpl", "emented!("], ["FIX", "ME"], ["TO", "DO:"]].map(|parts| parts.concat());
+    let needles = [["todo", "!("], ["unimpl", "emented!("], ["FIX", "ME"], ["TO", "DO:"]]
+        .map(|parts| parts.concat());
     let mut found = Vec::new();
     for (name, path) in rust_files() {
         let text = std::fs::read_to_string(&path).expect("readable");
@@ -65,7 +72,11 @@ fn dev_scripts_source_the_contract() {
     for entry in std::fs::read_dir(folder).expect("readable").filter_map(Result::ok) {
         let Ok(text) = std::fs::read_to_string(entry.path()) else { continue };
         if text.starts_with("#!/usr/bin/env bash") {
-            assert!(text.contains("lib.sh"), "{:?} must source lib.sh and keep its contract", entry.path());
+            assert!(
+                text.contains("lib.sh"),
+                "{:?} must source lib.sh and keep its contract",
+                entry.path()
+            );
         }
     }
 }

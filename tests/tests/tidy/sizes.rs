@@ -28,7 +28,9 @@ struct Exception {
 }
 
 fn exceptions() -> Exceptions {
-    let text = std::fs::read_to_string(dev_services::repo_root().join("tests/tidy-exceptions.toml")).expect("readable");
+    let text =
+        std::fs::read_to_string(dev_services::repo_root().join("tests/tidy-exceptions.toml"))
+            .expect("readable");
     toml::from_str(&text).expect("tests/tidy-exceptions.toml is valid")
 }
 
@@ -63,7 +65,11 @@ fn no_file_is_two_ideas() {
             over.push(format!("{name}: {lines} lines, limit {limit}"));
         }
     }
-    assert!(over.is_empty(), "split these, or name the reason in tests/tidy-exceptions.toml:\n{}", over.join("\n"));
+    assert!(
+        over.is_empty(),
+        "split these, or name the reason in tests/tidy-exceptions.toml:\n{}",
+        over.join("\n")
+    );
 }
 
 #[test]
@@ -78,13 +84,20 @@ fn no_function_is_two_thoughts() {
         functions.visit_file(&file);
         for (function, lines) in functions.found {
             let key = format!("{name}::{function}");
-            let limit = exceptions.function.get(&key).map_or(MAX_FUNCTION_LINES, |exception| exception.lines);
+            let limit = exceptions
+                .function
+                .get(&key)
+                .map_or(MAX_FUNCTION_LINES, |exception| exception.lines);
             if lines > limit {
                 over.push(format!("{key}: {lines} lines, limit {limit}"));
             }
         }
     }
-    assert!(over.is_empty(), "split these, or name the reason in tests/tidy-exceptions.toml:\n{}", over.join("\n"));
+    assert!(
+        over.is_empty(),
+        "split these, or name the reason in tests/tidy-exceptions.toml:\n{}",
+        over.join("\n")
+    );
 }
 
 #[test]
@@ -93,7 +106,10 @@ fn every_exception_is_needed_and_says_why() {
     let names: Vec<String> = rust_files().into_iter().map(|(name, _)| name).collect();
     for (key, exception) in exceptions.file.iter().chain(&exceptions.function) {
         let file = key.split("::").next().unwrap_or(key);
-        assert!(names.iter().any(|name| name == file), "{key} is excepted but there is no such file: remove it");
+        assert!(
+            names.iter().any(|name| name == file),
+            "{key} is excepted but there is no such file: remove it"
+        );
         assert!(exception.reason.len() > 20, "{key}: say why it is larger");
     }
 }

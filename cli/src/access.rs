@@ -1,0 +1,112 @@
+//! Where the services are and who is asking: from arguments, the environment, or a ready file.
+
+use tallyport_access::SecretToken;
+use tallyport_access::client::{ClientCredentials, TokenError, TokenSource};
+
+use crate::answer::Asker;
+use crate::args::{AccessArgs, AnswerArgs};
+use crate::exit::Failure;
+use crate::ready::ReadyFile;
+
+/// The variable that holds a client secret; there is no flag for one, since arguments are seen by everybody.
+const CLIENT_SECRET_VARIABLE: &str = "TALLYPORT_CLIENT_SECRET";
+
+/// Who is asking, and what the ready file says, where there is one.
+pub struct Access {
+    /// The ready file of `tallyport dev`.
+    pub ready: Option<ReadyFile>,
+    /// Where tokens come from.
+    pub tokens: TokenSource,
+}
+
+impl Access {
+    /// Makes the best of the arguments.
+    pub fn new(args: &AccessArgs) -> Result<Self, Failure> {
+        let ready = args.ready_file.as_deref().map(ReadyFile::read).transpose()?;
+        let tokens = token_source(args, ready.as_ref())?;
+        Ok(Self { ready, tokens })
+    }
+}
+
+/// One that asks the query service these arguments name.
+pub async fn asker(args: &AnswerArgs) -> Result<Asker, Failure> {
+    let access = Access::new(&args.access)?;
+    let base = args
+        .query_url
+        .clone()
+        .or_else(|| access.ready.as_ref().map(|ready| ready.query.http.clone()))
+        .ok_or_else(|| {
+            Failure::usage("where is the query service? set --query-url or --ready-file")
+        })?;
+    let token = access.tokens.token().await.map_err(|error| no_token(&error))?;
+    Ok(Asker::new(http_client(&args.access)?, &base, token.expose().to_owned()))
+}
+
+/// A token could not be had.
+pub fn no_token(error: &TokenError) -> Failure {
+    match error {
+        TokenError::Refused { .. } => Failure::denied(error),
+        TokenError::Issuer(_) => Failure::failed(error),
+        _ => Failure::usage(error),
+    }
+}
+
+fn token_source(args: &AccessArgs, ready: Option<&ReadyFile>) -> Result<TokenSource, Failure> {
+    if let Some(token) = &args.token {
+        return Ok(TokenSource::fixed(SecretToken::new(token.clone())));
+    }
+    if let Some(path) = &args.token_file {
+        return Ok(TokenSource::file(path.clone()));
+    }
+    if let Some(issuer) = &args.issuer {
+        let client_id =
+            args.client_id.clone().ok_or_else(|| Failure::usage("--issuer needs --client-id"))?;
+        return credentials(ClientCredentials {
+            issuer: issuer.clone(),
+            token_url: None,
+            client_id,
+            client_secret: client_secret(args)?,
+            audience: args.audience.clone(),
+            scope: None,
+            extra: Vec::new(),
+        });
+    }
+    let (Some(ready), Some(id)) = (ready, &args.client) else {
+        return Err(Failure::usage(
+            "who is asking? give --token-file, --issuer with --client-id, or --ready-file with --as CLIENT",
+        ));
+    };
+    ready.token_source(id)
+}
+
+fn credentials(settings: ClientCredentials) -> Result<TokenSource, Failure> {
+    TokenSource::client_credentials(settings).map_err(Failure::usage)
+}
+
+fn client_secret(args: &AccessArgs) -> Result<SecretToken, Failure> {
+    let text = match &args.client_secret_file {
+        Some(path) => std::fs::read_to_string(path).map_err(|error| {
+            Failure::usage(format!("client secret file {}: {error}", path.display()))
+        })?,
+        None => std::env::var(CLIENT_SECRET_VARIABLE).map_err(|_| {
+            Failure::usage(format!(
+                "--issuer needs a secret: --client-secret-file FILE or {CLIENT_SECRET_VARIABLE}"
+            ))
+        })?,
+    };
+    Ok(SecretToken::new(text.trim()))
+}
+
+fn http_client(args: &AccessArgs) -> Result<reqwest::Client, Failure> {
+    let mut builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    if let Some(path) = &args.ca {
+        let pem = std::fs::read(path)
+            .map_err(|error| Failure::usage(format!("CA {}: {error}", path.display())))?;
+        for certificate in reqwest::Certificate::from_pem_bundle(&pem)
+            .map_err(|error| Failure::usage(format!("CA {}: {error}", path.display())))?
+        {
+            builder = builder.add_root_certificate(certificate);
+        }
+    }
+    builder.build().map_err(Failure::failed)
+}

@@ -1,0 +1,288 @@
+//! The command line: the contract of docs/reference/cli.md.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Audit-first access gateway for AI agents and other non-human identities.
+///
+/// Nothing passes, in either direction, before the event that records it is durable.
+#[derive(Debug, Parser)]
+#[command(name = "tallyport", version, propagate_version = true, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    /// Log more: -v info, -vv debug, -vvv trace (or set RUST_LOG).
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Log as JSON lines.
+    #[arg(long, global = true)]
+    pub log_json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tallyport demo                                   see the whole way, on this machine, in a minute
+  tallyport dev --ready-file ready.json            the same services, staying up
+  tallyport connect sample --as support-agent      an agent's local port; then: psql -h 127.0.0.1 -p PORT
+  tallyport sql \"SELECT * FROM decisions WHERE effect = 'deny'\" --as auditor
+  tallyport ask who-read-column --param column=app.customers.ssn --as auditor
+
+Exit codes: 0 done, 1 failed, 2 usage or config, 3 denied by policy, 4 integrity violation found.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Everything in one process, a scripted agent against a real PostgreSQL, the audit answers printed.
+    Demo(DemoArgs),
+    /// The same services on embedded defaults, staying up. Development only: loopback addresses only.
+    Dev(DevArgs),
+    /// Gateway, recorder and query in one process, from a configuration file.
+    Up(ConfigArgs),
+    /// The gateway alone.
+    Gateway(ConfigArgs),
+    /// The recorder alone.
+    Recorder(ConfigArgs),
+    /// The query service alone.
+    Query(ConfigArgs),
+    /// A local port for an ordinary client (psql, JDBC, any driver), over QUIC to the gateway.
+    Connect(ConnectArgs),
+    /// Ask the audit in SQL.
+    Sql(SqlArgs),
+    /// Ask the audit a named question; without an argument, list the questions.
+    Ask(AskArgs),
+    /// Sessions: list, show one, replay one.
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
+    /// Policies: check a file, test what it decides.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Configuration: check a file.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// `tallyport demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Where the demo keeps its data; a temporary directory, removed at the end, when absent.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// `tallyport dev`.
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// Write a JSON file once everything answers: addresses, CA, data directory, targets, how to get a token.
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// The log: embedded:DIR or kafka://HOST:PORT. Default: embedded, below --data.
+    #[arg(long, value_name = "URL")]
+    pub log: Option<String>,
+    /// Where log, lake and development keys are kept. Default: .tallyport-dev in this directory.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Your own database: postgres://USER:PASSWORD@HOST:PORT/DATABASE[?sslmode=...&sslrootcert=FILE].
+    /// Default: a throw-away PostgreSQL with sample data. The target is named after --target-name.
+    #[arg(long, value_name = "URL", env = "TALLYPORT_TARGET_URL", hide_env_values = true)]
+    pub target_url: Option<String>,
+    /// The name of the target.
+    #[arg(long, value_name = "NAME", default_value = "sample")]
+    pub target_name: String,
+    /// Cedar policies: a file or a directory of *.cedar. Default: the example policies.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Labels and masks (TOML). Default: the example labels.
+    #[arg(long, value_name = "FILE")]
+    pub masking: Option<PathBuf>,
+    /// The lake: a directory or s3://BUCKET/PREFIX. Default: below --data.
+    #[arg(long, value_name = "URL")]
+    pub lake: Option<String>,
+    /// Address of the gateway (QUIC and TCP). Loopback only.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+}
+
+/// A configuration file.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// The configuration file (TOML); see docs/reference/configuration.md.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// Where to find the services, and who is asking.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Access")]
+pub struct AccessArgs {
+    /// The ready file of `tallyport dev`: addresses, CA and clients come from it.
+    #[arg(long, value_name = "FILE", env = "TALLYPORT_READY_FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// Ask as this client of the ready file's development issuer.
+    #[arg(long = "as", value_name = "CLIENT", env = "TALLYPORT_AS")]
+    pub client: Option<String>,
+    /// A token. Prefer --token-file: arguments and environments are easily seen.
+    #[arg(long, value_name = "TOKEN", env = "TALLYPORT_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// A file that holds the token; read anew when it changes.
+    #[arg(long, value_name = "FILE", env = "TALLYPORT_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Get tokens by the client-credentials grant from this issuer.
+    #[arg(long, value_name = "URL", env = "TALLYPORT_ISSUER", requires = "client_id")]
+    pub issuer: Option<String>,
+    /// The client id for --issuer.
+    #[arg(long, value_name = "ID", env = "TALLYPORT_CLIENT_ID")]
+    pub client_id: Option<String>,
+    /// A file that holds the client secret for --issuer (or set TALLYPORT_CLIENT_SECRET).
+    #[arg(long, value_name = "FILE")]
+    pub client_secret_file: Option<PathBuf>,
+    /// The audience to ask the issuer for.
+    #[arg(long, value_name = "AUDIENCE", env = "TALLYPORT_AUDIENCE")]
+    pub audience: Option<String>,
+    /// CA certificates (PEM) to trust besides the public ones.
+    #[arg(long, value_name = "FILE", env = "TALLYPORT_CA")]
+    pub ca: Option<PathBuf>,
+}
+
+/// `tallyport connect`.
+#[derive(Debug, Args)]
+pub struct ConnectArgs {
+    /// The target, as the gateway's configuration names it.
+    pub target: String,
+    /// Local address to listen on.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// The gateway, HOST:PORT.
+    #[arg(long, value_name = "HOST:PORT", env = "TALLYPORT_GATEWAY")]
+    pub gateway: Option<String>,
+    /// Do not try QUIC; use TCP (HTTP/2) at once.
+    #[arg(long)]
+    pub tcp: bool,
+    /// Write a JSON file with the local address once it listens.
+    #[arg(long, value_name = "FILE")]
+    pub listen_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub access: AccessArgs,
+}
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people; cut to the width of the terminal.
+    #[default]
+    Table,
+    /// One JSON array of objects.
+    Json,
+    /// CSV with a header (RFC 4180).
+    Csv,
+}
+
+/// Where the query service is and how to print.
+#[derive(Clone, Debug, Args)]
+pub struct AnswerArgs {
+    /// The query service's HTTP address.
+    #[arg(long, value_name = "URL", env = "TALLYPORT_QUERY_URL")]
+    pub query_url: Option<String>,
+    /// How to print the answer.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// The same as --format json.
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    #[command(flatten)]
+    pub access: AccessArgs,
+}
+
+impl AnswerArgs {
+    /// The format that was asked for.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
+}
+
+/// `tallyport sql`.
+#[derive(Debug, Args)]
+pub struct SqlArgs {
+    /// The question, in SQL; `-` reads it from standard input.
+    pub sql: String,
+    #[command(flatten)]
+    pub answer: AnswerArgs,
+}
+
+/// `tallyport ask`.
+#[derive(Debug, Args)]
+pub struct AskArgs {
+    /// The question's name; absent: list them.
+    pub question: Option<String>,
+    /// How far back, such as 30m, 12h, 7d.
+    #[arg(long, value_name = "AGE")]
+    pub since: Option<String>,
+    /// A parameter of the question.
+    #[arg(long = "param", short = 'p', value_name = "NAME=VALUE")]
+    pub parameters: Vec<String>,
+    #[command(flatten)]
+    pub answer: AnswerArgs,
+}
+
+/// `tallyport sessions ...`.
+#[derive(Debug, Subcommand)]
+pub enum SessionsCommand {
+    /// Sessions, newest first.
+    List {
+        /// How many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+        #[command(flatten)]
+        answer: AnswerArgs,
+    },
+    /// One session: who, on whose behalf, each decision and command in order.
+    Show {
+        /// The session's id.
+        session: String,
+        #[command(flatten)]
+        answer: AnswerArgs,
+    },
+    /// One session as it passed: each statement with the rows the agent saw. Needs `audit:raw`.
+    Replay {
+        /// The session's id.
+        session: String,
+        /// At most this many rows of each result; 0 for all.
+        #[arg(long, default_value_t = 20)]
+        rows: usize,
+        #[command(flatten)]
+        answer: AnswerArgs,
+    },
+}
+
+/// `tallyport policy ...`.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Validate policies against the schema: names, types, annotations.
+    Check {
+        /// A file or a directory of *.cedar.
+        path: PathBuf,
+    },
+    /// Decide the cases of a test file with these policies; exit 1 when one decides otherwise than it says.
+    Test {
+        /// A file or a directory of *.cedar.
+        path: PathBuf,
+        /// Cases (TOML); see docs/reference/policy.md.
+        #[arg(long, value_name = "FILE")]
+        cases: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `tallyport config ...`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check a configuration file and everything it names; opens nothing.
+    Check {
+        /// The configuration file (TOML).
+        path: PathBuf,
+    },
+}

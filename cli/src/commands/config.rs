@@ -1,0 +1,14 @@
+//! `tallyport config check`.
+
+use crate::args::ConfigCommand;
+use crate::config::Config;
+use crate::exit::Failure;
+
+/// Checks the file and everything it names; opens nothing.
+pub fn run(command: &ConfigCommand) -> Result<(), Failure> {
+    let ConfigCommand::Check { path } = command;
+    let config = Config::read(path)?;
+    crate::services::up::check(&config)?;
+    println!("{}: in order", path.display());
+    Ok(())
+}

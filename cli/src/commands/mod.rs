@@ -1,0 +1,9 @@
+//! What a command does once its arguments are known.
+
+pub mod ask;
+pub mod config;
+pub mod connect;
+pub mod policy;
+mod policy_test;
+pub mod sessions;
+pub mod sql;

@@ -1,0 +1,26 @@
+//! `tallyport policy check` and `policy test`.
+
+use std::path::Path;
+
+use crate::args::PolicyCommand;
+use crate::exit::Failure;
+
+/// Checks, or tests.
+pub fn run(command: &PolicyCommand) -> Result<(), Failure> {
+    match command {
+        PolicyCommand::Check { path } => check(path),
+        PolicyCommand::Test { path, cases, json } => {
+            crate::commands::policy_test::run(path, cases, *json)
+        }
+    }
+}
+
+fn check(path: &Path) -> Result<(), Failure> {
+    let store = tallyport_access::policy::PolicyStore::load(path).map_err(Failure::usage)?;
+    let set = store.current();
+    for warning in set.warnings() {
+        eprintln!("tallyport: warning: {warning}");
+    }
+    println!("{}: {} policies, version {}", path.display(), set.policy_ids().len(), set.version());
+    Ok(())
+}

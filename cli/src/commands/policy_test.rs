@@ -1,0 +1,262 @@
+//! `tallyport policy test`: cases in TOML, decided by the policies under test.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use tallyport_access::Identity;
+use tallyport_access::policy::{Action, Answer, AskContext, PolicySet, PolicyStore, Resource};
+use tallyport_schemas::{Actor, AgentAttributes, Principal, PrincipalKind};
+
+use crate::exit::Failure;
+
+/// How long a case's token lives, from now; long enough for any suite.
+const TOKEN_LIFE: std::time::Duration = std::time::Duration::from_secs(3600);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Suite {
+    #[serde(rename = "case")]
+    cases: Vec<Case>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    principal: CasePrincipal,
+    action: String,
+    on: On,
+    #[serde(default)]
+    context: CaseContext,
+    expect: Expect,
+    /// Obligations that must come with an allow, such as `mask = "partial:last4"`.
+    #[serde(default)]
+    obligations: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CasePrincipal {
+    #[serde(default)]
+    kind: PrincipalKind,
+    #[serde(default = "any_issuer")]
+    issuer: String,
+    #[serde(default = "any_subject")]
+    subject: String,
+    #[serde(default)]
+    groups: Vec<String>,
+    owner: Option<String>,
+    model: Option<String>,
+    task: Option<String>,
+    /// Subjects of an RFC 8693 `act` chain, outermost first.
+    #[serde(default)]
+    delegation: Vec<String>,
+}
+
+/// What it is asked on: the path from the target down, separated by `/`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+struct On {
+    target: Option<String>,
+    database: Option<String>,
+    schema: Option<String>,
+    table: Option<String>,
+    column: Option<String>,
+    function: Option<String>,
+    view: Option<String>,
+    #[serde(default)]
+    labels: Vec<String>,
+    #[serde(default)]
+    builtin: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CaseContext {
+    read_only: bool,
+    opaque: bool,
+    has_where: bool,
+    multi_statement: bool,
+    source_ip: Option<std::net::IpAddr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Expect {
+    Allow,
+    Deny,
+}
+
+/// Decides every case and reports; fails when one is decided otherwise than it says.
+pub fn run(policies: &Path, cases: &Path, json: bool) -> Result<(), Failure> {
+    let set = PolicyStore::load(policies).map_err(Failure::usage)?.current();
+    let named =
+        |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", cases.display()));
+    let text = std::fs::read_to_string(cases).map_err(|error| named(&error))?;
+    let suite: Suite = toml::from_str(&text).map_err(|error| named(&error))?;
+    let mut wrong = 0_usize;
+    let mut report = Vec::new();
+    for case in &suite.cases {
+        let answer =
+            decide(&set, case).map_err(|error| named(&format!("case `{}`: {error}", case.name)))?;
+        let problem = problem(case, &answer);
+        wrong += usize::from(problem.is_some());
+        if !json {
+            let by = if answer.policy_ids.is_empty() {
+                "no policy permits".into()
+            } else {
+                answer.policy_ids.join(", ")
+            };
+            println!(
+                "{}  {} ({by})",
+                if problem.is_none() { "ok    " } else { "WRONG " },
+                case.name
+            );
+            if let Some(problem) = &problem {
+                println!("        {problem}");
+            }
+        }
+        report.push(serde_json::json!({
+            "name": case.name, "allowed": answer.allowed, "policy_ids": answer.policy_ids, "problem": problem,
+        }));
+    }
+    if json {
+        println!("{:#}", serde_json::Value::Array(report));
+    } else {
+        println!("{} cases, {wrong} wrong", suite.cases.len());
+    }
+    if wrong == 0 {
+        Ok(())
+    } else {
+        Err(Failure::failed(format!("{wrong} cases are decided otherwise than they say")))
+    }
+}
+
+fn decide(set: &Arc<PolicySet>, case: &Case) -> Result<Answer, String> {
+    let action = Action::ALL
+        .into_iter()
+        .find(|action| action.as_str() == case.action)
+        .ok_or_else(|| format!("`{}` is no action; use one such as sql:select", case.action))?;
+    let now = jiff::Timestamp::now();
+    let principal = &case.principal;
+    let identity = Identity {
+        principal: Principal {
+            issuer: principal.issuer.clone(),
+            subject: principal.subject.clone(),
+            display_name: principal.subject.clone(),
+            kind: principal.kind,
+            groups: principal.groups.clone(),
+            owner: principal.owner.clone(),
+        },
+        delegation: principal
+            .delegation
+            .iter()
+            .map(|subject| Actor { subject: subject.clone(), issuer: None })
+            .collect(),
+        agent: AgentAttributes {
+            model: principal.model.clone(),
+            task: principal.task.clone(),
+            ..Default::default()
+        },
+        expires_at: now.checked_add(TOKEN_LIFE).map_err(|error| error.to_string())?,
+        token_id: None,
+        key_id: None,
+    };
+    let context = AskContext {
+        read_only: case.context.read_only,
+        opaque: case.context.opaque,
+        has_where: case.context.has_where,
+        multi_statement: case.context.multi_statement,
+        source_ip: case.context.source_ip,
+        ..AskContext::at(now)
+    };
+    Ok(set.asker(&identity).ask(action, &resource(&case.on)?, &context))
+}
+
+fn problem(case: &Case, answer: &Answer) -> Option<String> {
+    let decided = if answer.allowed { Expect::Allow } else { Expect::Deny };
+    if decided != case.expect {
+        let errors = if answer.errors.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", answer.errors.join("; "))
+        };
+        return Some(
+            format!("expected {:?}, decided {decided:?}{errors}", case.expect).to_lowercase(),
+        );
+    }
+    let held = |(kind, value): (&String, &String)| {
+        answer
+            .obligations
+            .iter()
+            .any(|obligation| obligation.kind == *kind && obligation.value == *value)
+    };
+    let missing = case.obligations.iter().find(|&obligation| !held(obligation));
+    missing.map(|(kind, value)| {
+        format!("expected the obligation {kind} = {value}, which no determining policy has")
+    })
+}
+
+fn resource(on: &On) -> Result<Resource, String> {
+    let named =
+        [&on.target, &on.database, &on.schema, &on.table, &on.column, &on.function, &on.view];
+    if named.iter().filter(|name| name.is_some()).count() != 1 {
+        return Err(
+            "`on` names exactly one of target, database, schema, table, column, function, view"
+                .to_owned(),
+        );
+    }
+    let labels = on.labels.clone();
+    let parts = |path: &Option<String>| {
+        path.as_deref().map(|path| path.split('/').map(str::to_owned).collect::<Vec<_>>())
+    };
+    if let Some(name) = &on.target {
+        return Ok(Resource::Target { name: name.clone() });
+    }
+    if let Some(name) = &on.view {
+        return Ok(Resource::AuditView { name: name.clone() });
+    }
+    if let Some([target, database]) = parts(&on.database).as_deref() {
+        return Ok(Resource::Database { target: target.clone(), database: database.clone() });
+    }
+    if let Some([target, database, schema]) = parts(&on.schema).as_deref() {
+        return Ok(Resource::Schema {
+            target: target.clone(),
+            database: database.clone(),
+            schema: schema.clone(),
+        });
+    }
+    if let Some([target, database, schema, table]) = parts(&on.table).as_deref() {
+        let (target, database, schema) = (target.clone(), database.clone(), schema.clone());
+        return Ok(Resource::Table { target, database, schema, table: table.clone(), labels });
+    }
+    if let Some([target, database, schema, table, column]) = parts(&on.column).as_deref() {
+        let (target, database, schema, table) =
+            (target.clone(), database.clone(), schema.clone(), table.clone());
+        return Ok(Resource::Column {
+            target,
+            database,
+            schema,
+            table,
+            column: column.clone(),
+            labels,
+        });
+    }
+    if let Some([target, database, schema, name]) = parts(&on.function).as_deref() {
+        let (target, database, schema, name) =
+            (target.clone(), database.clone(), schema.clone(), name.clone());
+        return Ok(Resource::Function { target, database, schema, name, builtin: on.builtin });
+    }
+    Err("a path from the target down is meant, such as table = \"sample/sample/app/orders\""
+        .to_owned())
+}
+
+fn any_issuer() -> String {
+    "https://issuer.example".to_owned()
+}
+
+fn any_subject() -> String {
+    "somebody".to_owned()
+}

@@ -1,0 +1,155 @@
+//! The configuration file: raw as written, then checked. An unknown key or a bad value is an error that names the
+//! file, the key and the fix. Reference: docs/reference/configuration.md.
+
+mod raw;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tallyport_access::{Authenticator, IssuerConfig};
+use tallyport_eventlog::{AppenderOptions, LogUrl};
+use tallyport_gateway::config::RawTarget;
+use tallyport_recorder::{CommitPolicy, LakeUrl, RecorderConfig, Retention};
+use tallyport_schemas::ProducerId;
+
+use crate::exit::Failure;
+use raw::RawConfig;
+pub use raw::RawGateway;
+
+/// A checked configuration. What a role does not need may be absent.
+#[derive(Debug)]
+pub struct Config {
+    /// Where it came from; relative paths in it are relative to its folder.
+    pub path: PathBuf,
+    /// The log.
+    pub log: LogUrl,
+    /// Bounds of the appenders.
+    pub appender: AppenderOptions,
+    /// The name before the role in producer ids, such as `gw-1` in `gw-1/gateway`.
+    pub node: String,
+    /// Who is trusted to issue tokens.
+    pub issuers: Vec<IssuerConfig>,
+    /// Cedar policies.
+    pub policy: PathBuf,
+    /// Labels and masks.
+    pub masking: Option<PathBuf>,
+    /// Where the lake is, and its object store's options.
+    pub lake: Option<(LakeUrl, HashMap<String, String>)>,
+    /// The gateway's own section.
+    pub gateway: Option<RawGateway>,
+    /// What can be reached.
+    pub targets: Vec<RawTarget>,
+    /// The recorder's own section.
+    pub recorder: Option<RecorderSettings>,
+    /// The query service's own section.
+    pub query: Option<QuerySettings>,
+}
+
+/// What `[recorder]` says.
+#[derive(Debug)]
+pub struct RecorderSettings {
+    /// When to commit.
+    pub commit: CommitPolicy,
+    /// How much of the log to keep.
+    pub retention: Retention,
+    /// Which partitions; all when absent.
+    pub partitions: Option<Vec<u32>>,
+    /// Begin although older records are gone.
+    pub accept_missing_history: bool,
+}
+
+/// What `[query]` says.
+#[derive(Debug)]
+pub struct QuerySettings {
+    /// HTTP address.
+    pub http: Option<SocketAddr>,
+    /// PostgreSQL wire address.
+    pub pgwire: Option<SocketAddr>,
+    /// Certificate and key (PEM).
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        let named =
+            |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
+        let raw: RawConfig = toml::from_str(&text).map_err(|error| named(&error))?;
+        Self::check(raw, path).map_err(|error| named(&error))
+    }
+
+    fn check(raw: RawConfig, path: &Path) -> Result<Self, String> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let log = LogUrl::parse(&raw.log.url).map_err(|error| format!("log.url: {error}"))?;
+        ProducerId::parse(format!("{}/gateway", raw.node))
+            .map_err(|error| format!("node: {error}"))?;
+        let lake = raw.lake.map(|lake| {
+            let url = LakeUrl::parse(&lake.url).map_err(|error| format!("lake.url: {error}"))?;
+            Ok::<_, String>((url, lake.options))
+        });
+        let query = raw.query.map(|query| match (query.cert, query.key) {
+            (Some(cert), Some(key)) => Ok(QuerySettings {
+                http: query.http,
+                pgwire: query.pgwire,
+                tls: Some((folder.join(cert), folder.join(key))),
+            }),
+            (None, None) => Ok(QuerySettings { http: query.http, pgwire: query.pgwire, tls: None }),
+            _ => Err("query.cert and query.key: give both, or neither on loopback".to_owned()),
+        });
+        if raw.issuers.is_empty() {
+            return Err(
+                "issuers: at least one [[issuers]] with issuer and audiences is needed".to_owned()
+            );
+        }
+        let issuers =
+            raw.issuers.into_iter().map(|issuer| relative_to(issuer, folder)).collect::<Vec<_>>();
+        Authenticator::new(issuers.clone()).map_err(|error| format!("issuers: {error}"))?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            log,
+            appender: AppenderOptions {
+                max_wait: Duration::from_millis(raw.log.max_wait_ms),
+                ..AppenderOptions::default()
+            },
+            node: raw.node,
+            issuers,
+            policy: folder.join(raw.policy.path),
+            masking: raw.masking.map(|masking| folder.join(masking.path)),
+            lake: lake.transpose()?,
+            gateway: raw.gateway.map(|gateway| gateway.relative_to(folder)),
+            targets: raw.targets,
+            recorder: raw.recorder.map(raw::RawRecorder::check),
+            query: query.transpose()?,
+        })
+    }
+
+    /// The producer id of a role on this node.
+    pub fn producer(&self, role: &str) -> Result<ProducerId, Failure> {
+        ProducerId::parse(format!("{}/{role}", self.node)).map_err(Failure::usage)
+    }
+
+    /// The recorder's settings.
+    pub fn recorder_config(&self) -> Result<RecorderConfig, Failure> {
+        let missing =
+            |key: &str| Failure::usage(format!("{}: [{key}] is missing", self.path.display()));
+        let (lake, options) = self.lake.clone().ok_or_else(|| missing("lake"))?;
+        let recorder = self.recorder.as_ref().ok_or_else(|| missing("recorder"))?;
+        Ok(RecorderConfig {
+            storage_options: options,
+            commit: recorder.commit,
+            retention: recorder.retention,
+            partitions: recorder.partitions.clone(),
+            accept_missing_history: recorder.accept_missing_history,
+            ..RecorderConfig::new(lake)
+        })
+    }
+}
+
+fn relative_to(mut issuer: IssuerConfig, folder: &Path) -> IssuerConfig {
+    issuer.jwks_file = issuer.jwks_file.map(|path| folder.join(path));
+    issuer.ca_file = issuer.ca_file.map(|path| folder.join(path));
+    issuer
+}

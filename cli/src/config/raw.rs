@@ -1,0 +1,156 @@
+//! The file as written.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tallyport_access::IssuerConfig;
+use tallyport_gateway::config::{RawGatewayLimits, RawTarget};
+use tallyport_recorder::{CommitPolicy, Retention};
+
+use super::RecorderSettings;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawConfig {
+    /// Names this machine in producer ids; unique among all machines that write to one log.
+    pub node: String,
+    pub log: RawLog,
+    #[serde(default)]
+    pub issuers: Vec<IssuerConfig>,
+    pub policy: RawPath,
+    pub masking: Option<RawPath>,
+    pub lake: Option<RawLake>,
+    pub gateway: Option<RawGateway>,
+    #[serde(default)]
+    pub targets: Vec<RawTarget>,
+    pub recorder: Option<RawRecorder>,
+    pub query: Option<RawQuery>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawLog {
+    /// `embedded:DIR` or `kafka://HOST:PORT,...`.
+    pub url: String,
+    /// The longest a commit waits for the log before its session ends.
+    #[serde(default = "default_max_wait_ms")]
+    pub max_wait_ms: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawPath {
+    pub path: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawLake {
+    /// `file:///DIR` or `s3://BUCKET/PREFIX`.
+    pub url: String,
+    /// Options of the object store, such as `AWS_REGION`.
+    #[serde(default)]
+    pub options: HashMap<String, String>,
+}
+
+/// `[gateway]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawGateway {
+    /// Address of both fronts: UDP for QUIC, TCP for HTTP/2 and HTTP/1.1.
+    pub listen: SocketAddr,
+    /// Certificate chain (PEM).
+    pub cert: PathBuf,
+    /// Private key (PEM).
+    pub key: PathBuf,
+    /// The longest a shutdown waits for open sessions.
+    #[serde(default = "default_drain_seconds")]
+    pub drain_seconds: u64,
+    /// Bounds of the gateway as a whole.
+    #[serde(default)]
+    pub limits: RawGatewayLimits,
+}
+
+impl RawGateway {
+    pub fn relative_to(mut self, folder: &Path) -> Self {
+        self.cert = folder.join(self.cert);
+        self.key = folder.join(self.key);
+        self
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawRecorder {
+    /// Commit after so many records.
+    pub commit_max_rows: usize,
+    /// Commit after so many bytes.
+    pub commit_max_bytes: usize,
+    /// Commit when the oldest record is so old.
+    pub commit_max_age_ms: u64,
+    /// Keep what the lake has on the log for at least so long.
+    pub keep_seconds: u64,
+    /// And for at least so many later commits.
+    pub keep_commits: usize,
+    /// The partitions to record; all when absent.
+    pub partitions: Option<Vec<u32>>,
+    /// Begin although older records are gone from the log.
+    pub accept_missing_history: bool,
+}
+
+impl Default for RawRecorder {
+    fn default() -> Self {
+        let (commit, keep) = (CommitPolicy::default(), Retention::default());
+        Self {
+            commit_max_rows: commit.max_rows,
+            commit_max_bytes: commit.max_bytes,
+            commit_max_age_ms: u64::try_from(commit.max_age.as_millis()).unwrap_or(u64::MAX),
+            keep_seconds: keep.keep_for.as_secs(),
+            keep_commits: keep.keep_commits,
+            partitions: None,
+            accept_missing_history: false,
+        }
+    }
+}
+
+impl RawRecorder {
+    pub fn check(self) -> RecorderSettings {
+        RecorderSettings {
+            commit: CommitPolicy {
+                max_rows: self.commit_max_rows,
+                max_bytes: self.commit_max_bytes,
+                max_age: Duration::from_millis(self.commit_max_age_ms),
+            },
+            retention: Retention {
+                keep_for: Duration::from_secs(self.keep_seconds),
+                keep_commits: self.keep_commits,
+            },
+            partitions: self.partitions,
+            accept_missing_history: self.accept_missing_history,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawQuery {
+    /// HTTP address; without TLS only on loopback.
+    pub http: Option<SocketAddr>,
+    /// PostgreSQL wire address; without TLS only on loopback.
+    pub pgwire: Option<SocketAddr>,
+    /// Certificate chain (PEM).
+    pub cert: Option<PathBuf>,
+    /// Private key (PEM).
+    pub key: Option<PathBuf>,
+}
+
+const fn default_max_wait_ms() -> u64 {
+    5_000
+}
+
+const fn default_drain_seconds() -> u64 {
+    30
+}

@@ -1,0 +1,57 @@
+//! How a command ends: one exit code per kind of end, one message that says what to do.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub struct Failure {
+    kind: Kind,
+    message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Failed,
+    Usage,
+    Denied,
+    Integrity,
+}
+
+impl Failure {
+    /// It was tried and failed: exit code 1.
+    pub fn failed(message: impl fmt::Display) -> Self {
+        Self { kind: Kind::Failed, message: message.to_string() }
+    }
+
+    /// The arguments or the configuration are wrong: exit code 2.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Self { kind: Kind::Usage, message: message.to_string() }
+    }
+
+    /// Policy refused it, or the token: exit code 3.
+    pub fn denied(message: impl fmt::Display) -> Self {
+        Self { kind: Kind::Denied, message: message.to_string() }
+    }
+
+    /// What is on record is not whole: exit code 4.
+    pub fn integrity(message: impl fmt::Display) -> Self {
+        Self { kind: Kind::Integrity, message: message.to_string() }
+    }
+
+    /// The exit code, as the contract has it.
+    pub fn code(&self) -> ExitCode {
+        ExitCode::from(match self.kind {
+            Kind::Failed => 1,
+            Kind::Usage => 2,
+            Kind::Denied => 3,
+            Kind::Integrity => 4,
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

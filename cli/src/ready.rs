@@ -1,0 +1,147 @@
+//! The ready file of `tallyport dev`: where everything is and how to get a token.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tallyport_access::SecretToken;
+use tallyport_access::client::{ClientCredentials, TokenSource};
+
+use crate::exit::Failure;
+
+/// What `dev --ready-file` writes. Shape and names are a contract: tests and scripts rely on them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReadyFile {
+    /// The process that serves.
+    pub pid: u32,
+    /// Where log, lake and development keys are.
+    pub data_dir: PathBuf,
+    /// The gateway's addresses.
+    pub gateway: GatewayAddresses,
+    /// The CA certificate that signed the gateway's (PEM).
+    pub ca: PathBuf,
+    /// The query service's addresses.
+    pub query: QueryAddresses,
+    /// The log's URL.
+    pub log: String,
+    /// The lake's URL.
+    pub lake: String,
+    /// What can be reached.
+    pub targets: Vec<ReadyTarget>,
+    /// Where tokens come from.
+    pub issuer: ReadyIssuer,
+}
+
+/// Where the gateway listens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GatewayAddresses {
+    /// HTTP/3 over QUIC, `IP:PORT` (UDP).
+    pub quic: String,
+    /// HTTP/2 and HTTP/1.1 over TLS, as a URL.
+    pub https: String,
+    /// The name its certificate is for.
+    pub server_name: String,
+}
+
+/// Where the query service listens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct QueryAddresses {
+    /// HTTP, as a URL.
+    pub http: String,
+    /// PostgreSQL wire, `IP:PORT`.
+    pub pg: String,
+}
+
+/// A target.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReadyTarget {
+    /// Its name, as `CONNECT` takes it.
+    pub name: String,
+    /// Its protocol.
+    pub kind: String,
+    /// Its default database.
+    pub database: String,
+}
+
+/// The development issuer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReadyIssuer {
+    /// Its issuer URL.
+    pub url: String,
+    /// Its token endpoint: client-credentials grant, secret by HTTP Basic or in the form.
+    pub token_url: String,
+    /// The audience of its tokens.
+    pub audience: String,
+    /// Its clients, one per principal.
+    pub clients: Vec<ReadyClient>,
+}
+
+/// A client of the development issuer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReadyClient {
+    /// `client_id`.
+    pub id: String,
+    /// `client_secret`.
+    pub secret: String,
+    /// Who it stands for.
+    pub description: String,
+}
+
+impl ReadyFile {
+    /// Reads it.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::usage(format!(
+                "{}: {error}; is `tallyport dev --ready-file` running?",
+                path.display()
+            ))
+        })?;
+        serde_json::from_str(&text).map_err(|error| {
+            Failure::usage(format!("{} is no ready file: {error}", path.display()))
+        })
+    }
+
+    /// Writes it, readable by its owner only (it holds development secrets), at once or not at all.
+    pub fn write(&self, path: &Path) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(self).map_err(Failure::failed)?;
+        write_whole(path, &text)
+    }
+
+    /// Tokens for a client of the development issuer.
+    pub fn token_source(&self, id: &str) -> Result<TokenSource, Failure> {
+        let client = self.client(id)?;
+        TokenSource::client_credentials(ClientCredentials {
+            issuer: self.issuer.url.clone(),
+            token_url: Some(self.issuer.token_url.clone()),
+            client_id: client.id.clone(),
+            client_secret: SecretToken::new(client.secret.clone()),
+            audience: Some(self.issuer.audience.clone()),
+            scope: None,
+            extra: Vec::new(),
+        })
+        .map_err(Failure::usage)
+    }
+
+    /// The client of this id.
+    pub fn client(&self, id: &str) -> Result<&ReadyClient, Failure> {
+        self.issuer.clients.iter().find(|client| client.id == id).ok_or_else(|| {
+            let known: Vec<&str> =
+                self.issuer.clients.iter().map(|client| client.id.as_str()).collect();
+            Failure::usage(format!(
+                "the development issuer has no client `{id}`; it has {}",
+                known.join(", ")
+            ))
+        })
+    }
+}
+
+/// Writes a file that others wait for: whole or not at all, readable by its owner only.
+pub fn write_whole(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::failed(format!("{}: {error}", path.display()));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(&error))?;
+    std::io::Write::write_all(&mut file, text.as_bytes()).map_err(|error| failed(&error))?;
+    file.persist(path).map_err(|error| failed(&error))?;
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! The gateway of this process: its configuration, its start, its end in order.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tallyport_access::Authenticator;
+use tallyport_access::policy::PolicyStore;
+use tallyport_eventlog::Appender;
+use tallyport_gateway::config::{Credential, GatewayConfig, RawTarget, Secret, Target};
+use tallyport_gateway::front::{Front, FrontConfig, RunningFront};
+use tallyport_gateway::targets::MaskingStore;
+use tallyport_gateway::tls::ServerIdentity;
+use tallyport_gateway::{Gateway, TunnelService, api};
+use url::Url;
+
+use crate::config::Config;
+use crate::exit::Failure;
+
+const DEV_DRAIN: Duration = Duration::from_secs(5);
+const POSTGRES_PORT: u16 = 5432;
+
+/// What the gateway is to be.
+pub struct GatewayPlan {
+    listen: SocketAddr,
+    identity: ServerIdentity,
+    config: GatewayConfig,
+    masking: MaskingStore,
+    drain: Duration,
+}
+
+impl GatewayPlan {
+    /// From a configuration file.
+    pub fn from_config(config: &Config) -> Result<Self, Failure> {
+        let section = config.gateway.as_ref().ok_or_else(|| {
+            Failure::usage(format!("{}: [gateway] is missing", config.path.display()))
+        })?;
+        let folder = config.path.parent().unwrap_or(Path::new("."));
+        let named = |error: &dyn std::fmt::Display| {
+            Failure::usage(format!("{}: {error}", config.path.display()))
+        };
+        let targets = config
+            .targets
+            .iter()
+            .map(|target| target.clone().check(folder).map_err(|error| named(&error)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let masking = match &config.masking {
+            Some(path) => MaskingStore::load(path).map_err(Failure::usage)?,
+            None => MaskingStore::none(),
+        };
+        Ok(Self {
+            listen: section.listen,
+            identity: ServerIdentity::load(&section.cert, &section.key).map_err(Failure::usage)?,
+            config: GatewayConfig {
+                targets,
+                limits: section.limits.check().map_err(|error| named(&error))?,
+            },
+            masking,
+            drain: Duration::from_secs(section.drain_seconds),
+        })
+    }
+
+    /// For `dev`: one target, a development certificate.
+    pub fn dev(
+        listen: SocketAddr,
+        identity: ServerIdentity,
+        target: &DevTarget,
+        masking: &Path,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            listen,
+            identity,
+            config: GatewayConfig { targets: vec![target.check()?], ..GatewayConfig::default() },
+            masking: MaskingStore::load(masking).map_err(Failure::usage)?,
+            drain: DEV_DRAIN,
+        })
+    }
+}
+
+/// The target of `dev`, as `--target-url` names it.
+pub struct DevTarget {
+    /// What `CONNECT` calls it.
+    pub name: String,
+    /// Host, or the directory of a Unix socket.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// The default database.
+    pub database: String,
+    /// The role that is logged in as.
+    pub user: String,
+    /// Its password.
+    pub password: Option<String>,
+    /// `disable`, `require` or `verify-full`.
+    pub sslmode: String,
+    /// The CA of its certificate.
+    pub ca: Option<PathBuf>,
+}
+
+impl DevTarget {
+    /// Parses `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=...&sslrootcert=FILE`. No error repeats the URL.
+    pub fn parse(name: &str, url: &str) -> Result<Self, Failure> {
+        let bad = |what: &str| Failure::usage(format!("--target-url: {what}"));
+        let url = Url::parse(url).map_err(|error| bad(&error.to_string()))?;
+        if !matches!(url.scheme(), "postgres" | "postgresql") {
+            return Err(bad("begin it with postgres://"));
+        }
+        let plain = |text: &str| {
+            let pairs = format!("x={}", text.replace('+', "%2B"));
+            url::form_urlencoded::parse(pairs.as_bytes())
+                .next()
+                .map(|(_, value)| value.into_owned())
+                .unwrap_or_default()
+        };
+        let host = url
+            .host_str()
+            .filter(|host| !host.is_empty())
+            .ok_or_else(|| bad("it names no host"))?;
+        if url.username().is_empty() {
+            return Err(bad("it names no user"));
+        }
+        let mut target = Self {
+            name: name.to_owned(),
+            host: host.to_owned(),
+            port: url.port().unwrap_or(POSTGRES_PORT),
+            database: plain(url.path().trim_start_matches('/')),
+            user: plain(url.username()),
+            password: url.password().map(plain),
+            sslmode: if is_loopback(host) {
+                "disable".to_owned()
+            } else {
+                "verify-full".to_owned()
+            },
+            ca: None,
+        };
+        if target.database.is_empty() {
+            target.database = target.user.clone();
+        }
+        for (key, value) in url.query_pairs() {
+            match key.as_ref() {
+                "sslmode" => target.sslmode = value.into_owned(),
+                "sslrootcert" => target.ca = Some(PathBuf::from(value.into_owned())),
+                other => {
+                    return Err(bad(&format!(
+                        "the option `{other}` is unknown; use sslmode and sslrootcert"
+                    )));
+                }
+            }
+        }
+        Ok(target)
+    }
+
+    fn check(&self) -> Result<Target, Failure> {
+        let raw = RawTarget {
+            name: self.name.clone(),
+            kind: None,
+            address: format!("{}:{}", self.host, self.port),
+            database: self.database.clone(),
+            databases: Vec::new(),
+            user: self.user.clone(),
+            password: self
+                .password
+                .clone()
+                .map(|password| Credential::Value(Secret::new(password))),
+            sslmode: Some(self.sslmode.clone()),
+            ca: self.ca.clone(),
+            client_cert: None,
+            client_key: None,
+            recording: None,
+            catalog_refresh_seconds: None,
+            limits: Default::default(),
+        };
+        raw.check(Path::new(".")).map_err(|error| Failure::usage(format!("--target-url: {error}")))
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}
+
+/// A gateway that runs.
+pub struct RunningGateway {
+    gateway: Gateway,
+    front: RunningFront,
+    appender: Appender,
+    drain: Duration,
+}
+
+impl RunningGateway {
+    /// Starts the service, then the fronts.
+    pub async fn start(
+        plan: GatewayPlan,
+        authenticator: Authenticator,
+        policies: PolicyStore,
+        appender: Appender,
+    ) -> Result<Self, Failure> {
+        let gateway =
+            Gateway::start(plan.config, authenticator, policies, plan.masking, appender.clone())
+                .map_err(Failure::usage)?;
+        let config = FrontConfig::new(plan.listen, plan.identity);
+        let service: Arc<dyn TunnelService> = Arc::new(gateway.clone());
+        let front = Front::start(config, service, api::router(appender.clone()))
+            .await
+            .map_err(Failure::failed)?;
+        Ok(Self { gateway, front, appender, drain: plan.drain })
+    }
+
+    /// Where QUIC is answered.
+    pub const fn quic_addr(&self) -> SocketAddr {
+        self.front.quic_addr
+    }
+
+    /// Where TCP is answered.
+    pub const fn tcp_addr(&self) -> SocketAddr {
+        self.front.tcp_addr
+    }
+
+    /// No new sessions, the open ones drain, their ends are recorded, the producer says goodbye.
+    pub async fn stop(self) -> Result<(), Failure> {
+        let drained = self.front.shutdown(self.drain).await;
+        if drained.cut_tunnels > 0 {
+            tracing::warn!(
+                sessions = drained.cut_tunnels,
+                "sessions were cut at the end of the drain"
+            );
+        }
+        self.gateway.shutdown(self.drain).await;
+        self.appender.stop().await.map_err(Failure::failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_url_is_taken_apart() {
+        let target =
+            DevTarget::parse("db", "postgres://me:p%40ss@db.example.com:6000/shop?sslmode=require")
+                .unwrap();
+        assert_eq!(
+            (target.host.as_str(), target.port, target.database.as_str()),
+            ("db.example.com", 6000, "shop")
+        );
+        assert_eq!((target.user.as_str(), target.password.as_deref()), ("me", Some("p@ss")));
+        assert_eq!(target.sslmode, "require");
+        assert_eq!(DevTarget::parse("db", "postgres://me@127.0.0.1").unwrap().sslmode, "disable");
+        assert_eq!(
+            DevTarget::parse("db", "postgres://me@db.example.com").unwrap().sslmode,
+            "verify-full"
+        );
+    }
+
+    #[test]
+    fn no_error_repeats_the_password() {
+        for url in [
+            "mysql://me:hunter2@h/d",
+            "postgres://me:hunter2@h/d?x=1",
+            "postgres://:hunter2@h/d",
+            "hunter2",
+        ] {
+            let error = DevTarget::parse("db", url)
+                .err()
+                .map(|error| error.to_string())
+                .unwrap_or_default();
+            assert!(!error.is_empty() && !error.contains("hunter2"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! `tallyport up` and its parts: the services of a configuration file, until SIGINT or SIGTERM.
+
+use std::sync::Arc;
+
+use tallyport_access::Authenticator;
+use tallyport_access::policy::PolicyStore;
+use tallyport_gateway::tls::ServerIdentity;
+use tallyport_query::{LakeConfig, ListenConfig, QueryConfig};
+
+use super::gateway::GatewayPlan;
+use super::interrupted;
+use super::wiring::{Plan, Services};
+use crate::args::ConfigArgs;
+use crate::config::Config;
+use crate::exit::Failure;
+
+/// Which services this process runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Roles {
+    gateway: bool,
+    recorder: bool,
+    query: bool,
+}
+
+impl Roles {
+    /// Everything.
+    pub const ALL: Self = Self { gateway: true, recorder: true, query: true };
+    /// The gateway alone.
+    pub const GATEWAY: Self = Self { gateway: true, recorder: false, query: false };
+    /// The recorder alone.
+    pub const RECORDER: Self = Self { gateway: false, recorder: true, query: false };
+    /// The query service alone.
+    pub const QUERY: Self = Self { gateway: false, recorder: false, query: true };
+}
+
+/// Serves until it is told to stop or a service fails for good.
+pub async fn run(args: &ConfigArgs, roles: Roles) -> Result<(), Failure> {
+    let config = Config::read(&args.config)?;
+    let mut services = Services::start(plan(&config, roles)?).await?;
+    tracing::info!(config = %args.config.display(), ?roles, "serving");
+    let failure = tokio::select! {
+        () = interrupted() => None,
+        failure = services.failed() => Some(failure),
+    };
+    tracing::info!("stopping: sessions drain, the log is flushed");
+    if failure.is_some() {
+        // The recorder has ended already and may be waited for only once.
+        services.recorder = None;
+    }
+    let stopped = services.stop().await;
+    failure.map_or(stopped, Err)
+}
+
+/// Everything a start would check, without opening the log, the lake or a socket.
+pub fn check(config: &Config) -> Result<(), Failure> {
+    let roles = Roles {
+        gateway: config.gateway.is_some(),
+        recorder: config.recorder.is_some(),
+        query: config.query.is_some(),
+    };
+    plan(config, roles)?;
+    PolicyStore::load(&config.policy).map_err(Failure::usage)?;
+    Ok(())
+}
+
+fn plan(config: &Config, roles: Roles) -> Result<Plan, Failure> {
+    let authenticator = Authenticator::new(config.issuers.clone()).map_err(Failure::usage)?;
+    Ok(Plan {
+        log: config.log.clone(),
+        appender: config.appender,
+        node: config.node.clone(),
+        authenticator,
+        policy: config.policy.clone(),
+        gateway: roles.gateway.then(|| GatewayPlan::from_config(config)).transpose()?,
+        recorder: roles.recorder.then(|| config.recorder_config()).transpose()?,
+        query: roles.query.then(|| query_config(config)).transpose()?,
+    })
+}
+
+fn query_config(config: &Config) -> Result<QueryConfig, Failure> {
+    let missing =
+        |key: &str| Failure::usage(format!("{}: [{key}] is missing", config.path.display()));
+    let settings = config.query.as_ref().ok_or_else(|| missing("query"))?;
+    let (lake, options) = config.lake.clone().ok_or_else(|| missing("lake"))?;
+    let tls = match &settings.tls {
+        Some((cert, key)) => {
+            let identity = ServerIdentity::load(cert, key).map_err(Failure::usage)?;
+            Some(identity.tcp_config().map_err(Failure::usage)?)
+        }
+        None => None,
+    };
+    // The two speak different protocols, and clients say so in ALPN.
+    let listen = |address, alpn: &[&[u8]]| ListenConfig {
+        address,
+        tls: tls.clone().map(|mut tls| {
+            tls.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+            Arc::new(tls)
+        }),
+    };
+    Ok(QueryConfig {
+        lake: LakeConfig { url: lake.as_url().clone(), storage_options: options },
+        http: settings.http.map(|address| listen(address, &[b"h2", b"http/1.1"])),
+        pgwire: settings.pgwire.map(|address| listen(address, &[b"postgresql"])),
+        limits: tallyport_query::Limits::default(),
+    })
+}

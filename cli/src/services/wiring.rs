@@ -1,0 +1,197 @@
+//! Services of one process, started and stopped in order.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tallyport_access::Authenticator;
+use tallyport_access::policy::PolicyStore;
+use tallyport_eventlog::{Appender, AppenderOptions, Log, LogUrl, Topic};
+use tallyport_query::{QueryConfig, QueryService, RunningQuery};
+use tallyport_recorder::{Recorder, RecorderConfig, RecorderError, RunningRecorder};
+use tallyport_schemas::{Body, Context, Draft, PolicyChange, ProducerId};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::gateway::{GatewayPlan, RunningGateway};
+use crate::exit::Failure;
+
+/// How long what is on the log may take to reach the lake before `recorded` gives up.
+const RECORDED_WITHIN: Duration = Duration::from_secs(60);
+
+/// What to start. A role that is absent does not run here.
+pub struct Plan {
+    /// The log.
+    pub log: LogUrl,
+    /// Bounds of the appenders.
+    pub appender: AppenderOptions,
+    /// The name before the role in producer ids.
+    pub node: String,
+    /// Who is trusted to issue tokens.
+    pub authenticator: Authenticator,
+    /// Cedar policies, a file or a directory.
+    pub policy: std::path::PathBuf,
+    /// The gateway.
+    pub gateway: Option<GatewayPlan>,
+    /// The recorder.
+    pub recorder: Option<RecorderConfig>,
+    /// The query service.
+    pub query: Option<QueryConfig>,
+}
+
+/// Services that run.
+pub struct Services {
+    log: Arc<dyn Log>,
+    /// The gateway.
+    pub gateway: Option<RunningGateway>,
+    /// The query service.
+    pub query: Option<(RunningQuery, Appender, PolicyFollower)>,
+    /// The recorder.
+    pub recorder: Option<(RunningRecorder, CancellationToken)>,
+}
+
+impl Services {
+    /// Starts what the plan names: recorder, query, then the gateway, so that what passes is recorded and answerable.
+    pub async fn start(plan: Plan) -> Result<Self, Failure> {
+        let log = tallyport_eventlog::open(&plan.log).await.map_err(Failure::failed)?;
+        let mut services =
+            Self { log: Arc::clone(&log), gateway: None, query: None, recorder: None };
+        let started = services.start_all(plan).await;
+        match started {
+            Ok(()) => Ok(services),
+            Err(failure) => {
+                // What had started ends in order; the first failure is the one to tell.
+                let _stopped = services.stop().await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn start_all(&mut self, plan: Plan) -> Result<(), Failure> {
+        if let Some(config) = plan.recorder {
+            let stop = CancellationToken::new();
+            let recorder = Recorder::start(config, Arc::clone(&self.log), stop.clone())
+                .await
+                .map_err(recorder_failure)?;
+            self.recorder = Some((recorder, stop));
+        }
+        if let Some(config) = plan.query {
+            let policies = load_policy(&plan.policy)?;
+            let appender = appender(&self.log, &plan.node, "query", plan.appender).await?;
+            let follower = PolicyFollower::start(&policies, appender.clone());
+            let query = QueryService::start(
+                config,
+                Arc::clone(&self.log),
+                plan.authenticator.clone(),
+                policies,
+                appender.clone(),
+            )
+            .await
+            .map_err(Failure::failed)?;
+            self.query = Some((query, appender, follower));
+        }
+        if let Some(gateway) = plan.gateway {
+            let policies = load_policy(&plan.policy)?;
+            let appender = appender(&self.log, &plan.node, "gateway", plan.appender).await?;
+            self.gateway =
+                Some(RunningGateway::start(gateway, plan.authenticator, policies, appender).await?);
+        }
+        Ok(())
+    }
+
+    /// Waits until everything that is on the log now is in the lake.
+    pub async fn recorded(&self) -> Result<(), Failure> {
+        let Some((recorder, _)) = &self.recorder else { return Ok(()) };
+        let deadline = Instant::now() + RECORDED_WITHIN;
+        for partition in 0..self.log.partitions(Topic::Audit) {
+            let latest = self.log.latest(Topic::Audit, partition).await.map_err(Failure::failed)?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            recorder.wait_until(partition, latest, left).await.map_err(Failure::failed)?;
+        }
+        Ok(())
+    }
+
+    /// Until a service ends by itself, which is an error.
+    pub async fn failed(&mut self) -> Failure {
+        match &mut self.recorder {
+            Some((recorder, _)) => match recorder.ended().await {
+                Ok(()) => Failure::failed("the recorder stopped by itself"),
+                Err(error) => recorder_failure(error),
+            },
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops in order: no new sessions, the open ones drain, the audit's readers end, the recorder takes what is left.
+    pub async fn stop(self) -> Result<(), Failure> {
+        if let Some(gateway) = self.gateway {
+            gateway.stop().await?;
+        }
+        if let Some((query, appender, follower)) = self.query {
+            query.stop().await;
+            follower.stop().await;
+            appender.stop().await.map_err(Failure::failed)?;
+        }
+        if let Some((recorder, stop)) = self.recorder {
+            stop.cancel();
+            recorder.stop().await.map_err(recorder_failure)?;
+        }
+        Ok(())
+    }
+}
+
+/// Puts every change of a policy file on record.
+pub struct PolicyFollower {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl PolicyFollower {
+    /// Follows the store's file.
+    pub fn start(policies: &PolicyStore, appender: Appender) -> Self {
+        let stop = CancellationToken::new();
+        let mut changes = policies.watch(stop.clone());
+        let task = tokio::spawn(async move {
+            while let Some(change) = changes.recv().await {
+                if let PolicyChange::Rejected { source, error, .. } = &change {
+                    tracing::error!(
+                        source,
+                        error,
+                        "the policy was not taken; the one before stays in force"
+                    );
+                }
+                let draft = Draft::new(Arc::new(Context::default()), None, Body::Policy(change));
+                if let Err(error) = appender.commit(draft).await {
+                    // The receiver is dropped here: what cannot be recorded does not come into force.
+                    tracing::error!(%error, "a change of policy could not be recorded; its file is no longer followed");
+                    return;
+                }
+            }
+        });
+        Self { stop, task }
+    }
+
+    /// Stops following.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        let _ended = self.task.await;
+    }
+}
+
+async fn appender(
+    log: &Arc<dyn Log>,
+    node: &str,
+    role: &str,
+    options: AppenderOptions,
+) -> Result<Appender, Failure> {
+    let producer = ProducerId::parse(format!("{node}/{role}")).map_err(Failure::usage)?;
+    Appender::start(Arc::clone(log), producer, role, options).await.map_err(Failure::failed)
+}
+
+fn load_policy(path: &Path) -> Result<PolicyStore, Failure> {
+    PolicyStore::load(path).map_err(Failure::usage)
+}
+
+fn recorder_failure(error: RecorderError) -> Failure {
+    if error.is_integrity() { Failure::integrity(error) } else { Failure::failed(error) }
+}

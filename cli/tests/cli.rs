@@ -1,0 +1,135 @@
+//! The command line as a contract: exit codes, what errors say, what help shows.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tallyport"))
+        .args(arguments)
+        .env_remove("TALLYPORT_READY_FILE")
+        .env_remove("TALLYPORT_TOKEN")
+        .output()
+        .expect("the binary runs")
+}
+
+fn said(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+fn exits(arguments: &[&str], code: i32, saying: &str) {
+    let output = run(arguments);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output));
+    assert!(
+        said(&output).contains(saying),
+        "{arguments:?} should say `{saying}`: {}",
+        said(&output)
+    );
+}
+
+fn examples() -> PathBuf {
+    dev_services::repo_root().join("deploy/examples")
+}
+
+fn file(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("writable");
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn help_names_every_command_and_the_exit_codes() {
+    let output = run(&["--help"]);
+    let text = said(&output);
+    assert!(output.status.success());
+    for command in [
+        "demo", "dev", "up", "gateway", "recorder", "query", "connect", "sql", "ask", "sessions",
+        "policy", "config",
+    ] {
+        assert!(text.contains(&format!("\n  {command} ")), "{command} is missing:\n{text}");
+    }
+    assert!(text.contains("Exit codes:") && text.contains("Examples:"));
+}
+
+#[test]
+fn bad_usage_is_exit_code_2() {
+    exits(&["nonsense"], 2, "unrecognized subcommand");
+    exits(&["sql", "SELECT 1"], 2, "who is asking?");
+    exits(&["connect", "sample", "--token", "x"], 2, "where is the gateway?");
+    exits(&["ask", "denied", "--token", "x"], 2, "where is the query service?");
+    exits(
+        &["sessions", "show", "not-an-id", "--token", "x", "--query-url", "http://127.0.0.1:9"],
+        2,
+        "not a SessionId",
+    );
+    exits(
+        &["sql", "SELECT 1", "--ready-file", "/nonexistent.json", "--as", "auditor"],
+        2,
+        "is `tallyport dev --ready-file` running?",
+    );
+}
+
+#[test]
+fn a_service_that_is_not_there_is_exit_code_1() {
+    exits(
+        &["sql", "SELECT 1", "--token", "x", "--query-url", "http://127.0.0.1:9"],
+        1,
+        "does not answer",
+    );
+}
+
+#[test]
+fn dev_listens_on_loopback_only() {
+    exits(&["dev", "--listen", "0.0.0.0:0"], 2, "loopback only");
+}
+
+#[test]
+fn policies_are_checked_and_tested() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let policy = examples().join("policy.cedar");
+    let policy = policy.to_string_lossy();
+    exits(&["policy", "check", &policy], 0, "policies, version");
+    let bad = file(
+        folder.path(),
+        "bad.cedar",
+        "@id(\"x\") @maks(\"redact\") permit (principal, action, resource);",
+    );
+    exits(&["policy", "check", &bad], 2, "maks");
+    let cases = |expect: &str| {
+        format!(
+            "[[case]]\nname = \"nobody may connect\"\nprincipal = {{ kind = \"agent\" }}\naction = \"sql:connect\"\n\
+             on = {{ database = \"sample/sample\" }}\nexpect = \"{expect}\"\n"
+        )
+    };
+    let right = file(folder.path(), "right.toml", &cases("deny"));
+    exits(&["policy", "test", &policy, "--cases", &right], 0, "1 cases, 0 wrong");
+    let wrong = file(folder.path(), "wrong.toml", &cases("allow"));
+    exits(&["policy", "test", &policy, "--cases", &wrong], 1, "expected allow, decided deny");
+    let unknown =
+        file(folder.path(), "unknown.toml", &cases("deny").replace("sql:connect", "sql:nothing"));
+    exits(&["policy", "test", &policy, "--cases", &unknown], 2, "is no action");
+}
+
+#[test]
+fn configurations_are_checked() {
+    let shipped = examples().join("tallyport.toml");
+    let text = std::fs::read_to_string(&shipped).expect("readable");
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    for name in ["policy.cedar", "masking.toml"] {
+        std::fs::copy(examples().join(name), folder.path().join(name)).expect("copied");
+    }
+    exits(&["config", "check", "/nonexistent.toml"], 2, "/nonexistent.toml");
+    let unknown_key = file(folder.path(), "a.toml", &text.replace("node =", "nodes ="));
+    exits(&["config", "check", &unknown_key], 2, "nodes");
+    let bad_log = file(folder.path(), "b.toml", &text.replace("embedded:", "imbedded:"));
+    exits(&["config", "check", &bad_log], 2, "log.url");
+    let no_audience = file(
+        folder.path(),
+        "c.toml",
+        &text.replace("audiences = [\"tallyport\"]", "audiences = []"),
+    );
+    exits(&["config", "check", &no_audience], 2, "issuers");
+}

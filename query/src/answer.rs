@@ -1,0 +1,196 @@
+//! A question runs: on record before its first row, bounded while it runs, on record before its end is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Array as _, ArrayRef};
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use datafusion::physical_plan::execute_stream;
+use futures::{Stream, StreamExt as _};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::config::Limits;
+use crate::engine::{Engine, Planned};
+use crate::error::QueryError;
+
+/// Batches that wait for a slow reader; the query waits beyond it.
+const WAITING_BATCHES: usize = 2;
+
+/// The rows of a running question, in order. Dropping it ends the question, which is put on record.
+pub(crate) struct Answer {
+    /// The columns.
+    pub(crate) schema: SchemaRef,
+    /// The lake's version it is answered from.
+    pub(crate) snapshot_version: Option<u64>,
+    pieces: mpsc::Receiver<Piece>,
+    ended: bool,
+    _running: DropGuard,
+}
+
+enum Piece {
+    Rows(RecordBatch),
+    /// All rows were given, and that is on record.
+    End,
+    Error(QueryError),
+}
+
+impl Answer {
+    /// The next rows; nothing at the end. An answer that breaks off gives an error, never a silent end.
+    pub(crate) async fn next(&mut self) -> Option<Result<RecordBatch, QueryError>> {
+        if self.ended {
+            return None;
+        }
+        match self.pieces.recv().await {
+            Some(Piece::Rows(batch)) => Some(Ok(batch)),
+            Some(Piece::End) => {
+                self.ended = true;
+                None
+            }
+            Some(Piece::Error(error)) => {
+                self.ended = true;
+                Some(Err(error))
+            }
+            None => {
+                self.ended = true;
+                Some(Err(QueryError::Internal))
+            }
+        }
+    }
+
+    /// The same as a stream.
+    pub(crate) fn into_stream(self) -> impl Stream<Item = Result<RecordBatch, QueryError>> + Send {
+        futures::stream::unfold(self, |mut answer| async move {
+            let next = answer.next().await?;
+            Some((next, answer))
+        })
+    }
+}
+
+impl Engine {
+    /// Runs what was planned. When this returns, its start is on record; what it refuses is on record too.
+    pub(crate) async fn run(
+        &self,
+        planned: Planned,
+        cancel: CancellationToken,
+    ) -> Result<Answer, QueryError> {
+        let turn = match self.turn().await {
+            Ok(turn) => turn,
+            Err(error) => return Err(planned.question.ended(error).await),
+        };
+        planned.question.started().await?;
+        let schema = Arc::clone(planned.plan.schema().inner());
+        let snapshot_version = planned.snapshot_version;
+        let (pieces, receiver) = mpsc::channel(WAITING_BATCHES);
+        let gone = CancellationToken::new();
+        let running = Running {
+            limits: self.limits,
+            pieces,
+            cancel,
+            gone: gone.clone(),
+            stop: self.stop.clone(),
+            rows: 0,
+            bytes: 0,
+        };
+        self.tasks.spawn(async move {
+            running.run(planned).await;
+            drop(turn);
+        });
+        Ok(Answer {
+            schema,
+            snapshot_version,
+            pieces: receiver,
+            ended: false,
+            _running: gone.drop_guard(),
+        })
+    }
+
+    async fn turn(&self) -> Result<tokio::sync::OwnedSemaphorePermit, QueryError> {
+        let busy = QueryError::Busy { max: self.limits.max_concurrent };
+        let turn = Arc::clone(&self.turns).acquire_owned();
+        match timeout(self.limits.max_queue_wait, turn).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) => Err(QueryError::Stopping),
+            Err(_) => Err(busy),
+        }
+    }
+}
+
+struct Running {
+    limits: Limits,
+    pieces: mpsc::Sender<Piece>,
+    /// The reader asked for its end.
+    cancel: CancellationToken,
+    /// The reader left.
+    gone: CancellationToken,
+    /// The service stops.
+    stop: CancellationToken,
+    rows: u64,
+    bytes: u64,
+}
+
+impl Running {
+    async fn run(mut self, planned: Planned) {
+        let began = Instant::now();
+        let question = planned.question.clone();
+        let left = planned.reader.time_left().unwrap_or(Duration::ZERO);
+        let by_token = left < self.limits.max_duration;
+        let deadline = began + left.min(self.limits.max_duration);
+        let (cancel, gone, stop) = (self.cancel.clone(), self.gone.clone(), self.stop.clone());
+        let outcome = tokio::select! {
+            biased;
+            () = gone.cancelled() => Err(QueryError::ReaderLeft),
+            () = cancel.cancelled() => Err(QueryError::Cancelled),
+            () = stop.cancelled() => Err(QueryError::Stopping),
+            done = timeout_at(deadline, self.pump(planned)) => match done {
+                Ok(done) => done,
+                Err(_) if by_token => Err(QueryError::TokenExpired),
+                Err(_) => Err(QueryError::TimedOut { after: self.limits.max_duration }),
+            },
+        };
+        let last = match outcome {
+            Ok(()) => match question.completed(self.rows, began.elapsed()).await {
+                Ok(()) => Piece::End,
+                Err(error) => Piece::Error(error),
+            },
+            Err(error) => Piece::Error(question.ended(error).await),
+        };
+        // A reader that neither reads nor leaves must not hold the turn for ever.
+        let _told = timeout(self.limits.max_duration, self.pieces.send(last)).await;
+    }
+
+    /// Gives the rows to the reader as fast as it takes them.
+    async fn pump(&mut self, planned: Planned) -> Result<(), QueryError> {
+        let max_rows = planned.permit.row_limit.map(|limit| (limit, "row_limit of the policy"));
+        let own = (self.limits.max_rows, "max_rows");
+        let (max_rows, limit) = max_rows.into_iter().chain([own]).min().unwrap_or(own);
+        let plan = planned.state.create_physical_plan(&planned.plan).await?;
+        let mut batches = execute_stream(plan, planned.state.task_ctx())?;
+        while let Some(batch) = batches.next().await {
+            let batch = batch?;
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            let rows = self.rows.saturating_add(batch.num_rows() as u64);
+            if rows > max_rows {
+                return Err(QueryError::TooLarge { max: max_rows, unit: "rows", limit });
+            }
+            self.bytes = self.bytes.saturating_add(bytes_of(&batch));
+            let max = self.limits.max_answer_bytes;
+            if self.bytes > max {
+                return Err(QueryError::TooLarge { max, unit: "bytes", limit: "max_answer_bytes" });
+            }
+            self.pieces.send(Piece::Rows(batch)).await.map_err(|_| QueryError::ReaderLeft)?;
+            self.rows = rows;
+        }
+        Ok(())
+    }
+}
+
+/// What a batch holds. A batch may be a slice of a larger one, so its buffers' sizes say too much.
+fn bytes_of(batch: &RecordBatch) -> u64 {
+    let column = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or_default();
+    batch.columns().iter().map(column).fold(0, |sum, bytes| sum.saturating_add(bytes as u64))
+}

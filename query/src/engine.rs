@@ -1,0 +1,292 @@
+//! From a question to its plan: pins what it sees, plans, asks policy, and hands over what may run.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::catalog::SchemaProvider;
+use datafusion::common::{ParamValues, SchemaError};
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::sqlparser::ast::Statement;
+use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
+use datafusion_postgres::datafusion_pg_catalog::pg_catalog::{
+    PgCatalogSchemaProvider, PgCatalogStaticTables, setup_pg_catalog,
+};
+use tallyport_schemas::Face;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::catalog::{self, CATALOG, PUBLIC, TABLE_FUNCTIONS};
+use crate::config::Limits;
+use crate::error::{QueryError, StartError};
+use crate::lake::{Lake, Snapshot};
+use crate::reader::{Gate, Permit, Reader};
+use crate::record::Question;
+use crate::statement::{Statements, must_be_a_question};
+use crate::table::{Pinned, RAW};
+use crate::tail::{PinnedTail, Tail, TailError};
+
+/// How long a snapshot counts as the newest without looking again.
+pub(crate) const SNAPSHOT_MAX_AGE: Duration = Duration::from_millis(200);
+/// Tries to find a snapshot and a tail that meet, while recorder and log move on.
+const PIN_TRIES: usize = 3;
+/// What is kept of the lake's footers and indexes, in bytes.
+const METADATA_CACHE_BYTES: usize = 512 * 1024 * 1024;
+/// What the first read of a file fetches of its end, in bytes: one round trip for footer and indexes.
+const METADATA_SIZE_HINT: usize = 2 * 1024 * 1024;
+/// Consumers that the log names when memory runs out.
+const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
+
+/// Everything that queries share.
+pub(crate) struct Engine {
+    pub(crate) gate: Gate,
+    pub(crate) limits: Limits,
+    pub(crate) turns: Arc<Semaphore>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+    statements: Statements,
+    base: SessionState,
+    pg_catalog: Arc<dyn SchemaProvider>,
+    lake: Arc<Lake>,
+    tail: Arc<Tail>,
+    partitions: u32,
+}
+
+/// A question that may run: pinned, planned and permitted; nothing of it has run.
+pub(crate) struct Planned {
+    pub(crate) state: SessionState,
+    pub(crate) plan: LogicalPlan,
+    pub(crate) question: Question,
+    pub(crate) reader: Reader,
+    pub(crate) permit: Permit,
+    pub(crate) snapshot_version: Option<u64>,
+}
+
+impl Engine {
+    /// `tail` follows the log of `lake`; tasks of queries go to `tasks` and end with `stop`.
+    pub(crate) async fn new(
+        gate: Gate,
+        limits: Limits,
+        base: SessionState,
+        sources: (Arc<Lake>, Arc<Tail>, u32),
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<Self, StartError> {
+        let (lake, tail, partitions) = sources;
+        let nothing = Snapshot { version: None, next: Vec::new(), rows: None };
+        let empty = Arc::new(Pinned { snapshot: Arc::new(nothing), tail: PinnedTail::default() });
+        let shape = catalog::shape(&base, empty).await?;
+        let statics = PgCatalogStaticTables::try_new()?;
+        let pg_catalog =
+            PgCatalogSchemaProvider::try_new(shape, Arc::new(statics), EmptyContextProvider)?;
+        Ok(Self {
+            gate,
+            limits,
+            turns: Arc::new(Semaphore::new(limits.max_concurrent)),
+            tasks,
+            stop,
+            statements: Statements::new(limits.max_sql_bytes),
+            base,
+            pg_catalog: Arc::new(pg_catalog),
+            lake,
+            tail,
+            partitions,
+        })
+    }
+
+    /// The texts it takes.
+    pub(crate) const fn statements(&self) -> &Statements {
+        &self.statements
+    }
+
+    /// A question of `reader` that is not on record yet.
+    pub(crate) fn question(&self, reader: &Reader, face: Face, sql: &str) -> Question {
+        let kept = sql.get(..self.limits.max_sql_bytes).unwrap_or(sql);
+        let appender = self.gate.appender().clone();
+        Question::new(Arc::clone(reader.context()), appender, face, kept)
+    }
+
+    /// Pins, plans and asks policy. What fails here is on record when this returns.
+    pub(crate) async fn plan(
+        &self,
+        reader: &Reader,
+        mut question: Question,
+        statement: Statement,
+        parameters: Option<ParamValues>,
+    ) -> Result<Planned, QueryError> {
+        match self.try_plan(reader, &mut question, statement, parameters).await {
+            Ok((state, plan, permit, snapshot_version)) => Ok(Planned {
+                state,
+                plan,
+                question,
+                reader: reader.clone(),
+                permit,
+                snapshot_version,
+            }),
+            Err(error) => Err(question.ended(error).await),
+        }
+    }
+
+    async fn try_plan(
+        &self,
+        reader: &Reader,
+        question: &mut Question,
+        statement: Statement,
+        parameters: Option<ParamValues>,
+    ) -> Result<(SessionState, LogicalPlan, Permit, Option<u64>), QueryError> {
+        if self.stop.is_cancelled() {
+            return Err(QueryError::Stopping);
+        }
+        reader.time_left().ok_or(QueryError::TokenExpired)?;
+        let pinned = self.pin().await?;
+        let version = pinned.snapshot.version;
+        question.reads(Vec::new(), version);
+        let (state, mut plan) = self.logical(reader, pinned, statement).await?;
+        if let Some(parameters) = parameters {
+            plan = plan.replace_params_with_values(&parameters)?;
+        }
+        let reads = catalog::reads(&plan)?;
+        question.reads(reads.relations.into_iter().collect(), version);
+        let permit = self.gate.permit(reader, &reads.views)?;
+        let plan = state.optimize(&plan)?;
+        // Only now is it known whether the exact bytes are read or merely could be.
+        let mut relations = catalog::reads(&plan)?.relations;
+        relations.extend(reads.views.iter().map(|view| (*view).to_owned()));
+        question.reads(relations.into_iter().collect(), version);
+        Ok((state, plan, permit, version))
+    }
+
+    /// The plan over what `reader` may name at all. Nothing of it has run and nothing has been permitted.
+    pub(crate) async fn describe(
+        &self,
+        reader: &Reader,
+        statement: Statement,
+    ) -> Result<LogicalPlan, QueryError> {
+        let nothing = Snapshot { version: None, next: Vec::new(), rows: None };
+        let pinned = Pinned { snapshot: Arc::new(nothing), tail: PinnedTail::default() };
+        Ok(self.logical(reader, Arc::new(pinned), statement).await?.1)
+    }
+
+    async fn logical(
+        &self,
+        reader: &Reader,
+        pinned: Arc<Pinned>,
+        statement: Statement,
+    ) -> Result<(SessionState, LogicalPlan), QueryError> {
+        must_be_a_question(&statement)?;
+        let raw = self.gate.may_see_raw(reader);
+        let pg_catalog = Some(Arc::clone(&self.pg_catalog));
+        let state = catalog::state_for(&self.base, pg_catalog, raw, pinned)?;
+        let statement = DfStatement::Statement(Box::new(statement));
+        let plan = match state.statement_to_plan(statement).await {
+            Err(error) if !raw && names_raw(&error) => {
+                let view = crate::views::EVENTS.to_owned();
+                let action = tallyport_access::policy::Action::AuditRaw.as_str();
+                return Err(QueryError::Denied { view, action });
+            }
+            plan => plan?,
+        };
+        let only_questions = SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false);
+        only_questions
+            .verify_plan(&plan)
+            .map_err(|error| QueryError::ReadOnly { what: error.strip_backtrace() })?;
+        Ok((state, plan))
+    }
+
+    /// A snapshot of the lake and the tail that it lacks, without a hole and without an overlap.
+    async fn pin(&self) -> Result<Arc<Pinned>, QueryError> {
+        let mut max_age = SNAPSHOT_MAX_AGE;
+        let mut hole = QueryError::Internal;
+        for _ in 0..PIN_TRIES {
+            let snapshot = self.lake.newest(self.partitions, max_age).await?;
+            match self.tail.pin(&snapshot).await {
+                Ok(tail) => return Ok(Arc::new(Pinned { snapshot, tail })),
+                Err(TailError::Query(error)) => return Err(error),
+                // The recorder may have gone on and let go of what is in the lake by now: look again.
+                Err(TailError::Moved { partition, wanted, earliest }) => {
+                    max_age = Duration::ZERO;
+                    hole = QueryError::Integrity {
+                        reason: format!(
+                            "the lake has partition {partition} up to offset {wanted}, but the log keeps it only from {earliest} on: what lies between is in neither"
+                        ),
+                    };
+                }
+            }
+        }
+        tracing::error!(error = %hole, "integrity violation");
+        Err(hole)
+    }
+
+    /// Looks for a newer snapshot and lets go of the tail that it has.
+    pub(crate) async fn refresh(&self) {
+        match self.lake.newest(self.partitions, SNAPSHOT_MAX_AGE).await {
+            Ok(snapshot) => self.tail.trim(&snapshot),
+            Err(error) => tracing::debug!(%error, "the lake could not be looked at"),
+        }
+    }
+}
+
+/// Whether the column with the exact bytes was named, which a reader without the permission does not have.
+fn names_raw(error: &DataFusionError) -> bool {
+    match error.find_root() {
+        DataFusionError::SchemaError(schema, _) => {
+            matches!(schema.as_ref(), SchemaError::FieldNotFound { field, .. } if field.name == RAW)
+        }
+        DataFusionError::Diagnostic(_, inner) => names_raw(inner),
+        DataFusionError::Collection(errors) => errors.iter().any(names_raw),
+        _ => false,
+    }
+}
+
+/// The session that every query starts from.
+pub(crate) fn base_session(limits: &Limits) -> Result<SessionState, StartError> {
+    let pool =
+        TrackConsumersPool::new(FairSpillPool::new(limits.max_memory_bytes), NAMED_CONSUMERS);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(
+            DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
+        )
+        .with_metadata_cache_limit(METADATA_CACHE_BYTES)
+        .build_arc()?;
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, PUBLIC)
+        .with_create_default_catalog_and_schema(true)
+        .with_information_schema(true);
+    let options = config.options_mut();
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
+    options.execution.parquet.metadata_size_hint = Some(METADATA_SIZE_HINT);
+    options.execution.parquet.schema_force_view_types = false;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.execution.time_zone = Some("UTC".to_owned());
+    let context = SessionContext::new_with_config_rt(config, runtime);
+    setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
+    let mut state = context.state();
+    let functions: Vec<_> = state.table_functions().keys().cloned().collect();
+    for name in functions.iter().filter(|name| !TABLE_FUNCTIONS.contains(&name.as_str())) {
+        let _removed = state.deregister_udtf(name)?;
+    }
+    Ok(state)
+}
+
+impl fmt::Debug for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Planned")
+            .field("plan", &self.plan.display().to_string())
+            .field("snapshot_version", &self.snapshot_version)
+            .finish_non_exhaustive()
+    }
+}

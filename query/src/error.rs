@@ -1,0 +1,346 @@
+//! Why a question was not answered: one stable code, what to do, and how each face says it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+use tallyport_eventlog::{CommitError, ReadError};
+
+/// A question was not answered. `Display` is what the reader is told.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// Who asks could not be established.
+    #[error("{message}")]
+    Unauthenticated {
+        /// A stable code such as `expired`.
+        failure: String,
+        /// Why, without any part of the token.
+        message: String,
+    },
+    /// Policy says no.
+    #[error(
+        "denied by policy: `{action}` on view `{view}` is not permitted to you; ask whoever keeps the policy for a permit"
+    )]
+    Denied {
+        /// The view.
+        view: String,
+        /// The action.
+        action: &'static str,
+    },
+    /// The text is no question that can be planned.
+    #[error("{message}")]
+    Invalid {
+        /// What is wrong.
+        message: String,
+        /// SQLSTATE.
+        sqlstate: &'static str,
+    },
+    /// It would change something, or read something other than the audit.
+    #[error(
+        "{what} is refused: this service answers questions (SELECT, WITH, VALUES, EXPLAIN) and changes nothing"
+    )]
+    ReadOnly {
+        /// What was asked.
+        what: String,
+    },
+    /// The text is too long.
+    #[error("the query is {bytes} bytes long, over the limit of {max} (max_sql_bytes); shorten it")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The answer is too large.
+    #[error(
+        "the answer has more than {max} {unit} ({limit}); narrow it with WHERE, LIMIT or aggregates"
+    )]
+    TooLarge {
+        /// The bound.
+        max: u64,
+        /// `rows` or `bytes`.
+        unit: &'static str,
+        /// The setting's name.
+        limit: &'static str,
+    },
+    /// It took too long.
+    #[error(
+        "the query took longer than {} s (max_duration); narrow it, for instance by ingest_date",
+        after.as_secs()
+    )]
+    TimedOut {
+        /// The bound.
+        after: Duration,
+    },
+    /// The reader's token ended while the query ran.
+    #[error("your token expired while the query ran; ask again with a fresh one")]
+    TokenExpired,
+    /// Too many run already.
+    #[error("{max} queries run already (max_concurrent); try again in a moment")]
+    Busy {
+        /// The bound.
+        max: usize,
+    },
+    /// The memory that queries share does not suffice.
+    #[error(
+        "the query needs more memory than the service grants (max_memory_bytes); narrow it, or aggregate over less"
+    )]
+    OutOfMemory,
+    /// The reader cancelled it.
+    #[error("cancelled at your request")]
+    Cancelled,
+    /// The reader left before the end.
+    #[error("the reader left before the end")]
+    ReaderLeft,
+    /// The question cannot be put on record, so it is not answered.
+    #[error(
+        "the question cannot be put on record, so it is not answered: the log takes no events; try again later"
+    )]
+    LogUnavailable,
+    /// The lake cannot be read.
+    #[error("the lake cannot be read now; try again later, and see the service's log")]
+    LakeUnavailable,
+    /// Events are missing between the lake and the log, or the two do not belong together.
+    #[error("the record is not whole: {reason}")]
+    Integrity {
+        /// What is missing.
+        reason: String,
+    },
+    /// It failed while it ran, for a reason in the question or its data.
+    #[error("{message}")]
+    Failed {
+        /// Why.
+        message: String,
+    },
+    /// There is no such named question.
+    #[error("there is no question `{name}`; GET /v1/ask lists them")]
+    UnknownQuestion {
+        /// What was asked.
+        name: String,
+    },
+    /// A parameter of a named question is missing, unknown or of the wrong form.
+    #[error("parameter `{name}`: {problem}")]
+    BadParameter {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The request itself is malformed.
+    #[error("{problem}")]
+    BadRequest {
+        /// What is wrong.
+        problem: String,
+    },
+    /// The service stops.
+    #[error("the service is shutting down; ask again in a moment")]
+    Stopping,
+    /// A fault of the service itself.
+    #[error("the service failed; see its log")]
+    Internal,
+}
+
+impl QueryError {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        self.row().0
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn http_status(&self) -> u16 {
+        self.row().1
+    }
+
+    /// The SQLSTATE on the PostgreSQL wire.
+    #[must_use]
+    pub const fn sqlstate(&self) -> &'static str {
+        self.row().2
+    }
+
+    const fn row(&self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::Unauthenticated { .. } => ("unauthenticated", 401, "28000"),
+            Self::Denied { .. } => ("denied_by_policy", 403, "42501"),
+            Self::Invalid { sqlstate, .. } => ("invalid_query", 400, sqlstate),
+            Self::ReadOnly { .. } => ("read_only", 400, "25006"),
+            Self::TooLong { .. } => ("query_too_long", 413, "54000"),
+            Self::TooLarge { .. } => ("answer_too_large", 422, "54000"),
+            Self::TimedOut { .. } => ("timed_out", 504, "57014"),
+            Self::TokenExpired => ("token_expired", 401, "28000"),
+            Self::Busy { .. } => ("busy", 429, "53300"),
+            Self::OutOfMemory => ("out_of_memory", 422, "53200"),
+            Self::Cancelled => ("cancelled", 499, "57014"),
+            Self::ReaderLeft => ("reader_left", 499, "57014"),
+            Self::LogUnavailable => ("log_unavailable", 503, "58030"),
+            Self::LakeUnavailable => ("lake_unavailable", 503, "58030"),
+            Self::Integrity { .. } => ("integrity", 500, "XX001"),
+            Self::Failed { .. } => ("failed", 422, "22000"),
+            Self::UnknownQuestion { .. } => ("unknown_question", 404, "42704"),
+            Self::BadParameter { .. } => ("bad_parameter", 400, "22023"),
+            Self::BadRequest { .. } => ("bad_request", 400, "08P01"),
+            Self::Stopping => ("stopping", 503, "57P01"),
+            Self::Internal => ("internal", 500, "XX000"),
+        }
+    }
+
+    /// How the event of the failed question says it: the code, and the text where it cannot quote a value of the data.
+    pub(crate) fn on_record(&self) -> String {
+        match self {
+            Self::Failed { .. } => "failed: an expression failed on the data".to_owned(),
+            other => format!("{}: {other}", other.code()),
+        }
+    }
+}
+
+impl From<&CommitError> for QueryError {
+    fn from(error: &CommitError) -> Self {
+        tracing::error!(%error, "a query could not be put on record");
+        Self::LogUnavailable
+    }
+}
+
+impl From<ReadError> for QueryError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Truncated { .. } => Self::Integrity {
+                reason: format!("{error}, and the lake does not have what was before"),
+            },
+            ReadError::Damaged { .. } => {
+                tracing::error!(%error, "integrity violation");
+                Self::Integrity { reason: error.to_string() }
+            }
+            ReadError::Unavailable { .. } => {
+                tracing::error!(%error, "the log's tail could not be read");
+                Self::LogUnavailable
+            }
+        }
+    }
+}
+
+impl From<DataFusionError> for QueryError {
+    fn from(error: DataFusionError) -> Self {
+        of(&error)
+    }
+}
+
+/// What the reader is told of DataFusion's error: planning errors name only what the reader wrote; what comes from
+/// below (files, stores, the engine itself) goes to the log instead.
+fn of(error: &DataFusionError) -> QueryError {
+    match error {
+        DataFusionError::SQL(parse, _) => invalid(parse.to_string(), "42601"),
+        DataFusionError::SchemaError(schema, _) => {
+            let sqlstate = match schema.as_ref() {
+                SchemaError::FieldNotFound { .. } => "42703",
+                _ => "42702",
+            };
+            invalid(schema.to_string(), sqlstate)
+        }
+        DataFusionError::Plan(message) if message.contains("not found") => {
+            invalid(message.clone(), "42P01")
+        }
+        DataFusionError::Plan(message) => invalid(message.clone(), "42000"),
+        DataFusionError::NotImplemented(message) => invalid(message.clone(), "0A000"),
+        DataFusionError::ResourcesExhausted(message) => {
+            tracing::warn!(%message, "a query was stopped for its memory");
+            QueryError::OutOfMemory
+        }
+        DataFusionError::Execution(message) => QueryError::Failed { message: message.clone() },
+        DataFusionError::ArrowError(arrow, _) => of_arrow(arrow),
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => of(inner),
+        DataFusionError::Shared(inner) => of(inner),
+        DataFusionError::Collection(errors) => errors.first().map_or(QueryError::Internal, of),
+        DataFusionError::External(external) => match external.downcast_ref::<QueryError>() {
+            Some(own) => own.clone(),
+            None => lake_fault(error),
+        },
+        DataFusionError::ObjectStore(_)
+        | DataFusionError::ParquetError(_)
+        | DataFusionError::IoError(_) => lake_fault(error),
+        _ => {
+            tracing::error!(%error, "a query failed inside the engine");
+            QueryError::Internal
+        }
+    }
+}
+
+fn of_arrow(error: &arrow::error::ArrowError) -> QueryError {
+    use arrow::error::ArrowError as A;
+    match error {
+        A::ExternalError(external) => match external.downcast_ref::<DataFusionError>() {
+            Some(inner) => of(inner),
+            None => QueryError::Internal,
+        },
+        A::CastError(message)
+        | A::ParseError(message)
+        | A::ComputeError(message)
+        | A::InvalidArgumentError(message)
+        | A::ArithmeticOverflow(message) => QueryError::Failed { message: message.clone() },
+        A::DivideByZero => QueryError::Failed { message: "division by zero".to_owned() },
+        other => {
+            tracing::error!(error = %other, "a query failed inside the engine");
+            QueryError::Internal
+        }
+    }
+}
+
+fn invalid(message: String, sqlstate: &'static str) -> QueryError {
+    QueryError::Invalid { message, sqlstate }
+}
+
+fn lake_fault(error: &DataFusionError) -> QueryError {
+    tracing::error!(%error, "the lake could not be read");
+    QueryError::LakeUnavailable
+}
+
+impl From<QueryError> for DataFusionError {
+    fn from(error: QueryError) -> Self {
+        Self::External(Box::new(error))
+    }
+}
+
+/// The service cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Tokens would cross a network in the clear.
+    #[error(
+        "the {face} listener {address} is not on loopback and has no TLS: readers would send their tokens in the clear; give it TLS or listen on 127.0.0.1"
+    )]
+    CleartextTokens {
+        /// Which listener.
+        face: &'static str,
+        /// Its address.
+        address: std::net::SocketAddr,
+    },
+    /// The address cannot be listened on.
+    #[error("the {face} listener cannot use {address}: {source}")]
+    Listen {
+        /// Which listener.
+        face: &'static str,
+        /// Its address.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The engine cannot be built: a fault of this build.
+    #[error("the query engine cannot be built: {0}")]
+    Engine(Arc<DataFusionError>),
+    /// A named question or view of this build is broken.
+    #[error("the named question `{name}` of this build is broken: {problem}")]
+    Question {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl From<DataFusionError> for StartError {
+    fn from(error: DataFusionError) -> Self {
+        Self::Engine(Arc::new(error))
+    }
+}

@@ -1,0 +1,180 @@
+//! The HTTP API: SQL and named questions, answered as JSON, NDJSON, CSV or Arrow.
+
+mod connection;
+mod format;
+mod json;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use datafusion::common::ParamValues;
+use datafusion::sql::sqlparser::ast::Statement;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::json;
+use tallyport_schemas::{Face, Front};
+use tokio_util::sync::CancellationToken;
+
+use crate::ask::Questions;
+use crate::engine::Engine;
+use crate::error::QueryError;
+use crate::reader::Reader;
+pub(crate) use connection::Server;
+use format::Format;
+
+/// What a request's body may hold beyond the query's text, in bytes.
+const BODY_SLACK_BYTES: usize = 16 * 1024;
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Api {
+    engine: Arc<Engine>,
+    questions: Arc<Questions>,
+}
+
+/// The body of `POST /v1/sql`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SqlRequest {
+    sql: String,
+}
+
+/// All routes of the API.
+pub(crate) fn router(engine: Arc<Engine>, questions: Arc<Questions>) -> Router {
+    // JSON may need six bytes for one of the text.
+    let max_body = engine.limits.max_sql_bytes.saturating_mul(6).saturating_add(BODY_SLACK_BYTES);
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/v1/sql", post(sql))
+        .route("/v1/ask", get(list))
+        .route("/v1/ask/{question}", post(ask))
+        .layer(DefaultBodyLimit::max(max_body))
+        .with_state(Api { engine, questions })
+}
+
+async fn healthz(State(api): State<Api>) -> Response {
+    if api.engine.stop.is_cancelled() {
+        return Failure(QueryError::Stopping).into_response();
+    }
+    Json(json!({ "status": "ok" })).into_response()
+}
+
+async fn sql(State(api): State<Api>, request: Request) -> Result<Response, Failure> {
+    let (parts, text) = request.into_parts();
+    let (reader, format) = enter(&api, &parts).await?;
+    let SqlRequest { sql } = body(text, &api).await?;
+    let question = api.engine.question(&reader, Face::Http, &sql);
+    let statement = match api.engine.statements().parse_one(&sql) {
+        Ok(statement) => statement,
+        Err(error) => return Err(Failure(question.ended(error).await)),
+    };
+    answer(&api, &reader, question, (statement, None), format).await
+}
+
+async fn list(State(api): State<Api>, request: Request) -> Result<Response, Failure> {
+    let (parts, _) = request.into_parts();
+    let _reader = enter(&api, &parts).await?;
+    Ok(Json(json!({ "questions": api.questions.all() })).into_response())
+}
+
+async fn ask(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let (parts, text) = request.into_parts();
+    let (reader, format) = enter(&api, &parts).await?;
+    let parameters: serde_json::Map<String, serde_json::Value> = body(text, &api).await?;
+    let named = api.questions.named(&name)?;
+    let mut question = api.engine.question(&reader, Face::Http, &named.recorded_sql());
+    let bound = match named.bind(&parameters, Timestamp::now()) {
+        Ok(bound) => bound,
+        Err(error) => return Err(Failure(question.ended(error).await)),
+    };
+    question.asked_with(&bound.on_record());
+    let statement = named.statement()?;
+    answer(&api, &reader, question, (statement, Some(bound.into_values())), format).await
+}
+
+/// Who asks, and how they want the answer.
+async fn enter(api: &Api, request: &Parts) -> Result<(Reader, Format), Failure> {
+    let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    let token = bearer(&request.headers);
+    let reader = api.engine.gate.authenticate(token, Front::QueryHttp, peer).await?;
+    let format = Format::accepted(request.headers.get(header::ACCEPT))?;
+    Ok((reader, format))
+}
+
+/// The token of an `Authorization: Bearer` header (RFC 6750 section 2.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
+}
+
+/// The request's JSON. An empty body is an empty object.
+async fn body<T: for<'de> Deserialize<'de>>(body: Body, api: &Api) -> Result<T, Failure> {
+    let max = api.engine.limits.max_sql_bytes.saturating_mul(6).saturating_add(BODY_SLACK_BYTES);
+    let bytes = axum::body::to_bytes(body, max).await.map_err(|_| {
+        Failure(QueryError::BadRequest {
+            problem: format!("the body could not be read, or it is over {max} bytes"),
+        })
+    })?;
+    let bytes = if bytes.is_empty() { b"{}".as_slice() } else { &bytes };
+    serde_json::from_slice(bytes).map_err(|error| {
+        Failure(QueryError::BadRequest { problem: format!("the body is not as due: {error}") })
+    })
+}
+
+async fn answer(
+    api: &Api,
+    reader: &Reader,
+    question: crate::record::Question,
+    (statement, parameters): (Statement, Option<ParamValues>),
+    format: Format,
+) -> Result<Response, Failure> {
+    let planned = api.engine.plan(reader, question, statement, parameters).await?;
+    // The reader cancels by going away, which drops the body.
+    let answer = api.engine.run(planned, CancellationToken::new()).await?;
+    let body = format::body(format, answer).await?;
+    let mut response = Response::new(Body::from_stream(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// An error as the HTTP face says it.
+struct Failure(QueryError);
+
+impl From<QueryError> for Failure {
+    fn from(error: QueryError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let Self(error) = self;
+        let status =
+            StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(json::error(&error))).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            let challenge = match &error {
+                QueryError::Unauthenticated { failure, .. } if failure == "no_token" => "Bearer",
+                _ => "Bearer error=\"invalid_token\"",
+            };
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        response
+    }
+}

@@ -1,0 +1,143 @@
+//! The lake as one snapshot after the other: which events it has, and up to which offset of each partition.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::catalog::TableProvider;
+use datafusion::execution::SessionState;
+use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use tallyport_schemas::lake;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::config::LakeConfig;
+use crate::error::QueryError;
+
+/// The table of events, read only.
+pub(crate) struct Lake {
+    config: LakeConfig,
+    session: Arc<SessionState>,
+    state: Mutex<State>,
+}
+
+struct State {
+    table: Option<DeltaTable>,
+    snapshot: Arc<Snapshot>,
+    loaded: Option<Instant>,
+}
+
+/// One state of the table, for ever.
+pub(crate) struct Snapshot {
+    /// Its version; absent while there is no table.
+    pub(crate) version: Option<u64>,
+    /// Per partition, the offset of the first event that this snapshot lacks; absent where it has none of a partition.
+    pub(crate) next: Vec<Option<u64>>,
+    /// Its rows; absent while there is no table.
+    pub(crate) rows: Option<Arc<dyn TableProvider>>,
+}
+
+impl Lake {
+    /// `session` gives the settings of the scan.
+    pub(crate) fn new(config: LakeConfig, session: Arc<SessionState>) -> Self {
+        let snapshot = Arc::new(Snapshot { version: None, next: Vec::new(), rows: None });
+        Self { config, session, state: Mutex::new(State { table: None, snapshot, loaded: None }) }
+    }
+
+    /// The newest snapshot, looked up again unless that was done within `max_age`. Never older than one given before.
+    pub(crate) async fn newest(
+        &self,
+        partitions: u32,
+        max_age: Duration,
+    ) -> Result<Arc<Snapshot>, QueryError> {
+        let mut state = self.state.lock().await;
+        if state.loaded.is_some_and(|loaded| loaded.elapsed() < max_age) {
+            return Ok(Arc::clone(&state.snapshot));
+        }
+        let now = Instant::now();
+        let unreadable = |error: DeltaTableError| {
+            tracing::error!(%error, "the lake's table of events could not be loaded");
+            QueryError::LakeUnavailable
+        };
+        if let Some(table) = self.load(state.table.clone()).await.map_err(unreadable)? {
+            let known = state.table.is_some()
+                && table.version() == state.snapshot.version
+                && state.snapshot.next.len() == partitions as usize;
+            if !known {
+                let snapshot = self.snapshot(&table, partitions).await.map_err(unreadable)?;
+                went_on(&state.snapshot, &snapshot)?;
+                state.snapshot = Arc::new(snapshot);
+                state.table = Some(table);
+            }
+        }
+        state.loaded = Some(now);
+        Ok(Arc::clone(&state.snapshot))
+    }
+
+    /// The table at its newest version, or nothing before the recorder made it.
+    async fn load(&self, known: Option<DeltaTable>) -> Result<Option<DeltaTable>, DeltaTableError> {
+        if let Some(mut table) = known {
+            table.update_incremental(None).await?;
+            return Ok(Some(table));
+        }
+        let url = self.config.table(lake::EVENTS_TABLE);
+        let absent = url.scheme() == "file"
+            && !url.to_file_path().is_ok_and(|path| path.join("_delta_log").exists());
+        if absent {
+            return Ok(None);
+        }
+        let mut table = DeltaTableBuilder::from_url(url)?
+            .with_storage_options(self.config.storage_options.clone())
+            .build()?;
+        if !table.verify_deltatable_existence().await? {
+            return Ok(None);
+        }
+        table.load().await?;
+        Ok(Some(table))
+    }
+
+    async fn snapshot(
+        &self,
+        table: &DeltaTable,
+        partitions: u32,
+    ) -> Result<Snapshot, DeltaTableError> {
+        let store = table.log_store();
+        let mut next = Vec::new();
+        for partition in 0..partitions {
+            let version = table
+                .snapshot()?
+                .transaction_version(store.as_ref(), lake::app_id(partition))
+                .await?;
+            next.push(version.and_then(|version| u64::try_from(version).ok()));
+        }
+        let rows = table.table_provider().with_session(Arc::clone(&self.session)).build().await?;
+        Ok(Snapshot { version: table.version(), next, rows: Some(Arc::new(rows)) })
+    }
+}
+
+/// A lake whose position goes back was replaced: answering from it would show a hole as if nothing had been there.
+fn went_on(before: &Snapshot, after: &Snapshot) -> Result<(), QueryError> {
+    for (partition, (before, after)) in before.next.iter().zip(&after.next).enumerate() {
+        if after < before {
+            let place =
+                |next: &Option<u64>| next.map_or("none".to_owned(), |next| next.to_string());
+            let reason = format!(
+                "the lake's position in partition {partition} went back from {} to {}; was the table replaced or restored?",
+                place(before),
+                place(after)
+            );
+            tracing::error!(%reason, "integrity violation");
+            return Err(QueryError::Integrity { reason });
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("version", &self.version)
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,176 @@
+//! The PostgreSQL wire: psql, drivers and BI tools ask here. The password is the token, the user name says nothing.
+
+mod connection;
+mod extended;
+mod session;
+mod simple;
+mod startup;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use datafusion_postgres::pgwire::api::auth::StartupHandler;
+use datafusion_postgres::pgwire::api::cancel::CancelHandler;
+use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
+use datafusion_postgres::pgwire::api::{
+    ClientInfo, ErrorHandler, PgWireServerHandlers, RandomPidSecretKeyGenerator,
+};
+use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
+use datafusion_postgres::pgwire::messages::cancel::CancelRequest;
+use datafusion_postgres::pgwire::messages::startup::SecretKey;
+use datafusion_postgres::pgwire::tokio::process_socket;
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::answer::Answer;
+use crate::config::ListenConfig;
+use crate::engine::Engine;
+use crate::error::QueryError;
+use crate::serve::Serve;
+use connection::Connection;
+use extended::Parser;
+
+/// How long a connection is given to deliver its last message.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Serves the wire.
+#[derive(Clone)]
+pub(crate) struct Server {
+    engine: Arc<Engine>,
+    tls: Option<TlsAcceptor>,
+    /// Whether a token may come outside TLS.
+    loopback: bool,
+    cancels: Cancels,
+}
+
+impl Server {
+    pub(crate) fn new(engine: Arc<Engine>, config: &ListenConfig) -> Self {
+        Self {
+            engine,
+            tls: config.tls.clone().map(TlsAcceptor::from),
+            loopback: config.address.ip().is_loopback(),
+            cancels: Cancels::default(),
+        }
+    }
+}
+
+impl Serve for Server {
+    async fn serve(self, stream: TcpStream, peer: SocketAddr, stop: CancellationToken) {
+        let connection = Arc::new(Connection::new(self.engine, peer, self.loopback, self.cancels));
+        let parser = Arc::new(Parser::new(Arc::clone(&connection)));
+        let handlers = Handlers { connection: Arc::clone(&connection), parser };
+        let closing = connection.closing().clone();
+        let leave = async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = closing.cancelled() => {}
+            }
+            tokio::time::sleep(FAREWELL).await;
+        };
+        tokio::select! {
+            served = process_socket(stream, self.tls, handlers) => {
+                if let Err(error) = served {
+                    tracing::debug!(%peer, %error, "a PostgreSQL connection ended early");
+                }
+            }
+            () = leave => {}
+        }
+        connection.gone();
+    }
+}
+
+/// The handlers of one connection.
+struct Handlers {
+    connection: Arc<Connection>,
+    parser: Arc<Parser>,
+}
+
+impl PgWireServerHandlers for Handlers {
+    fn simple_query_handler(&self) -> Arc<impl SimpleQueryHandler> {
+        Arc::clone(&self.connection)
+    }
+
+    fn extended_query_handler(&self) -> Arc<impl ExtendedQueryHandler> {
+        Arc::new(extended::Extended::new(Arc::clone(&self.connection), Arc::clone(&self.parser)))
+    }
+
+    fn startup_handler(&self) -> Arc<impl StartupHandler> {
+        Arc::clone(&self.connection)
+    }
+
+    fn error_handler(&self) -> Arc<impl ErrorHandler> {
+        Arc::clone(&self.connection)
+    }
+
+    fn cancel_handler(&self) -> Arc<impl CancelHandler> {
+        Arc::clone(&self.connection)
+    }
+}
+
+/// Which connection a cancel request means.
+#[derive(Clone, Default)]
+pub(super) struct Cancels {
+    running: Arc<Mutex<HashMap<(i32, Bytes), Arc<Mutex<CancellationToken>>>>>,
+    keys: Arc<RandomPidSecretKeyGenerator>,
+}
+
+impl Cancels {
+    fn register(&self, pid: i32, key: &SecretKey, running: Arc<Mutex<CancellationToken>>) {
+        self.running.lock().insert((pid, key.to_bytes()), running);
+    }
+
+    fn forget(&self, pid: i32, key: &SecretKey) {
+        self.running.lock().remove(&(pid, key.to_bytes()));
+    }
+
+    fn cancel(&self, request: &CancelRequest) {
+        let key = (request.pid, request.secret_key.to_bytes());
+        let running = self.running.lock().get(&key).cloned();
+        if let Some(running) = running {
+            running.lock().cancel();
+        }
+    }
+}
+
+#[async_trait]
+impl CancelHandler for Connection {
+    async fn on_cancel_request(&self, request: CancelRequest) {
+        self.cancels().cancel(&request);
+    }
+}
+
+impl ErrorHandler for Connection {
+    /// The last look at what the client is told: nothing from below passes as it is.
+    fn on_error<C: ClientInfo>(&self, _client: &C, error: &mut PgWireError) {
+        if let PgWireError::ApiError(inner) = error {
+            let own = inner.downcast_ref::<QueryError>().cloned().unwrap_or_else(|| {
+                tracing::error!(error = %inner, "a query failed on the PostgreSQL wire");
+                QueryError::Internal
+            });
+            *error = wire(&own);
+        }
+        if matches!(error, PgWireError::UserError(info) if info.severity == "FATAL") {
+            self.closing().cancel();
+        }
+    }
+}
+
+/// An error as this face says it. What ends the reader's right to be here ends the connection.
+pub(super) fn wire(error: &QueryError) -> PgWireError {
+    let fatal = matches!(
+        error,
+        QueryError::Unauthenticated { .. } | QueryError::TokenExpired | QueryError::Stopping
+    );
+    let severity = if fatal { "FATAL" } else { "ERROR" };
+    PgWireError::UserError(Box::new(ErrorInfo::new(
+        severity.to_owned(),
+        error.sqlstate().to_owned(),
+        error.to_string(),
+    )))
+}

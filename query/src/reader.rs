@@ -1,0 +1,160 @@
+//! Who asks, and what policy lets them see.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tallyport_access::policy::{Action, AskContext, PolicyStore, Resource};
+use tallyport_access::{AuthFailure, Authenticator, Identity, authentication_event};
+use tallyport_eventlog::Appender;
+use tallyport_schemas::{Body, Context, Draft, Endpoint, Front, TraceId};
+
+use crate::error::QueryError;
+use crate::views::EVENTS;
+
+/// Checks tokens and asks policy. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    authenticator: Authenticator,
+    policies: PolicyStore,
+    appender: Appender,
+}
+
+/// A reader whose token was verified; on the PostgreSQL wire for as long as the connection, else for one request.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    identity: Identity,
+    context: Arc<Context>,
+}
+
+/// What policy lets a reader see, asked anew for every query.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    /// The most rows that the determining policies allow.
+    pub(crate) row_limit: Option<u64>,
+}
+
+impl Gate {
+    pub(crate) const fn new(
+        authenticator: Authenticator,
+        policies: PolicyStore,
+        appender: Appender,
+    ) -> Self {
+        Self { authenticator, policies, appender }
+    }
+
+    /// Verifies a token and puts the outcome on record, whichever it is.
+    pub(crate) async fn authenticate(
+        &self,
+        token: Option<&str>,
+        front: Front,
+        peer: Option<SocketAddr>,
+    ) -> Result<Reader, QueryError> {
+        let outcome = match token {
+            Some(token) => self.authenticator.verify(token).await,
+            None => Err(AuthFailure::missing()),
+        };
+        let mut context = Context {
+            client: peer.map(Endpoint::from),
+            trace_id: Some(TraceId::new()),
+            ..Context::default()
+        };
+        if let Ok(identity) = &outcome {
+            context.principal = Some(identity.principal.clone());
+            context.delegation.clone_from(&identity.delegation);
+            context.agent = identity.agent.clone();
+        }
+        let context = Arc::new(context);
+        let body = Body::Authentication(authentication_event(&outcome, front));
+        let draft = Draft::new(Arc::clone(&context), None, body);
+        let recorded = self.appender.commit(draft).await;
+        let _on_record = recorded.as_ref().map_err(QueryError::from)?;
+        match outcome {
+            Ok(identity) => Ok(Reader { identity, context }),
+            Err(failure) => Err(QueryError::Unauthenticated {
+                failure: failure.code().to_owned(),
+                message: failure.to_string(),
+            }),
+        }
+    }
+
+    /// Whether the reader may see the exact bytes of events.
+    pub(crate) fn may_see_raw(&self, reader: &Reader) -> bool {
+        self.ask(reader, Action::AuditRaw, EVENTS).is_ok()
+    }
+
+    /// Asks policy for every view that is read.
+    pub(crate) fn permit(
+        &self,
+        reader: &Reader,
+        views: &BTreeSet<&'static str>,
+    ) -> Result<Permit, QueryError> {
+        let mut permit = Permit { row_limit: None };
+        for view in views {
+            let limit = self.ask(reader, Action::AuditQuery, view)?;
+            permit.row_limit = permit.row_limit.into_iter().chain(limit).min();
+        }
+        Ok(permit)
+    }
+
+    /// The row limit that the permit demands, if any. What it demands beyond that cannot be met here: denied.
+    fn ask(&self, reader: &Reader, action: Action, view: &str) -> Result<Option<u64>, QueryError> {
+        let denied = || QueryError::Denied { view: view.to_owned(), action: action.as_str() };
+        let asker = self.policies.current().asker(&reader.identity);
+        let mut context = AskContext::at(Timestamp::now());
+        context.read_only = true;
+        context.source_ip =
+            reader.context.client.as_ref().and_then(|client| client.ip.parse().ok());
+        let resource = Resource::AuditView { name: view.to_owned() };
+        let answer = asker.ask(action, &resource, &context);
+        if !answer.errors.is_empty() {
+            tracing::error!(errors = ?answer.errors, view, "policy could not be evaluated: denied");
+        }
+        if !answer.allowed {
+            return Err(denied());
+        }
+        let mut row_limit = None;
+        for obligation in &answer.obligations {
+            match obligation.kind.as_str() {
+                "row_limit" => {
+                    let limit = obligation.value.parse::<u64>().map_err(|_| denied())?;
+                    row_limit = row_limit.into_iter().chain([limit]).min();
+                }
+                "advice" => {}
+                kind => {
+                    tracing::error!(
+                        kind,
+                        view,
+                        "an obligation that cannot be met on the audit: denied"
+                    );
+                    return Err(denied());
+                }
+            }
+        }
+        Ok(row_limit)
+    }
+
+    /// Where events go.
+    pub(crate) const fn appender(&self) -> &Appender {
+        &self.appender
+    }
+}
+
+impl Reader {
+    /// What the reader's events share.
+    pub(crate) const fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// What is left of the token's time; nothing once it has ended.
+    pub(crate) fn time_left(&self) -> Option<std::time::Duration> {
+        let left = self.identity.expires_at.duration_since(Timestamp::now());
+        std::time::Duration::try_from(left).ok().filter(|left| !left.is_zero())
+    }
+
+    /// The reader by name.
+    pub(crate) fn name(&self) -> &str {
+        &self.identity.principal.display_name
+    }
+}

@@ -1,0 +1,78 @@
+//! The audit of the audit: the events of one question.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tallyport_eventlog::Appender;
+use tallyport_schemas::{Body, CommandId, Context, Draft, Face, Query, QueryPhase};
+
+use crate::error::QueryError;
+
+/// One question, as its events tell it. All of them carry the same id.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    context: Arc<Context>,
+    appender: Appender,
+    query: Query,
+}
+
+impl Question {
+    /// A question that was asked; nothing is on record yet.
+    pub(crate) fn new(context: Arc<Context>, appender: Appender, face: Face, sql: &str) -> Self {
+        let query = Query {
+            query_id: CommandId::new(),
+            face,
+            phase: QueryPhase::Started,
+            sql: sql.to_owned(),
+            relations: Vec::new(),
+            snapshot_version: None,
+        };
+        Self { context, appender, query }
+    }
+
+    /// What it reads and from which version, once that is known.
+    pub(crate) fn reads(&mut self, relations: Vec<String>, snapshot_version: Option<u64>) {
+        self.query.relations = relations;
+        self.query.snapshot_version = snapshot_version;
+    }
+
+    /// Adds the parameters it was asked with.
+    pub(crate) fn asked_with(&mut self, parameters: &str) {
+        if !parameters.is_empty() {
+            self.query.sql.push_str("\n-- parameters: ");
+            self.query.sql.push_str(&parameters.replace(['\n', '\r'], " "));
+        }
+    }
+
+    /// It may run: on record before its first row leaves.
+    pub(crate) async fn started(&self) -> Result<(), QueryError> {
+        self.commit(QueryPhase::Started).await
+    }
+
+    /// It ran to its end: on record before the reader learns that it has all.
+    pub(crate) async fn completed(&self, rows: u64, after: Duration) -> Result<(), QueryError> {
+        let duration_us = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
+        self.commit(QueryPhase::Completed { rows, duration_us }).await
+    }
+
+    /// It was not answered, or not to its end. Gives back what the reader is told: that it could not be put on record
+    /// where that is so.
+    pub(crate) async fn ended(&self, error: QueryError) -> QueryError {
+        let phase = match &error {
+            QueryError::Denied { .. } => QueryPhase::Denied { reason: error.to_string() },
+            _ => QueryPhase::Failed { error: error.on_record() },
+        };
+        match self.commit(phase).await {
+            Ok(()) => error,
+            Err(unrecorded) => unrecorded,
+        }
+    }
+
+    async fn commit(&self, phase: QueryPhase) -> Result<(), QueryError> {
+        let query = Query { phase, ..self.query.clone() };
+        let draft = Draft::new(Arc::clone(&self.context), None, Body::Query(query));
+        let recorded = self.appender.commit(draft).await;
+        let _on_record = recorded.as_ref().map_err(QueryError::from)?;
+        Ok(())
+    }
+}

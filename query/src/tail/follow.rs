@@ -1,0 +1,69 @@
+//! One follower per partition: reads the log as it grows and holds it decoded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tallyport_eventlog::{Entry, Log, Position, ReadError, Topic};
+use tokio_util::sync::CancellationToken;
+
+use super::{Follower, decode};
+
+/// What one read asks for, in bytes.
+const READ_BYTES: usize = 1024 * 1024;
+/// How long one read waits for something new.
+const READ_WAIT: Duration = Duration::from_secs(1);
+/// Pause after a read that failed.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// Follows until `stop`.
+pub(super) async fn run(follower: Arc<Follower>, log: Arc<dyn Log>, stop: CancellationToken) {
+    stop.run_until_cancelled(follow(&follower, log.as_ref())).await;
+}
+
+async fn follow(follower: &Follower, log: &dyn Log) {
+    let mut failing = false;
+    begin(follower, log).await;
+    loop {
+        while follower.held.lock().bytes() >= follower.max_bytes {
+            follower.room.notified().await;
+        }
+        let offset = follower.held.lock().next();
+        let from = Position { partition: follower.partition, offset };
+        match log.read(Topic::Audit, from, READ_BYTES, READ_WAIT).await {
+            Ok(entries) => {
+                failing = false;
+                hold(follower, offset, entries).await;
+            }
+            // The lake has what was dropped; a query that still needs it is told so.
+            Err(ReadError::Truncated { earliest, .. }) => follower.held.lock().restart(earliest),
+            Err(error) => {
+                if !failing {
+                    tracing::warn!(partition = follower.partition, %error, "the tail waits for the log");
+                }
+                failing = true;
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn begin(follower: &Follower, log: &dyn Log) {
+    if let Ok(earliest) = log.earliest(Topic::Audit, follower.partition).await {
+        let mut held = follower.held.lock();
+        if held.next() < earliest {
+            held.restart(earliest);
+        }
+    }
+}
+
+/// Decodes away from the tasks that serve readers, then holds it, unless the reader was moved on meanwhile.
+async fn hold(follower: &Follower, offset: u64, entries: Vec<Entry>) {
+    let Some(last) = entries.last() else { return };
+    let next = last.position.offset.saturating_add(1);
+    let decoded = tokio::task::spawn_blocking(move || decode::rows(&entries)).await;
+    let Ok(Ok(batch)) = decoded else { return };
+    let mut held = follower.held.lock();
+    if held.next() == offset {
+        held.push(next, batch);
+    }
+}

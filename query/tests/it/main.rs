@@ -1,0 +1,13 @@
+//! The service over real readers: HTTP, psql, drivers; on a memory log and a Delta table on disk.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod ask;
+mod cases;
+mod freshness;
+mod http;
+mod limits;
+mod pg;
+mod policy;
+mod story;
+mod views;
+mod world;
