@@ -130,6 +130,8 @@ pub struct Relay {
     pub addr: SocketAddr,
     /// Nothing passes any more, in either direction.
     pub dead: Arc<AtomicBool>,
+    /// Nothing of the gateway passes any more.
+    pub mute: Arc<AtomicBool>,
     /// Nothing of the client passes after its first packet.
     pub first_only: Arc<AtomicBool>,
     pub retries: Arc<AtomicUsize>,
@@ -146,13 +148,14 @@ impl Relay {
         let relay = Self {
             addr: outside.local_addr().unwrap(),
             dead: Arc::default(),
+            mute: Arc::default(),
             first_only: Arc::default(),
             retries: Arc::default(),
             asked: Arc::default(),
             answered: Arc::default(),
         };
         let (dead, first_only) = (relay.dead.clone(), relay.first_only.clone());
-        let retries = relay.retries.clone();
+        let (retries, mute) = (relay.retries.clone(), relay.mute.clone());
         let (asked, answered) = (relay.asked.clone(), relay.answered.clone());
         tokio::spawn(async move {
             let (mut up, mut down) = (vec![0; 65_536], vec![0; 65_536]);
@@ -173,7 +176,8 @@ impl Relay {
                         if is_retry(&down[..count]) {
                             retries.fetch_add(1, Ordering::SeqCst);
                         }
-                        if let (Some(client), false) = (client, dead.load(Ordering::SeqCst)) {
+                        let drop = dead.load(Ordering::SeqCst) || mute.load(Ordering::SeqCst);
+                        if let (Some(client), false) = (client, drop) {
                             let _ = outside.send_to(&down[..count], client).await;
                         }
                     }

@@ -58,7 +58,7 @@ impl TunnelService for Double {
             _ => return refuse(401, "invalid_token", "the token is not valid; get a new one"),
         }
         match request.target.as_str() {
-            "echo" | "sink" | "stuck" | "source" => {}
+            "echo" | "sink" | "stuck" | "source" | "answer" => {}
             "denied" => return refuse(403, "denied_by_policy", "reading payroll is not allowed"),
             "down" => return refuse(503, "log_unavailable", "the log takes no events; try again"),
             "never" => std::future::pending().await,
@@ -89,6 +89,12 @@ impl OpenTunnel for DoubleTunnel {
                 }
                 let _ = io.shutdown().await;
                 drain(&mut io).await
+            }
+            "answer" => {
+                // Speaks only when it was spoken to.
+                let asked = drain(&mut io).await;
+                let said = io.write_all(&vec![7; SOURCE_BYTES]).await;
+                if asked == Ended::Eof && said.is_ok() { Ended::Eof } else { Ended::Error }
             }
             "sink" | "stuck" => {
                 // Reads nothing until it is let go.
