@@ -279,6 +279,15 @@ fn names_are_asked_for_wherever_they_may_lie() {
     bench.refuses("SELECT 1 FROM staff_or_c", "hr.staff_or_c");
     bench.refuses("SELECT 1 FROM nowhere", "hr.nowhere");
     bench.allows("SELECT 1 FROM app.staff_or_c");
+    // More paths than are followed are any path.
+    let mut bench = Bench::new(policy, "");
+    bench.allows("SELECT 1 FROM staff_or_c");
+    for n in 0..20 {
+        bench.state.after(
+            &gateway_core::sql::Parsed::parse(&format!("SET search_path = app, s{n}")).unwrap(),
+        );
+    }
+    bench.refuses("SELECT 1 FROM staff_or_c", "hr.staff_or_c");
     // Code may have set another path.
     for sql in [
         "DO $$BEGIN SET search_path = hr; END$$",

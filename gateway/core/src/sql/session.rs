@@ -220,3 +220,33 @@ impl Body {
             && (self.parsed.same(&other.parsed) || self.parsed.text() == other.parsed.text())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_followed_is_bounded() {
+        let mut state = SessionState::new(Vec::new());
+        for n in 0..50 {
+            state.note_prepared("p", &Parsed::parse(&format!("SELECT {n}")).unwrap());
+        }
+        assert_eq!(state.prepared.bodies.get("p").map(Vec::len), Some(MAX_BODIES + 1));
+        assert!(state.prepared("p").is_none());
+        let one = Parsed::parse("SELECT 1").unwrap();
+        for n in 0..MAX_NAMES + 9 {
+            state.note_portal(&format!("c{n}"), &one);
+        }
+        assert_eq!(state.cursors.bodies.len(), MAX_NAMES);
+        assert!(state.cursor("c1").is_none(), "a name that was not followed may be another's");
+    }
+
+    #[test]
+    fn the_same_body_again_is_no_other() {
+        let mut state = SessionState::new(Vec::new());
+        for _ in 0..50 {
+            state.note_prepared("p", &Parsed::parse("SELECT 1").unwrap());
+        }
+        assert_eq!(state.prepared("p").map(<[Body]>::len), Some(1));
+    }
+}

@@ -45,8 +45,7 @@ pub const LABELS: &str = r#"
 "app.down.hidden" = "secret"
 "#;
 
-pub fn rows(json: &str) -> CatalogRows {
-    let all: BTreeMap<String, Vec<Vec<Option<String>>>> = serde_json::from_str(json).unwrap();
+fn rows(all: BTreeMap<String, Vec<Vec<Option<String>>>>) -> CatalogRows {
     let mut rows = CatalogRows::default();
     for query in QUERIES {
         rows.insert(query, all.get(query.name).cloned().unwrap_or_default());
@@ -55,7 +54,18 @@ pub fn rows(json: &str) -> CatalogRows {
 }
 
 pub fn catalog() -> Arc<Catalog> {
-    Arc::new(Catalog::from_rows(rows(include_str!("../fixtures/judged-catalog.json"))).unwrap())
+    catalog_with(&[])
+}
+
+/// The same, with rows of some queries beside.
+pub fn catalog_with(more: &[(&str, &[&str])]) -> Arc<Catalog> {
+    let json = include_str!("../fixtures/judged-catalog.json");
+    let mut all: BTreeMap<String, Vec<Vec<Option<String>>>> = serde_json::from_str(json).unwrap();
+    for (query, row) in more {
+        let row = row.iter().map(|value| Some((*value).to_owned())).collect();
+        all.get_mut(*query).unwrap().push(row);
+    }
+    Arc::new(Catalog::from_rows(rows(all)).unwrap())
 }
 
 pub fn identity(groups: &[&str]) -> Identity {
