@@ -248,5 +248,6 @@ async fn secrets_are_sent_only_where_they_are_safe() {
         ..settings
     };
     let source = TokenSource::client_credentials(elsewhere).unwrap();
-    assert!(matches!(source.token().await, Err(TokenError::Issuer(_))));
+    let refused = source.token().await.unwrap_err();
+    assert!(refused.to_string().contains("not https"), "{refused}");
 }

@@ -114,7 +114,7 @@ async fn an_issuer_that_misbehaves_gives_no_keys() {
     let bad_keys = [
         Reply::Status(500),
         Reply::Redirect(format!("{}/jwks", elsewhere.url)),
-        Reply::Flood,
+        Reply::Flood(jwks),
         Reply::Json("{}".into()),
         Reply::Json("{\"keys\":[]}".into()),
         Reply::Json("not json".into()),
@@ -131,6 +131,13 @@ async fn an_issuer_that_misbehaves_gives_no_keys() {
         assert!(began.elapsed() < Duration::from_secs(10), "the wait is bounded");
     }
     assert_eq!(elsewhere.key_hits(), 0, "a redirect was followed");
+}
+
+#[tokio::test]
+async fn a_discovery_document_that_points_elsewhere_is_not_followed() {
+    let key = Key::p256("k");
+    let jwks = json!({ "keys": [key.jwk()] }).to_string();
+    let elsewhere = LocalIssuer::start(&[&key]).await;
     let bad_discovery = |issuer: &LocalIssuer| {
         let url = &issuer.url;
         [

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use cedar_policy::{Authorizer, Decision, Entities, EntityUid, Request};
+use cedar_policy::{Authorizer, Context, Decision, Entities, EntityUid, Request};
 use lru::LruCache;
 use parking_lot::Mutex;
 use tallyport_schemas::Obligation;
@@ -23,6 +23,8 @@ pub struct Asker {
     /// The principal, its groups and the actions; or why they could not be built, which denies everything.
     who: Result<Who, String>,
     slices: Mutex<LruCache<Resource, Arc<Slice>>>,
+    /// The context asked with last: one statement asks many questions in one context, and making it is dear.
+    context: Mutex<Option<(AskContext, Context)>>,
 }
 
 #[derive(Debug)]
@@ -70,7 +72,12 @@ impl Asker {
                     .map_err(|error| error.to_string())
             })
             .map_err(|error| format!("the principal cannot be told to the policy: {error}"));
-        Self { set, who, slices: Mutex::new(LruCache::new(KEPT_RESOURCES)) }
+        Self {
+            set,
+            who,
+            slices: Mutex::new(LruCache::new(KEPT_RESOURCES)),
+            context: Mutex::default(),
+        }
     }
 
     /// The set it asks.
@@ -96,7 +103,7 @@ impl Asker {
         let policies = self.set.on(action);
         let action =
             vocabulary.action(action).ok_or_else(|| "the action has no name".to_owned())?;
-        let context = context.to_cedar().map_err(|error| error.to_string())?;
+        let context = self.context(context)?;
         let request = Request::new(
             who.principal.clone(),
             action,
@@ -114,6 +121,16 @@ impl Asker {
         policy_ids.sort_unstable();
         let obligations = self.set.obligations(&policy_ids, allowed);
         Ok(Answer { allowed, policy_ids, obligations, errors })
+    }
+
+    fn context(&self, asked: &AskContext) -> Result<Context, String> {
+        let mut last = self.context.lock();
+        if let Some((_, made)) = last.as_ref().filter(|(of, _)| of == asked) {
+            return Ok(made.clone());
+        }
+        let made = asked.to_cedar().map_err(|error| error.to_string())?;
+        *last = Some((asked.clone(), made.clone()));
+        Ok(made)
     }
 
     fn slice(&self, who: &Who, resource: &Resource) -> Result<Arc<Slice>, String> {

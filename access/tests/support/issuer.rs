@@ -22,8 +22,8 @@ pub enum Reply {
     Redirect(String),
     /// Never.
     Hang,
-    /// More than is read.
-    Flood,
+    /// This, after more than is read.
+    Flood(String),
 }
 
 #[derive(Clone)]
@@ -106,6 +106,8 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri) -> Response<Body> {
         Reply::Status(code) => status(code).body(Body::empty()).unwrap(),
         Reply::Redirect(to) => status(302).header("location", to).body(Body::empty()).unwrap(),
         Reply::Hang => std::future::pending().await,
-        Reply::Flood => status(200).body(Body::from(vec![b' '; 3 * 1024 * 1024])).unwrap(),
+        Reply::Flood(text) => {
+            status(200).body(Body::from(format!("{}{text}", " ".repeat(3 * 1024 * 1024)))).unwrap()
+        }
     }
 }
