@@ -11,6 +11,7 @@ use std::str::FromStr;
 ///
 /// `memory:`: only where the feature `memory` is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there are one or two in a process")]
 pub enum LogUrl {
     /// One machine, one directory.
     Embedded(EmbeddedOptions),

@@ -1,5 +1,13 @@
 //! The event log as its callers meet it: one binary, so that it links once.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 mod conformance;
 mod crash;
 mod durability;
