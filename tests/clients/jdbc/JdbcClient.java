@@ -33,8 +33,8 @@ public class JdbcClient {
         try (Connection c = DriverManager.getConnection(url, options); Statement s = c.createStatement()) {
             DatabaseMetaData meta = c.getMetaData();
             show("server", meta.getDatabaseProductName() + " " + meta.getDatabaseProductVersion());
-            s.execute("CREATE TEMP TABLE t (id int PRIMARY KEY, v text, n numeric(10,2), a int[], at timestamptz)");
-            try (PreparedStatement insert = c.prepareStatement("INSERT INTO t (id, v, n) VALUES (?, ?, ?)")) {
+            s.execute("CREATE TEMP TABLE jdbc_t (id int PRIMARY KEY, v text, n numeric(10,2), a int[], at timestamptz)");
+            try (PreparedStatement insert = c.prepareStatement("INSERT INTO jdbc_t (id, v, n) VALUES (?, ?, ?)")) {
                 for (int i = 0; i < 200; i++) {
                     insert.setInt(1, i);
                     insert.setString(2, "naïve ✓ " + i);
@@ -43,7 +43,7 @@ public class JdbcClient {
                 }
                 show("batch", Arrays.stream(insert.executeBatch()).sum());
             }
-            try (PreparedStatement select = c.prepareStatement("SELECT id, v, n FROM t WHERE id = ?")) {
+            try (PreparedStatement select = c.prepareStatement("SELECT id, v, n FROM jdbc_t WHERE id = ?")) {
                 for (int i = 0; i < 6; i++) { // becomes a named, binary statement on the way
                     select.setInt(1, i);
                     try (ResultSet result = select.executeQuery()) {
@@ -52,7 +52,7 @@ public class JdbcClient {
                     }
                 }
             }
-            try (PreparedStatement update = c.prepareStatement("UPDATE t SET a = ? WHERE id = 1 RETURNING a")) {
+            try (PreparedStatement update = c.prepareStatement("UPDATE jdbc_t SET a = ? WHERE id = 1 RETURNING a")) {
                 Array array = c.createArrayOf("int4", new Integer[] {1, 2, 3});
                 update.setArray(1, array);
                 try (ResultSet result = update.executeQuery()) {
@@ -64,14 +64,14 @@ public class JdbcClient {
             try (Statement cursor = c.createStatement()) {
                 cursor.setFetchSize(7); // a portal with a row limit
                 int rows = 0;
-                try (ResultSet result = cursor.executeQuery("SELECT id FROM t ORDER BY id")) {
+                try (ResultSet result = cursor.executeQuery("SELECT id FROM jdbc_t ORDER BY id")) {
                     while (result.next()) rows++;
                 }
                 show("portal rows", rows);
             }
             c.commit();
             try {
-                s.execute("INSERT INTO t VALUES (1)");
+                s.execute("INSERT INTO jdbc_t VALUES (1)");
             } catch (SQLException error) {
                 show("unique", error.getSQLState());
             }
@@ -82,19 +82,19 @@ public class JdbcClient {
             }
             c.rollback();
             c.setAutoCommit(true);
-            try (ResultSet result = meta.getColumns(null, null, "t", "%")) {
+            try (ResultSet result = meta.getColumns(null, null, "jdbc_t", "%")) {
                 int columns = 0;
                 while (result.next()) columns++;
                 show("columns by metadata", columns);
             }
-            try (ResultSet result = meta.getPrimaryKeys(null, null, "t")) {
+            try (ResultSet result = meta.getPrimaryKeys(null, null, "jdbc_t")) {
                 result.next();
                 show("primary key", result.getString("COLUMN_NAME"));
             }
             show("copy in", c.unwrap(PGConnection.class).getCopyAPI()
-                .copyIn("COPY t (id, v) FROM STDIN", new java.io.StringReader("1000\tcopied\n1001\t\\N\n")));
+                .copyIn("COPY jdbc_t (id, v) FROM STDIN", new java.io.StringReader("1000\tcopied\n1001\t\\N\n")));
             java.io.StringWriter out = new java.io.StringWriter();
-            c.unwrap(PGConnection.class).getCopyAPI().copyOut("COPY (SELECT id, v FROM t WHERE id >= 1000 ORDER BY id) TO STDOUT", out);
+            c.unwrap(PGConnection.class).getCopyAPI().copyOut("COPY (SELECT id, v FROM jdbc_t WHERE id >= 1000 ORDER BY id) TO STDOUT", out);
             show("copy out", out.toString().replace("\n", "|"));
             try (Statement slow = c.createStatement()) {
                 slow.setQueryTimeout(1); // the driver cancels on a second connection
@@ -102,7 +102,7 @@ public class JdbcClient {
             } catch (SQLException error) {
                 show("cancelled", error.getSQLState());
             }
-            try (ResultSet result = s.executeQuery("SELECT count(*), sum(length(v)) FROM t, generate_series(1, 50)")) {
+            try (ResultSet result = s.executeQuery("SELECT count(*), sum(length(v)) FROM jdbc_t, generate_series(1, 50)")) {
                 result.next();
                 show("count", row(result));
             }

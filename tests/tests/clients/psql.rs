@@ -36,8 +36,8 @@ fn same(text: &str) -> String {
 #[test]
 fn backslash_commands() {
     let seen = same(
-        "CREATE SCHEMA IF NOT EXISTS shop;\n\
-         CREATE TABLE IF NOT EXISTS shop.item (id int PRIMARY KEY, name text UNIQUE, price numeric CHECK (price > 0));\n\
+        "SET client_min_messages = error;\nDROP SCHEMA IF EXISTS shop CASCADE;\nCREATE SCHEMA shop;\n\
+         CREATE TABLE shop.item (id int PRIMARY KEY, name text UNIQUE, price numeric CHECK (price > 0));\n\
          CREATE OR REPLACE VIEW shop.cheap AS SELECT * FROM shop.item WHERE price < 5;\n\
          SET search_path = shop;\n\\d\n\\d item\n\\d+ cheap\n\\dt *.item\n\\dn+\n\\df shop.*\n\\du\n\\l\n\\dp item\n\\dT\n\\di\n\\ds\n\
          \\x\nSELECT 1 AS a, 'b' AS b;\n\\x\n\\echo :SERVER_VERSION_NUM\n",
