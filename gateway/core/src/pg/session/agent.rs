@@ -7,7 +7,9 @@ use bytes::{Bytes, BytesMut};
 use super::names::{Lookup, Portal, Prepared};
 use super::pipe::Awaited;
 use super::spans::Spans;
-use super::{After, AgentStep, Court, Forward, Machine, Refuse, Series, Skip, UNIT_BYTES, Violation};
+use super::{
+    After, AgentStep, Court, Forward, Machine, Refuse, Series, Skip, UNIT_BYTES, Violation,
+};
 use crate::passage::batch::CHUNK_BYTES;
 use crate::passage::own;
 use crate::passage::unit::{Sealed, Unit};
