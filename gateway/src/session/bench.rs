@@ -64,6 +64,12 @@ impl BenchMaker {
         bench
     }
 
+    /// The bench by a snapshot that is fresh enough to open a session with.
+    pub(super) async fn opening(&self) -> Result<Arc<Bench>, CatalogLoadError> {
+        let catalog = self.catalog.get(self.policy.current().version()).await?;
+        Ok(self.current(&catalog))
+    }
+
     /// The bench by the newest snapshot that is read already.
     pub(super) async fn newest(&self) -> Result<Arc<Bench>, CatalogLoadError> {
         let catalog = match self.catalog.peek() {

@@ -154,7 +154,7 @@ async fn open(
         peer: tunnel.peer,
         current: Mutex::new(None),
     };
-    let bench = benches.newest().await.map_err(|error| {
+    let bench = benches.opening().await.map_err(|error| {
         tracing::warn!(target = target.name, %error, "session refused: no catalog");
         let reply = ErrorReply::fatal("08001", "tallyport: the target cannot be reached, or does not tell its catalog; try again later");
         TurnedAway::telling(reply, "target_unreachable", &error)

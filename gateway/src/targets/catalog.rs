@@ -26,6 +26,8 @@ const LOAD_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_CATALOG_BYTES: usize = 256 * 1024 * 1024;
 /// The longest message of a catalog.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+/// Who holds a cache while no session does: the target's table, and the task that keeps it fresh.
+const HOLDERS_WITHOUT_SESSION: usize = 2;
 /// A target that fails is asked again this much later.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
@@ -67,6 +69,7 @@ pub struct CatalogCache {
     database: String,
     appender: Appender,
     current: ArcSwapOption<Catalog>,
+    loaded_at: parking_lot::Mutex<Option<Instant>>,
     connection: Mutex<Connection>,
     stale: Notify,
 }
@@ -75,7 +78,6 @@ pub struct CatalogCache {
 struct Connection {
     upstream: Option<Upstream>,
     scribe: Scribe,
-    loaded_at: Option<Instant>,
 }
 
 impl CatalogCache {
@@ -96,19 +98,20 @@ impl CatalogCache {
             target: Some(dialer.target().reference(Some(&database))),
             ..Context::default()
         };
-        let connection =
-            Connection { upstream: None, scribe: Scribe::new(Arc::new(context)), loaded_at: None };
+        let connection = Connection { upstream: None, scribe: Scribe::new(Arc::new(context)) };
         Self {
             dialer,
             database,
             appender,
             current: ArcSwapOption::empty(),
+            loaded_at: parking_lot::Mutex::new(None),
             connection: Mutex::new(connection),
             stale: Notify::new(),
         }
     }
 
-    /// The newest snapshot; reads one when there is none.
+    /// The newest snapshot for a session that opens; reads one when there is none, or when the last one is older than
+    /// the target's refresh interval (nothing is read while there is no session).
     ///
     /// # Errors
     /// When there is none and none can be read.
@@ -116,9 +119,11 @@ impl CatalogCache {
     /// # Cancel safety
     /// Cancel safe: a dropped call may leave the connection to be dialled anew.
     pub async fn get(&self, policy_version: &str) -> Result<Arc<Catalog>, CatalogLoadError> {
+        let is_fresh = (*self.loaded_at.lock())
+            .is_some_and(|loaded_at| loaded_at.elapsed() <= self.dialer.target().catalog_refresh);
         match self.current.load_full() {
-            Some(catalog) => Ok(catalog),
-            None => self.refresh(policy_version).await,
+            Some(catalog) if is_fresh => Ok(catalog),
+            _ => self.refresh(policy_version).await,
         }
     }
 
@@ -138,7 +143,7 @@ impl CatalogCache {
     pub async fn refresh(&self, policy_version: &str) -> Result<Arc<Catalog>, CatalogLoadError> {
         let asked_at = Instant::now();
         let mut connection = self.connection.lock().await;
-        if connection.loaded_at.is_some_and(|loaded_at| loaded_at > asked_at)
+        if (*self.loaded_at.lock()).is_some_and(|loaded_at| loaded_at > asked_at)
             && let Some(catalog) = self.current.load_full()
         {
             return Ok(catalog);
@@ -150,9 +155,9 @@ impl CatalogCache {
         let (catalog, upstream) =
             timeout(LOAD_TIMEOUT, load).await.map_err(|_| CatalogLoadError::TimedOut)??;
         connection.upstream = Some(upstream);
-        connection.loaded_at = Some(began_at);
         let catalog = Arc::new(catalog);
         self.current.store(Some(Arc::clone(&catalog)));
+        *self.loaded_at.lock() = Some(began_at);
         Ok(catalog)
     }
 
@@ -161,12 +166,12 @@ impl CatalogCache {
         self.stale.notify_one();
     }
 
-    /// Keeps the snapshot fresh until `cancel`. `policy_version` names the policy in force.
+    /// Keeps the snapshot fresh while there are sessions, until `cancel`. `policy_version` names the policy in force.
     ///
     /// # Cancel safety
     /// Cancel safe.
     pub async fn keep_fresh(
-        &self,
+        self: Arc<Self>,
         policy_version: impl Fn() -> String + Send,
         cancel: CancellationToken,
     ) {
@@ -177,6 +182,9 @@ impl CatalogCache {
                 () = cancel.cancelled() => break,
                 () = self.stale.notified() => {}
                 () = tokio::time::sleep(wait) => {}
+            }
+            if Arc::strong_count(&self) <= HOLDERS_WITHOUT_SESSION {
+                continue;
             }
             wait = match self.refresh(&policy_version()).await {
                 Ok(_) => every,
