@@ -215,44 +215,34 @@ async fn unidirectional_streams_are_few_and_datagrams_are_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_bytes_are_few_until_something_is_authentic() {
-    const WINDOW: usize = 256 << 10;
-    const OWN_BUFFER: usize = 16 << 10;
+    const WINDOW: u64 = 256 << 10;
     let gateway = Gateway::with(|limits| {
         limits.receive_window_before_authentication = WINDOW as u32;
         limits.stream_receive_window = WINDOW as u32;
     })
     .await;
-    let mut config = raw::client_config(&gateway);
-    let mut transport = quinn::TransportConfig::default();
-    transport.send_window(OWN_BUFFER as u64);
-    config.transport_config(Arc::new(transport));
-    let endpoint = raw::endpoint();
-    let addr = gateway.front.quic_addr;
-    let conn = within(endpoint.connect_with(config, addr, "localhost").unwrap()).await.unwrap();
-    let mut client = Http3::on(conn).await;
-    // Bodies that nobody reads.
-    let taken = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let mut client = Http3::connect(&gateway).await;
+    // Bodies that nobody reads, each as long as the window of a stream.
     for _ in 0..8 {
         let request = Request::post("https://localhost/v1/hang").body(()).unwrap();
         let mut stream = client.start(request).await;
-        let taken = taken.clone();
         tokio::spawn(async move {
-            while stream.send_data(Bytes::from_static(&[1; 4096])).await.is_ok() {
-                taken.fetch_add(4096, Ordering::SeqCst);
-            }
+            let sent = stream.send_data(Bytes::from(vec![1; 2 * WINDOW as usize])).await;
+            panic!("more than a stream's window was taken: {sent:?}");
         });
     }
-    stops_moving(&taken).await;
-    assert!(taken.load(Ordering::SeqCst) <= WINDOW + OWN_BUFFER);
+    until_still(|| client.conn.stats().frame_tx.stream).await;
+    let sent = client.conn.stats().udp_tx.bytes;
+    assert!(sent > WINDOW && sent < WINDOW * 3 / 2, "{sent} bytes were sent");
 }
 
 /// Until a counter that has moved stands still for a second: there is no event for that.
-async fn stops_moving(counter: &std::sync::atomic::AtomicUsize) {
+async fn until_still(counter: impl Fn() -> u64) {
     let (mut before, mut still) = (0, 0);
     within(async {
         while still < 4 {
             tokio::time::sleep(Duration::from_millis(250)).await;
-            let now = counter.load(Ordering::SeqCst);
+            let now = counter();
             still = if now == before && now > 0 { still + 1 } else { 0 };
             before = now;
         }

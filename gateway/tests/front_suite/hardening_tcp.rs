@@ -14,6 +14,9 @@ use tokio_rustls::client::TlsStream;
 
 use crate::support::{GOOD_TOKEN, Gateway, until, within};
 
+/// Far more than may be pending, few enough to be over soon.
+const FLOOD_STREAMS: usize = 5_000;
+
 const SOON: Duration = Duration::from_millis(300);
 
 async fn tls_with(gateway: &Gateway, alpn: &[u8]) -> TlsStream<TcpStream> {
@@ -140,22 +143,25 @@ async fn http2_streams_and_header_lists_are_bounded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn http2_reset_flood_ends_the_connection() {
-    let gateway = Gateway::start().await;
+    // No deadline ends it.
+    let gateway = Gateway::with(|limits| {
+        limits.first_request_deadline = Duration::from_secs(300);
+        limits.authentication_deadline = Duration::from_secs(300);
+    })
+    .await;
     let (requests, end) = http2(&gateway).await;
     let mut requests = within(requests.ready()).await.unwrap();
-    let flood = async {
-        loop {
-            let request = Request::get("https://localhost/healthz").body(()).unwrap();
-            let Ok((_response, mut send)) = requests.send_request(request, false) else { break };
-            send.send_reset(h2::Reason::CANCEL);
-            drop(send);
-            match requests.clone().ready().await {
-                Ok(ready) => requests = ready,
-                Err(_) => break,
-            }
+    for _ in 0..FLOOD_STREAMS {
+        let request = Request::get("https://localhost/healthz").body(()).unwrap();
+        let Ok((_response, mut send)) = requests.send_request(request, false) else { break };
+        send.send_reset(h2::Reason::CANCEL);
+        drop(send);
+        match within(requests.clone().ready()).await {
+            Ok(ready) => requests = ready,
+            Err(_) => break,
         }
-    };
-    within(flood).await;
+        tokio::task::yield_now().await;
+    }
     // Its GOAWAY may be lost under what the flood still had to write.
     let error = within(end).await.unwrap().unwrap_err();
     let told = error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);

@@ -1,7 +1,7 @@
 //! Large transfers, many tunnels, and readers that do not read.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tallyport_gateway::connect::{Connector, Tunnel};
@@ -21,7 +21,7 @@ async fn round_trip(stream: impl AsyncRead + AsyncWrite + Unpin, total: usize) {
     let send = async {
         let mut sent = 0;
         while sent < total {
-            to.write_all(&pattern(sent, BLOCK_BYTES.min(total - sent))).await.unwrap();
+            to.write_all(pattern(sent, BLOCK_BYTES.min(total - sent))).await.unwrap();
             sent += BLOCK_BYTES.min(total - sent);
         }
         to.shutdown().await.unwrap();
@@ -34,7 +34,7 @@ async fn round_trip(stream: impl AsyncRead + AsyncWrite + Unpin, total: usize) {
             if count == 0 {
                 break received;
             }
-            assert_eq!(buffer[..count], pattern(received, count));
+            assert!(&buffer[..count] == pattern(received, count), "wrong bytes at {received}");
             received += count;
         }
     };
@@ -42,9 +42,13 @@ async fn round_trip(stream: impl AsyncRead + AsyncWrite + Unpin, total: usize) {
     assert_eq!(received, total);
 }
 
-fn pattern(offset: usize, length: usize) -> Vec<u8> {
-    // A prime, so that a lost or doubled block shows.
-    (offset..offset + length).map(|at| (at % 251) as u8).collect()
+/// What lies at `offset`: blocks repeat after a prime number of bytes, so that a lost or doubled one shows.
+fn pattern(offset: usize, length: usize) -> &'static [u8] {
+    const PERIOD: usize = 251;
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    let bytes =
+        BYTES.get_or_init(|| (0..PERIOD + BLOCK_BYTES).map(|at| (at % PERIOD) as u8).collect());
+    &bytes[offset % PERIOD..][..length]
 }
 
 fn speed(what: &str, started: Instant) {

@@ -147,7 +147,8 @@ fn api() -> axum::Router {
         response.extensions_mut().insert(Authenticated);
         response
     }
-    async fn hang() {
+    // Holds its body and never reads it.
+    async fn hang(_body: axum::body::Body) {
         std::future::pending::<()>().await;
     }
     axum::Router::new()
