@@ -178,8 +178,9 @@ async fn a_log_that_is_not_the_lakes_is_refused() {
     world.commit(event("SELECT 1")).await;
     world.record_all().await;
     let other = World::start().await;
-    let (from, to) = (world.lake.join("events"), other.lake.join("events"));
-    std::fs::create_dir_all(&other.lake).unwrap();
+    let path = |world: &World| world.lake.url.to_file_path().unwrap().join("events");
+    let (from, to) = (path(&world), path(&other));
+    std::fs::create_dir_all(to.parent().unwrap()).unwrap();
     // Claims far more than the other log ever had.
     record(world.log.as_ref(), &world.lake, 0, world.latest(0).await).await;
     std::fs::rename(&from, &to).unwrap();

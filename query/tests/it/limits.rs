@@ -107,13 +107,19 @@ async fn deep_texts_do_no_harm() {
     };
     for sql in [
         many("SELECT 1 WHERE true", " OR true", "", 7_000),
-        many("SELECT 1 WHERE true", " OR true", "", 3_500),
-        many("SELECT ", "(", "1", 7_000),
-        many("SELECT ", "-", "1", 7_000),
-        many("SELECT 1", " UNION ALL SELECT 1", "", 1_500),
-        many("SELECT ", "NOT ", "true", 7_000),
-        format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(1000), " END".repeat(1000)),
-        format!("SELECT * FROM {}commands{}", "(SELECT * FROM ".repeat(500), ") t".repeat(500)),
+        many("SELECT 1 WHERE true", " OR true", "", 990),
+        many("SELECT 1 WHERE true", " AND NOT false", "", 490),
+        many("SELECT 1", " + 1", "", 990),
+        many("SELECT 1", "::int", "", 990),
+        many("SELECT true", " IS NULL", "", 990),
+        many("SELECT 'a'", " || 'a'", "", 990),
+        many("SELECT ", "(", "1", 990),
+        many("SELECT ", "- ", "1", 990),
+        many("SELECT 1", " UNION ALL SELECT 1", "", 490),
+        many("SELECT ", "NOT ", "true", 990),
+        format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(990), " END".repeat(990)),
+        format!("SELECT * FROM {}commands{}", "(SELECT * FROM ".repeat(400), ") t".repeat(400)),
+        many("SELECT 1 FROM commands", " JOIN commands USING (command_id)", "", 30),
     ] {
         let (status, answer) = world.try_sql("auditor", &sql).await;
         let start: String = sql.chars().take(40).collect();

@@ -8,6 +8,7 @@ mod http;
 mod limits;
 mod pg;
 mod policy;
+mod s3;
 mod story;
 mod views;
 mod world;

@@ -118,7 +118,7 @@ async fn psql_connects_describes_and_asks() {
 async fn prepared_statements_take_parameters_and_see_what_is_new() {
     let world = told().await;
     let client = connect(&world, "auditor").await;
-    let sql = "SELECT statement, wire_bytes, tables, time::text FROM commands \
+    let sql = "SELECT statement, wire_bytes, tables, time::text AS at FROM commands \
                WHERE principal_subject = $1 AND wire_bytes > $2 ORDER BY time";
     let statement = client.prepare(sql).await.unwrap();
     let rows = client.query(&statement, &[&"bot-1", &40_i64]).await.unwrap();

@@ -100,8 +100,8 @@ async fn every_view_has_its_family_and_nothing_else() {
         ("integrity", "integrity"),
     ] {
         let sql = format!(
-            "SELECT (SELECT count(*) FROM {view} WHERE time < '2024-12-31T00:00:00Z'), \
-                    (SELECT count(*) FROM events WHERE family = '{family}' AND time < '2024-12-31T00:00:00Z')"
+            "SELECT (SELECT count(*) FROM {view} WHERE time < '2024-12-31T00:00:00Z') AS a, \
+                    (SELECT count(*) FROM events WHERE family = '{family}' AND time < '2024-12-31T00:00:00Z') AS b"
         );
         let rows = world.rows(&sql).await;
         assert_eq!(rows[0][0], rows[0][1], "{view}");

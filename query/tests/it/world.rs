@@ -1,6 +1,5 @@
 //! A query service with everything around it: an issuer, a policy, a log, and a stand-in for the recorder.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +37,7 @@ pub struct World {
     pub appender: Appender,
     pub running: RunningQuery,
     pub http: reqwest::Client,
-    pub lake: PathBuf,
+    pub lake: LakeConfig,
     _dir: TempDir,
 }
 
@@ -46,11 +45,13 @@ pub struct Setup {
     pub partitions: u32,
     pub limits: Limits,
     pub pg_tls: Option<Arc<rustls::ServerConfig>>,
+    /// A directory of its own where there is none.
+    pub lake: Option<LakeConfig>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { partitions: 1, limits: Limits::default(), pg_tls: None }
+        Self { partitions: 1, limits: Limits::default(), pg_tls: None, lake: None }
     }
 }
 
@@ -75,7 +76,8 @@ impl World {
 
     pub async fn with(setup: Setup) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let lake = dir.path().join("lake");
+        let own = || LakeConfig::new(Url::from_directory_path(dir.path().join("lake")).unwrap());
+        let lake = setup.lake.unwrap_or_else(own);
         let inner: Arc<dyn Log> = Arc::new(MemoryLog::with_partitions(setup.partitions));
         let log = Arc::new(FaultLog::new(inner));
         let issuer = DevIssuer::start("127.0.0.1:0".parse().unwrap(), clients()).await.unwrap();
@@ -84,7 +86,7 @@ impl World {
         let policies = PolicyStore::from_text(POLICY, "test").unwrap();
         let any = "127.0.0.1:0".parse().unwrap();
         let config = QueryConfig {
-            lake: LakeConfig::new(Url::from_directory_path(&lake).unwrap()),
+            lake: lake.clone(),
             http: Some(ListenConfig::plain(any)),
             pgwire: Some(ListenConfig { address: any, tls: setup.pg_tls }),
             limits: setup.limits,
@@ -185,18 +187,21 @@ async fn appender_named(log: &Arc<FaultLog>, name: &str) -> Appender {
     Appender::start(log, ProducerId::parse(name).unwrap(), "test", options).await.unwrap()
 }
 
-async fn open(lake: &std::path::Path) -> DeltaTable {
-    let path = lake.join(lake::EVENTS_TABLE);
-    std::fs::create_dir_all(&path).unwrap();
-    let url = Url::from_directory_path(path).unwrap();
-    let mut table = DeltaTableBuilder::from_url(url).unwrap().build().unwrap();
+async fn open(lake: &LakeConfig) -> DeltaTable {
+    let mut url = lake.url.clone();
+    url.set_path(&format!("{}/{}/", url.path().trim_end_matches('/'), lake::EVENTS_TABLE));
+    if let Ok(path) = url.to_file_path() {
+        std::fs::create_dir_all(path).unwrap();
+    }
+    let builder = DeltaTableBuilder::from_url(url).unwrap();
+    let mut table = builder.with_storage_options(lake.storage_options.clone()).build().unwrap();
     if table.verify_deltatable_existence().await.unwrap() {
         table.load().await.unwrap();
     }
     table
 }
 
-pub async fn record(log: &dyn Log, lake: &std::path::Path, partition: u32, upto: u64) {
+pub async fn record(log: &dyn Log, lake: &LakeConfig, partition: u32, upto: u64) {
     let table = open(lake).await;
     let app = lake::app_id(partition);
     let mut from = 0;
