@@ -215,6 +215,21 @@ fn deny_wins_and_a_policy_that_fails_denies() {
     assert_eq!(denied.decision.policy_ids, ["no-writes"]);
 }
 
+/// A forbid that cannot be evaluated is no permit.
+#[test]
+fn an_evaluation_error_denies() {
+    let policy = r#"
+        @id("all") permit (principal, action, resource);
+        @id("broken") forbid (principal, action == Tallyport::Action::"sql:select", resource) when { 9223372036854775807 + 1 < 0 };
+    "#;
+    let bench = Bench::new(policy, "");
+    bench.refuses(
+        "SELECT 1 FROM notes",
+        "policy could not be evaluated for sql:select on app.notes",
+    );
+    bench.allows("DELETE FROM notes");
+}
+
 #[test]
 fn what_a_statement_proves_reaches_policy() {
     let policy = r#"
