@@ -22,7 +22,7 @@ use tower::ServiceExt as _;
 
 use super::admission::Admission;
 use super::config::Limits;
-use super::route;
+use super::route::{self, Refused};
 use super::watch::Watch;
 use crate::tunnel::{ConnectRequest, OpenTunnel, TunnelIo, TunnelService};
 
@@ -101,25 +101,19 @@ impl Gate {
     }
 
     /// Opens the tunnel that a CONNECT asks for, or says how it is to be answered.
-    pub(super) async fn open(
-        &self,
-        peer: &Peer,
-        head: &request::Parts,
-    ) -> Result<Opened, Response<Bytes>> {
+    pub(super) async fn open(&self, peer: &Peer, head: &request::Parts) -> Result<Opened, Refused> {
         let connect = route::connect(head)?;
         let token_was_sent = connect.token.is_some();
         if peer.watch.is_exhausted() {
             let message =
                 "too many requests with an invalid token on this connection; get a new token";
-            return Err(route::answer(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", message));
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            return Err(route::answer(status, "too_many_failures", message).into());
         }
         let Ok(slot) = self.tunnels.clone().try_acquire_owned() else {
             let message = "the gateway has as many tunnels open as it may; try again later";
-            return Err(route::answer(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too_many_tunnels",
-                message,
-            ));
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return Err(route::answer(status, "too_many_tunnels", message).into());
         };
         let request = ConnectRequest {
             target: connect.target,
@@ -134,11 +128,12 @@ impl Gate {
                 if refusal.status == StatusCode::UNAUTHORIZED.as_u16() {
                     peer.watch.failed_authentication();
                 }
-                Err(route::refusal(&refusal, token_was_sent))
+                Err(route::refusal(&refusal, token_was_sent).into())
             }
             Err(_) => {
                 let message = "the tunnel could not be opened in time; try again later";
-                Err(route::answer(StatusCode::SERVICE_UNAVAILABLE, "open_timeout", message))
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Err(route::answer(status, "open_timeout", message).into())
             }
         }
     }

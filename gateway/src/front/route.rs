@@ -59,17 +59,20 @@ pub(super) struct Connect {
     pub(super) trace_id: TraceId,
 }
 
+/// The answer to a request that goes no further; boxed, since it is much larger than what goes on.
+pub(super) type Refused = Box<Response<Bytes>>;
+
 /// Reads a classic CONNECT (RFC 9110 section 9.3.6; RFC 9114 section 4.4).
-pub(super) fn connect(head: &request::Parts) -> Result<Connect, Response<Bytes>> {
+pub(super) fn connect(head: &request::Parts) -> Result<Connect, Refused> {
     if head.extensions.get::<h3::ext::Protocol>().is_some()
         || head.extensions.get::<hyper::ext::Protocol>().is_some()
     {
         let message = "extended CONNECT is not served; send CONNECT without :protocol";
-        return Err(answer(StatusCode::NOT_IMPLEMENTED, "unsupported_protocol", message));
+        return Err(answer(StatusCode::NOT_IMPLEMENTED, "unsupported_protocol", message).into());
     }
     let target = authority(&head.uri).and_then(TargetName::parse).ok_or_else(|| {
         let message = "CONNECT takes the name of a configured target (a-z, 0-9, `-`, `_`, `.`), as in `CONNECT orders-db`";
-        answer(StatusCode::BAD_REQUEST, "bad_target", message)
+        Refused::from(answer(StatusCode::BAD_REQUEST, "bad_target", message))
     })?;
     let token = token(&head.headers)?;
     Ok(Connect { target: target.into_string(), token, trace_id: trace_id(&head.headers) })
@@ -84,13 +87,13 @@ fn authority(uri: &Uri) -> Option<&str> {
 
 /// `Authorization`, or `Proxy-Authorization`, which is where clients that know us as a proxy put it; one value only,
 /// since two would leave open which of them was checked.
-fn token(headers: &HeaderMap) -> Result<Option<BearerToken>, Response<Bytes>> {
+fn token(headers: &HeaderMap) -> Result<Option<BearerToken>, Refused> {
     let mut values =
         headers.get_all(AUTHORIZATION).iter().chain(headers.get_all(PROXY_AUTHORIZATION).iter());
     let value = values.next();
     if values.next().is_some() {
         let message = "send one token: one Authorization or one Proxy-Authorization field";
-        return Err(answer(StatusCode::BAD_REQUEST, "invalid_request", message));
+        return Err(answer(StatusCode::BAD_REQUEST, "invalid_request", message).into());
     }
     Ok(value.and_then(|value| value.to_str().ok()).and_then(BearerToken::from_authorization))
 }

@@ -63,7 +63,7 @@ async fn tunnel(link: &Link, request: Request<()>, mut stream: Stream) {
     let (head, ()) = request.into_parts();
     let opened = match link.gate.open(&link.peer, &head).await {
         Ok(opened) => opened,
-        Err(response) => return respond(link, stream, response).await,
+        Err(refused) => return respond(link, stream, *refused).await,
     };
     if link.peer.watch.authenticated() {
         quic::raise_limits(&link.conn, &link.gate.limits);

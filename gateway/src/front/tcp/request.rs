@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use bytes::Bytes;
 use http::header::{ALT_SVC, HeaderValue};
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -14,7 +13,7 @@ use tokio::time::timeout;
 use super::Link;
 use super::cut::Cut;
 use crate::front::gate::Lost;
-use crate::front::route;
+use crate::front::route::{self, Refused};
 use crate::front::watch::OpenRequest;
 use crate::tunnel::TunnelIo;
 
@@ -29,7 +28,7 @@ pub(super) async fn serve(
     let mut response = if route::is_connect(request.method()) {
         match tunnel(&link, request, open).await {
             Ok(()) => Response::new(Body::empty()),
-            Err(refused) => refused.map(Body::from),
+            Err(refused) => (*refused).map(Body::from),
         }
     } else {
         link.gate.call(&link.peer, request).await
@@ -47,7 +46,7 @@ async fn tunnel(
     link: &Arc<Link>,
     request: Request<Incoming>,
     open: OpenRequest,
-) -> Result<(), Response<Bytes>> {
+) -> Result<(), Refused> {
     let (head, body) = request.into_parts();
     let version = head.version;
     let opened = link.gate.open(&link.peer, &head).await.map_err(|mut refused| {
