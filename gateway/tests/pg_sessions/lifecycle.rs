@@ -239,3 +239,20 @@ async fn a_slow_agent_stops_the_target_not_the_memory() {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notification_arrives_while_nothing_is_asked() {
+    let world = world!();
+    let (mut wire, _) = Wire::start(world.tunnel().await, &[("user", "u")]).await;
+    wire.send(&query("LISTEN news")).await;
+    assert_eq!(tags(&wire.until(b'Z', 1).await), "CZ");
+    world.direct().await.batch_execute("NOTIFY news, 'extra'").await.unwrap();
+    let (tag, body) = wire.next().await.expect("a message");
+    assert_eq!(tag, b'A');
+    assert!(body.ends_with(b"news\0extra\0"));
+    let events = world.events().await;
+    let stray = crate::harness::responses(&events).into_iter().any(|response| {
+        matches!(response, tallyport_schemas::Response::Unsolicited { kinds, .. } if kinds == &["notification"])
+    });
+    assert!(stray, "it is on record before it arrives");
+}

@@ -153,3 +153,45 @@ pub fn scrubbed(tag: u8, body: &[u8]) -> Result<Bytes, Malformed> {
         out.put_u8(0);
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(fields: &[(u8, &str)]) -> Bytes {
+        message(b'E', |out| {
+            for (code, text) in fields {
+                out.put_u8(*code);
+                put_cstr(out, text.as_bytes());
+            }
+            out.put_u8(0);
+        })
+    }
+
+    #[test]
+    fn scrubbing_keeps_the_code_and_drops_what_may_quote_a_value() {
+        let fields = [
+            (b'S', "ERROR"),
+            (b'C', "23505"),
+            (b'M', "duplicate key value 123-45-6789"),
+            (b'D', "Key (ssn)=(123-45-6789) already exists."),
+            (b'W', "SQL statement with 123-45-6789"),
+            (b'q', "SELECT '123-45-6789'"),
+            (b'P', "8"),
+        ];
+        let scrubbed = scrubbed(b'E', &error(&fields)[5..]).unwrap();
+        let text = String::from_utf8_lossy(&scrubbed).into_owned();
+        assert!(text.contains("23505") && !text.contains("123-45"));
+        let codes: Vec<u8> =
+            error_fields(&scrubbed[5..]).unwrap().into_iter().map(|(code, _)| code).collect();
+        assert_eq!(codes, b"SCMP");
+    }
+
+    #[test]
+    fn scrubbing_keeps_messages_that_name_objects_only() {
+        let fields = [(b'C', "42703"), (b'M', "column \"x\" does not exist"), (b'H', "hint")];
+        let scrubbed = scrubbed(b'E', &error(&fields)[5..]).unwrap();
+        let text = String::from_utf8_lossy(&scrubbed).into_owned();
+        assert!(text.contains("column \"x\" does not exist") && !text.contains("hint"));
+    }
+}
