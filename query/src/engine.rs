@@ -22,6 +22,7 @@ use datafusion_postgres::datafusion_pg_catalog::pg_catalog::{
 };
 use tallyport_schemas::Face;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -123,7 +124,10 @@ impl Engine {
         statement: Statement,
         parameters: Option<ParamValues>,
     ) -> Result<Planned, QueryError> {
-        match self.try_plan(reader, &mut question, statement, parameters).await {
+        let max = self.limits.max_duration;
+        let planning = self.try_plan(reader, &mut question, statement, parameters);
+        let planned = timeout(max, planning).await;
+        match planned.unwrap_or(Err(QueryError::TimedOut { after: max })) {
             Ok((state, plan, permit, snapshot_version)) => Ok(Planned {
                 state,
                 plan,

@@ -102,7 +102,6 @@ impl QueryService {
 impl RunningQuery {
     /// The HTTP API, for a server of the caller's own. Put `ConnectInfo<SocketAddr>` into its requests' extensions, or
     /// events will lack the reader's address.
-    #[must_use]
     pub fn router(&self) -> Router {
         self.router.clone()
     }

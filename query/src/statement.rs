@@ -2,13 +2,15 @@
 
 use datafusion::sql::sqlparser::ast::{Query, SetExpr, Statement};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 
 use crate::error::QueryError;
 
-/// Tokens of one text. What is nested deeper than this many operators would not fit the stack.
-const MAX_TOKENS: usize = 8_000;
+/// Words and signs of one text that may nest something: a chain of so many operators still fits a thread's stack,
+/// also when it is dropped. Lists of values are flat and do not count.
+const MAX_NESTING: usize = 1_000;
 /// Statements in one text.
 const MAX_STATEMENTS: usize = 16;
 
@@ -32,10 +34,10 @@ impl Statements {
         let syntax = |message: String| QueryError::Invalid { message, sqlstate: "42601" };
         let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize();
         let tokens = tokens.map_err(|error| syntax(error.to_string()))?;
-        let words = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).count();
-        if words > MAX_TOKENS {
+        let nesting = tokens.iter().filter(|token| nests(token)).count();
+        if nesting > MAX_NESTING {
             let message = format!(
-                "the query has {words} words and signs, over the limit of {MAX_TOKENS}; shorten it"
+                "the query has {nesting} operators and brackets, over the limit of {MAX_NESTING}; use lists (IN) or shorten it"
             );
             return Err(QueryError::Invalid { message, sqlstate: "54001" });
         }
@@ -59,6 +61,44 @@ impl Statements {
                 problem: "more than one statement; send them one by one".to_owned(),
             }),
         }
+    }
+}
+
+/// Whether something may be nested by `token`.
+fn nests(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => matches!(
+            word.keyword,
+            Keyword::AND
+                | Keyword::OR
+                | Keyword::NOT
+                | Keyword::UNION
+                | Keyword::INTERSECT
+                | Keyword::EXCEPT
+                | Keyword::SELECT
+                | Keyword::CASE
+                | Keyword::JOIN
+                | Keyword::IS
+                | Keyword::IN
+                | Keyword::LIKE
+                | Keyword::ILIKE
+                | Keyword::SIMILAR
+                | Keyword::BETWEEN
+                | Keyword::AT
+                | Keyword::COLLATE
+                | Keyword::INTERVAL
+                | Keyword::OPERATOR
+        ),
+        Token::Number(..)
+        | Token::SingleQuotedString(_)
+        | Token::Placeholder(_)
+        | Token::Comma
+        | Token::Period
+        | Token::SemiColon
+        | Token::RParen
+        | Token::RBracket
+        | Token::Whitespace(_) => false,
+        _ => true,
     }
 }
 
@@ -150,8 +190,10 @@ mod tests {
         let long = format!("SELECT '{}'", "x".repeat(1000));
         assert!(matches!(statements.parse(&long), Err(QueryError::TooLong { max: 1000, .. })));
         let statements = Statements::new(1_000_000);
-        let deep = format!("SELECT 1{}", "+1".repeat(MAX_TOKENS));
+        let deep = format!("SELECT 1{}", "+1".repeat(MAX_NESTING));
         assert_eq!(statements.parse(&deep).unwrap_err().sqlstate(), "54001");
+        let flat = format!("SELECT 1 WHERE 1 IN (1{})", ", 1".repeat(20_000));
+        assert_eq!(statements.parse(&flat).unwrap().len(), 1, "a list is flat");
         let many = "SELECT 1;".repeat(MAX_STATEMENTS + 1);
         assert_eq!(statements.parse(&many).unwrap_err().sqlstate(), "54001");
     }

@@ -86,7 +86,7 @@ impl Kind {
                 "give a time back from now such as 7d, 24h or 90m, a date such as 2026-11-01, or an RFC 3339 time".to_owned()
             }),
             Self::UtcOffset => offset(text.trim())
-                .map(|offset| duration(Some(offset)))
+                .map(|offset| micros(Some(offset)))
                 .ok_or_else(|| "give a distance from UTC such as +02:00 or -05:30".to_owned()),
         }
     }
@@ -96,7 +96,7 @@ impl Kind {
             Self::Text => ScalarValue::Utf8(None),
             Self::Number => ScalarValue::Int64(None),
             Self::Time => ScalarValue::TimestampMicrosecond(None, Some(Arc::from("UTC"))),
-            Self::UtcOffset => duration(None),
+            Self::UtcOffset => micros(None),
         }
     }
 }
@@ -106,9 +106,9 @@ pub(super) fn timestamp(time: Timestamp) -> ScalarValue {
     ScalarValue::TimestampMicrosecond(Some(time.as_microsecond()), Some(Arc::from("UTC")))
 }
 
-fn duration(offset: Option<SignedDuration>) -> ScalarValue {
-    let micros = offset.map(|offset| i64::try_from(offset.as_micros()).unwrap_or_default());
-    ScalarValue::DurationMicrosecond(micros)
+/// A number, because a parameter of unknown type beside a time would be taken for a time.
+fn micros(offset: Option<SignedDuration>) -> ScalarValue {
+    ScalarValue::Int64(offset.and_then(|offset| i64::try_from(offset.as_micros()).ok()))
 }
 
 fn instant(text: &str, now: Timestamp) -> Option<Timestamp> {

@@ -113,15 +113,18 @@ impl PgWireServerHandlers for Handlers {
     }
 }
 
+/// What ends the query that a connection runs now.
+type Running = Arc<Mutex<CancellationToken>>;
+
 /// Which connection a cancel request means.
 #[derive(Clone, Default)]
 pub(super) struct Cancels {
-    running: Arc<Mutex<HashMap<(i32, Bytes), Arc<Mutex<CancellationToken>>>>>,
+    running: Arc<Mutex<HashMap<(i32, Bytes), Running>>>,
     keys: Arc<RandomPidSecretKeyGenerator>,
 }
 
 impl Cancels {
-    fn register(&self, pid: i32, key: &SecretKey, running: Arc<Mutex<CancellationToken>>) {
+    fn register(&self, pid: i32, key: &SecretKey, running: Running) {
         self.running.lock().insert((pid, key.to_bytes()), running);
     }
 

@@ -75,7 +75,8 @@ async fn no_gap_and_no_overlap_under_a_concurrent_recorder() {
             let partition = u32::try_from(round % u64::from(PARTITIONS)).unwrap();
             let latest = log.latest(Topic::Audit, partition).await.unwrap();
             // Sometimes all, sometimes a part: snapshots end in the middle of what is held in memory.
-            let upto = if round % 2 == 0 { latest } else { latest.saturating_sub(round % 7) };
+            let upto =
+                if round.is_multiple_of(2) { latest } else { latest.saturating_sub(round % 7) };
             record(log.as_ref(), &lake, partition, upto).await;
             round += 1;
         }
@@ -86,7 +87,7 @@ async fn no_gap_and_no_overlap_under_a_concurrent_recorder() {
         while !stop.load(Ordering::Acquire) {
             let _durable = appender.commit(event("SELECT 1")).await.unwrap();
             written += 1;
-            if written % 5 == 0 {
+            if written.is_multiple_of(5) {
                 tokio::task::yield_now().await;
             }
         }
