@@ -1,4 +1,10 @@
 //! The command line as a contract: exit codes, what errors say, what help shows.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

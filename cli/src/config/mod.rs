@@ -126,11 +126,6 @@ impl Config {
         })
     }
 
-    /// The producer id of a role on this node.
-    pub fn producer(&self, role: &str) -> Result<ProducerId, Failure> {
-        ProducerId::parse(format!("{}/{role}", self.node)).map_err(Failure::usage)
-    }
-
     /// The recorder's settings.
     pub fn recorder_config(&self) -> Result<RecorderConfig, Failure> {
         let missing =

@@ -1,5 +1,12 @@
 //! Unchanged clients through `tallyport connect`, each beside the same client on a direct connection: what they see
 //! must be the same, line for line.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod drivers;
 mod pgbench;
@@ -12,8 +19,11 @@ use tallyport_tests::{Forward, Stack, start_or_say};
 
 /// A PostgreSQL, the stack in front of it with a permissive policy, and an agent's port.
 pub struct World {
+    /// Where the direct connections go.
     pub postgres: DevService,
+    /// Where the agent's connections go.
     pub forward: Forward,
+    /// What is asked what it recorded.
     pub stack: Stack,
 }
 

@@ -66,11 +66,11 @@ async fn work(name: &str, port: u16, stopping: &AtomicBool, received: &Mutex<BTr
     while !stopping.load(Ordering::Acquire) {
         number += 1;
         // Simple and extended protocol in turn; now and then a result that takes several chunks.
-        let rows = if number % 50 == 0 { 5_000 } else { 1 };
+        let rows = if number.is_multiple_of(50) { 5_000 } else { 1 };
         let sql = format!(
             "SELECT '{name}-{number}-' || g, repeat('x', 200) FROM generate_series(1, {rows}) g"
         );
-        let marks: Option<Vec<String>> = if number % 2 == 0 {
+        let marks: Option<Vec<String>> = if number.is_multiple_of(2) {
             let answer = client.simple_query(&sql).await.ok();
             answer.map(|messages| messages.iter().filter_map(simple_mark).collect())
         } else {

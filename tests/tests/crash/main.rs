@@ -2,6 +2,13 @@
 //! agents received, what the lake holds.
 //!
 //! `TALLYPORT_CRASH_ROUNDS` sets the number of rounds (3), `TALLYPORT_SEED` replays the moments of the kills.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod books;
 mod load;

@@ -1,4 +1,11 @@
 //! `tallyport demo` tells what it promises: masked rows, refusals, a failed authentication, three answers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::process::Command;
 

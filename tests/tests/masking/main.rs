@@ -1,5 +1,12 @@
 //! The judge of masking: hostile statements over two states of a database that differ only in the secrets. Whatever
 //! the agent sees must be the same bytes in both.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::process::Command;
 

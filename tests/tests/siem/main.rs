@@ -1,4 +1,11 @@
 //! A SIEM's view: a plain consumer (kcat) reads the topic of a run on a real Apache Kafka; every value is OCSF.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

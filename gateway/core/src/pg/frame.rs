@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn a_long_frame_that_must_be_read_is_refused_by_its_header_alone() {
         let mut decoder = Decoder::new();
-        decoder.extend(&frame(b'Q', &vec![b'x'; 4])[..1]);
+        decoder.extend(&frame(b'Q', b"xxxx")[..1]);
         decoder.extend(&(64 * 1024 * 1024_i32).to_be_bytes());
         let refused = decoder.next_piece(|_| Handling::Whole(16 * 1024 * 1024));
         assert!(matches!(refused, Err(FrameError::TooLong { tag: b'Q', .. })), "{refused:?}");
