@@ -326,6 +326,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The service's threads cannot be had.
+    #[error("the query service's threads cannot be started: {0}")]
+    Threads(std::io::Error),
     /// The engine cannot be built: a fault of this build.
     #[error("the query engine cannot be built: {0}")]
     Engine(Arc<DataFusionError>),

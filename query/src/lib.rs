@@ -21,6 +21,7 @@ mod lake;
 mod pg;
 mod reader;
 mod record;
+mod runtime;
 mod serve;
 mod service;
 mod statement;

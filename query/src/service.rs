@@ -20,6 +20,7 @@ use crate::engine::{self, Engine, SNAPSHOT_MAX_AGE};
 use crate::error::StartError;
 use crate::lake::Lake;
 use crate::reader::Gate;
+use crate::runtime::QueryRuntime;
 use crate::tail::Tail;
 use crate::{http, pg, serve};
 
@@ -38,12 +39,12 @@ pub struct RunningQuery {
     pub http_addr: Option<SocketAddr>,
     /// Where the PostgreSQL wire listens.
     pub pg_addr: Option<SocketAddr>,
-    router: Router,
     listeners: CancellationToken,
     engine: Arc<Engine>,
     connections: TaskTracker,
     background: TaskTracker,
     background_stop: CancellationToken,
+    _threads: Arc<QueryRuntime>,
 }
 
 impl QueryService {
@@ -61,6 +62,18 @@ impl QueryService {
         policies: PolicyStore,
         appender: Appender,
     ) -> Result<RunningQuery, StartError> {
+        let threads = Arc::new(QueryRuntime::new().map_err(StartError::Threads)?);
+        let gate = Gate::new(authenticator, policies, appender);
+        let starting = Self::start_on(Arc::clone(&threads), config, log, gate);
+        threads.run(starting).await.map_err(StartError::Threads)?
+    }
+
+    async fn start_on(
+        threads: Arc<QueryRuntime>,
+        config: QueryConfig,
+        log: Arc<dyn Log>,
+        gate: Gate,
+    ) -> Result<RunningQuery, StartError> {
         let http_listener = listen("HTTP", config.http.as_ref()).await?;
         let pg_listener = listen("PostgreSQL", config.pgwire.as_ref()).await?;
         let base = engine::base_session(&config.limits)?;
@@ -70,7 +83,6 @@ impl QueryService {
         let lake = Arc::new(Lake::new(config.lake, Arc::new(base.clone())));
         let partitions = log.partitions(Topic::Audit);
         let tail = Tail::start(log, config.limits.max_tail_bytes, &background, &background_stop);
-        let gate = Gate::new(authenticator, policies, appender);
         let sources = (lake, Arc::new(tail), partitions);
         let engine = Engine::new(
             gate,
@@ -87,25 +99,19 @@ impl QueryService {
         let mut running = RunningQuery {
             http_addr: None,
             pg_addr: None,
-            router,
+            _threads: threads,
             listeners: CancellationToken::new(),
             engine,
             connections: TaskTracker::new(),
             background,
             background_stop,
         };
-        running.serve(http_listener, pg_listener);
+        running.serve(router, http_listener, pg_listener);
         Ok(running)
     }
 }
 
 impl RunningQuery {
-    /// The HTTP API, for a server of the caller's own. Put `ConnectInfo<SocketAddr>` into its requests' extensions, or
-    /// events will lack the reader's address.
-    pub fn router(&self) -> Router {
-        self.router.clone()
-    }
-
     /// Stops in order: no new readers, running queries end (on record), connections close, followers stop. The log
     /// and the appender stay open: they are the caller's.
     ///
@@ -123,7 +129,7 @@ impl RunningQuery {
         let _stopped = timeout(DRAIN, self.background.wait()).await;
     }
 
-    fn serve(&mut self, http: Option<Bound>, pg: Option<Bound>) {
+    fn serve(&mut self, router: Router, http: Option<Bound>, pg: Option<Bound>) {
         let limits = self.engine.limits;
         if let Some(bound) = http {
             self.http_addr = Some(bound.address);
@@ -133,7 +139,7 @@ impl RunningQuery {
                 connections: self.connections.clone(),
                 stop: self.listeners.clone(),
             };
-            let server = http::Server::new(self.router.clone(), bound.config.tls.clone());
+            let server = http::Server::new(router, bound.config.tls.clone());
             self.connections.spawn(accepting.run(server));
         }
         if let Some(bound) = pg {
