@@ -2,7 +2,7 @@
 #   make demo   the main job on embedded defaults, from an agent's query to an audit answer
 #   make test   everything that must hold before a change lands
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo dev test test-every test-quick test-e2e test-crash lint fmt deny bench bench-smoke clean
+.PHONY: help setup build demo dev test test-quick test-e2e test-crash lint fmt deny bench bench-smoke clean
 
 CARGO ?= cargo
 SHELL := /bin/bash
@@ -28,11 +28,8 @@ lint: setup ## formatting, clippy without warnings, licences and advisories
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@deploy/dev/deny
 
-test: setup ## everything: unit, property, conformance, end to end, real clients, crash
+test: setup ## lint, then every test: unit, property, conformance, end to end, real clients, crash
 	deploy/dev/run-tests all
-
-test-every: setup ## all test targets there are, also those that are still being stabilised
-	deploy/dev/run-tests every
 
 test-quick: setup ## what gives feedback in minutes: no browsers, no Kafka, no foreign clients
 	deploy/dev/run-tests quick
