@@ -49,7 +49,7 @@ fn no_hostile_statement_tells_two_secrets_apart() {
         .nth(1)
         .and_then(|rest| rest.split(' ').next())
         .map(str::parse::<u32>);
-    assert!(matches!(answered, Some(Ok(count)) if count >= 10), "too few were answered: {verdict}");
+    assert!(matches!(answered, Some(Ok(count)) if count >= 7), "too few were answered: {verdict}");
     let denied = stack.sql("auditor", "SELECT count(*) AS n FROM decisions WHERE effect = 'deny'");
     let count = denied.first().and_then(|row| row.get("n")).and_then(serde_json::Value::as_i64);
     assert!(count.is_some_and(|count| count > 50), "the refusals are on record: {count:?}");

@@ -18,6 +18,18 @@ pub struct Masking {
     columns: BTreeMap<ColumnName, String>,
     defaults: BTreeMap<String, Mask>,
     key: Option<HashKey>,
+    stored_order: StoredOrder,
+}
+
+/// Whether rows of a masked table may come in the order in which they are stored, which tells what was written last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoredOrder {
+    /// They may: what an ordinary client expects.
+    #[default]
+    Show,
+    /// They come sorted by all their clear columns, or not at all.
+    Hide,
 }
 
 /// A column as the configuration names it.
@@ -109,6 +121,8 @@ pub enum MaskingError {
 struct Raw {
     hash_key: Option<RawSecret>,
     #[serde(default)]
+    stored_order: StoredOrder,
+    #[serde(default)]
     columns: BTreeMap<String, String>,
     #[serde(default)]
     labels: BTreeMap<String, RawLabel>,
@@ -198,7 +212,8 @@ impl Masking {
             }
             defaults.insert(label, mask);
         }
-        Ok(Self { version: hex::encode(Sha256::digest(text)), columns, defaults, key })
+        let version = hex::encode(Sha256::digest(text));
+        Ok(Self { version, columns, defaults, key, stored_order: raw.stored_order })
     }
 
     /// The same with another key of keyed hashes, such as one made for development.
@@ -234,6 +249,10 @@ impl Masking {
             let Some((above, _)) = name.rsplit_once('.') else { return Mask::Redact };
             name = above;
         }
+    }
+
+    pub(crate) const fn stored_order(&self) -> StoredOrder {
+        self.stored_order
     }
 
     pub(crate) const fn key(&self) -> Option<&HashKey> {

@@ -12,7 +12,7 @@ mod config;
 mod mask;
 mod set;
 
-pub use config::{HashKey, Masking, MaskingError, SecretSource};
+pub use config::{HashKey, Masking, MaskingError, SecretSource, StoredOrder};
 pub use mask::{ColumnMask, End, Mask, Masked, ParseMaskError};
 pub use set::{Clearance, MaskSet};
 

@@ -8,7 +8,7 @@ use tallyport_schemas::{CommandId, Decision, Effect, Recording, StatementKind, T
 
 use super::ask::{Questions, Whereabouts};
 use super::{Facts, ResponsePlan, Ruling, Verdict, clearance, plain};
-use crate::masking::{MaskSet, Masking};
+use crate::masking::{MaskSet, Masking, StoredOrder};
 use crate::sql::analysis::{self, Analysis, Demand};
 use crate::sql::{Catalog, Parsed, SessionState};
 
@@ -22,6 +22,7 @@ pub struct Judge {
     catalog: Arc<Catalog>,
     masking_version: String,
     masks: MaskSet,
+    stored_order: StoredOrder,
     unmatched: Vec<String>,
     recording: Recording,
 }
@@ -46,7 +47,8 @@ impl Judge {
         let (masks, unmatched) =
             clearance::clearances(&asker, &places, &catalog, masking, &context);
         let masking_version = masking.version().to_owned();
-        Self { asker, places, catalog, masking_version, masks, unmatched, recording }
+        let stored_order = masking.stored_order();
+        Self { asker, places, catalog, masking_version, masks, stored_order, unmatched, recording }
     }
 
     /// Which columns are masked for the principal, and how.
@@ -128,7 +130,11 @@ impl Judge {
                 ruling.deny(why);
             }
             if !self.masks.is_empty() {
-                let rules = plain::Rules { masks: &self.masks, catalog: &self.catalog };
+                let rules = plain::Rules {
+                    stored_order: self.stored_order,
+                    masks: &self.masks,
+                    catalog: &self.catalog,
+                };
                 for why in rules.broken_by(analysis, parsed.text()) {
                     ruling.deny(why);
                 }

@@ -11,6 +11,7 @@
 mod ask;
 mod clearance;
 mod judge;
+mod order;
 mod plain;
 mod system;
 

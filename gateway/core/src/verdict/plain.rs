@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::masking::{Clearance, LabelledColumn, MaskSet};
+use crate::masking::{Clearance, LabelledColumn, MaskSet, StoredOrder};
 use crate::sql::analysis::{
     Access, Analysis, Clause, ColumnUse, Demand, Output, RelationUse, SYSTEM_COLUMNS,
 };
@@ -13,16 +13,20 @@ use crate::sql::catalog::{Catalog, Relation, RelationKind};
 use super::system;
 
 pub(super) struct Rules<'a> {
+    /// Whether results may come in the order in which rows are stored.
+    pub(super) stored_order: StoredOrder,
     pub(super) masks: &'a MaskSet,
     pub(super) catalog: &'a Catalog,
 }
 
 /// The masked relations of one statement, as names in it see them.
-struct Masked<'a> {
+pub(super) struct Masked<'a> {
     /// By the name under which it is referred to: the relation and its columns that are not clear.
     by_reference: BTreeMap<&'a str, Vec<(&'a Relation, Vec<&'a LabelledColumn>)>>,
     /// Queries with a masked relation directly in FROM.
-    queries: BTreeSet<usize>,
+    pub(super) queries: BTreeSet<usize>,
+    /// Masked relations that stand anywhere but directly in FROM of a query.
+    pub(super) elsewhere: Vec<&'a Relation>,
 }
 
 impl<'a> Rules<'a> {
@@ -39,6 +43,9 @@ impl<'a> Rules<'a> {
                 masked.column(analysis, column, &mut broken);
             }
             masked.tops(analysis, &mut broken);
+            if self.stored_order == StoredOrder::Hide {
+                masked.stored_order(analysis, &mut broken);
+            }
         }
         broken
     }
@@ -206,6 +213,7 @@ impl<'a> Rules<'a> {
     fn masked(&self, analysis: &'a Analysis) -> Masked<'a> {
         let mut by_reference: BTreeMap<&str, Vec<_>> = BTreeMap::new();
         let mut queries = BTreeSet::new();
+        let mut elsewhere = Vec::new();
         for (place, used) in analysis.relations.iter().enumerate() {
             for oid in used.resolved.oids.iter().filter(|oid| self.masks.is_masked_table(**oid)) {
                 let Some(relation) = self.catalog.relation(*oid) else { continue };
@@ -216,10 +224,14 @@ impl<'a> Rules<'a> {
                 }
                 let directly =
                     analysis.sources.iter().filter(|(_, places)| places.contains(&place));
-                queries.extend(directly.map(|(query, _)| *query));
+                let directly: Vec<usize> = directly.map(|(query, _)| *query).collect();
+                if directly.is_empty() {
+                    elsewhere.push(relation);
+                }
+                queries.extend(directly);
             }
         }
-        Masked { by_reference, queries }
+        Masked { by_reference, queries, elsewhere }
     }
 }
 
@@ -229,7 +241,11 @@ impl Masked<'_> {
     }
 
     /// The masked columns that a name may mean: with its qualifier, or from any masked relation of the statement.
-    fn meant(&self, qualifier: Option<&str>, name: &str) -> Option<(&Relation, &LabelledColumn)> {
+    pub(super) fn meant(
+        &self,
+        qualifier: Option<&str>,
+        name: &str,
+    ) -> Option<(&Relation, &LabelledColumn)> {
         let candidates: Vec<&(&Relation, Vec<&LabelledColumn>)> = match qualifier {
             Some(qualifier) => self.by_reference.get(qualifier).into_iter().flatten().collect(),
             None => self.all().collect(),

@@ -138,6 +138,19 @@ pub(crate) struct ColumnUse {
 pub(crate) enum Output {
     /// Place of the column or star in [`Analysis::columns`], and the name it is given.
     Plain { column: usize, name: Option<String> },
+    /// `count`, `min` or `max`, which do not depend on the order of rows.
+    Aggregate,
+    /// Anything else.
+    Expression,
+}
+
+/// One item of an outermost ORDER BY.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SortKey {
+    /// A result by its number, from 1.
+    Position(i64),
+    /// A column, or a result by its name.
+    Column { qualifier: Option<String>, name: String },
     /// Anything else.
     Expression,
 }
@@ -150,6 +163,9 @@ pub(crate) struct TopQuery {
     pub(crate) positions: Vec<i64>,
     pub(crate) distinct: bool,
     pub(crate) grouped: bool,
+    /// Its number in [`Analysis::sources`].
+    pub(crate) query: usize,
+    pub(crate) sorted: Vec<SortKey>,
 }
 
 /// A call whose effect cannot be seen.

@@ -3,7 +3,7 @@
 use super::from::Place;
 use super::scope::{Cte, Source, renamed};
 use super::walk::Walker;
-use super::{Access, Clause, Output, TopQuery};
+use super::{Access, Clause, Output, SortKey, TopQuery};
 use crate::sql::tree::Node;
 
 /// What a query's results are called; None when that cannot be told.
@@ -90,6 +90,8 @@ impl Walker<'_> {
             distinct: !select.list("distinct_clause").is_empty(),
             grouped: !select.list("group_clause").is_empty()
                 || select.child("having_clause").is_some(),
+            query: self.query,
+            sorted: select.list("sort_clause").iter().map(sort_key).collect(),
             ..TopQuery::default()
         };
         for clause in ["sort_clause", "group_clause", "distinct_clause"] {
@@ -109,7 +111,8 @@ impl Walker<'_> {
                 });
             } else {
                 self.walk(value, Clause::Expression);
-                top.outputs.push(Output::Expression);
+                let aggregate = target.kind() == "ResTarget" && is_orderless_aggregate(value);
+                top.outputs.push(if aggregate { Output::Aggregate } else { Output::Expression });
             }
         }
         self.out.tops.push(top);
@@ -187,6 +190,33 @@ impl Walker<'_> {
             }
         }
     }
+}
+
+/// What one item of ORDER BY sorts by.
+fn sort_key(item: &Node) -> SortKey {
+    let Some(value) = item.child("node") else { return SortKey::Expression };
+    if let Some(number) = value.as_integer_constant() {
+        return SortKey::Position(number);
+    }
+    if value.kind() != "ColumnRef" || value.list("fields").iter().any(|f| f.as_string().is_none()) {
+        return SortKey::Expression;
+    }
+    let names = value.strings("fields");
+    let Some((name, before)) = names.split_last() else { return SortKey::Expression };
+    let qualifier = before.last().map(|qualifier| (*qualifier).to_owned());
+    SortKey::Column { qualifier, name: (*name).to_owned() }
+}
+
+/// Aggregates of PostgreSQL whose result the order of their input does not change.
+const ORDERLESS: &[&str] = &["count", "min", "max"];
+
+fn is_orderless_aggregate(value: &Node) -> bool {
+    let names = value.strings("funcname");
+    let own = match names.as_slice() {
+        ["pg_catalog", name] | [name] => ORDERLESS.contains(name),
+        _ => false,
+    };
+    value.kind() == "FuncCall" && own && value.child("over").is_none()
 }
 
 /// Numbers that stand for results, through grouping sets and sort directions.
