@@ -2,12 +2,20 @@
 //!
 //! The stack is the real binary (`make build` first; `make test` does), PostgreSQL is real, clients are unchanged.
 
+mod books;
+mod chaos;
+mod load;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use dev_services::{DevService, StartError};
 use serde_json::Value;
+
+pub use books::{Ask, Books};
+pub use chaos::{kill, roll, setting};
+pub use load::Load;
 
 /// How long a condition may take to come true.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -103,19 +111,8 @@ impl Stack {
 
     /// `tallyport connect` to `target` as this client of the development issuer.
     #[must_use]
-    #[expect(
-        clippy::panic,
-        reason = "a test harness: a forward that fails to start fails the test"
-    )]
     pub fn connect(&self, client: &str, target: &str) -> Forward {
-        let ready = self.service.text("ready_file");
-        match DevService::start(
-            "tallyport",
-            &["connect", target, "--as", client, "--ready-file", ready],
-        ) {
-            Ok(service) => Forward { service },
-            Err(error) => panic!("{error}"),
-        }
+        Forward::start(&[target, "--as", client, "--ready-file", self.service.text("ready_file")])
     }
 
     /// Runs the binary with `--ready-file` set.
@@ -129,20 +126,27 @@ impl Stack {
 
     /// The rows of an audit question in SQL, asked as `client`.
     #[must_use]
-    #[expect(clippy::panic, reason = "a test harness: a question that fails, fails the test")]
     pub fn sql(&self, client: &str, sql: &str) -> Vec<Value> {
-        let output = self.run(&["sql", sql, "--as", client, "--json"]);
-        let text = String::from_utf8_lossy(&output.stdout);
-        match serde_json::from_str(&text) {
-            Ok(rows) => rows,
-            Err(error) => {
-                panic!("{sql}: {error}: {text}{}", String::from_utf8_lossy(&output.stderr))
-            }
-        }
+        rows(&self.run(&["sql", sql, "--as", client, "--json"]))
     }
 }
 
 impl Forward {
+    /// Starts `tallyport connect` with these arguments.
+    #[must_use]
+    #[expect(
+        clippy::panic,
+        reason = "a test harness: a forward that fails to start fails the test"
+    )]
+    pub fn start(arguments: &[&str]) -> Self {
+        let arguments: Vec<&str> =
+            std::iter::once("connect").chain(arguments.iter().copied()).collect();
+        match DevService::start("tallyport", &arguments) {
+            Ok(service) => Self { service },
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     /// The local port.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -163,6 +167,16 @@ pub fn psql(port: u16, user: &str, database: &str) -> Command {
     command.args(["-X", "-h", "127.0.0.1", "-p", &port.to_string(), "-U", user, "-d", database]);
     command.env("PGCONNECT_TIMEOUT", "20").env("PGPASSWORD", "ignored").env("LC_ALL", "C");
     command
+}
+
+/// The rows that a finished `tallyport ... --json` printed.
+#[must_use]
+#[expect(clippy::panic, reason = "a test harness: a question that fails, fails the test")]
+pub fn rows(output: &Output) -> Vec<Value> {
+    match serde_json::from_slice(&output.stdout) {
+        Ok(rows) => rows,
+        Err(error) => panic!("{error}: {}", said(output)),
+    }
 }
 
 /// What a finished program said, both streams, for a comparison or a message.

@@ -1,4 +1,5 @@
 //! Agents at work: each statement carries a mark of its own, each row that arrives gives its mark back.
+#![expect(clippy::expect_used, reason = "a test harness: an agent that cannot work fails the test")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,12 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
-use tallyport_tests::eventually;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
+
+use crate::eventually;
 
 const AGENTS: usize = 4;
 
-/// Agents that work until they are stopped.
+/// Agents that work until they are stopped, or until their connection breaks.
+#[derive(Debug)]
 pub struct Load {
     stopping: Arc<AtomicBool>,
     received: Arc<Mutex<BTreeSet<String>>>,
@@ -19,6 +22,8 @@ pub struct Load {
 }
 
 impl Load {
+    /// Sends agents to the database `postgres` behind this local port; `round` is part of their marks.
+    #[must_use]
     pub fn start(round: u64, port: u16) -> Self {
         let stopping = Arc::new(AtomicBool::new(false));
         let received = Arc::new(Mutex::new(BTreeSet::new()));
@@ -42,13 +47,27 @@ impl Load {
         Self { stopping, received, agents }
     }
 
+    /// Waits until every agent is likely to have had its rows.
     pub fn wait_for_traffic(&self) {
-        assert!(eventually(|| self.received.lock().len() >= 4 * AGENTS), "the agents receive rows");
+        self.wait_for_more(4 * AGENTS);
     }
 
-    /// The marks of all rows that arrived.
+    /// Waits until so many more answers arrived.
+    pub fn wait_for_more(&self, answers: usize) {
+        let due = self.received.lock().len() + answers;
+        assert!(eventually(|| self.received.lock().len() >= due), "the agents receive rows");
+    }
+
+    /// The marks of all rows that arrived, once the agents have ended their work.
+    #[must_use]
     pub fn stop(self) -> BTreeSet<String> {
         self.stopping.store(true, Ordering::Release);
+        self.broken()
+    }
+
+    /// The marks of all rows that arrived, once every agent's connection has broken.
+    #[must_use]
+    pub fn broken(self) -> BTreeSet<String> {
         for agent in self.agents {
             agent.join().expect("an agent does not panic");
         }

@@ -10,18 +10,11 @@
     reason = "helpers of tests fail as tests do"
 )]
 
-mod books;
-mod load;
-
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use dev_services::{DevService, repo_root};
-use tallyport_tests::{Stack, psql, start_or_say};
-
-use crate::books::Books;
-use crate::load::Load;
+use tallyport_tests::{Books, Load, Stack, kill, psql, roll, setting, start_or_say};
 
 /// Who is killed in a round; the rounds take them in turn.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +50,7 @@ fn nothing_passes_unrecorded_whoever_is_killed() {
         let forward = stack.connect("ops-agent", "sample");
         let load = Load::start(round, forward.port());
         load.wait_for_traffic();
-        std::thread::sleep(Duration::from_millis(moment(seed, round)));
+        std::thread::sleep(Duration::from_millis(100 + roll(seed, round, 1_000)));
         match victim {
             Victim::Tallyport => kill(stack.pid()),
             Victim::Connect => kill(forward.pid()),
@@ -75,25 +68,7 @@ fn nothing_passes_unrecorded_whoever_is_killed() {
     }
     let stack = start_stack(&data, port);
     books.executed(Path::new(postgres.text("log_file")));
-    books.compare(&stack);
-}
-
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|text| text.parse().ok())
-}
-
-/// Milliseconds of load before the kill: 100 to 1,100, by seed and round (splitmix64).
-fn moment(seed: u64, round: u64) -> u64 {
-    let mut z = seed.wrapping_add(round.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    100 + (z ^ (z >> 31)) % 1_000
-}
-
-fn kill(pid: u64) {
-    let killed =
-        Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill runs");
-    assert!(killed.success(), "process {pid} was there to be killed");
+    books.compare(&|sql| stack.sql("auditor", sql), 0);
 }
 
 fn start_postgres(test: &str, cluster: &Path, port: Option<u16>) -> Option<DevService> {
