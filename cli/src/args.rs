@@ -38,7 +38,7 @@ pub enum Command {
     Demo(DemoArgs),
     /// The same services on embedded defaults, staying up. Development only: loopback addresses only.
     Dev(DevArgs),
-    /// Gateway, recorder and query in one process, from a configuration file.
+    /// Gateway, recorder and query in one process: those that the configuration file has a section for.
     Up(ConfigArgs),
     /// The gateway alone.
     Gateway(ConfigArgs),

@@ -18,6 +18,7 @@ use clap::Parser as _;
 
 use crate::args::{Cli, Command};
 use crate::exit::Failure;
+use crate::services::up::Roles;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -45,10 +46,10 @@ async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Demo(args) => services::demo::run(&args).await,
         Command::Dev(args) => services::dev::run(&args).await,
-        Command::Up(args) => services::up::run(&args, services::up::Roles::ALL).await,
-        Command::Gateway(args) => services::up::run(&args, services::up::Roles::GATEWAY).await,
-        Command::Recorder(args) => services::up::run(&args, services::up::Roles::RECORDER).await,
-        Command::Query(args) => services::up::run(&args, services::up::Roles::QUERY).await,
+        Command::Up(args) => services::up::run(&args, None).await,
+        Command::Gateway(args) => services::up::run(&args, Some(Roles::GATEWAY)).await,
+        Command::Recorder(args) => services::up::run(&args, Some(Roles::RECORDER)).await,
+        Command::Query(args) => services::up::run(&args, Some(Roles::QUERY)).await,
         Command::Connect(args) => commands::connect::run(&args).await,
         Command::Sql(args) => commands::sql::run(&args).await,
         Command::Ask(args) => commands::ask::run(&args).await,

@@ -138,4 +138,9 @@ fn configurations_are_checked() {
         &text.replace("audiences = [\"tallyport\"]", "audiences = []"),
     );
     exits(&["config", "check", &no_audience], 2, "issuers");
+    let (head, _) = text.split_once("[gateway]").expect("the example has roles");
+    let no_role = file(folder.path(), "d.toml", head);
+    exits(&["config", "check", &no_role], 2, "it names no role");
+    exits(&["up", "--config", &no_role], 2, "it names no role");
+    exits(&["recorder", "--config", &no_role], 2, "[recorder] is missing");
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tallyport_access::Authenticator;
 use tallyport_access::policy::PolicyStore;
+use tallyport_eventlog::LogUrl;
 use tallyport_gateway::tls::ServerIdentity;
 use tallyport_query::{LakeConfig, ListenConfig, QueryConfig};
 
@@ -23,19 +24,39 @@ pub struct Roles {
 }
 
 impl Roles {
-    /// Everything.
-    pub const ALL: Self = Self { gateway: true, recorder: true, query: true };
     /// The gateway alone.
     pub const GATEWAY: Self = Self { gateway: true, recorder: false, query: false };
     /// The recorder alone.
     pub const RECORDER: Self = Self { gateway: false, recorder: true, query: false };
     /// The query service alone.
     pub const QUERY: Self = Self { gateway: false, recorder: false, query: true };
+
+    /// Those that the file has a section for: a file that has none would run a process that does nothing.
+    fn of(config: &Config) -> Result<Self, Failure> {
+        let roles = Self {
+            gateway: config.gateway.is_some(),
+            recorder: config.recorder.is_some(),
+            query: config.query.is_some(),
+        };
+        if roles.gateway || roles.recorder || roles.query {
+            return Ok(roles);
+        }
+        Err(Failure::usage(format!(
+            "{}: it names no role; add [gateway], [recorder] or [query]",
+            config.path.display()
+        )))
+    }
 }
 
-/// Serves until it is told to stop or a service fails for good.
-pub async fn run(args: &ConfigArgs, roles: Roles) -> Result<(), Failure> {
+/// Serves these roles, or those of the file, until it is told to stop or a service fails for good.
+pub async fn run(args: &ConfigArgs, roles: Option<Roles>) -> Result<(), Failure> {
     let config = Config::read(&args.config)?;
+    let roles = roles.map_or_else(|| Roles::of(&config), Ok)?;
+    if matches!(config.log, LogUrl::Embedded(_)) && !roles.recorder {
+        tracing::warn!(
+            "no [recorder] in the one process of the embedded log: nothing reaches the lake"
+        );
+    }
     let mut services = Services::start(plan(&config, roles)?).await?;
     tracing::info!(config = %args.config.display(), ?roles, "serving");
     let failure = tokio::select! {
@@ -53,12 +74,7 @@ pub async fn run(args: &ConfigArgs, roles: Roles) -> Result<(), Failure> {
 
 /// Everything a start would check, without opening the log, the lake or a socket.
 pub fn check(config: &Config) -> Result<(), Failure> {
-    let roles = Roles {
-        gateway: config.gateway.is_some(),
-        recorder: config.recorder.is_some(),
-        query: config.query.is_some(),
-    };
-    plan(config, roles)?;
+    plan(config, Roles::of(config)?)?;
     PolicyStore::load(&config.policy).map_err(Failure::usage)?;
     Ok(())
 }
