@@ -12,7 +12,7 @@ pub async fn run(command: &SessionsCommand) -> Result<(), Failure> {
         SessionsCommand::List { limit, answer } => {
             let sql = format!(
                 "SELECT session_id, opened_at, state, actor, on_behalf_of, target, database, commands, refused, rows \
-                 FROM sessions ORDER BY opened_at DESC LIMIT {limit}"
+                 FROM sessions ORDER BY opened_at DESC NULLS LAST LIMIT {limit}"
             );
             access::asker(answer).await?.sql(&sql).await?.print(answer.format())
         }
