@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -160,6 +160,14 @@ impl Answer {
         for row in &self.rows {
             table.add_row(row.iter().map(|value| cut(&plain(value))));
         }
+        // An id is there to be copied: it stays in one piece, whatever the other columns need.
+        for (index, _) in
+            self.columns.iter().enumerate().filter(|(_, column)| column.name.ends_with("_id"))
+        {
+            if let Some(column) = table.column_mut(index) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
         let rows = self.rows.len();
         format!("{table}\n({rows} row{})\n", if rows == 1 { "" } else { "s" })
     }
@@ -240,6 +248,19 @@ mod tests {
     #[test]
     fn csv_quotes_what_must_be_quoted() {
         assert_eq!(answer().csv(), "who,tables\r\n\"a,\"\"b\"\"\",\"app.x, app.y\"\r\n,\r\n");
+    }
+
+    #[test]
+    fn a_table_keeps_an_id_in_one_piece() {
+        let id = "01a20635-5f36-74df-bd6e-bebe288245d9";
+        let wide = json!({"name": "words"});
+        let words = json!("words that may be wrapped where there is no room");
+        let answer: Answer = serde_json::from_value(json!({
+            "columns": [{"name": "session_id"}, wide, wide, wide, wide, wide],
+            "rows": [[id, words, words, words, words, words]],
+        }))
+        .unwrap();
+        assert!(answer.table().contains(id), "{}", answer.table());
     }
 
     #[test]
