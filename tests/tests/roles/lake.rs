@@ -1,0 +1,91 @@
+//! The lake and the log as others read them: Delta's own log out of the bucket, and the topic by kcat.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use dev_services::DevService;
+use serde_json::Value;
+use tallyport_tests::said;
+
+/// What a table's commits add up to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Rows of all files.
+    rows: u64,
+    /// Per partition of the log, the offset of the next record.
+    next: BTreeMap<String, u64>,
+}
+
+/// The lake has every record of the topic once, and no more. Nobody may be writing.
+pub fn has_the_whole_topic(s3: &DevService, prefix: &str, kafka: &DevService) {
+    let topic = topic(kafka);
+    assert!(topic.rows > 500, "too little to mean anything: {topic:?}");
+    assert_eq!(recorded(s3, prefix), topic, "lake (left) and topic (right)");
+}
+
+/// Reads the commits of `events` one after the other.
+fn recorded(s3: &DevService, prefix: &str) -> Recorded {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (endpoint, bucket) = (s3.text("endpoint"), s3.text("bucket"));
+    // This server does not check signatures, but answers only who has one.
+    let signature = format!(
+        "AWS4-HMAC-SHA256 Credential={}/20000101/{}/s3/aws4_request, SignedHeaders=host, Signature=0",
+        s3.text("access_key"),
+        s3.text("region")
+    );
+    let client = reqwest::Client::new();
+    let mut recorded = Recorded::default();
+    for version in 0.. {
+        let url = format!("{endpoint}/{bucket}/{prefix}/events/_delta_log/{version:020}.json");
+        let (status, text) = runtime.block_on(async {
+            let request = client.get(&url).header("authorization", &signature);
+            let answer = request.send().await.expect("the store answers");
+            (answer.status().as_u16(), answer.text().await.expect("a whole answer"))
+        });
+        match status {
+            200 => {}
+            404 => break,
+            other => panic!("{url}: HTTP {other}: {text}"),
+        }
+        for line in text.lines() {
+            recorded.take(&serde_json::from_str(line).expect("an action of Delta"));
+        }
+    }
+    recorded
+}
+
+impl Recorded {
+    fn take(&mut self, action: &Value) {
+        assert!(action.get("remove").is_none(), "nothing is removed: {action}");
+        if let Some(stats) = action["add"]["stats"].as_str() {
+            let stats: Value = serde_json::from_str(stats).expect("statistics");
+            self.rows += stats["numRecords"].as_u64().expect("a number of records");
+        }
+        if let Some(partition) =
+            action["txn"]["appId"].as_str().and_then(|id| id.rsplit('/').next())
+        {
+            let next = action["txn"]["version"].as_u64().expect("an offset");
+            let before = self.next.insert(partition.to_owned(), next).unwrap_or_default();
+            assert!(before < next, "the position only goes on: {action}");
+        }
+    }
+}
+
+/// The records of the topic, as an ordinary consumer counts them.
+fn topic(kafka: &DevService) -> Recorded {
+    let output = Command::new("kcat")
+        .args(["-C", "-q", "-b", kafka.text("bootstrap"), "-t", "tallyport.audit.v1"])
+        .args(["-o", "beginning", "-e", "-f", "%p %o\n"])
+        .output()
+        .expect("kcat runs");
+    assert!(output.status.success(), "{}", said(&output));
+    let mut topic = Recorded::default();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let (partition, offset) = line.split_once(' ').expect("partition and offset");
+        let next = offset.parse::<u64>().expect("an offset") + 1;
+        let known = topic.next.entry(partition.to_owned()).or_default();
+        *known = next.max(*known);
+        topic.rows += 1;
+    }
+    topic
+}

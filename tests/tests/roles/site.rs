@@ -1,0 +1,181 @@
+//! A site: PostgreSQL, an OpenID provider, and one configuration file whose roles are started as processes.
+
+use std::net::{TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use dev_services::{DevService, repo_root};
+use serde_json::Value;
+use tallyport_gateway::tls::DevCa;
+use tallyport_tests::{Forward, binary, eventually, kill, rows, start_or_say};
+
+/// The agent of the load, and the one who asks the audit; clients of the provider.
+pub const AGENT: &str = "support-agent";
+const AUDITOR: &str = "analyst";
+
+/// Real parts, and what a configuration file says of them.
+pub struct Site {
+    /// With the sample database, and its own log of statements.
+    pub postgres: DevService,
+    oidc: DevService,
+    ca: DevCa,
+    folder: tempfile::TempDir,
+    gateway: u16,
+    query: u16,
+}
+
+/// One process of a site.
+pub struct Role {
+    service: DevService,
+    name: &'static str,
+}
+
+impl Site {
+    /// Starts PostgreSQL and the provider; none where they cannot be installed, which is said.
+    pub fn start(test: &str) -> Option<Self> {
+        let sample = repo_root().join("deploy/examples/sample.sql");
+        let postgres = start_or_say(test, "postgres", &["--sql", &sample.to_string_lossy()])?;
+        let oidc = start_or_say(test, "oidc", &[])?;
+        let folder = tempfile::Builder::new().prefix("tallyport-roles-").tempdir().unwrap();
+        let ca = DevCa::create_or_load(&folder.path().join("tls")).unwrap();
+        for name in ["policy.cedar", "masking.toml"] {
+            let from = repo_root().join("deploy/examples").join(name);
+            std::fs::copy(from, folder.path().join(name)).unwrap();
+        }
+        let clients = oidc.ready()["clients"].as_array().unwrap();
+        for client in clients {
+            let file = folder.path().join(client["id"].as_str().unwrap());
+            std::fs::write(file, client["secret"].as_str().unwrap()).unwrap();
+        }
+        Some(Self { postgres, oidc, ca, folder, gateway: free_port(), query: free_port() })
+    }
+
+    /// A place below the site's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A configuration file of this log, this lake, and these sections out of `gateway`, `recorder`, `query`.
+    pub fn config(&self, name: &str, log: &str, lake: &str, sections: &[&str]) -> PathBuf {
+        let (issuer, audience) = (self.oidc.text("issuer"), self.oidc.text("audience"));
+        let mut text = format!(
+            "node = \"site-1\"\n[log]\nurl = \"{log}\"\n[[issuers]]\nissuer = \"{issuer}\"\naudiences = [\"{audience}\"]\n\
+             [policy]\npath = \"policy.cedar\"\n[masking]\npath = \"masking.toml\"\n{lake}"
+        );
+        for section in sections {
+            text += &match *section {
+                "gateway" => format!(
+                    "[gateway]\nlisten = \"127.0.0.1:{}\"\ncert = \"tls/server.pem\"\nkey = \"tls/server.key\"\n\
+                     [[targets]]\nname = \"sample\"\naddress = \"127.0.0.1:{}\"\ndatabase = \"postgres\"\n\
+                     user = \"postgres\"\nsslmode = \"disable\"\n",
+                    self.gateway,
+                    self.postgres.port("port")
+                ),
+                "recorder" => "[recorder]\ncommit_max_age_ms = 1000\n".to_owned(),
+                "query" => format!("[query]\nhttp = \"127.0.0.1:{}\"\n", self.query),
+                other => panic!("no section {other}"),
+            };
+        }
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// `tallyport connect` as the agent.
+    pub fn connect(&self) -> Forward {
+        let gateway = format!("127.0.0.1:{}", self.gateway);
+        let ca = self.ca.ca_path();
+        let mut arguments = vec!["sample", "--gateway", &gateway, "--ca", ca.to_str().unwrap()];
+        let access = self.access(AGENT);
+        arguments.extend(access.iter().map(String::as_str));
+        Forward::start(&arguments)
+    }
+
+    /// Runs a command that asks the query service, as the auditor.
+    pub fn ask(&self, arguments: &[&str]) -> Output {
+        Command::new(binary())
+            .args(arguments)
+            .args(["--query-url", &format!("http://127.0.0.1:{}", self.query)])
+            .args(self.access(AUDITOR))
+            .output()
+            .expect("the binary runs; build it with make build")
+    }
+
+    /// The rows of an audit question in SQL.
+    pub fn sql(&self, sql: &str) -> Vec<Value> {
+        rows(&self.ask(&["sql", sql, "--json"]))
+    }
+
+    /// Whether the gateway's port takes connections.
+    pub fn gateway_listens(&self) -> bool {
+        std::net::TcpStream::connect(("127.0.0.1", self.gateway)).is_ok()
+    }
+
+    /// PostgreSQL's own log.
+    pub fn statement_log(&self) -> &Path {
+        Path::new(self.postgres.text("log_file"))
+    }
+
+    fn access(&self, client: &str) -> [String; 8] {
+        let secret = self.path(client).to_string_lossy().into_owned();
+        let audience = format!("urn:tallyport:{}", self.oidc.text("audience"));
+        [
+            ["--issuer", self.oidc.text("issuer")],
+            ["--client-id", client],
+            ["--client-secret-file", &secret],
+            ["--audience", &audience],
+        ]
+        .concat()
+        .iter()
+        .map(|text| (*text).to_owned())
+        .collect::<Vec<_>>()
+        .try_into()
+        .unwrap()
+    }
+}
+
+impl Role {
+    /// Starts `tallyport NAME --config FILE` and waits until it serves.
+    pub fn start(name: &'static str, config: &Path) -> Self {
+        let service = DevService::start(
+            "tallyport",
+            &[name, "--config", config.to_str().expect("a readable path")],
+        );
+        Self { service: service.unwrap_or_else(|error| panic!("{error}")), name }
+    }
+
+    /// `kill -9`.
+    pub fn kill(self) {
+        kill(self.pid());
+    }
+
+    /// Asks it to end in order, and waits until it has, without an error in what it logged.
+    pub fn stop(self) {
+        let pid = self.pid().to_string();
+        let asked = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        assert!(asked.success(), "the {} was there to be stopped: {}", self.name, self.log());
+        let gone = || !Path::new("/proc").join(&pid).exists();
+        assert!(eventually(gone), "the {} ends: {}", self.name, self.log());
+        assert!(!self.log().contains(" ERROR "), "{}: {}", self.name, self.log());
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.service.text("stderr")).unwrap_or_default()
+    }
+
+    fn pid(&self) -> u64 {
+        self.service.ready()["pid"].as_u64().expect("a pid")
+    }
+}
+
+/// A port that is free for TCP and UDP now.
+fn free_port() -> u16 {
+    loop {
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = tcp.local_addr().expect("bound").port();
+        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
