@@ -24,6 +24,8 @@ const POSTGRES_PORT: u16 = 5432;
 /// What the gateway is to be.
 pub struct GatewayPlan {
     listen: SocketAddr,
+    /// Names it among all that have its key; absent where every start has its own address.
+    node: Option<String>,
     identity: ServerIdentity,
     config: GatewayConfig,
     masking: MaskingStore,
@@ -51,6 +53,7 @@ impl GatewayPlan {
         };
         Ok(Self {
             listen: section.listen,
+            node: Some(config.node.clone()),
             identity: ServerIdentity::load(&section.cert, &section.key).map_err(Failure::usage)?,
             config: GatewayConfig {
                 targets,
@@ -70,6 +73,7 @@ impl GatewayPlan {
     ) -> Result<Self, Failure> {
         Ok(Self {
             listen,
+            node: None,
             identity,
             config: GatewayConfig { targets: vec![target.check()?], ..GatewayConfig::default() },
             masking: MaskingStore::load(masking).map_err(Failure::usage)?,
@@ -199,7 +203,8 @@ impl RunningGateway {
         let gateway =
             Gateway::start(plan.config, authenticator, policies, plan.masking, appender.clone())
                 .map_err(Failure::usage)?;
-        let config = FrontConfig::new(plan.listen, plan.identity);
+        let mut config = FrontConfig::new(plan.listen, plan.identity);
+        config.node = plan.node;
         let service: Arc<dyn TunnelService> = Arc::new(gateway.clone());
         let front = Front::start(config, service, api::router(appender.clone()))
             .await

@@ -14,6 +14,9 @@ pub struct FrontConfig {
     pub tcp: SocketAddr,
     /// Certificate and key.
     pub identity: ServerIdentity,
+    /// The name of this gateway, no other's that has this key. With it, clients of a gateway that was killed learn that
+    /// from the next one on this address at once, not by their idle timeout.
+    pub node: Option<String>,
     /// The bounds.
     pub limits: Limits,
 }
@@ -22,7 +25,7 @@ impl FrontConfig {
     /// Both fronts on one address, with the default bounds.
     #[must_use]
     pub fn new(listen: SocketAddr, identity: ServerIdentity) -> Self {
-        Self { quic: listen, tcp: listen, identity, limits: Limits::default() }
+        Self { quic: listen, tcp: listen, identity, node: None, limits: Limits::default() }
     }
 }
 

@@ -113,7 +113,7 @@ impl Front {
             .into_std()
             .and_then(|socket| {
                 quinn::Endpoint::new(
-                    quinn::EndpointConfig::default(),
+                    quic::endpoint_config(&config.identity, config.node.as_deref()),
                     Some(quic_config),
                     socket,
                     Arc::new(quinn::TokioRuntime),

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Incoming, TransportConfig, VarInt};
+use quinn::{
+    ConnectionId, ConnectionIdGenerator, EndpointConfig, Incoming, TransportConfig, VarInt,
+};
+use rand::Rng as _;
 
 use super::config::Limits;
 use super::gate::Gate;
@@ -17,6 +20,39 @@ const INCOMING_BUFFER_TOTAL_BYTES: u64 = 16 * 1024 * 1024;
 const CRYPTO_BUFFER_BYTES: usize = 16 * 1024;
 /// An address that has this part of its connections already must prove itself as well.
 const RETRY_PER_IP_DIVISOR: usize = 4;
+
+/// Length of the connection ids that this side chooses.
+const CONNECTION_ID_BYTES: usize = 8;
+
+/// What belongs to the socket rather than to a connection.
+///
+/// Packets of a connection that a killed process left behind are answered with the reset token which that process told
+/// its peer. Nobody else may answer so: whoever has another's key could be made to end its connections (RFC 9000
+/// section 21.11). So the key is this node's own, and without a name it is random.
+pub(super) fn endpoint_config(identity: &ServerIdentity, node: Option<&str>) -> EndpointConfig {
+    let Some(node) = node else { return EndpointConfig::default() };
+    let mut config = EndpointConfig::new(Arc::new(identity.reset_key(node)));
+    config.cid_generator(|| Box::new(RandomIds));
+    config
+}
+
+/// Connection ids that mean nothing. quinn's own are checked against a key of the process before a reset is sent.
+#[derive(Debug)]
+struct RandomIds;
+
+impl ConnectionIdGenerator for RandomIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        ConnectionId::new(&rand::rng().random::<[u8; CONNECTION_ID_BYTES]>())
+    }
+
+    fn cid_len(&self) -> usize {
+        CONNECTION_ID_BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<std::time::Duration> {
+        None
+    }
+}
 
 /// The settings of the endpoint.
 pub(super) fn server_config(

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use aws_lc_rs::hmac;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -32,6 +33,8 @@ pub const ALPN_H1: &[u8] = b"http/1.1";
 pub struct ServerIdentity {
     resolver: Arc<SingleCertAndKey>,
     provider: Arc<CryptoProvider>,
+    /// Keyed with the private key; never shown.
+    secret: hmac::Key,
 }
 
 impl ServerIdentity {
@@ -47,6 +50,7 @@ impl ServerIdentity {
             check_validity(cert_pem, leaf, SystemTime::now())?;
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, key.secret_der());
         let key = provider
             .key_provider
             .load_private_key(key)
@@ -65,7 +69,7 @@ impl ServerIdentity {
                 return Err(TlsError::BadCertificate { path: cert_pem.to_owned(), source });
             }
         }
-        Ok(Self { resolver: Arc::new(certified.into()), provider })
+        Ok(Self { resolver: Arc::new(certified.into()), provider, secret })
     }
 
     /// The settings of the QUIC front: TLS 1.3, ALPN `h3`, no early data.
@@ -81,6 +85,13 @@ impl ServerIdentity {
         config.alpn_protocols = vec![ALPN_H3.to_vec()];
         config.max_early_data_size = 0;
         Ok(config)
+    }
+
+    /// The key of this node's stateless resets (RFC 9000 section 10.3), the same after every start.
+    pub(crate) fn reset_key(&self, node: &str) -> hmac::Key {
+        let purpose = format!("tallyport quic stateless reset {node}");
+        let key = hmac::sign(&self.secret, purpose.as_bytes());
+        hmac::Key::new(hmac::HMAC_SHA256, key.as_ref())
     }
 
     /// The settings of the TCP front: TLS 1.2 and 1.3, ALPN `h2` before `http/1.1`, no early data.

@@ -92,3 +92,16 @@ fn early_data_is_off_on_both_fronts() {
     assert_eq!(identity.quic_config().unwrap().max_early_data_size, 0);
     assert_eq!(identity.tcp_config().unwrap().max_early_data_size, 0);
 }
+
+#[test]
+fn the_key_of_resets_outlives_a_start_and_is_one_nodes_own() {
+    let (_one, ca) = dev_ca();
+    let (_two, other) = dev_ca();
+    let token = |ca: &DevCa, node: &str| {
+        let identity = ServerIdentity::load(&ca.cert_path(), &ca.key_path()).unwrap();
+        hmac::sign(&identity.reset_key(node), b"connection id").as_ref().to_vec()
+    };
+    assert_eq!(token(&ca, "gw-1"), token(&ca, "gw-1"));
+    assert_ne!(token(&ca, "gw-1"), token(&ca, "gw-2"));
+    assert_ne!(token(&ca, "gw-1"), token(&other, "gw-1"));
+}

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dev_services::DevService;
-use tallyport_tests::{Books, Forward, Load, eventually, roll, said, setting, start_or_say};
+use tallyport_tests::{Books, Forward, Load, eventually, psql, roll, said, setting, start_or_say};
 
 use crate::site::{Role, Site};
 use crate::together::checks;
@@ -129,6 +129,12 @@ impl<'a> Roles<'a> {
         load.wait_for_more(16 + moment);
         self.gateway.kill();
         self.gateway = Role::start("gateway", self.config);
+        // It learns at once that its connection is lost: an ordinary client's patience is enough.
+        let seen = psql(forward.port(), "anyone", "postgres")
+            .args(["-Atc", "SELECT 'back'"])
+            .output()
+            .expect("psql runs");
+        assert_eq!(said(&seen).trim(), "back");
         books.received(load.broken());
         // Marks tell the loads of one round apart by their round alone.
         let load = Load::start(round + 1_000_000, forward.port());
