@@ -19,6 +19,9 @@ use crate::config::Config;
 use crate::exit::Failure;
 
 const DEV_DRAIN: Duration = Duration::from_secs(5);
+
+/// How long connections may take to close once their sessions have ended.
+const FRONT_DRAIN: Duration = Duration::from_secs(5);
 const POSTGRES_PORT: u16 = 5432;
 
 /// What the gateway is to be.
@@ -224,14 +227,15 @@ impl RunningGateway {
 
     /// No new sessions, the open ones drain, their ends are recorded, the producer says goodbye.
     pub async fn stop(self) -> Result<(), Failure> {
-        let drained = self.front.shutdown(self.drain).await;
+        // Sessions first: what they are told at the end, and what is recorded of it, still needs the way to the agent.
+        self.gateway.shutdown(self.drain).await;
+        let drained = self.front.shutdown(FRONT_DRAIN).await;
         if drained.cut_tunnels > 0 {
             tracing::warn!(
-                sessions = drained.cut_tunnels,
-                "sessions were cut at the end of the drain"
+                tunnels = drained.cut_tunnels,
+                "tunnels were cut: their agents did not close them"
             );
         }
-        self.gateway.shutdown(self.drain).await;
         self.appender.stop().await.map_err(Failure::failed)
     }
 }

@@ -10,6 +10,8 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod shutdown;
+
 use std::path::Path;
 use std::time::Duration;
 
