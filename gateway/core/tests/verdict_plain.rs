@@ -8,7 +8,7 @@
 
 mod verdict_support;
 
-use verdict_support::Bench;
+use verdict_support::{Bench, LABELS, OPEN_BUT_MASKED, catalog_with};
 
 #[test]
 fn plain_projection_passes() {
@@ -270,4 +270,20 @@ fn families_share_their_labels() {
         bench.allows(&format!("SELECT secret FROM {table}"));
         bench.refuses(&format!("SELECT upper(secret) FROM {table}"), "is masked for you");
     }
+}
+
+/// Generated columns, and those that must hold another's values: over however many steps.
+#[test]
+fn what_comes_from_a_masked_column_is_masked() {
+    let (customers_ssn, refers_ssn) = (["18364", "4"], ["18573", "2"]);
+    let derived: [(&str, &[&str]); 2] = [
+        ("derived", &["18396", "2", refers_ssn[0], refers_ssn[1]]),
+        ("derived", &["18573", "2", customers_ssn[0], customers_ssn[1]]),
+    ];
+    let catalog = catalog_with(&derived);
+    let bench = Bench::over(catalog, OPEN_BUT_MASKED, LABELS, &["agents"], "t");
+    bench.refuses("SELECT id FROM app.refers WHERE ssn = 'x'", "app.refers.ssn is masked");
+    bench.refuses("SELECT k FROM app.scratch WHERE v = 'x'", "app.scratch.v is masked");
+    assert!(bench.judge.masks().for_column(18_396, 2).is_some());
+    assert!(bench.judge.masks().for_column(18_396, 1).is_none());
 }

@@ -151,3 +151,26 @@ async fn errors_over_masked_tables_say_nothing_of_values() {
     assert!(error_field(&answer, b'M').contains("withheld"), "{}", error_field(&answer, b'M'));
     assert!(!text(&answer).contains("Ada1"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_come_from_a_masked_column_are_masked() {
+    let labels = "[columns]\n\"app.source.secret\" = \"pii.ssn\"\n";
+    let world = world!(policy: MASKED, masking: Some(labels),);
+    let direct = world.direct().await;
+    direct
+        .batch_execute(
+            "CREATE TABLE app.source (id int, secret text UNIQUE, up text GENERATED ALWAYS AS (upper(secret) || '!') STORED); \
+             CREATE TABLE app.referring (id int, other text REFERENCES app.source (secret)); \
+             INSERT INTO app.source VALUES (7, 'in clear'); INSERT INTO app.referring VALUES (7, 'in clear')",
+        )
+        .await
+        .unwrap();
+    let (mut wire, _) = Wire::start(world.tunnel().await, &[("user", "u")]).await;
+    for sql in ["SELECT id, up FROM app.source", "SELECT * FROM app.referring"] {
+        wire.send(&query(sql)).await;
+        let answer = text(&wire.until(b'Z', 1).await);
+        assert!(answer.contains("[redacted]"), "{sql}: {answer}");
+        assert!(!answer.to_lowercase().contains("in clear"), "{sql}: {answer}");
+    }
+    direct.batch_execute("DROP TABLE app.referring, app.source").await.unwrap();
+}

@@ -99,7 +99,29 @@ fn labels(catalog: &Catalog, masking: &Masking) -> (Labels, Vec<String>) {
             }
         }
     }
+    derive(catalog, &mut labelled);
     (labelled, unmatched)
+}
+
+/// What comes from a labelled column bears its label too: generated columns, and columns that must hold a value of it.
+fn derive(catalog: &Catalog, labelled: &mut Labels) {
+    loop {
+        let mut grown = false;
+        for relation in catalog.relations() {
+            for (attnum, source, source_attnum) in &relation.derived {
+                let Some(labels) = labelled.get(&(*source, *source_attnum)).cloned() else {
+                    continue;
+                };
+                let own = labelled.entry((relation.oid, *attnum)).or_default();
+                let before = own.len();
+                own.extend(labels);
+                grown |= own.len() > before;
+            }
+        }
+        if !grown {
+            return;
+        }
+    }
 }
 
 /// The mask that shows least.

@@ -63,7 +63,7 @@ pub fn catalog_with(more: &[(&str, &[&str])]) -> Arc<Catalog> {
     let mut all: BTreeMap<String, Vec<Vec<Option<String>>>> = serde_json::from_str(json).unwrap();
     for (query, row) in more {
         let row = row.iter().map(|value| Some((*value).to_owned())).collect();
-        all.get_mut(*query).unwrap().push(row);
+        all.entry((*query).to_owned()).or_default().push(row);
     }
     Arc::new(Catalog::from_rows(rows(all)).unwrap())
 }

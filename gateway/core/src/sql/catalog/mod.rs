@@ -127,6 +127,10 @@ impl Catalog {
     }
 
     /// All relations of that name, in whatever schema.
+    pub(crate) fn relations(&self) -> impl Iterator<Item = &Relation> {
+        self.relations.values()
+    }
+
     pub(crate) fn named(&self, name: &str) -> impl Iterator<Item = &Relation> {
         self.by_name.get(name).into_iter().flatten().filter_map(|oid| self.relations.get(oid))
     }

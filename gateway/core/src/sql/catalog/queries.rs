@@ -29,6 +29,7 @@ pub const QUERIES: &[CatalogQuery] = &[
     CatalogQuery { name: "triggers", sql: TRIGGERS },
     CatalogQuery { name: "expressions", sql: EXPRESSIONS },
     CatalogQuery { name: "foreign_keys", sql: FOREIGN_KEYS },
+    CatalogQuery { name: "derived", sql: DERIVED },
 ];
 
 const DATABASE: &str = "\
@@ -134,3 +135,17 @@ ORDER BY 1, 2";
 const FOREIGN_KEYS: &str = "\
 SELECT k.conrelid, k.confrelid, u.attnum FROM pg_catalog.pg_constraint k, pg_catalog.unnest(k.confkey) AS u(attnum) \
 WHERE k.contype = 'f' ORDER BY 1, 2, 3";
+
+/// Columns whose values come from other columns: generated ones, whose dependencies hang on the column up to PostgreSQL
+/// 14 and on its expression from 15 on, and those that refer to another table.
+const DERIVED: &str = "\
+SELECT a.attrelid, a.attnum, d.refobjid, d.refobjsubid \
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_attrdef x ON x.adrelid = a.attrelid AND x.adnum = a.attnum \
+JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = a.attrelid \
+AND d.refobjsubid > 0 AND d.refobjsubid <> a.attnum \
+AND (d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = a.attrelid AND d.objsubid = a.attnum \
+OR d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = x.oid) \
+WHERE a.attgenerated <> '' \
+UNION SELECT k.conrelid, u.own, k.confrelid, u.other FROM pg_catalog.pg_constraint k, \
+ROWS FROM (pg_catalog.unnest(k.conkey), pg_catalog.unnest(k.confkey)) AS u(own, other) WHERE k.contype = 'f' \
+ORDER BY 1, 2, 3, 4";

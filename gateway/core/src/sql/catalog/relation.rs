@@ -51,6 +51,8 @@ pub(crate) struct Relation {
     pub(crate) expressions: Vec<String>,
     /// Columns of other tables that its rows must match: (table, attribute number).
     pub(crate) references: Vec<(u32, i16)>,
+    /// Where values of its columns come from: (own attribute number, table, attribute number there).
+    pub(crate) derived: Vec<(i16, u32, i16)>,
     /// The text of a view.
     pub(crate) definition: Option<String>,
     /// Relations that `pg_depend` says a view uses.

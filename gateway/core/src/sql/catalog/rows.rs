@@ -160,6 +160,7 @@ fn relations(rows: &CatalogRows) -> Result<BTreeMap<u32, Relation>, CatalogError
             children: Vec::new(),
             expressions: Vec::new(),
             references: Vec::new(),
+            derived: Vec::new(),
             definition: None,
             uses: Vec::new(),
             facts: OnceLock::new(),
@@ -197,6 +198,10 @@ fn relations(rows: &CatalogRows) -> Result<BTreeMap<u32, Relation>, CatalogError
     for row in rows.of("foreign_keys")? {
         let reference = (row.oid(1)?, row.attnum(2)?);
         change(&mut relations, row.oid(0)?, |relation| relation.references.push(reference));
+    }
+    for row in rows.of("derived")? {
+        let derivation = (row.attnum(1)?, row.oid(2)?, row.attnum(3)?);
+        change(&mut relations, row.oid(0)?, |relation| relation.derived.push(derivation));
     }
     Ok(relations)
 }
