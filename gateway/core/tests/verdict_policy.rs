@@ -419,3 +419,24 @@ fn opening_a_session_is_asked() {
     assert_eq!(no.decision.reasons, ["no policy permits sql:connect on two"]);
     assert_eq!(no.facts.kinds, Vec::<StatementKind>::new());
 }
+
+/// A denial names what forbade; a permit for another part of the statement did not determine it.
+#[test]
+fn a_denial_names_no_permit() {
+    let policy = r#"
+@id("app-only")
+permit (principal, action == Tallyport::Action::"sql:select", resource) when { resource is Tallyport::Table && resource.schema == "app" };
+"#;
+    let bench = Bench::new(policy, "");
+    let verdict = bench.judge("SELECT c.id FROM app.customers c JOIN hr.staff s ON s.id = c.id");
+    assert!(!verdict.is_allowed());
+    assert_eq!(verdict.decision.policy_ids, Vec::<String>::new());
+    let forbidden = format!(
+        "{policy}\n@id(\"no-staff\") forbid (principal, action, resource) when {{ resource is Tallyport::Table && resource.schema == \"hr\" }};"
+    );
+    let verdict = Bench::new(&forbidden, "")
+        .judge("SELECT c.id FROM app.customers c JOIN hr.staff s ON s.id = c.id");
+    assert_eq!(verdict.decision.policy_ids, ["no-staff"]);
+    let allowed = Bench::new(policy, "").judge("SELECT id FROM app.customers");
+    assert_eq!(allowed.decision.policy_ids, ["app-only"], "{:?}", allowed.decision.reasons);
+}

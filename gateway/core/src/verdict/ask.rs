@@ -174,13 +174,14 @@ pub(super) fn ask(
     let answer = asker.ask(action, resource, context);
     ruling.actions.insert(action.as_str());
     ruling.resources.insert(resource.to_string());
-    ruling.policy_ids.extend(answer.policy_ids.iter().cloned());
     if answer.allowed {
+        ruling.permits.extend(answer.policy_ids);
         for obligation in answer.obligations {
             oblige(obligation, shown, ruling);
         }
         return;
     }
+    ruling.forbids.extend(answer.policy_ids.iter().cloned());
     let mut reason = if !answer.errors.is_empty() {
         format!("policy could not be evaluated for {action} on {shown}")
     } else if answer.policy_ids.is_empty() {

@@ -262,7 +262,8 @@ fn decision(ruling: Ruling, asker: &Asker, command_id: Option<CommandId>) -> Dec
         effect: if denied { Effect::Deny } else { Effect::Allow },
         actions: ruling.actions.into_iter().map(str::to_owned).collect(),
         resources: ruling.resources.into_iter().collect(),
-        policy_ids: ruling.policy_ids.into_iter().collect(),
+        // What was permitted beside what was not did not determine a denial.
+        policy_ids: if denied { ruling.forbids } else { ruling.permits }.into_iter().collect(),
         policy_version: asker.policy_set().version().to_owned(),
         obligations: if denied { Vec::new() } else { ruling.obligations },
         reasons: ruling.reasons,

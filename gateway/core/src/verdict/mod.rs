@@ -82,7 +82,10 @@ impl Verdict {
 struct Ruling {
     actions: BTreeSet<&'static str>,
     resources: BTreeSet<String>,
-    policy_ids: BTreeSet<String>,
+    /// The policies that permitted one thing or another.
+    permits: BTreeSet<String>,
+    /// The policies that forbade something.
+    forbids: BTreeSet<String>,
     obligations: Vec<tallyport_schemas::Obligation>,
     reasons: Vec<String>,
     recording: Option<Recording>,

@@ -157,17 +157,6 @@ impl<'a> Rules<'a> {
             };
             broken.push(format!("table {name} has columns that are masked for you: it may be selected from, not {what}"));
         }
-        self.columns_only(analysis, used, relation, broken);
-    }
-
-    fn columns_only(
-        &self,
-        analysis: &Analysis,
-        used: &RelationUse,
-        relation: &Relation,
-        broken: &mut Vec<String>,
-    ) {
-        let name = relation.display();
         if analysis.explains {
             broken.push(format!("table {name} has columns that are masked for you: statements on it may not be explained"));
         }
