@@ -23,6 +23,10 @@ pub(crate) const TOPIC: Topic = Topic::Audit;
 /// Bytes asked for at once; a single larger record comes alone.
 const READ_BYTES: usize = 4 * 1024 * 1024;
 
+/// Pause after a read that did not fill up: to decode a few events by themselves costs many times what they cost in
+/// company, and a commit waits for its age anyway.
+const GATHER_PAUSE: Duration = Duration::from_millis(100);
+
 /// The longest read of a quiet log: releases and the log's end are looked at in between.
 const READ_WAIT: Duration = Duration::from_secs(1);
 
@@ -106,9 +110,13 @@ impl PartitionTask {
                 }
                 Ok(entries) => {
                     pauses = Pauses::default();
+                    let bytes: usize = entries.iter().map(|entry| entry.value.len()).sum();
                     pending = absorb(pending, entries, self.config.commit.max_rows).await?;
                     due = due.or(Some(now + self.config.commit.max_age));
                     self.report(&pending).await;
+                    if bytes < READ_BYTES / 2 && !stopping {
+                        self.gather(due).await;
+                    }
                 }
                 Err(error) if pending.is_empty() => {
                     if let Some(next) = self.after_read_error(error, &mut pauses).await? {
@@ -119,6 +127,16 @@ impl PartitionTask {
                 // What was read is recorded first; the next read says the same again.
                 Err(_) => return Ok(pending),
             }
+        }
+    }
+
+    /// Lets more events come, unless the commit is due or the end is asked for.
+    async fn gather(&self, due: Option<Instant>) {
+        let left = due.map_or(GATHER_PAUSE, |due| due.saturating_duration_since(Instant::now()));
+        select! {
+            () = self.stop.cancelled() => {}
+            () = self.give_up.cancelled() => {}
+            () = tokio::time::sleep(GATHER_PAUSE.min(left)) => {}
         }
     }
 
