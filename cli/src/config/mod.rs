@@ -1,6 +1,7 @@
 //! The configuration file: raw as written, then checked. An unknown key or a bad value is an error that names the
 //! file, the key and the fix. Reference: docs/reference/configuration.md.
 
+mod problem;
 mod raw;
 
 use std::collections::HashMap;
@@ -77,7 +78,8 @@ impl Config {
         let named =
             |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
-        let raw: RawConfig = toml::from_str(&text).map_err(|error| named(&error))?;
+        let raw: RawConfig =
+            toml::from_str(&text).map_err(|error| named(&problem::describe(&text, &error)))?;
         Self::check(raw, path).map_err(|error| named(&error))
     }
 

@@ -183,7 +183,7 @@ impl Masking {
     ) -> Result<Self, MaskingError> {
         let file = || source.to_owned();
         let raw: Raw = toml::from_str(text)
-            .map_err(|error| MaskingError::Toml { file: file(), message: error.to_string() })?;
+            .map_err(|error| MaskingError::Toml { file: file(), message: problem(text, &error) })?;
         let key = match raw.hash_key {
             None => None,
             Some(secret) => Some(
@@ -322,6 +322,28 @@ fn is_label(label: &str) -> bool {
             !part.is_empty()
                 && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
         })
+}
+
+/// What is wrong and where. Never the line itself, nor a value of it: either may be a key that was meant for a file.
+fn problem(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let message = error.message();
+    let message = if ["unknown field `", "missing field `"].iter().any(|s| message.starts_with(s)) {
+        message.to_owned()
+    } else {
+        let (found, expected) = message.rsplit_once(", expected ").unwrap_or((message, ""));
+        let found = found.split(['`', '"', '\'']).next().unwrap_or_default();
+        let found = found.trim_end_matches([' ', ':', ',']);
+        let secret = if expected == "`env` or `file`" { " in hash_key" } else { "" };
+        if expected.is_empty() {
+            found.to_owned()
+        } else {
+            format!("{found}, expected {expected}{secret}")
+        }
+    };
+    format!("line {line}, column {column}: {message}")
 }
 
 fn key_from(
