@@ -1,20 +1,16 @@
 //! Answers of the query service: fetched over HTTP, printed for people or for scripts.
 
-use std::io::Write as _;
+mod print;
+
 use std::time::Duration;
 
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::args::Format;
 use crate::exit::Failure;
 
 /// The longest an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(300);
-/// Values are cut to this many characters in a table; `--json` and `--format csv` never cut.
-const MAX_CELL_CHARS: usize = 200;
-const NO_TERMINAL_WIDTH: u16 = 160;
 
 /// An answer: columns and rows.
 #[derive(Debug, Deserialize)]
@@ -58,12 +54,6 @@ impl Asker {
         parameters: Map<String, Value>,
     ) -> Result<Answer, Failure> {
         self.post(&format!("/v1/ask/{question}"), &Value::Object(parameters)).await
-    }
-
-    /// The named questions, as the service describes them.
-    pub async fn questions(&self) -> Result<Value, Failure> {
-        let request = self.client.get(format!("{}/v1/ask", self.base));
-        self.send(request).await
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
@@ -127,16 +117,6 @@ impl Answer {
         Self { columns, rows }
     }
 
-    /// Prints it to standard output.
-    pub fn print(&self, format: Format) -> Result<(), Failure> {
-        let text = match format {
-            Format::Table => self.table(),
-            Format::Json => self.json()?,
-            Format::Csv => self.csv(),
-        };
-        print_text(&text)
-    }
-
     /// The value of a column in a row.
     pub fn value<'a>(&self, row: &'a [Value], column: &str) -> Option<&'a Value> {
         let index = self.columns.iter().position(|candidate| candidate.name == column)?;
@@ -146,63 +126,6 @@ impl Answer {
     /// The text of a column in a row; empty where it is null.
     pub fn text(&self, row: &[Value], column: &str) -> String {
         self.value(row, column).map(plain).unwrap_or_default()
-    }
-
-    fn table(&self) -> String {
-        let mut table = Table::new();
-        table
-            .load_style(presets::UTF8_BORDERS_ONLY)
-            .set_content_arrangement(ContentArrangement::Dynamic);
-        if table.width().is_none() {
-            table.set_width(NO_TERMINAL_WIDTH);
-        }
-        table.set_header(self.columns.iter().map(|column| column.name.clone()));
-        for row in &self.rows {
-            table.add_row(row.iter().map(|value| cut(&plain(value))));
-        }
-        // An id is there to be copied: it stays in one piece, whatever the other columns need.
-        for (index, _) in
-            self.columns.iter().enumerate().filter(|(_, column)| column.name.ends_with("_id"))
-        {
-            if let Some(column) = table.column_mut(index) {
-                column.set_constraint(ColumnConstraint::ContentWidth);
-            }
-        }
-        let rows = self.rows.len();
-        format!("{table}\n({rows} row{})\n", if rows == 1 { "" } else { "s" })
-    }
-
-    fn json(&self) -> Result<String, Failure> {
-        let objects: Vec<Map<String, Value>> = self
-            .rows
-            .iter()
-            .map(|row| {
-                self.columns
-                    .iter()
-                    .map(|column| column.name.clone())
-                    .zip(row.iter().cloned())
-                    .collect()
-            })
-            .collect();
-        serde_json::to_string_pretty(&objects).map(|text| text + "\n").map_err(Failure::failed)
-    }
-
-    fn csv(&self) -> String {
-        let line = |fields: Vec<String>| fields.join(",") + "\r\n";
-        let header = line(self.columns.iter().map(|column| csv_field(&column.name)).collect());
-        let rows = self
-            .rows
-            .iter()
-            .map(|row| line(row.iter().map(|value| csv_field(&plain(value))).collect()));
-        header + &rows.collect::<String>()
-    }
-}
-
-/// Prints `text`; a reader that closes the pipe early is no failure.
-pub fn print_text(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::failed(error)),
-        _ => Ok(()),
     }
 }
 
@@ -216,58 +139,9 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// Fits a table: one line, no control characters, at most [`MAX_CELL_CHARS`].
-fn cut(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if clean.chars().count() <= MAX_CELL_CHARS {
-        return clean;
-    }
-    clean.chars().take(MAX_CELL_CHARS - 1).chain(['…']).collect()
-}
-
-fn csv_field(text: &str) -> String {
-    if text.contains(['"', ',', '\r', '\n']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn answer() -> Answer {
-        serde_json::from_value(json!({
-            "columns": [{"name": "who"}, {"name": "tables"}],
-            "rows": [["a,\"b\"", ["app.x", "app.y"]], [null, []]],
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn csv_quotes_what_must_be_quoted() {
-        assert_eq!(answer().csv(), "who,tables\r\n\"a,\"\"b\"\"\",\"app.x, app.y\"\r\n,\r\n");
-    }
-
-    #[test]
-    fn a_table_keeps_an_id_in_one_piece() {
-        let id = "01a20635-5f36-74df-bd6e-bebe288245d9";
-        let wide = json!({"name": "words"});
-        let words = json!("words that may be wrapped where there is no room");
-        let answer: Answer = serde_json::from_value(json!({
-            "columns": [{"name": "session_id"}, wide, wide, wide, wide, wide],
-            "rows": [[id, words, words, words, words, words]],
-        }))
-        .unwrap();
-        assert!(answer.table().contains(id), "{}", answer.table());
-    }
-
-    #[test]
-    fn a_table_never_shows_control_characters() {
-        assert_eq!(cut("a\u{1b}[31mb\nc"), "a [31mb c");
-        assert_eq!(cut(&"x".repeat(500)).chars().count(), MAX_CELL_CHARS);
-    }
 
     #[test]
     fn refusals_have_the_contracts_exit_codes() {

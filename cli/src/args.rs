@@ -27,7 +27,7 @@ Examples:
   tallyport dev --ready-file ready.json            the same services, staying up
   tallyport connect sample --as support-agent      an agent's local port; then: psql -h 127.0.0.1 -p PORT
   tallyport sql \"SELECT * FROM decisions WHERE effect = 'deny'\" --as auditor
-  tallyport ask who-read-column --param column=app.customers.ssn --as auditor
+  tallyport ask who-read-column -p column=app.customers.ssn --as auditor
 
 Exit codes: 0 done, 1 failed, 2 usage or config, 3 denied by policy, 4 integrity violation found.";
 
@@ -147,6 +147,7 @@ pub struct AccessArgs {
 
 /// `tallyport connect`.
 #[derive(Debug, Args)]
+#[command(override_usage = "tallyport connect [OPTIONS] <TARGET>")]
 pub struct ConnectArgs {
     /// The target, as the gateway's configuration names it.
     pub target: String,
@@ -169,12 +170,12 @@ pub struct ConnectArgs {
 /// How an answer is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people; cut to the width of the terminal.
+    /// For people: a table, or rows one by one where the terminal is too narrow for a table.
     #[default]
     Table,
     /// One JSON array of objects.
     Json,
-    /// CSV with a header (RFC 4180).
+    /// CSV with a header; lines end with a line feed.
     Csv,
 }
 
@@ -202,8 +203,11 @@ impl AnswerArgs {
     }
 }
 
+// The usage lines are written out: clap's own name every option that the environment sets.
+
 /// `tallyport sql`.
 #[derive(Debug, Args)]
+#[command(override_usage = "tallyport sql [OPTIONS] <SQL>")]
 pub struct SqlArgs {
     /// The question, in SQL; `-` reads it from standard input.
     pub sql: String,
@@ -213,6 +217,7 @@ pub struct SqlArgs {
 
 /// `tallyport ask`.
 #[derive(Debug, Args)]
+#[command(override_usage = "tallyport ask [OPTIONS] [QUESTION]")]
 pub struct AskArgs {
     /// The question's name; absent: list them.
     pub question: Option<String>,

@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod exit;
 mod logging;
+mod output;
 mod ready;
 mod services;
 

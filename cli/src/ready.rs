@@ -7,6 +7,7 @@ use tallyport_access::SecretToken;
 use tallyport_access::client::{ClientCredentials, TokenSource};
 
 use crate::exit::Failure;
+use crate::output::program;
 
 /// What `dev --ready-file` writes. Shape and names are a contract: tests and scripts rely on them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -96,7 +97,13 @@ impl ReadyFile {
             ))
         })?;
         serde_json::from_str(&text).map_err(|error| {
-            Failure::usage(format!("{} is no ready file: {error}", path.display()))
+            // Not the library's text: it quotes values, and this file holds secrets.
+            Failure::usage(format!(
+                "{} is no ready file: line {}, column {} is not as expected",
+                path.display(),
+                error.line(),
+                error.column()
+            ))
         })
     }
 
@@ -104,6 +111,40 @@ impl ReadyFile {
     pub fn write(&self, path: &Path) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(self).map_err(Failure::failed)?;
         write_whole(path, &text)
+    }
+
+    /// What `dev` says once it serves; `file` is where it wrote this.
+    pub fn announcement(&self, file: Option<&Path>) -> String {
+        let mut lines = vec![
+            "Tallyport dev is ready (loopback only; stop it with Ctrl-C).".to_owned(),
+            format!("  gateway   {} (QUIC), {} (TCP)", self.gateway.quic, self.gateway.https),
+            format!(
+                "  query     {} (HTTP), {} (PostgreSQL wire; the password is a token)",
+                self.query.http, self.query.pg
+            ),
+            format!("  issuer    {}", self.issuer.url),
+        ];
+        lines.extend(self.targets.iter().map(|target| {
+            format!("  target    {} ({}, database {})", target.name, target.kind, target.database)
+        }));
+        let clients = self.issuer.clients.iter();
+        lines.extend(
+            clients.map(|client| format!("  client    {:14} {}", client.id, client.description)),
+        );
+        match file {
+            None => lines.push(
+                "Start it with --ready-file FILE to use the other commands with it.".to_owned(),
+            ),
+            Some(file) => {
+                let target = self.targets.first().map_or("TARGET", |target| target.name.as_str());
+                let program = program();
+                lines.push("Next, in a second terminal:".to_owned());
+                lines.push(format!("  export TALLYPORT_READY_FILE={}", file.display()));
+                lines.push(format!("  {program} connect {target} --as support-agent"));
+                lines.push(format!("  {program} ask denied --as auditor"));
+            }
+        }
+        lines.join("\n")
     }
 
     /// Tokens for a client of the development issuer.

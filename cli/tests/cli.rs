@@ -61,6 +61,24 @@ fn help_names_every_command_and_the_exit_codes() {
 }
 
 #[test]
+fn the_questions_are_listed_for_everybody() {
+    exits(&["ask"], 0, "who-read-column");
+    exits(&["ask", "--json"], 0, "\"name\": \"denied\"");
+    exits(&["ask", "denied"], 2, "who is asking?");
+}
+
+#[test]
+fn usage_is_the_same_whatever_the_environment_sets() {
+    let output = Command::new(env!("CARGO_BIN_EXE_tallyport"))
+        .arg("sql")
+        .env("TALLYPORT_READY_FILE", "ready.json")
+        .output()
+        .expect("the binary runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("Usage: tallyport sql [OPTIONS] <SQL>\n"), "{}", said(&output));
+}
+
+#[test]
 fn bad_usage_is_exit_code_2() {
     exits(&["nonsense"], 2, "unrecognized subcommand");
     exits(&["sql", "SELECT 1"], 2, "who is asking?");
@@ -119,6 +137,94 @@ fn policies_are_checked_and_tested() {
     exits(&["policy", "test", &policy, "--cases", &unknown], 2, "is no action");
 }
 
+/// Checks the shipped configuration with one text replaced, beside the shipped policy and these labels.
+fn check_with(place: &str, written: &str, masking: &str) -> (Option<i32>, String) {
+    let shipped = std::fs::read_to_string(examples().join("tallyport.toml")).expect("readable");
+    assert!(shipped.contains(place), "the example has `{place}`");
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    std::fs::copy(examples().join("policy.cedar"), folder.path().join("policy.cedar"))
+        .expect("copied");
+    file(folder.path(), "masking.toml", masking);
+    let config = file(folder.path(), "tallyport.toml", &shipped.replace(place, written));
+    let output = run(&["config", "check", &config]);
+    (output.status.code(), said(&output))
+}
+
+#[test]
+fn an_error_never_repeats_a_secret_of_the_file() {
+    let place = "password = { file = \"/etc/tallyport/secrets/sample-password\" }";
+    for written in [
+        "password = \"hunter2secret\"",
+        "password = 'hunter2secret'",
+        "password = \"\"\"\nhunter2secret\"\"\"",
+        "password = hunter2secret",
+        "password = \"hunter2secret",
+        "password = [\"hunter2secret\"]",
+        "password = { value = \"hunter2secret\", x = 1 }",
+        "password = { value = \"hunter2secret\" x }",
+        "password = { value = [\"hunter2secret\"] }",
+        "password = { hunter2secret = \"x\" }",
+        "password = { \"hunter2secret\" = \"x\", b = 1 }",
+        "password = { plain = \"hunter2secret\" }",
+        "password.hunter2secret = 1",
+        "password = { value = \"hunter2secret\" }\npassword = 1",
+        "password = { value = \"hunter2secret\" }\nsslmode = 1",
+        "passwort = \"hunter2secret\"",
+        "[targets.limits]\nmax_row_bytes = \"hunter2secret\"",
+        "[[targets.password]]\nvalue = \"hunter2secret\"",
+    ] {
+        let (code, said) = check_with(place, written, "");
+        assert_eq!(code, Some(2), "{written}: {said}");
+        assert!(!said.contains("hunter2"), "{written}: {said}");
+        assert!(said.contains("tallyport.toml: line 3"), "{written}: {said}");
+    }
+    let (_, said) = check_with(place, "password = \"hunter2secret\"", "");
+    for words in ["line 33, column 12", "password", "`env`, `file`"] {
+        assert!(said.contains(words), "it should say `{words}`: {said}");
+    }
+}
+
+#[test]
+fn an_error_never_repeats_a_key_of_the_masking_file() {
+    for written in [
+        "hash_key = \"hunter2secret\"",
+        "hash_key = hunter2secret",
+        "hash_key = { hunter2secret = 1 }",
+        "hash_key = { value = \"hunter2secret\" }",
+        "hash_key = { env = [\"hunter2secret\"] }",
+        "hash_key = { env = \"X\", file = \"hunter2secret\" }",
+        "stored_order = \"hunter2secret\"",
+    ] {
+        let (code, said) = check_with("ca = \"/etc/tallyport/tls/db-ca.pem\"", "", written);
+        assert_eq!(code, Some(2), "{written}: {said}");
+        assert!(!said.contains("hunter2"), "{written}: {said}");
+        assert!(said.contains("masking.toml: line 1, column"), "{written}: {said}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let policy = examples().join("policy.cedar");
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let case = "[[case]]\nname = \"nobody may connect\"\nprincipal = { kind = \"agent\" }\n\
+                action = \"sql:connect\"\non = { database = \"sample/sample\" }\nexpect = \"deny\"\n";
+    let cases = file(folder.path(), "cases.toml", &case.repeat(50));
+    for arguments in [
+        vec!["policy", "test", policy.to_str().expect("a name"), "--cases", &cases],
+        vec!["policy", "check", policy.to_str().expect("a name")],
+        vec!["ask"],
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_tallyport"))
+            .args(&arguments)
+            .stdout(writer)
+            .output()
+            .expect("the binary runs");
+        let said = said(&output);
+        assert!(output.status.success() && said.is_empty(), "{arguments:?}: {said}");
+    }
+}
 #[test]
 fn configurations_are_checked() {
     let shipped = examples().join("tallyport.toml");

@@ -1,22 +1,26 @@
 //! `tallyport ask`: the named questions.
 
 use serde_json::{Map, Value};
+use tallyport_query::ask::{NamedQuestion, Questions};
 
 use crate::access;
-use crate::answer::print_text;
 use crate::args::{AskArgs, Format};
 use crate::exit::Failure;
+use crate::output::{print_text, program};
 
-/// Lists the questions, or asks one.
+/// Lists the questions, or asks one. The list is that of this build: nobody need be asked for it.
 pub async fn run(args: &AskArgs) -> Result<(), Failure> {
-    let asker = access::asker(&args.answer).await?;
     let Some(question) = &args.question else {
-        let questions = asker.questions().await?;
-        return match args.answer.format() {
-            Format::Json => print_text(&format!("{questions:#}\n")),
-            Format::Table | Format::Csv => print_text(&listing(&questions)),
-        };
+        let questions = Questions::load().map_err(Failure::failed)?;
+        return print_text(&match args.answer.format() {
+            Format::Json => {
+                let list = serde_json::json!({ "questions": questions.all() });
+                format!("{list:#}\n")
+            }
+            Format::Table | Format::Csv => listing(questions.all()),
+        });
     };
+    let asker = access::asker(&args.answer).await?;
     let mut parameters = Map::new();
     if let Some(since) = &args.since {
         parameters.insert("since".to_owned(), Value::String(since.clone()));
@@ -31,30 +35,22 @@ pub async fn run(args: &AskArgs) -> Result<(), Failure> {
 }
 
 /// One line a question, its parameters below.
-fn listing(questions: &Value) -> String {
-    let list =
-        questions.get("questions").unwrap_or(questions).as_array().cloned().unwrap_or_default();
-    let text = |value: &Value, key: &str| {
-        value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
-    let width = list.iter().map(|question| text(question, "name").len()).max().unwrap_or_default();
+fn listing(questions: &[NamedQuestion]) -> String {
+    let width = questions.iter().map(|question| question.name.len()).max().unwrap_or_default();
     let mut out = String::new();
-    for question in &list {
-        out += &format!("{:width$}  {}\n", text(question, "name"), text(question, "title"));
-        for parameter in question.get("parameters").and_then(Value::as_array).into_iter().flatten()
-        {
-            let default = parameter.get("default").filter(|value| !value.is_null());
-            let default = default.map_or_else(
-                || "required".to_owned(),
-                |value| {
-                    format!(
-                        "default {}",
-                        value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-                    )
-                },
-            );
-            out += &format!("{:width$}    {} ({default})\n", "", text(parameter, "name"));
+    for question in questions {
+        out += &format!("{:width$}  {}\n", question.name, question.title);
+        for parameter in &question.parameters {
+            let default = match &parameter.default {
+                Some(default) => format!("default {default}"),
+                None if parameter.optional => "optional".to_owned(),
+                None => "required".to_owned(),
+            };
+            out += &format!("{:width$}    {} ({default})\n", "", parameter.name);
         }
     }
-    out + "\nExample: tallyport ask who-read-column --param column=app.customers.ssn --since 7d\n"
+    let program = program();
+    out + &format!(
+        "\nExample: {program} ask who-read-column -p column=app.customers.ssn --since 7d --as auditor\n"
+    )
 }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Access;
 use crate::args::ConnectArgs;
 use crate::exit::Failure;
+use crate::output::print_line;
 use crate::ready::ReadyFile;
 use crate::services::interrupted;
 
@@ -33,12 +34,12 @@ pub async fn run(args: &ConnectArgs) -> Result<(), Failure> {
         let text = json!({ "host": address.ip().to_string(), "port": address.port(), "target": args.target });
         crate::ready::write_whole(path, &format!("{text}\n"))?;
     }
-    println!(
+    print_line(format_args!(
         "{} is at {address}; try: psql -h {} -p {}",
         args.target,
         address.ip(),
         address.port()
-    );
+    ))?;
     interrupted().await;
     forwarding.stop().await;
     Ok(())

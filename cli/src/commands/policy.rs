@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::args::PolicyCommand;
 use crate::exit::Failure;
+use crate::output::print_line;
 
 /// Checks, or tests.
 pub fn run(command: &PolicyCommand) -> Result<(), Failure> {
@@ -21,6 +22,6 @@ fn check(path: &Path) -> Result<(), Failure> {
     for warning in set.warnings() {
         eprintln!("tallyport: warning: {warning}");
     }
-    println!("{}: {} policies, version {}", path.display(), set.policy_ids().len(), set.version());
-    Ok(())
+    let (count, version) = (set.policy_ids().len(), set.version());
+    print_line(format_args!("{}: {count} policies, version {version}", path.display()))
 }

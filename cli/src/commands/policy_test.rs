@@ -10,6 +10,7 @@ use tallyport_access::policy::{Action, Answer, AskContext, PolicySet, PolicyStor
 use tallyport_schemas::{Actor, AgentAttributes, Principal, PrincipalKind};
 
 use crate::exit::Failure;
+use crate::output::print_line;
 
 /// How long a case's token lives, from now; long enough for any suite.
 const TOKEN_LIFE: std::time::Duration = std::time::Duration::from_secs(3600);
@@ -109,13 +110,10 @@ pub fn run(policies: &Path, cases: &Path, json: bool) -> Result<(), Failure> {
             } else {
                 answer.policy_ids.join(", ")
             };
-            println!(
-                "{}  {} ({by})",
-                if problem.is_none() { "ok    " } else { "WRONG " },
-                case.name
-            );
+            let sign = if problem.is_none() { "ok    " } else { "WRONG " };
+            print_line(format_args!("{sign}  {} ({by})", case.name))?;
             if let Some(problem) = &problem {
-                println!("        {problem}");
+                print_line(format_args!("        {problem}"))?;
             }
         }
         report.push(serde_json::json!({
@@ -123,9 +121,9 @@ pub fn run(policies: &Path, cases: &Path, json: bool) -> Result<(), Failure> {
         }));
     }
     if json {
-        println!("{:#}", serde_json::Value::Array(report));
+        print_line(format_args!("{:#}", serde_json::Value::Array(report)))?;
     } else {
-        println!("{} cases, {wrong} wrong", suite.cases.len());
+        print_line(format_args!("{} cases, {wrong} wrong", suite.cases.len()))?;
     }
     if wrong == 0 {
         Ok(())

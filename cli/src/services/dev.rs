@@ -19,6 +19,7 @@ use super::wiring::{Plan, Services};
 use crate::answer::Asker;
 use crate::args::DevArgs;
 use crate::exit::Failure;
+use crate::output::print_line;
 use crate::ready::{
     GatewayAddresses, QueryAddresses, ReadyClient, ReadyFile, ReadyIssuer, ReadyTarget,
 };
@@ -73,7 +74,7 @@ pub async fn run(args: &DevArgs) -> Result<(), Failure> {
     if let Some(path) = &args.ready_file {
         running.ready.write(path)?;
     }
-    announce(&running.ready, args.ready_file.as_deref());
+    print_line(running.ready.announcement(args.ready_file.as_deref()))?;
     let failure = tokio::select! {
         () = interrupted() => None,
         failure = running.services.failed() => Some(failure),
@@ -306,30 +307,6 @@ fn ready_client(client: &DevClient) -> ReadyClient {
         secret: client.secret.expose().to_owned(),
         description: format!("{} ({})", client.display_name, client.groups.join(", ")),
     }
-}
-
-fn announce(ready: &ReadyFile, file: Option<&Path>) {
-    println!("Tallyport dev is ready (loopback only; stop it with Ctrl-C).");
-    println!("  gateway   {} (QUIC), {} (TCP)", ready.gateway.quic, ready.gateway.https);
-    println!(
-        "  query     {} (HTTP), {} (PostgreSQL wire; the password is a token)",
-        ready.query.http, ready.query.pg
-    );
-    println!("  issuer    {}", ready.issuer.url);
-    for target in &ready.targets {
-        println!("  target    {} ({}, database {})", target.name, target.kind, target.database);
-    }
-    for client in &ready.issuer.clients {
-        println!("  client    {:14} {}", client.id, client.description);
-    }
-    let Some(file) = file else {
-        println!("Start it with --ready-file FILE to use the other commands with it.");
-        return;
-    };
-    let target = ready.targets.first().map_or("TARGET", |target| target.name.as_str());
-    println!("Next:\n  export TALLYPORT_READY_FILE={}", file.display());
-    println!("  tallyport connect {target} --as support-agent");
-    println!("  tallyport ask --as auditor");
 }
 
 /// A secret for this run.

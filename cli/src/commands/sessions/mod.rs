@@ -5,6 +5,7 @@ mod replay;
 use crate::access;
 use crate::args::{Format, SessionsCommand};
 use crate::exit::Failure;
+use crate::output::print_line;
 
 /// Lists, shows or replays.
 pub async fn run(command: &SessionsCommand) -> Result<(), Failure> {
@@ -33,10 +34,10 @@ pub async fn run(command: &SessionsCommand) -> Result<(), Failure> {
                 for column in &head.columns {
                     let text = head.text(row, &column.name);
                     if !text.is_empty() {
-                        println!("{:>18}  {text}", column.name);
+                        print_line(format_args!("{:>18}  {text}", column.name))?;
                     }
                 }
-                println!();
+                print_line("")?;
             }
             steps.print(answer.format())
         }
@@ -54,5 +55,5 @@ fn session_id(text: &str) -> Result<String, Failure> {
 }
 
 fn unknown(session: &str) -> Failure {
-    Failure::usage(format!("no session {session} is on record; see `tallyport sessions list`"))
+    Failure::failed(format!("no session {session} is on record; see `tallyport sessions list`"))
 }

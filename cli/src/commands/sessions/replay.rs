@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use tallyport_schemas::{Body, Command, Content, Decision, Event, Response, ocsf};
 
 use super::unknown;
-use crate::answer::{Answer, Asker, print_text};
+use crate::answer::{Answer, Asker};
 use crate::args::Format;
 use crate::exit::Failure;
+use crate::output::print_text;
 
 /// One step of the replay, for scripts and for people.
 struct Step {

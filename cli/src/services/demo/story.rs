@@ -8,6 +8,7 @@ use crate::answer::Asker;
 use crate::args::Format;
 use crate::commands::connect::Forwarding;
 use crate::exit::Failure;
+use crate::output::{print_line, program};
 use crate::services::dev::Running;
 
 const WIDTH: u16 = 118;
@@ -34,9 +35,9 @@ const STEPS: [Step; 4] = [
 
 /// Runs the agent and prints its story and the audit's.
 pub async fn tell(running: &Running) -> Result<(), Failure> {
-    println!(
-        "\nThe agent `support-agent` connects with a short-lived token; the database's password it never has.\n"
-    );
+    print_line(
+        "\nThe agent `support-agent` connects with a short-lived token; the database's password it never has.\n",
+    )?;
     let forwarding = Forwarding::start(running.ready(), "support-agent", None).await?;
     let agent = Agent::connect(forwarding.port()).await.map_err(Failure::failed)?;
     let mut seen = Vec::new();
@@ -50,28 +51,35 @@ pub async fn tell(running: &Running) -> Result<(), Failure> {
     running.recorded().await?;
     let auditor = running.asker("auditor").await?;
     for (number, (step, seen)) in STEPS.iter().zip(&seen).enumerate() {
-        beside(number + 1, step, seen, &on_record(&auditor, step.sql).await?);
+        beside(number + 1, step, seen, &on_record(&auditor, step.sql).await?)?;
     }
     beside(
         STEPS.len() + 1,
         &Step { title: "the same agent with a token that has expired", sql: "(connect)" },
         &Seen::Error(expired),
         &failed_authentication(&auditor).await?,
-    );
+    )?;
     questions(&auditor).await
 }
 
-/// What to try next.
-pub fn epilogue() {
-    println!(
+/// What to try next, with this program as it was called: it need not be on the PATH.
+pub fn epilogue() -> Result<(), Failure> {
+    let program = program();
+    print_line(format_args!(
         "\nTry next:\n\
-         \x20 tallyport dev --ready-file ready.json                                  # the same, staying up\n\
+         \x20 {program} dev --ready-file ready.json     # the same, staying up\n\
+         \n\
+         in a second terminal, in the same directory:\n\
          \x20 export TALLYPORT_READY_FILE=ready.json\n\
-         \x20 tallyport connect sample --as support-agent --listen 127.0.0.1:6432    # then: psql -h 127.0.0.1 -p 6432 -d sample\n\
-         \x20 tallyport ask --as auditor                                             # all named questions\n\
-         \x20 tallyport sql \"SELECT * FROM sessions\" --as auditor\n\
-         \x20 tallyport sessions list --as auditor                                   # then: tallyport sessions replay ID"
-    );
+         \x20 {program} ask                             # all named questions\n\
+         \x20 {program} ask denied --as auditor\n\
+         \x20 {program} sql \"SELECT * FROM sessions\" --as auditor\n\
+         \x20 {program} sessions list --as auditor      # then: sessions replay ID --as auditor\n\
+         \x20 {program} connect sample --as support-agent --listen 127.0.0.1:6432\n\
+         \n\
+         and, while that runs, in a third one, any client:\n\
+         \x20 psql -h 127.0.0.1 -p 6432 -d sample"
+    ))
 }
 
 /// Connects with a token that has run out and returns what the agent is told.
@@ -106,17 +114,21 @@ async fn on_record(auditor: &Asker, sql: &str) -> Result<Vec<String>, Failure> {
     };
     let mut lines =
         vec![format!("{} for {}", answer.text(row, "actor"), answer.text(row, "on_behalf_of"))];
-    lines.push(format!(
-        "decision: {} by {}",
-        answer.text(row, "effect"),
-        or(&answer.text(row, "policy_ids"), "no permit")
-    ));
-    for (label, column) in [
-        ("because", "reason"),
-        ("tables", "tables"),
-        ("rows", "rows"),
-        ("masked", "masked_columns"),
-    ] {
+    let effect = answer.text(row, "effect");
+    let allowed = effect == "allow";
+    let policies = answer.text(row, "policy_ids");
+    // Policies that permitted a part of what is denied as a whole did not decide: the reason says what did.
+    lines.push(if allowed && !policies.is_empty() {
+        format!("decision: allow by {policies}")
+    } else {
+        format!("decision: {effect}")
+    });
+    let told: &[_] = if allowed {
+        &[("tables", "tables"), ("rows", "rows"), ("masked", "masked_columns")]
+    } else {
+        &[("because", "reason"), ("tables", "tables")]
+    };
+    for (label, column) in told {
         let text = answer.text(row, column);
         if !text.is_empty() {
             lines.push(format!("{label}: {text}"));
@@ -168,20 +180,20 @@ async fn questions(auditor: &Asker) -> Result<(), Failure> {
             &["claimed_issuer", "failure", "front", "failures", "last"],
         ),
     ];
-    println!("Three questions to the audit, answered from Parquet and the log's live tail:");
+    print_line("Three questions to the audit, answered from Parquet and the log's live tail:")?;
     for (title, question, parameters, columns) in asked {
         let shown: String = parameters
             .iter()
-            .map(|(name, value)| format!(" --param {name}={}", value.as_str().unwrap_or_default()))
+            .map(|(name, value)| format!(" -p {name}={}", value.as_str().unwrap_or_default()))
             .collect();
-        println!("\n{title}   (tallyport ask {question}{shown})");
+        print_line(format_args!("\n{title}   (tallyport ask {question}{shown} --as auditor)"))?;
         auditor.ask(question, parameters).await?.select(columns).print(Format::Table)?;
     }
     Ok(())
 }
 
 /// Two columns: what the agent saw, what is on record.
-fn beside(number: usize, step: &Step, seen: &Seen, record: &[String]) {
+fn beside(number: usize, step: &Step, seen: &Seen, record: &[String]) -> Result<(), Failure> {
     let mut table = Table::new();
     table
         .load_style(presets::UTF8_FULL)
@@ -189,7 +201,7 @@ fn beside(number: usize, step: &Step, seen: &Seen, record: &[String]) {
         .set_width(WIDTH);
     table.set_header(["the agent saw", "the record says"]);
     table.add_row([text_of(seen), record.join("\n")]);
-    println!("{number}. {}\n   {}\n{table}\n", step.title, step.sql);
+    print_line(format_args!("{number}. {}\n   {}\n{table}\n", step.title, step.sql))
 }
 
 fn text_of(seen: &Seen) -> String {
@@ -206,8 +218,4 @@ fn text_of(seen: &Seen) -> String {
             std::iter::once(columns.join(" | ")).chain(shown).collect::<Vec<_>>().join("\n")
         }
     }
-}
-
-fn or(text: &str, otherwise: &str) -> String {
-    if text.is_empty() { otherwise.to_owned() } else { text.to_owned() }
 }
