@@ -1,6 +1,7 @@
 //! `tallyport sessions list|show|replay`.
 
 mod replay;
+mod wire;
 
 use crate::access;
 use crate::args::{Format, SessionsCommand};

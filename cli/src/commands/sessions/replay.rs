@@ -1,12 +1,13 @@
 //! A session as it passed: each statement with what the agent saw, out of the recorded bytes.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
-use gateway_core::pg::backend;
-use gateway_core::pg::frame::HEADER_BYTES;
 use serde_json::{Value, json};
-use tallyport_schemas::{Body, Command, Content, Decision, Event, Response, ocsf};
+use tallyport_schemas::{Body, Command, CommandId, Decision, Event, Phase, Response, ocsf};
 
 use super::unknown;
+use super::wire::Wire;
 use crate::answer::{Answer, Asker};
 use crate::args::Format;
 use crate::exit::Failure;
@@ -28,9 +29,15 @@ pub async fn run(asker: &Asker, session: &str, rows: usize, format: Format) -> R
     if answer.rows.is_empty() {
         return Err(unknown(session));
     }
-    let mut replay = Replay { steps: Vec::new(), shown: 0, limit: rows, partial: Vec::new() };
-    for event in events(&answer)? {
-        replay.take(&event)?;
+    let events = events(&answer)?;
+    let mut replay = Replay {
+        steps: Vec::new(),
+        asked: Wire::new(rows, HashMap::new()),
+        answered: Wire::new(rows, columns(&events)),
+        copying: None,
+    };
+    for event in &events {
+        replay.take(event)?;
     }
     match format {
         Format::Json => {
@@ -68,13 +75,32 @@ fn events(answer: &Answer) -> Result<Vec<Event>, Failure> {
         .collect()
 }
 
+/// The names of each response's columns, which its last event tells.
+fn columns(events: &[Event]) -> HashMap<CommandId, Vec<String>> {
+    let summaries = events.iter().filter_map(|event| match &event.body {
+        Body::Response(response) => match response.as_ref() {
+            Response::Completed(summary) => Some(summary),
+            _ => None,
+        },
+        _ => None,
+    });
+    let with_columns = summaries.filter(|summary| !summary.columns.is_empty());
+    with_columns
+        .map(|summary| {
+            let names = summary.columns.iter().map(|column| column.name.clone()).collect();
+            (summary.command_id, names)
+        })
+        .collect()
+}
+
 struct Replay {
     steps: Vec<Step>,
-    /// Rows of the present result that were shown.
-    shown: usize,
-    limit: usize,
-    /// Bytes of a message that goes on in the next chunk.
-    partial: Vec<u8>,
+    /// What the agent sent, where it is recorded beyond the statement: the data of COPY.
+    asked: Wire,
+    /// What the agent saw.
+    answered: Wire,
+    /// The COPY whose data is the last step.
+    copying: Option<CommandId>,
 }
 
 impl Replay {
@@ -88,6 +114,9 @@ impl Replay {
                 self.step(at, "session", activity);
             }
             Body::Decision(decision) => self.decision(at, decision),
+            Body::Command(command) if command.phase == Phase::CopyData => {
+                self.copy_data(at, command)?;
+            }
             Body::Command(command) => self.command(at, command),
             Body::Response(response) => self.response(at, response)?,
             Body::Approval(_) => self.step(at, "approval", String::new()),
@@ -97,6 +126,7 @@ impl Replay {
     }
 
     fn step(&mut self, at: String, kind: &'static str, text: String) {
+        self.copying = None;
         self.steps.push(Step { at, kind, text, lines: Vec::new() });
     }
 
@@ -123,7 +153,6 @@ impl Replay {
             (phase.as_str().unwrap_or_default(), disposition.as_str().unwrap_or_default());
         let statement = command.statement.clone().unwrap_or_default();
         self.step(at, "command", format!("{disposition} {phase}: {statement}"));
-        self.shown = 0;
         let parameters = command.parameters.iter().enumerate();
         let parameters = parameters.map(|(index, parameter)| {
             format!(
@@ -138,11 +167,24 @@ impl Replay {
         }
     }
 
+    /// What is copied into the target; pieces that follow each other are one step.
+    fn copy_data(&mut self, at: String, command: &Command) -> Result<(), Failure> {
+        if self.copying != Some(command.command_id) {
+            let disposition = serde_json::to_value(command.disposition).unwrap_or_default();
+            let disposition = disposition.as_str().unwrap_or_default();
+            self.step(at, "command", format!("{disposition} data of COPY"));
+            self.copying = Some(command.command_id);
+        }
+        let lines = self.asked.lines(Some(command.command_id), command.content.as_ref())?;
+        self.add(lines);
+        Ok(())
+    }
+
     fn response(&mut self, at: String, response: &Response) -> Result<(), Failure> {
-        let content = match response {
-            Response::Chunk { content, .. } => {
+        let (of, content) = match response {
+            Response::Chunk { content, command_id, .. } => {
                 self.step(at, "response", "goes on".to_owned());
-                content
+                (*command_id, content)
             }
             Response::Completed(summary) => {
                 let end = summary
@@ -159,86 +201,21 @@ impl Replay {
                     "response",
                     format!("{} ({} rows{mask})", end.unwrap_or_default(), summary.rows),
                 );
-                &summary.content
+                (Some(summary.command_id), &summary.content)
             }
             Response::Unsolicited { kinds, content, .. } => {
                 self.step(at, "notice", kinds.join(", "));
-                content
+                (None, content)
             }
         };
-        match content {
-            Some(content) => self.messages(content),
-            None => {
-                self.partial.clear();
-                self.line("(not recorded: digest and counts only)".to_owned());
-                Ok(())
-            }
-        }
+        let lines = self.answered.lines(of, content.as_ref())?;
+        self.add(lines);
+        Ok(())
     }
 
-    /// The messages of a chunk; one may begin in a chunk and end in the next.
-    fn messages(&mut self, content: &Content) -> Result<(), Failure> {
-        self.partial.extend(content.replay().map_err(Failure::integrity)?);
-        loop {
-            let Some((tag, length)) = header(&self.partial) else { return Ok(()) };
-            if self.partial.len() < length + 1 {
-                return Ok(());
-            }
-            let rest = self.partial.split_off(length + 1);
-            let message = std::mem::replace(&mut self.partial, rest);
-            self.message(tag, message.get(HEADER_BYTES..).unwrap_or_default());
-        }
-    }
-
-    fn message(&mut self, tag: u8, body: &[u8]) {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        match tag {
-            b'T' => {
-                if let Ok(fields) = backend::row_description(body) {
-                    self.line(
-                        fields
-                            .iter()
-                            .map(|field| field.name.clone())
-                            .collect::<Vec<_>>()
-                            .join(" | "),
-                    );
-                }
-            }
-            b'D' => {
-                self.shown += 1;
-                if self.shown == self.limit.saturating_add(1) {
-                    self.line("... (more rows: --rows 0 shows all)".to_owned());
-                }
-                if self.shown > self.limit {
-                    return;
-                }
-                if let Ok(values) = backend::data_row(body) {
-                    let values =
-                        values.iter().map(|value| value.map_or_else(|| "NULL".to_owned(), text));
-                    self.line(values.collect::<Vec<_>>().join(" | "));
-                }
-            }
-            b'E' | b'N' => {
-                let fields = backend::error_fields(body).unwrap_or_default();
-                let message =
-                    fields.iter().find(|(code, _)| *code == b'M').map(|(_, value)| text(value));
-                self.line(message.unwrap_or_default());
-            }
-            _ => {}
-        }
-    }
-
-    fn line(&mut self, text: String) {
-        let clean = text.chars().map(|c| if c.is_control() { '·' } else { c }).collect();
+    fn add(&mut self, lines: Vec<String>) {
         if let Some(step) = self.steps.last_mut() {
-            step.lines.push(clean);
+            step.lines.extend(lines);
         }
     }
-}
-
-/// Tag and length of the first message, once its header is there.
-fn header(bytes: &[u8]) -> Option<(u8, usize)> {
-    let tag = *bytes.first()?;
-    let length = bytes.get(1..HEADER_BYTES)?.try_into().ok()?;
-    Some((tag, u32::from_be_bytes(length) as usize))
 }
