@@ -15,6 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::config::Limits;
 use crate::engine::{Engine, Planned};
 use crate::error::QueryError;
+use crate::panics::caught;
 
 /// Batches that wait for a slow reader; the query waits beyond it.
 const WAITING_BATCHES: usize = 2;
@@ -144,7 +145,7 @@ impl Running {
             () = gone.cancelled() => Err(QueryError::ReaderLeft),
             () = cancel.cancelled() => Err(QueryError::Cancelled),
             () = stop.cancelled() => Err(QueryError::Stopping),
-            done = timeout_at(deadline, self.pump(planned)) => match done {
+            done = timeout_at(deadline, caught(self.pump(planned))) => match done {
                 Ok(done) => done,
                 Err(_) if by_token => Err(QueryError::TokenExpired),
                 Err(_) => Err(QueryError::TimedOut { after: self.limits.max_duration }),

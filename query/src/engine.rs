@@ -30,6 +30,7 @@ use crate::catalog::{self, CATALOG, PUBLIC, TABLE_FUNCTIONS};
 use crate::config::Limits;
 use crate::error::{QueryError, StartError};
 use crate::lake::{Lake, Snapshot};
+use crate::panics::caught;
 use crate::reader::{Gate, Permit, Reader};
 use crate::record::Question;
 use crate::statement::{Statements, must_be_a_question};
@@ -125,7 +126,7 @@ impl Engine {
         parameters: Option<ParamValues>,
     ) -> Result<Planned, QueryError> {
         let max = self.limits.max_duration;
-        let planning = self.try_plan(reader, &mut question, statement, parameters);
+        let planning = caught(self.try_plan(reader, &mut question, statement, parameters));
         let planned = timeout(max, planning).await;
         match planned.unwrap_or(Err(QueryError::TimedOut { after: max })) {
             Ok((state, plan, permit, snapshot_version)) => Ok(Planned {
@@ -177,7 +178,7 @@ impl Engine {
     ) -> Result<LogicalPlan, QueryError> {
         let nothing = Snapshot { version: None, next: Vec::new(), rows: None };
         let pinned = Pinned { snapshot: Arc::new(nothing), tail: PinnedTail::default() };
-        Ok(self.logical(reader, Arc::new(pinned), statement).await?.1)
+        Ok(caught(self.logical(reader, Arc::new(pinned), statement)).await?.1)
     }
 
     async fn logical(

@@ -1,9 +1,10 @@
 //! Why a question was not answered: one stable code, what to do, and how each face says it.
 
+mod engine;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use tallyport_eventlog::{CommitError, ReadError};
 
@@ -65,6 +66,11 @@ pub enum QueryError {
         /// The setting's name.
         limit: &'static str,
     },
+    /// Something in it, if not the answer, is too large for the engine.
+    #[error(
+        "the answer, or a value on the way to it, is too large for the engine (2 GiB in one column); narrow it with WHERE or LIMIT, or gather less into one value"
+    )]
+    TooLargeForEngine,
     /// It took too long.
     #[error(
         "the query took longer than {} s (max_duration); narrow it, for instance by ingest_date",
@@ -137,6 +143,11 @@ pub enum QueryError {
     /// The service stops.
     #[error("the service is shutting down; ask again in a moment")]
     Stopping,
+    /// The engine broke on this query: a fault of the service.
+    #[error(
+        "the engine failed on this query, which ended without an answer; that is a fault of the service: see its log, and write the query differently meanwhile"
+    )]
+    EngineFailed,
     /// A fault of the service itself.
     #[error("the service failed; see its log")]
     Internal,
@@ -168,7 +179,7 @@ impl QueryError {
             Self::Invalid { sqlstate, .. } => ("invalid_query", 400, sqlstate),
             Self::ReadOnly { .. } => ("read_only", 400, "25006"),
             Self::TooLong { .. } => ("query_too_long", 413, "54000"),
-            Self::TooLarge { .. } => ("answer_too_large", 422, "54000"),
+            Self::TooLarge { .. } | Self::TooLargeForEngine => ("answer_too_large", 422, "54000"),
             Self::TimedOut { .. } => ("timed_out", 504, "57014"),
             Self::TokenExpired => ("token_expired", 401, "28000"),
             Self::Busy { .. } => ("busy", 429, "53300"),
@@ -183,7 +194,7 @@ impl QueryError {
             Self::BadParameter { .. } => ("bad_parameter", 400, "22023"),
             Self::BadRequest { .. } => ("bad_request", 400, "08P01"),
             Self::Stopping => ("stopping", 503, "57P01"),
-            Self::Internal => ("internal", 500, "XX000"),
+            Self::EngineFailed | Self::Internal => ("internal", 500, "XX000"),
         }
     }
 
@@ -218,87 +229,6 @@ impl From<ReadError> for QueryError {
                 Self::LogUnavailable
             }
         }
-    }
-}
-
-impl From<DataFusionError> for QueryError {
-    fn from(error: DataFusionError) -> Self {
-        of(&error)
-    }
-}
-
-/// What the reader is told of DataFusion's error: planning errors name only what the reader wrote; what comes from
-/// below (files, stores, the engine itself) goes to the log instead.
-fn of(error: &DataFusionError) -> QueryError {
-    match error {
-        DataFusionError::SQL(parse, _) => invalid(parse.to_string(), "42601"),
-        DataFusionError::SchemaError(schema, _) => {
-            let sqlstate = match schema.as_ref() {
-                SchemaError::FieldNotFound { .. } => "42703",
-                _ => "42702",
-            };
-            invalid(schema.to_string(), sqlstate)
-        }
-        DataFusionError::Plan(message) if message.contains("not found") => {
-            invalid(message.clone(), "42P01")
-        }
-        DataFusionError::Plan(message) => invalid(message.clone(), "42000"),
-        DataFusionError::NotImplemented(message) => invalid(message.clone(), "0A000"),
-        DataFusionError::ResourcesExhausted(message) => {
-            tracing::warn!(%message, "a query was stopped for its memory");
-            QueryError::OutOfMemory
-        }
-        DataFusionError::Execution(message) => QueryError::Failed { message: message.clone() },
-        DataFusionError::ArrowError(arrow, _) => of_arrow(arrow),
-        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => of(inner),
-        DataFusionError::Shared(inner) => of(inner),
-        DataFusionError::Collection(errors) => errors.first().map_or(QueryError::Internal, of),
-        DataFusionError::External(external) => match external.downcast_ref::<QueryError>() {
-            Some(own) => own.clone(),
-            None => lake_fault(error),
-        },
-        DataFusionError::ObjectStore(_)
-        | DataFusionError::ParquetError(_)
-        | DataFusionError::IoError(_) => lake_fault(error),
-        _ => {
-            tracing::error!(%error, "a query failed inside the engine");
-            QueryError::Internal
-        }
-    }
-}
-
-fn of_arrow(error: &arrow::error::ArrowError) -> QueryError {
-    use arrow::error::ArrowError as A;
-    match error {
-        A::ExternalError(external) => match external.downcast_ref::<DataFusionError>() {
-            Some(inner) => of(inner),
-            None => QueryError::Internal,
-        },
-        A::CastError(message)
-        | A::ParseError(message)
-        | A::ComputeError(message)
-        | A::InvalidArgumentError(message)
-        | A::ArithmeticOverflow(message) => QueryError::Failed { message: message.clone() },
-        A::DivideByZero => QueryError::Failed { message: "division by zero".to_owned() },
-        other => {
-            tracing::error!(error = %other, "a query failed inside the engine");
-            QueryError::Internal
-        }
-    }
-}
-
-fn invalid(message: String, sqlstate: &'static str) -> QueryError {
-    QueryError::Invalid { message, sqlstate }
-}
-
-fn lake_fault(error: &DataFusionError) -> QueryError {
-    tracing::error!(%error, "the lake could not be read");
-    QueryError::LakeUnavailable
-}
-
-impl From<QueryError> for DataFusionError {
-    fn from(error: QueryError) -> Self {
-        Self::External(Box::new(error))
     }
 }
 

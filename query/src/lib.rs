@@ -18,6 +18,7 @@ mod engine;
 mod error;
 mod http;
 mod lake;
+mod panics;
 mod pg;
 mod reader;
 mod record;

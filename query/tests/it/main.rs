@@ -1,6 +1,7 @@
 //! The service over real readers: HTTP, psql, drivers; on a memory log and a Delta table on disk.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod abuse;
 mod ask;
 mod cases;
 mod freshness;

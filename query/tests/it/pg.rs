@@ -27,7 +27,7 @@ fn config(world: &World, token: &str) -> Config {
     config
 }
 
-async fn connect(world: &World, client: &str) -> Client {
+pub async fn connect(world: &World, client: &str) -> Client {
     let token = world.token(client).await;
     let (client, connection) = config(world, &token).connect(NoTls).await.unwrap();
     tokio::spawn(connection);
