@@ -16,6 +16,7 @@ use crate::config::Limits;
 use crate::engine::{Engine, Planned};
 use crate::error::QueryError;
 use crate::panics::caught;
+use crate::turns::Turn;
 
 /// Batches that wait for a slow reader; the query waits beyond it.
 const WAITING_BATCHES: usize = 2;
@@ -77,7 +78,7 @@ impl Engine {
         planned: Planned,
         cancel: CancellationToken,
     ) -> Result<Answer, QueryError> {
-        let turn = match self.turn().await {
+        let turn = match self.turns.next(&planned.reader).await {
             Ok(turn) => turn,
             Err(error) => return Err(planned.question.ended(error).await),
         };
@@ -95,10 +96,7 @@ impl Engine {
             rows: 0,
             bytes: 0,
         };
-        self.tasks.spawn(async move {
-            running.run(planned).await;
-            drop(turn);
-        });
+        self.tasks.spawn(running.run(planned, turn));
         Ok(Answer {
             schema,
             snapshot_version,
@@ -106,16 +104,6 @@ impl Engine {
             ended: false,
             _running: gone.drop_guard(),
         })
-    }
-
-    async fn turn(&self) -> Result<tokio::sync::OwnedSemaphorePermit, QueryError> {
-        let busy = QueryError::Busy { max: self.limits.max_concurrent };
-        let turn = Arc::clone(&self.turns).acquire_owned();
-        match timeout(self.limits.max_queue_wait, turn).await {
-            Ok(Ok(turn)) => Ok(turn),
-            Ok(Err(_)) => Err(QueryError::Stopping),
-            Err(_) => Err(busy),
-        }
     }
 }
 
@@ -133,7 +121,7 @@ struct Running {
 }
 
 impl Running {
-    async fn run(mut self, planned: Planned) {
+    async fn run(mut self, planned: Planned, turn: Turn) {
         let began = Instant::now();
         let question = planned.question.clone();
         let left = planned.reader.time_left().unwrap_or(Duration::ZERO);
@@ -158,7 +146,8 @@ impl Running {
             },
             Err(error) => Piece::Error(question.ended(error).await),
         };
-        // A reader that neither reads nor leaves must not hold the turn for ever.
+        // Nothing of it runs any more: a reader that does not read its end holds no turn.
+        drop(turn);
         let _told = timeout(self.limits.max_duration, self.pieces.send(last)).await;
     }
 

@@ -50,7 +50,8 @@ pub struct Limits {
     pub max_answer_bytes: u64,
     /// How long one query may take, its delivery included.
     pub max_duration: Duration,
-    /// Queries that run at once; more wait for [`Self::max_queue_wait`], then they are refused.
+    /// Queries that run at once; more wait for [`Self::max_queue_wait`], then they are refused. One principal has at
+    /// most a quarter of them, and at least one.
     pub max_concurrent: usize,
     /// How long a query may wait for its turn.
     pub max_queue_wait: Duration,

@@ -21,7 +21,6 @@ use datafusion_postgres::datafusion_pg_catalog::pg_catalog::{
     PgCatalogSchemaProvider, PgCatalogStaticTables, setup_pg_catalog,
 };
 use tallyport_schemas::Face;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,6 +35,7 @@ use crate::record::Question;
 use crate::statement::{Statements, must_be_a_question};
 use crate::table::{Pinned, RAW};
 use crate::tail::{PinnedTail, Tail, TailError};
+use crate::turns::Turns;
 
 /// How long a snapshot counts as the newest without looking again.
 pub(crate) const SNAPSHOT_MAX_AGE: Duration = Duration::from_millis(200);
@@ -52,7 +52,7 @@ const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 pub(crate) struct Engine {
     pub(crate) gate: Gate,
     pub(crate) limits: Limits,
-    pub(crate) turns: Arc<Semaphore>,
+    pub(crate) turns: Turns,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     statements: Statements,
@@ -93,7 +93,7 @@ impl Engine {
         Ok(Self {
             gate,
             limits,
-            turns: Arc::new(Semaphore::new(limits.max_concurrent)),
+            turns: Turns::new(limits),
             tasks,
             stop,
             statements: Statements::new(limits.max_sql_bytes),

@@ -89,6 +89,14 @@ pub enum QueryError {
         /// The bound.
         max: usize,
     },
+    /// Too many of the same principal run already.
+    #[error(
+        "you run {max} queries already, as many as one principal may (a quarter of max_concurrent); let one end, or try again in a moment"
+    )]
+    BusyYourself {
+        /// The bound.
+        max: usize,
+    },
     /// The memory that queries share does not suffice.
     #[error(
         "the query needs more memory than the service grants (max_memory_bytes); narrow it, or aggregate over less"
@@ -182,7 +190,7 @@ impl QueryError {
             Self::TooLarge { .. } | Self::TooLargeForEngine => ("answer_too_large", 422, "54000"),
             Self::TimedOut { .. } => ("timed_out", 504, "57014"),
             Self::TokenExpired => ("token_expired", 401, "28000"),
-            Self::Busy { .. } => ("busy", 429, "53300"),
+            Self::Busy { .. } | Self::BusyYourself { .. } => ("busy", 429, "53300"),
             Self::OutOfMemory => ("out_of_memory", 422, "53200"),
             Self::Cancelled => ("cancelled", 499, "57014"),
             Self::ReaderLeft => ("reader_left", 499, "57014"),

@@ -28,6 +28,7 @@ mod service;
 mod statement;
 mod table;
 mod tail;
+mod turns;
 mod views;
 
 pub use config::{LakeConfig, Limits, ListenConfig, QueryConfig};

@@ -153,6 +153,12 @@ impl Reader {
         std::time::Duration::try_from(left).ok().filter(|left| !left.is_zero())
     }
 
+    /// The reader's issuer and subject, which are together unique.
+    pub(crate) fn principal(&self) -> (&str, &str) {
+        let principal = &self.identity.principal;
+        (&principal.issuer, &principal.subject)
+    }
+
     /// The reader by name.
     pub(crate) fn name(&self) -> &str {
         &self.identity.principal.display_name

@@ -1,12 +1,53 @@
 //! What a reader without rights, or without measure, cannot do to the others.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tallyport_query::Limits;
 
 use crate::pg;
-use crate::world::World;
+use crate::world::{Setup, World};
 
 fn code(answer: &Value) -> &str {
     answer["code"].as_str().unwrap_or_else(|| panic!("{answer}"))
+}
+
+/// Runs until somebody stops it, and reads nothing but the catalog.
+fn endless_without_a_right() -> String {
+    let tables: Vec<_> = (0..9).map(|n| format!("information_schema.columns c{n}")).collect();
+    format!("SELECT sum(length(c0.table_name) % 7) FROM {}", tables.join(" CROSS JOIN "))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_principal_never_has_all_turns() {
+    let limits = Limits {
+        max_concurrent: 8,
+        max_queue_wait: Duration::from_millis(500),
+        ..Limits::default()
+    };
+    let world = World::with(Setup { limits, ..Setup::default() }).await;
+    let endless = endless_without_a_right();
+    let token = world.token("nobody").await;
+    let ask = || {
+        let request = world.http.post(world.url("/v1/sql")).bearer_auth(&token);
+        tokio::spawn(request.json(&json!({ "sql": endless })).send())
+    };
+    let both = [ask(), ask()];
+    let started =
+        "SELECT count(*) FROM queries WHERE activity = 'started' AND principal_subject = 'nobody'";
+    let running = async { while world.value(started).await != json!(2) {} };
+    tokio::time::timeout(Duration::from_secs(30), running).await.expect("two may run");
+    let (status, answer) = world.try_sql("nobody", "SELECT 1").await;
+    assert_eq!((status, code(&answer)), (429, "busy"), "{answer}");
+    let message = answer["message"].as_str().unwrap();
+    assert!(message.contains("you run 2") && message.contains("quarter of max_concurrent"));
+    let refused = "SELECT reason FROM queries WHERE activity = 'failed' AND sql = 'SELECT 1'";
+    assert!(world.value(refused).await.as_str().unwrap().contains("one principal"));
+    assert_eq!(world.value("SELECT 40 + 2").await, json!(42), "the others have their turns");
+    both.iter().for_each(tokio::task::JoinHandle::abort);
+    let again = async { while world.try_sql("nobody", "SELECT 1").await.0 != 200 {} };
+    tokio::time::timeout(Duration::from_secs(20), again).await.expect("its turns come back");
+    world.running.stop().await;
 }
 
 /// Each overflows a column inside the engine, which panics there: in a task of the engine's, and in the question's own.
