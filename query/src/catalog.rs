@@ -18,6 +18,7 @@ use datafusion::logical_expr::{LogicalPlan, TableType};
 use datafusion::sql::parser::Statement;
 
 use crate::error::QueryError;
+use crate::functions::{DESCRIBING, MAKING};
 use crate::table::{EventsTable, Pinned, RAW, full_schema};
 use crate::views::{EVENTS, VIEWS, View};
 
@@ -28,9 +29,6 @@ pub(crate) const PUBLIC: &str = "public";
 /// PostgreSQL's own catalog, as far as clients ask it.
 pub(crate) const PG_CATALOG: &str = "pg_catalog";
 const INFORMATION_SCHEMA: &str = "information_schema";
-
-/// Table functions that stay: they make rows of their arguments and read nothing.
-pub(crate) const TABLE_FUNCTIONS: [&str; 3] = ["generate_series", "range", "pg_get_keywords"];
 
 /// A session state whose names are those of one query.
 pub(crate) fn state_for(
@@ -142,6 +140,8 @@ pub(crate) struct Reads {
     pub(crate) views: BTreeSet<&'static str>,
     /// Everything by name, for the record.
     pub(crate) relations: BTreeSet<String>,
+    /// A table function that makes as many rows as it is told to.
+    pub(crate) made: Option<String>,
 }
 
 /// What `plan` reads, wherever in it: in subqueries, CTEs and views too. A name that the reader gave as an alias means
@@ -162,8 +162,10 @@ pub(crate) fn reads(plan: &LogicalPlan) -> Result<Reads, QueryError> {
                 let name = &scan.table_name;
                 let described = matches!(name.schema(), Some(PG_CATALOG | INFORMATION_SCHEMA));
                 let function = name.table().trim_end_matches("()");
-                let made = name.schema().is_none() && TABLE_FUNCTIONS.contains(&function);
-                if !described && !made {
+                let own = name.schema().is_none();
+                if own && MAKING.contains(&function) {
+                    reads.made = Some(function.to_owned());
+                } else if !described && !(own && DESCRIBING.contains(&function)) {
                     let what = format!("reading `{name}`");
                     return Err(QueryError::ReadOnly { what }.into());
                 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use datafusion::catalog::SchemaProvider;
 use datafusion::common::{ParamValues, SchemaError};
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionState;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{FunctionRegistry as _, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
@@ -25,9 +25,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::catalog::{self, CATALOG, PUBLIC, TABLE_FUNCTIONS};
+use crate::catalog::{self, CATALOG, PUBLIC};
 use crate::config::Limits;
 use crate::error::{QueryError, StartError};
+use crate::functions;
 use crate::lake::{Lake, Snapshot};
 use crate::panics::caught;
 use crate::reader::{Gate, Permit, Reader};
@@ -162,6 +163,9 @@ impl Engine {
         let reads = catalog::reads(&plan)?;
         question.reads(reads.relations.into_iter().collect(), version);
         let permit = self.gate.permit(reader, &reads.views)?;
+        if let Some(function) = reads.made.filter(|_| !self.gate.may_ask_something(reader)) {
+            return Err(QueryError::DeniedToMakeRows { function });
+        }
         let plan = state.optimize(&plan)?;
         // Only now is it known whether the exact bytes are read or merely could be.
         let mut relations = catalog::reads(&plan)?.relations;
@@ -190,7 +194,8 @@ impl Engine {
         must_be_a_question(&statement)?;
         let raw = self.gate.may_see_raw(reader);
         let pg_catalog = Some(Arc::clone(&self.pg_catalog));
-        let state = catalog::state_for(&self.base, pg_catalog, raw, pinned)?;
+        let mut state = catalog::state_for(&self.base, pg_catalog, raw, pinned)?;
+        let _stand_in = state.register_udf(functions::session_user(reader.name()))?;
         let statement = DfStatement::Statement(Box::new(statement));
         let plan = match state.statement_to_plan(statement).await {
             Err(error) if !raw && names_raw(&error) => {
@@ -276,14 +281,12 @@ pub(crate) fn base_session(limits: &Limits) -> Result<SessionState, StartError> 
     options.execution.parquet.metadata_size_hint = Some(METADATA_SIZE_HINT);
     options.execution.parquet.schema_force_view_types = false;
     options.sql_parser.map_string_types_to_utf8view = false;
+    options.execution.enable_recursive_ctes = false;
     options.execution.time_zone = Some("UTC".to_owned());
     let context = SessionContext::new_with_config_rt(config, runtime);
     setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
     let mut state = context.state();
-    let functions: Vec<_> = state.table_functions().keys().cloned().collect();
-    for name in functions.iter().filter(|name| !TABLE_FUNCTIONS.contains(&name.as_str())) {
-        let _removed = state.deregister_udtf(name)?;
-    }
+    functions::restrict(&mut state)?;
     Ok(state)
 }
 

@@ -30,6 +30,14 @@ pub enum QueryError {
         /// The action.
         action: &'static str,
     },
+    /// Policy permits no view at all, so no rows are made either.
+    #[error(
+        "denied by policy: `{function}` makes rows only for readers who may ask (`audit:query`) at least one view; ask whoever keeps the policy for a permit"
+    )]
+    DeniedToMakeRows {
+        /// The table function.
+        function: String,
+    },
     /// The text is no question that can be planned.
     #[error("{message}")]
     Invalid {
@@ -183,7 +191,9 @@ impl QueryError {
     const fn row(&self) -> (&'static str, u16, &'static str) {
         match self {
             Self::Unauthenticated { .. } => ("unauthenticated", 401, "28000"),
-            Self::Denied { .. } => ("denied_by_policy", 403, "42501"),
+            Self::Denied { .. } | Self::DeniedToMakeRows { .. } => {
+                ("denied_by_policy", 403, "42501")
+            }
             Self::Invalid { sqlstate, .. } => ("invalid_query", 400, sqlstate),
             Self::ReadOnly { .. } => ("read_only", 400, "25006"),
             Self::TooLong { .. } => ("query_too_long", 413, "54000"),

@@ -11,7 +11,7 @@ use tallyport_eventlog::Appender;
 use tallyport_schemas::{Body, Context, Draft, Endpoint, Front, TraceId};
 
 use crate::error::QueryError;
-use crate::views::EVENTS;
+use crate::views::{EVENTS, VIEWS};
 
 /// Checks tokens and asks policy. Cheap to clone.
 #[derive(Clone)]
@@ -96,6 +96,12 @@ impl Gate {
             permit.row_limit = permit.row_limit.into_iter().chain(limit).min();
         }
         Ok(permit)
+    }
+
+    /// Whether the reader may ask any view at all.
+    pub(crate) fn may_ask_something(&self, reader: &Reader) -> bool {
+        let mut views = std::iter::once(EVENTS).chain(VIEWS.iter().map(|view| view.name));
+        views.any(|view| self.ask(reader, Action::AuditQuery, view).is_ok())
     }
 
     /// The row limit that the permit demands, if any. What it demands beyond that cannot be met here: denied.

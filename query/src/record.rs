@@ -59,7 +59,9 @@ impl Question {
     /// where that is so.
     pub(crate) async fn ended(&self, error: QueryError) -> QueryError {
         let phase = match &error {
-            QueryError::Denied { .. } => QueryPhase::Denied { reason: error.to_string() },
+            QueryError::Denied { .. } | QueryError::DeniedToMakeRows { .. } => {
+                QueryPhase::Denied { reason: error.to_string() }
+            }
             _ => QueryPhase::Failed { error: error.on_record() },
         };
         match self.commit(phase).await {

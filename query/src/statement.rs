@@ -122,6 +122,10 @@ pub(crate) fn must_be_a_question(statement: &Statement) -> Result<(), QueryError
 /// The parts of a query that write. Deeper ones (in CTEs) do not plan, and the plan is verified as well.
 fn must_only_read(query: &Query) -> Result<(), QueryError> {
     let refused = |what: &str| Err(QueryError::ReadOnly { what: what.to_owned() });
+    if query.with.as_ref().is_some_and(|with| with.recursive) {
+        let message = "recursive queries (WITH RECURSIVE) are not offered; join as often as needed";
+        return Err(QueryError::Invalid { message: message.to_owned(), sqlstate: "0A000" });
+    }
     if !query.locks.is_empty() {
         return refused("FOR UPDATE");
     }

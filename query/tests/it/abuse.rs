@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tallyport_query::Limits;
 
+use crate::limits::ENDLESS;
 use crate::pg;
 use crate::world::{Setup, World};
 
@@ -50,6 +51,32 @@ async fn one_principal_never_has_all_turns() {
     world.running.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_out_of_nothing_are_for_those_who_may_ask_something() {
+    let world = World::start().await;
+    for sql in [
+        ENDLESS,
+        "SELECT * FROM range(1, 3)",
+        "WITH g AS (SELECT * FROM generate_series(1, 3)) SELECT * FROM g",
+        "SELECT (SELECT max(value) FROM generate_series(1, 3))",
+        "EXPLAIN ANALYZE SELECT * FROM generate_series(1, 3)",
+    ] {
+        let (status, answer) = world.try_sql("nobody", sql).await;
+        assert_eq!((status, code(&answer)), (403, "denied_by_policy"), "{sql}: {answer}");
+        assert!(answer["message"].as_str().unwrap().contains("at least one view"), "{answer}");
+    }
+    let denied = "SELECT count(*) FROM queries WHERE activity = 'denied'";
+    assert_eq!(world.value(denied).await, json!(5));
+    let (status, _) = world.try_sql("apprentice", "SELECT * FROM generate_series(1, 3)").await;
+    assert_eq!(status, 200);
+    // A list of that length would be outside of the memory that is accounted for.
+    for sql in ["SELECT range(1, 100000000000)", "SELECT array_repeat(1, 100000000000)"] {
+        let (status, answer) = world.try_sql("auditor", sql).await;
+        assert_eq!((status, code(&answer)), (400, "invalid_query"), "{sql}: {answer}");
+    }
+    world.running.stop().await;
+}
+
 /// Each overflows a column inside the engine, which panics there: in a task of the engine's, and in the question's own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_of_the_engine_is_an_error_on_record() {
@@ -70,5 +97,20 @@ async fn a_panic_of_the_engine_is_an_error_on_record() {
     let error = client.simple_query(large).await.unwrap_err();
     assert_eq!(error.code().map(tokio_postgres::error::SqlState::code), Some("54000"), "{error}");
     client.simple_query("SELECT 1").await.expect("the connection goes on");
+    world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recursive_queries_are_refused_by_their_name() {
+    let world = World::start().await;
+    let recursive =
+        "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT n FROM r";
+    let (status, answer) = world.try_sql("auditor", recursive).await;
+    assert_eq!((status, code(&answer)), (400, "invalid_query"), "{answer}");
+    assert!(answer["message"].as_str().unwrap().contains("not offered"), "{answer}");
+    let (status, answer) =
+        world.try_sql("auditor", &format!("SELECT * FROM ({recursive}) q")).await;
+    assert_eq!((status, code(&answer)), (400, "invalid_query"), "{answer}");
+    assert!(answer["message"].as_str().unwrap().contains("ecursive"), "{answer}");
     world.running.stop().await;
 }

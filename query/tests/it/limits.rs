@@ -12,7 +12,7 @@ use tallyport_query::{LakeConfig, Limits, ListenConfig, QueryConfig, QueryServic
 use crate::world::{Setup, World, appender};
 
 /// Runs until somebody stops it.
-const ENDLESS: &str = "SELECT sum(value % 7) FROM generate_series(1, 9000000000000000)";
+pub const ENDLESS: &str = "SELECT sum(value % 7) FROM generate_series(1, 9000000000000000)";
 
 async fn limited(limits: Limits) -> World {
     World::with(Setup { limits, ..Setup::default() }).await

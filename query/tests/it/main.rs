@@ -8,6 +8,7 @@ mod freshness;
 mod http;
 mod limits;
 mod pg;
+mod pg_entry;
 mod policy;
 mod s3;
 mod story;
