@@ -72,13 +72,21 @@ impl Answer {
 }
 
 impl Engine {
-    /// Runs what was planned. When this returns, its start is on record; what it refuses is on record too.
+    /// Runs what was planned. When this returns, its start is on record; what it refuses is on record too. `cancel`
+    /// tells that the reader wants its end, `left` that nobody is there any more.
     pub(crate) async fn run(
         &self,
         planned: Planned,
         cancel: CancellationToken,
+        left: &CancellationToken,
     ) -> Result<Answer, QueryError> {
-        let turn = match self.turns.next(&planned.reader).await {
+        let turn = tokio::select! {
+            biased;
+            () = left.cancelled() => Err(QueryError::ReaderLeft),
+            () = cancel.cancelled() => Err(QueryError::Cancelled),
+            turn = self.turns.next(&planned.reader) => turn,
+        };
+        let turn = match turn {
             Ok(turn) => turn,
             Err(error) => return Err(planned.question.ended(error).await),
         };
@@ -86,7 +94,7 @@ impl Engine {
         let schema = Arc::clone(planned.plan.schema().inner());
         let snapshot_version = planned.snapshot_version;
         let (pieces, receiver) = mpsc::channel(WAITING_BATCHES);
-        let gone = CancellationToken::new();
+        let gone = left.child_token();
         let running = Running {
             limits: self.limits,
             pieces,

@@ -142,7 +142,8 @@ async fn answer(
 ) -> Result<Response, Failure> {
     let planned = api.engine.plan(reader, question, statement, parameters).await?;
     // The reader cancels by going away, which drops the body.
-    let answer = api.engine.run(planned, CancellationToken::new()).await?;
+    let never = CancellationToken::new();
+    let answer = api.engine.run(planned, never.clone(), &never).await?;
     let body = format::body(format, answer).await?;
     let mut response = Response::new(Body::from_stream(body));
     let headers = response.headers_mut();

@@ -30,6 +30,7 @@ pub(super) struct Connection {
     key: OnceLock<(i32, SecretKey)>,
     running: Arc<Mutex<CancellationToken>>,
     closing: CancellationToken,
+    left: CancellationToken,
 }
 
 impl Connection {
@@ -48,6 +49,7 @@ impl Connection {
             key: OnceLock::new(),
             running: Arc::default(),
             closing: CancellationToken::new(),
+            left: CancellationToken::new(),
         }
     }
 
@@ -62,6 +64,11 @@ impl Connection {
     /// Cancelled when the connection has to end.
     pub(super) const fn closing(&self) -> &CancellationToken {
         &self.closing
+    }
+
+    /// Cancelled when the reader is there no more.
+    pub(super) const fn left(&self) -> &CancellationToken {
+        &self.left
     }
 
     /// Whether a token may be sent over this connection.
@@ -119,8 +126,8 @@ impl Connection {
         let schema = Arc::clone(planned.plan.schema().inner());
         let fields = arrow_schema_to_pg_fields(&schema, format, Some(Arc::new(options)))?;
         let fields = Arc::new(fields);
-        let engine = Arc::clone(&self.engine);
-        let answer = async move { engine.run(planned, cancel).await };
+        let (engine, left) = (Arc::clone(&self.engine), self.left.clone());
+        let answer = async move { engine.run(planned, cancel, &left).await };
         let batches = stream::once(answer).map_ok(super::Answer::into_stream).try_flatten();
         let of = Arc::clone(&fields);
         let rows = batches.map(move |batch: Result<RecordBatch, QueryError>| match batch {

@@ -4,6 +4,7 @@ mod connection;
 mod extended;
 mod session;
 mod simple;
+mod socket;
 mod startup;
 
 use std::collections::HashMap;
@@ -13,16 +14,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use datafusion_postgres::pgwire::api::auth::StartupHandler;
 use datafusion_postgres::pgwire::api::cancel::CancelHandler;
-use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
-use datafusion_postgres::pgwire::api::{
-    ClientInfo, ErrorHandler, PgWireServerHandlers, RandomPidSecretKeyGenerator,
-};
+use datafusion_postgres::pgwire::api::{ClientInfo, ErrorHandler, RandomPidSecretKeyGenerator};
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
 use datafusion_postgres::pgwire::messages::cancel::CancelRequest;
 use datafusion_postgres::pgwire::messages::startup::SecretKey;
-use datafusion_postgres::pgwire::tokio::process_socket;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -34,7 +30,7 @@ use crate::engine::Engine;
 use crate::error::QueryError;
 use crate::serve::Serve;
 use connection::Connection;
-use extended::Parser;
+use extended::{Extended, Parser};
 
 /// How long a connection is given to deliver its last message.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -64,7 +60,8 @@ impl Serve for Server {
     async fn serve(self, stream: TcpStream, peer: SocketAddr, stop: CancellationToken) {
         let connection = Arc::new(Connection::new(self.engine, peer, self.loopback, self.cancels));
         let parser = Arc::new(Parser::new(Arc::clone(&connection)));
-        let handlers = Handlers { connection: Arc::clone(&connection), parser };
+        let extended = Arc::new(Extended::new(Arc::clone(&connection), parser));
+        let handlers = Handlers { connection: Arc::clone(&connection), extended };
         let closing = connection.closing().clone();
         let leave = async {
             tokio::select! {
@@ -73,44 +70,33 @@ impl Serve for Server {
             }
             tokio::time::sleep(FAREWELL).await;
         };
+        let (stream, watch) = match socket::watch(stream) {
+            Ok(both) => both,
+            Err(error) => return tracing::warn!(%peer, %error, "a connection cannot be watched"),
+        };
+        // Ends only the questions: what the reader sent before it left, such as its token, still goes on record.
+        let reader_leaves = async {
+            socket::hung_up(&watch).await;
+            connection.left().cancel();
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
-            served = process_socket(stream, self.tls, handlers) => {
+            served = socket::serve(stream, self.tls, &handlers) => {
                 if let Err(error) = served {
                     tracing::debug!(%peer, %error, "a PostgreSQL connection ended early");
                 }
             }
             () = leave => {}
+            () = reader_leaves => {}
         }
         connection.gone();
     }
 }
 
-/// The handlers of one connection.
+/// What answers the messages of one connection.
 struct Handlers {
     connection: Arc<Connection>,
-    parser: Arc<Parser>,
-}
-
-impl PgWireServerHandlers for Handlers {
-    fn simple_query_handler(&self) -> Arc<impl SimpleQueryHandler> {
-        Arc::clone(&self.connection)
-    }
-
-    fn extended_query_handler(&self) -> Arc<impl ExtendedQueryHandler> {
-        Arc::new(extended::Extended::new(Arc::clone(&self.connection), Arc::clone(&self.parser)))
-    }
-
-    fn startup_handler(&self) -> Arc<impl StartupHandler> {
-        Arc::clone(&self.connection)
-    }
-
-    fn error_handler(&self) -> Arc<impl ErrorHandler> {
-        Arc::clone(&self.connection)
-    }
-
-    fn cancel_handler(&self) -> Arc<impl CancelHandler> {
-        Arc::clone(&self.connection)
-    }
+    extended: Arc<Extended>,
 }
 
 /// What ends the query that a connection runs now.

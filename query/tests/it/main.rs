@@ -6,6 +6,7 @@ mod ask;
 mod cases;
 mod freshness;
 mod http;
+mod leaving;
 mod limits;
 mod pg;
 mod pg_entry;

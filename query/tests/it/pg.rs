@@ -20,7 +20,7 @@ async fn told() -> World {
     world
 }
 
-fn config(world: &World, token: &str) -> Config {
+pub fn config(world: &World, token: &str) -> Config {
     let mut config = Config::new();
     config.host("127.0.0.1").port(world.running.pg_addr.unwrap().port());
     config.user("whoever").password(token).dbname("tallyport");

@@ -1,0 +1,85 @@
+//! A reader that leaves takes its question with it, on the PostgreSQL wire too.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tallyport_query::Limits;
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, NoTls};
+
+use crate::limits::ENDLESS;
+use crate::pg::config;
+use crate::world::{Setup, World};
+
+async fn one_turn() -> World {
+    let limits = Limits {
+        max_concurrent: 1,
+        max_queue_wait: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    World::with(Setup { limits, ..Setup::default() }).await
+}
+
+/// A connection whose socket closes when the task is aborted.
+async fn connect(world: &World) -> (Client, JoinHandle<()>) {
+    let token = world.token("auditor").await;
+    let (client, connection) = config(world, &token).connect(NoTls).await.unwrap();
+    let socket = tokio::spawn(async move {
+        let _ended = connection.await;
+    });
+    (client, socket)
+}
+
+async fn wait_until_busy(world: &World) {
+    let busy = async { while world.try_sql("auditor", "SELECT 1").await.0 != 429 {} };
+    tokio::time::timeout(Duration::from_secs(20), busy).await.expect("the turn is taken");
+}
+
+async fn wait_until_free(world: &World) {
+    let free = async { while world.try_sql("auditor", "SELECT 1").await.0 != 200 {} };
+    tokio::time::timeout(Duration::from_secs(15), free).await.expect("the turn comes back");
+}
+
+async fn left(world: &World) -> serde_json::Value {
+    let sql = "SELECT count(*) FROM queries WHERE face = 'pgwire' AND activity = 'failed' \
+               AND reason LIKE '%reader_left%'";
+    world.value(sql).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_socket_gives_the_turn_back_whatever_protocol_it_spoke() {
+    let world = one_turn().await;
+    let (client, socket) = connect(&world).await;
+    let asking = tokio::spawn(async move { client.simple_query(ENDLESS).await.map(|_| ()) });
+    wait_until_busy(&world).await;
+    socket.abort();
+    wait_until_free(&world).await;
+    assert!(asking.await.unwrap().is_err());
+    assert_eq!(left(&world).await, json!(1));
+
+    let (client, socket) = connect(&world).await;
+    let asking = tokio::spawn(async move { client.query(ENDLESS, &[]).await.map(|_| ()) });
+    wait_until_busy(&world).await;
+    socket.abort();
+    wait_until_free(&world).await;
+    assert!(asking.await.unwrap().is_err());
+    assert_eq!(left(&world).await, json!(2));
+    world.running.stop().await;
+}
+
+/// A message that waits behind the running question does not hide that the reader is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_sent_more_and_left_has_left() {
+    let world = one_turn().await;
+    let (client, socket) = connect(&world).await;
+    let asking = tokio::spawn(async move {
+        let both =
+            futures::future::join(client.simple_query(ENDLESS), client.simple_query("SELECT 2"));
+        both.await.0.map(|_| ())
+    });
+    wait_until_busy(&world).await;
+    socket.abort();
+    wait_until_free(&world).await;
+    assert!(asking.await.unwrap().is_err());
+    world.running.stop().await;
+}
