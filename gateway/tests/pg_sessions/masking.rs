@@ -174,3 +174,33 @@ async fn values_that_come_from_a_masked_column_are_masked() {
     }
     direct.batch_execute("DROP TABLE app.referring, app.source").await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_path_that_was_set_is_the_only_one() {
+    let world = world!(policy: MASKED, masking: Some(LABELS),);
+    let (mut wire, _) = Wire::start(world.tunnel().await, &[("user", "u")]).await;
+    for path in ["SET search_path TO app", "SET search_path TO nowhere", "RESET search_path"] {
+        wire.send(&query(path)).await;
+        assert_eq!(tags(&wire.until(b'Z', 1).await), "CZ", "{path}");
+    }
+    // Under `app` alone this would be the masked table; now there is none of that name.
+    wire.send(&query("SELECT ssn FROM customers")).await;
+    let answer = wire.until(b'Z', 1).await;
+    assert!(text(&answer).contains("is not known here"), "{}", text(&answer));
+    wire.send(
+        &[parse("", "SET search_path TO app"), bind("", "", &[], 0), execute("", 0), sync()]
+            .concat(),
+    )
+    .await;
+    wire.until(b'Z', 1).await;
+    wire.send(&query("SELECT ssn FROM customers")).await;
+    let answer = wire.until(b'Z', 1).await;
+    assert!(tags(&answer).starts_with('T'), "{}", text(&answer));
+    // Within a transaction it may yet be undone: both paths count.
+    for sql in ["BEGIN", "SET search_path TO nowhere", "ROLLBACK"] {
+        wire.send(&query(sql)).await;
+        wire.until(b'Z', 1).await;
+    }
+    wire.send(&query("SELECT ssn FROM customers")).await;
+    assert!(text(&wire.until(b'Z', 1).await).contains("not for certain"));
+}

@@ -10,12 +10,13 @@ use super::names::{Names, Portal, Prepared};
 use super::shape::Shape;
 use crate::passage::Bench;
 use crate::passage::batch::Tally;
+use crate::sql::Parsed;
 
 /// What is waited for.
 #[derive(Debug)]
 pub(super) enum Awaited {
     /// All of a simple query, up to ReadyForQuery.
-    Query,
+    Query { parsed: Option<Parsed> },
     /// ParseComplete.
     Parse { name: Bytes, prepared: Option<Arc<Prepared>> },
     /// BindComplete.
@@ -88,6 +89,14 @@ impl Ledger {
             self.commands.push(command);
         }
     }
+}
+
+/// What ended since the target was last ready.
+#[derive(Debug, Default)]
+pub(super) struct Cycle {
+    pub ended: usize,
+    pub last: Option<Parsed>,
+    pub failed: bool,
 }
 
 /// The queue.

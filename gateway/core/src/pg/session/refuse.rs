@@ -119,7 +119,7 @@ impl Machine {
         let mut after = After { refused: 1, flushes: true, ..After::default() };
         after.wire_bytes = unit.wire_bytes();
         let awaited = if simple {
-            Awaited::Query
+            Awaited::Query { parsed: None }
         } else {
             let name = bytes::Bytes::from_static(own::POISON_NAME);
             after.names.push(super::agent::NameChange::Statement(name.clone(), None));

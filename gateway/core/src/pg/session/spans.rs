@@ -100,11 +100,12 @@ impl<'m> Spans<'m> {
     }
 
     fn query(&mut self, text: &[u8], frame: &Frame) {
-        if let Some(parsed) = self.text_span(Phase::Query, text, Detail::default()) {
-            self.ran(&parsed);
+        let parsed = self.text_span(Phase::Query, text, Detail::default());
+        if let Some(parsed) = &parsed {
+            self.ran(parsed);
         }
         self.unit.push(frame.bytes());
-        self.after.ledger.expect(Awaited::Query);
+        self.after.ledger.expect(Awaited::Query { parsed });
         self.after.forgets_unnamed = true;
         self.after.series = Some(Series::Ended);
         self.after.flushes = true;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tallyport_schemas::ResponseStatus;
 
-use super::pipe::{Awaited, Expect, OpenCommand};
+use super::pipe::{Awaited, Cycle, Expect, OpenCommand};
 use super::shape::Shape;
 use super::{Machine, TargetStep, Violation};
 use crate::passage::batch::CHUNK_BYTES;
@@ -110,23 +110,23 @@ impl Machine {
             (b'n' | b'T', Awaited::DescribeStatement { .. } | Awaited::DescribePortal { .. }) => {
                 self.on_description(frame, now_us)
             }
-            (b'T', Awaited::Query) => self.on_result_begins(frame),
-            (b'D', Awaited::Query | Awaited::Execute { .. }) => self.on_row(frame),
-            (b'C' | b'I', Awaited::Query) => self.on_statement_complete(frame),
+            (b'T', Awaited::Query { .. }) => self.on_result_begins(frame),
+            (b'D', Awaited::Query { .. } | Awaited::Execute { .. }) => self.on_row(frame),
+            (b'C' | b'I', Awaited::Query { .. }) => self.on_statement_complete(frame),
             (b'C' | b'I' | b's', Awaited::Execute { .. }) => {
                 self.on_execute_complete(frame, now_us)
             }
-            (b'G', Awaited::Query | Awaited::Execute { .. }) => {
+            (b'G', Awaited::Query { .. } | Awaited::Execute { .. }) => {
                 self.put(false, frame.bytes())?;
                 for ended in self.pipe.begin_copy_in() {
                     self.complete(ended, now_us)?;
                 }
                 Ok(())
             }
-            (b'H' | b'c', Awaited::Query | Awaited::Execute { .. }) => {
+            (b'H' | b'c', Awaited::Query { .. } | Awaited::Execute { .. }) => {
                 self.put(false, frame.bytes())
             }
-            (b'd', Awaited::Query | Awaited::Execute { .. }) => {
+            (b'd', Awaited::Query { .. } | Awaited::Execute { .. }) => {
                 self.count_row();
                 self.put(true, frame.bytes())
             }
@@ -195,8 +195,9 @@ impl Machine {
         let Some(expect) = self.pipe.queue.front() else {
             return self.put_async("error", &bytes);
         };
+        self.cycle.failed = true;
         self.pipe.copying = false;
-        let series_fails = !matches!(expect.awaited, Awaited::Query | Awaited::Sync);
+        let series_fails = !matches!(expect.awaited, Awaited::Query { .. } | Awaited::Sync);
         if matches!(expect.awaited, Awaited::Execute { .. }) {
             self.name_columns();
         }
@@ -222,11 +223,23 @@ impl Machine {
         self.shapes.clear();
         self.mute = false;
         match self.pipe.queue.front().map(|expect| &expect.awaited) {
-            Some(Awaited::Query | Awaited::Sync) => {
+            Some(Awaited::Query { .. } | Awaited::Sync) => {
                 self.put(false, frame.bytes())?;
-                self.pop_answered(ResponseStatus::Ok, now_us)
+                self.pop_answered(ResponseStatus::Ok, now_us)?;
+                self.settle_path();
+                Ok(())
             }
             _ => Err(Violation::UnexpectedFromTarget { tag: b'Z' }),
+        }
+    }
+
+    /// A `SET search_path` that ended well, outside a transaction and with nothing behind it, leaves one path.
+    fn settle_path(&mut self) {
+        let Cycle { ended, last, failed } = std::mem::take(&mut self.cycle);
+        if let (b'I', 1, Some(parsed), false) = (self.tx_status, ended, last, failed)
+            && self.pipe.is_drained()
+        {
+            self.state.settled(&parsed);
         }
     }
 
@@ -249,6 +262,14 @@ impl Machine {
 
     fn settle(&mut self, expect: &Expect) {
         match &expect.awaited {
+            Awaited::Query { parsed } => {
+                self.cycle.ended += 1;
+                self.cycle.last.clone_from(parsed);
+            }
+            Awaited::Execute { prepared, .. } => {
+                self.cycle.ended += 1;
+                self.cycle.last = prepared.as_ref().map(|prepared| prepared.parsed.clone());
+            }
             Awaited::Parse { name, prepared: Some(prepared) } => {
                 self.names.parsed(name, Arc::clone(prepared));
             }
