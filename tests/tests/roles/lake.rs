@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use dev_services::DevService;
+use dev_services::{DevService, repo_root};
 use serde_json::Value;
-use tallyport_tests::said;
+use tallyport_tests::{said, say_not_run};
 
 /// What a table's commits add up to.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Recorded {
 
 /// The lake has every record of the topic once, and no more. Nobody may be writing.
 pub fn has_the_whole_topic(s3: &DevService, prefix: &str, kafka: &DevService) {
-    let topic = topic(kafka);
+    let Some(topic) = topic(kafka) else { return };
     assert!(topic.rows > 500, "too little to mean anything: {topic:?}");
     assert_eq!(recorded(s3, prefix), topic, "lake (left) and topic (right)");
 }
@@ -71,13 +71,17 @@ impl Recorded {
     }
 }
 
-/// The records of the topic, as an ordinary consumer counts them.
-fn topic(kafka: &DevService) -> Recorded {
-    let output = Command::new("kcat")
+/// The records of the topic, as an ordinary consumer counts them; none where that consumer could not be installed.
+fn topic(kafka: &DevService) -> Option<Recorded> {
+    let output = Command::new(repo_root().join("deploy/dev/kcat"))
         .args(["-C", "-q", "-b", kafka.text("bootstrap"), "-t", "tallyport.audit.v1"])
         .args(["-o", "beginning", "-e", "-f", "%p %o\n"])
         .output()
         .expect("kcat runs");
+    if output.status.code() == Some(75) {
+        say_not_run("the lake has the whole topic", &said(&output));
+        return None;
+    }
     assert!(output.status.success(), "{}", said(&output));
     let mut topic = Recorded::default();
     for line in String::from_utf8_lossy(&output.stdout).lines() {
@@ -87,5 +91,5 @@ fn topic(kafka: &DevService) -> Recorded {
         *known = next.max(*known);
         topic.rows += 1;
     }
-    topic
+    Some(topic)
 }

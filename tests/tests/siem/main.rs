@@ -42,7 +42,7 @@ fn every_value_on_kafka_is_ocsf() {
     };
     assert!(eventually(recorded), "the refused statement is answerable");
 
-    let consumed = Command::new("kcat")
+    let consumed = Command::new(repo_root().join("deploy/dev/kcat"))
         .args([
             "-C",
             "-q",
@@ -58,6 +58,10 @@ fn every_value_on_kafka_is_ocsf() {
         ])
         .output()
         .expect("kcat runs");
+    if consumed.status.code() == Some(75) {
+        say_not_run(test, &said(&consumed));
+        return;
+    }
     assert!(consumed.status.success(), "{}", said(&consumed));
     let values = String::from_utf8_lossy(&consumed.stdout);
     assert!(values.lines().count() > 20, "too little on the topic: {}", values.lines().count());
