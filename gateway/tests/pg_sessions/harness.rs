@@ -136,9 +136,13 @@ impl World {
         let masking = options.masking.map_or_else(MaskingStore::none, |text| {
             MaskingStore::fixed(Masking::parse(text, "test.toml").expect("valid masking"))
         });
+        let address = if options.target.contains("address =") {
+            String::new()
+        } else {
+            format!("address = '127.0.0.1:{}'\n", postgres.port("port"))
+        };
         let mut text = format!(
-            "name = 'db'\naddress = '127.0.0.1:{}'\ndatabase = 'postgres'\ndatabases = ['other']\ncatalog_refresh_seconds = 3600\n",
-            postgres.port("port")
+            "name = 'db'\n{address}database = 'postgres'\ndatabases = ['other']\ncatalog_refresh_seconds = 3600\n",
         );
         if options.target.is_empty() {
             text.push_str("user = 'postgres'\nsslmode = 'disable'\n");

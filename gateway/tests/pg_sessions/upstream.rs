@@ -67,6 +67,12 @@ async fn scram_with_and_without_tls() {
         "true postgres"
     );
 
+    // The same server by an address that its certificate does not name.
+    let other = format!("{PASSWORD}address = '[::ffff:127.0.0.1]:{}'\n", server.port("port"));
+    assert_eq!(works(server, format!("{other}sslmode = 'require'\n")).await, "true postgres");
+    let unnamed = format!("{other}sslmode = 'verify-full'\nca = '{ca}'\n");
+    assert_eq!(fails(server, unnamed).await.0, "08001");
+
     // A certificate that nobody trusts, and a wrong password: the agent learns neither.
     let (sqlstate, message) = fails(server, format!("{PASSWORD}sslmode = 'verify-full'\n")).await;
     assert_eq!(sqlstate, "08001");
