@@ -165,7 +165,7 @@ pub(crate) fn reads(plan: &LogicalPlan) -> Result<Reads, QueryError> {
                 let own = name.schema().is_none();
                 if own && MAKING.contains(&function) {
                     reads.made = Some(function.to_owned());
-                } else if !described && !(own && DESCRIBING.contains(&function)) {
+                } else if !(described || own && DESCRIBING.contains(&function)) {
                     let what = format!("reading `{name}`");
                     return Err(QueryError::ReadOnly { what }.into());
                 }
