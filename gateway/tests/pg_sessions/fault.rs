@@ -5,16 +5,16 @@ use std::time::Duration;
 use tallyport_eventlog::faults::{Fault, FaultKind};
 use tallyport_schemas::{Body, Disposition, Session};
 
-use crate::harness::{World, commands, world};
+use crate::harness::{SOON, World, commands, world};
 use crate::wire::{Wire, query, tags};
 
-const KINDS: [FaultKind; 3] = [FaultKind::Refuse, FaultKind::Unknown, FaultKind::Hang];
-const WAIT: Duration = Duration::from_millis(400);
+pub const KINDS: [FaultKind; 3] = [FaultKind::Refuse, FaultKind::Unknown, FaultKind::Hang];
+pub const WAIT: Duration = Duration::from_millis(400);
 
 /// The next append passes.
-const PASS: Fault = Fault::once(FaultKind::Delay(Duration::ZERO), true);
+pub const PASS: Fault = Fault::once(FaultKind::Delay(Duration::ZERO), true);
 
-async fn session(world: &World) -> Wire<tokio::io::DuplexStream> {
+pub async fn session(world: &World) -> Wire<tokio::io::DuplexStream> {
     let (wire, hello) = Wire::start(world.tunnel().await, &[("user", "u")]).await;
     assert!(tags(&hello).ends_with('Z'));
     wire
@@ -104,8 +104,11 @@ async fn while_the_log_hangs_nothing_passes_and_then_everything_does() {
     world.faults.release_hung();
 
     // Now the command ran, and the response waits for its own event.
+    let deadline = tokio::time::Instant::now() + SOON;
+    while !world.statements().await.contains("hang-then-pass") {
+        assert!(tokio::time::Instant::now() < deadline, "the command runs");
+    }
     world.faults.wait_hanging(1).await;
-    assert!(world.statements().await.contains("hang-then-pass"));
     assert!(wire.is_silent().await, "the row overtook its event");
     world.faults.release_hung();
     assert_eq!(tags(&wire.until(b'Z', 1).await), "TDCZ");

@@ -8,6 +8,7 @@
 )]
 
 mod fault;
+mod fault_forms;
 mod harness;
 mod lifecycle;
 mod masking;
