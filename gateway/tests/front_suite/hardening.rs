@@ -222,10 +222,14 @@ async fn unread_bytes_are_few_until_something_is_authentic() {
     })
     .await;
     let mut client = Http3::connect(&gateway).await;
-    // Bodies that nobody reads, each as long as the window of a stream.
+    // All requests first: once the window is full, not even a request's head passes.
+    let mut streams = Vec::new();
     for _ in 0..8 {
         let request = Request::post("https://localhost/v1/hang").body(()).unwrap();
-        let mut stream = client.start(request).await;
+        streams.push(client.start(request).await);
+    }
+    // Bodies that nobody reads, each as long as the window of a stream.
+    for mut stream in streams {
         tokio::spawn(async move {
             let sent = stream.send_data(Bytes::from(vec![1; 2 * WINDOW as usize])).await;
             panic!("more than a stream's window was taken: {sent:?}");
