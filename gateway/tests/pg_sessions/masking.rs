@@ -196,11 +196,20 @@ async fn a_search_path_that_was_set_is_the_only_one() {
     wire.send(&query("SELECT ssn FROM customers")).await;
     let answer = wire.until(b'Z', 1).await;
     assert!(tags(&answer).starts_with('T'), "{}", text(&answer));
-    // Within a transaction it may yet be undone: both paths count.
-    for sql in ["BEGIN", "SET search_path TO nowhere", "ROLLBACK"] {
+    wire.send(&query("SET search_path TO nowhere")).await;
+    assert_eq!(tags(&wire.until(b'Z', 1).await), "CZ");
+    // What was undone does not hold: not with its transaction, not with the series that failed behind it.
+    for sql in ["BEGIN", "SET search_path TO app", "ROLLBACK"] {
         wire.send(&query(sql)).await;
         wire.until(b'Z', 1).await;
     }
     wire.send(&query("SELECT ssn FROM customers")).await;
-    assert!(text(&wire.until(b'Z', 1).await).contains("not for certain"));
+    assert!(text(&wire.until(b'Z', 1).await).contains("not for certain"), "after ROLLBACK");
+    let run = |sql| [parse("", sql), bind("", "", &[], 0), execute("", 0)].concat();
+    wire.send(&query("SET search_path TO nowhere")).await;
+    wire.until(b'Z', 1).await;
+    wire.send(&[run("SET search_path TO app"), run("SELECT 1/0"), sync()].concat()).await;
+    assert_eq!(error_field(&wire.until(b'Z', 1).await, b'C'), "22012");
+    wire.send(&query("SELECT ssn FROM customers")).await;
+    assert!(text(&wire.until(b'Z', 1).await).contains("not for certain"), "after an error");
 }
