@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use rand::Rng as _;
 use tallyport_eventlog::backends::embedded::EmbeddedLog;
 use tallyport_eventlog::{AppendError, EmbeddedOptions, Log, Position, Record, Topic};
+
+const DIGITS: usize = 8;
 
 struct Mount(PathBuf);
 
@@ -30,8 +33,11 @@ impl Drop for Mount {
     }
 }
 
+/// The number, and what no compression makes smaller.
 fn batch(number: usize) -> Vec<Record> {
-    let value = format!("{number:050000}").into_bytes();
+    let mut value = format!("{number:DIGITS$}").into_bytes();
+    value.resize(50_000, 0);
+    rand::rng().fill(&mut value[DIGITS..]);
     vec![Record { topic: Topic::Audit, key: "k".into(), value: value.into() }]
 }
 
@@ -41,7 +47,8 @@ async fn values(log: &EmbeddedLog) -> Vec<usize> {
     while (found.len() as u64) < latest {
         let from = Position { partition: 0, offset: found.len() as u64 };
         for entry in log.read(Topic::Audit, from, 1 << 20, Duration::ZERO).await.unwrap() {
-            found.push(std::str::from_utf8(&entry.value).unwrap().parse().unwrap());
+            found
+                .push(std::str::from_utf8(&entry.value[..DIGITS]).unwrap().trim().parse().unwrap());
         }
     }
     found

@@ -1,7 +1,8 @@
 //! The log of one machine: one directory, SQLite in write-ahead mode, one writer that groups commits.
 //!
 //! What it promises beyond [`Log`]: offsets are dense from 0, one partition per topic, an append is all or nothing, and
-//! what is read back was checked against a CRC-32 that was stored with it.
+//! what is read back from the disk was checked against a CRC-32 that was stored with it. What one commit puts on a topic
+//! is stored as compressed blocks; what was appended last is read from memory.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -20,9 +21,11 @@ use tokio::time::timeout_at;
 use super::{no_such_partition, read_deadline};
 use crate::{AppendError, EmbeddedOptions, Entry, Log, Position, ReadError, Record, Topic};
 
+mod block;
 mod dir;
 mod mark;
 mod reader;
+mod recent;
 mod schema;
 mod store;
 mod writer;
@@ -102,7 +105,7 @@ impl EmbeddedLog {
         let dir = dir::LogDir::open(&options.dir)?;
         let database = dir.database();
         let store = store::Store::open(&dir, options.max_bytes)?;
-        let readers = Readers::new(database, store.lost().clone());
+        let readers = Readers::new(database, Arc::clone(store.recent()), store.lost().clone());
         let writer = Writer::start(store, dir)?;
         Ok(Self { writer, readers: Arc::new(readers) })
     }

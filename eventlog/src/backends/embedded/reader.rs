@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use tokio::sync::Semaphore;
 
-use super::schema::{row_crc32, signed, table, unsigned};
+use super::block::Block;
+use super::recent::Recent;
+use super::schema::{signed, table, unsigned};
 use super::store::Lost;
 use crate::backends::ReadBudget;
-use crate::{Entry, Position, ReadError, Topic};
+use crate::{Entry, ReadError, Topic};
 
 /// Reads that run at once; a further one waits.
 const MAX_READS: usize = 8;
@@ -25,15 +26,17 @@ pub(super) struct Readers {
     database: PathBuf,
     idle: Mutex<Vec<Connection>>,
     running: Semaphore,
+    recent: Arc<Recent>,
     lost: Lost,
 }
 
 impl Readers {
-    pub(super) const fn new(database: PathBuf, lost: Lost) -> Self {
+    pub(super) const fn new(database: PathBuf, recent: Arc<Recent>, lost: Lost) -> Self {
         Self {
             database,
             idle: Mutex::new(Vec::new()),
             running: Semaphore::const_new(MAX_READS),
+            recent,
             lost,
         }
     }
@@ -49,6 +52,9 @@ impl Readers {
         range: Range<u64>,
         max_bytes: usize,
     ) -> Result<Vec<Entry>, ReadError> {
+        if let Some(entries) = self.recent.read(topic, range.clone(), max_bytes) {
+            return Ok(entries);
+        }
         let _permit = self.running.acquire().await.map_err(unavailable)?;
         let readers = Arc::clone(self);
         let read = move || {
@@ -75,12 +81,14 @@ fn open(database: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-struct Row {
-    offset: u64,
-    key: Vec<u8>,
-    value: Vec<u8>,
-    appended_at_ms: i64,
-    crc32: u32,
+/// The block that the start of the range is in, and those behind it.
+fn sql(topic: Topic) -> String {
+    let table = table(topic);
+    format!(
+        "SELECT first, next, raw_bytes, data, appended_at_ms, crc32 FROM {table} \
+         WHERE first >= coalesce((SELECT max(first) FROM {table} WHERE first <= ?1), ?1) \
+         AND first < ?2 ORDER BY first"
+    )
 }
 
 fn select(
@@ -90,47 +98,46 @@ fn select(
     max_bytes: usize,
     lost: &[(u64, u64)],
 ) -> Result<Vec<Entry>, ReadError> {
-    let table = table(topic);
-    let sql = format!(
-        "SELECT offset, key, value, appended_at_ms, crc32 FROM {table} \
-         WHERE offset >= ?1 AND offset < ?2 ORDER BY offset"
-    );
     let mut entries = Vec::new();
     let mut expected = skip_lost(range.start, lost);
     let failed = |error: rusqlite::Error, offset| read_failed(&error, offset);
-    let mut select = db.prepare_cached(&sql).map_err(|error| failed(error, expected))?;
+    let mut select = db.prepare_cached(&sql(topic)).map_err(|error| failed(error, expected))?;
     let mut rows = select
         .query_map(params![signed(range.start), signed(range.end)], |row| {
-            Ok(Row {
-                offset: unsigned(row.get(0)?),
-                key: row.get(1)?,
-                value: row.get(2)?,
-                appended_at_ms: row.get(3)?,
-                crc32: row.get(4)?,
-            })
+            let block = Block {
+                first: unsigned(row.get(0)?),
+                next: unsigned(row.get(1)?),
+                raw_bytes: row.get(2)?,
+                data: row.get(3)?,
+                appended_at_ms: row.get(4)?,
+            };
+            Ok((block, row.get(5)?))
         })
         .map_err(|error| failed(error, expected))?;
     let mut budget = ReadBudget::new(max_bytes);
     for row in &mut rows {
-        let row = match row {
-            Ok(row) => row,
+        let block = match row {
+            Ok((block, _)) if block.next <= range.start && block.first < block.next => continue,
+            Ok((block, crc32)) => check(&block, crc32, expected, range.start),
+            Err(error) => Err(failed(error, expected)),
+        };
+        let block = match block {
+            Ok(block) => block,
             // What came before the damage is whole: it is given first, and the next read says what is wrong.
             Err(_) if !entries.is_empty() => return Ok(entries),
-            Err(error) => return Err(failed(error, expected)),
+            Err(damage) => return Err(damage),
         };
-        if let Err(damage) = check(&row, expected) {
-            return if entries.is_empty() { Err(damage) } else { Ok(entries) };
+        expected =
+            skip_lost(block.last().map_or(expected, |entry| entry.position.offset + 1), lost);
+        for entry in block {
+            if entry.position.offset < range.start {
+                continue;
+            }
+            if entry.position.offset >= range.end || !budget.take(entry.value.len()) {
+                return Ok(entries);
+            }
+            entries.push(entry);
         }
-        if !budget.take(row.value.len()) {
-            return Ok(entries);
-        }
-        expected = skip_lost(row.offset + 1, lost);
-        entries.push(Entry {
-            position: Position { partition: 0, offset: row.offset },
-            key: Bytes::from(row.key),
-            value: Bytes::from(row.value),
-            appended_at_ms: row.appended_at_ms,
-        });
     }
     if expected < range.end && entries.is_empty() {
         return Err(damaged(expected, "the record is missing"));
@@ -144,14 +151,16 @@ fn skip_lost(offset: u64, lost: &[(u64, u64)]) -> u64 {
         .fold(offset, |at, (first, next)| if (*first..*next).contains(&at) { *next } else { at })
 }
 
-fn check(row: &Row, expected: u64) -> Result<(), ReadError> {
-    if row.offset != expected {
+/// The entries of a block that must hold the `expected` offset: as its first, or further in where reading begins.
+fn check(block: &Block, crc32: u32, expected: u64, start: u64) -> Result<Vec<Entry>, ReadError> {
+    let begins = block.first == expected || (expected == start && block.first < expected);
+    if !begins {
         return Err(damaged(expected, "the record is missing"));
     }
-    if row_crc32(row.offset, row.appended_at_ms, &row.key, &row.value) != row.crc32 {
-        return Err(damaged(expected, "its CRC-32 does not match"));
+    if block.crc32() != crc32 {
+        return Err(damaged(expected, "the CRC-32 of its block does not match"));
     }
-    Ok(())
+    block.unpack().map_err(|error| damaged(expected, &format!("its block: {error}")))
 }
 
 fn read_failed(error: &rusqlite::Error, offset: u64) -> ReadError {

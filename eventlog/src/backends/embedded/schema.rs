@@ -10,19 +10,21 @@ use crate::Topic;
 
 /// "TaLg": marks the file as ours for `file(1)` and for us.
 const APPLICATION_ID: i32 = 0x5461_4c67;
-const FORMAT: i32 = 1;
+/// 2: blocks of records. 1, of builds before the first release: a row for each record.
+const FORMAT: i32 = 2;
 /// How long the writer waits for readers when a checkpoint has to.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Of pages, in KiB (SQLite's negative number).
 const CACHE_KIB: i64 = 16 * 1024;
 
+// A row is a block of records, see `block`: `first` and `next` are offsets, `data` is compressed.
 const SCHEMA: &str = "
     CREATE TABLE audit (
-        offset INTEGER PRIMARY KEY, key BLOB NOT NULL, value BLOB NOT NULL,
-        appended_at_ms INTEGER NOT NULL, crc32 INTEGER NOT NULL) STRICT;
+        first INTEGER PRIMARY KEY, next INTEGER NOT NULL, raw_bytes INTEGER NOT NULL,
+        data BLOB NOT NULL, appended_at_ms INTEGER NOT NULL, crc32 INTEGER NOT NULL) STRICT;
     CREATE TABLE control (
-        offset INTEGER PRIMARY KEY, key BLOB NOT NULL, value BLOB NOT NULL,
-        appended_at_ms INTEGER NOT NULL, crc32 INTEGER NOT NULL) STRICT;
+        first INTEGER PRIMARY KEY, next INTEGER NOT NULL, raw_bytes INTEGER NOT NULL,
+        data BLOB NOT NULL, appended_at_ms INTEGER NOT NULL, crc32 INTEGER NOT NULL) STRICT;
     CREATE TABLE earliest (topic TEXT PRIMARY KEY, offset INTEGER NOT NULL) STRICT;
     CREATE TABLE lost (topic TEXT NOT NULL, first INTEGER NOT NULL, next INTEGER NOT NULL) STRICT;
     INSERT INTO earliest VALUES ('audit', 0), ('control', 0);";
@@ -73,17 +75,6 @@ pub(super) const fn table(topic: Topic) -> &'static str {
         Topic::Audit => "audit",
         Topic::Control => "control",
     }
-}
-
-/// Covers everything of a row, so that no part of it can change unnoticed.
-pub(super) fn row_crc32(offset: u64, appended_at_ms: i64, key: &[u8], value: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&offset.to_le_bytes());
-    hasher.update(&appended_at_ms.to_le_bytes());
-    hasher.update(&(key.len() as u64).to_le_bytes());
-    hasher.update(key);
-    hasher.update(value);
-    hasher.finalize()
 }
 
 /// SQLite's integers are signed; offsets stay far below 2^63.

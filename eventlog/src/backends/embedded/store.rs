@@ -1,15 +1,18 @@
 //! The database: tables, commits, space.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, params};
 
 use super::EmbeddedError;
+use super::block::{Block, MAX_BLOCK_BYTES, Packer};
 use super::dir::LogDir;
 use super::mark::Mark;
-use super::schema::{connect, row_crc32, signed, table, unsigned};
+use super::recent::Recent;
+use super::schema::{connect, signed, table, unsigned};
 use crate::backends::{PerTopic, unix_time_ms};
-use crate::{Position, Record, Topic};
+use crate::{Entry, Position, Record, Topic};
 
 /// What is kept of a topic: offsets `earliest..next`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,13 +31,15 @@ pub(super) struct Store {
     path: PathBuf,
     wal: PathBuf,
     mark: Mark,
+    packer: Packer,
+    recent: Arc<Recent>,
     kept: PerTopic<Span>,
-    /// Rows below `earliest` up to here may still be in the table.
+    /// Blocks below `earliest` up to here may still be in the table.
     leftovers: PerTopic<bool>,
     lost: Lost,
     max_bytes: u64,
-    /// Bytes in use in the database, as far as nothing changed since it was measured.
-    live_bytes: Option<u64>,
+    /// At most what is in use in the database: as it was counted last, and what was let in since.
+    live_bytes: u64,
     /// Roughly what the write-ahead log holds that the database does not.
     wal_pending_bytes: u64,
 }
@@ -51,10 +56,10 @@ pub(super) struct CommitFailure {
 const CHECKPOINT_BYTES: u64 = 4 * 1024 * 1024;
 /// The most that the write-ahead log may use of the disk.
 const MAX_WAL_BYTES: u64 = 64 * 1024 * 1024;
-/// Released rows are deleted in slices, so that appends never wait long for space to be freed.
-const DELETE_SLICE: u64 = 2048;
-/// What a row costs beyond its bytes, rather too much.
-const ROW_OVERHEAD_BYTES: u64 = 128;
+/// Released blocks are deleted in slices, so that appends never wait long for space to be freed.
+const DELETE_SLICE: u64 = 128;
+/// What a record costs beyond its bytes, rather too much.
+const RECORD_OVERHEAD_BYTES: u64 = 128;
 /// What a transaction costs at most beyond its rows: the pages around them.
 const PAGES_OVERHEAD_BYTES: u64 = 64 * 1024;
 /// What a small one costs on average.
@@ -74,22 +79,29 @@ impl Store {
             reason: error.to_string(),
         };
         let mark = Mark::new(dir.open_mark()?);
+        let packer = Packer::new().map_err(|error| EmbeddedError::Database {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
         let db = connect(&path)?;
         let mut store = Self {
             db,
             path: path.clone(),
             wal: dir.wal(),
             mark,
+            packer,
+            recent: Arc::default(),
             kept: PerTopic::default(),
             leftovers: PerTopic { audit: true, control: true },
             lost: Lost::default(),
             max_bytes,
-            live_bytes: None,
+            live_bytes: 0,
             wal_pending_bytes: 0,
         };
         store.load_kept().map_err(database_error)?;
         store.note_lost_tail().map_err(database_error)?;
         store.load_lost().map_err(database_error)?;
+        store.measure_live_bytes().map_err(database_error)?;
         Ok(store)
     }
 
@@ -97,14 +109,19 @@ impl Store {
         self.kept
     }
 
+    /// What was appended last, for readers.
+    pub(super) const fn recent(&self) -> &Arc<Recent> {
+        &self.recent
+    }
+
     pub(super) const fn lost(&self) -> &Lost {
         &self.lost
     }
 
-    /// Whether `bytes` more, in `rows` rows, stay within the bound; frees what was released where that is needed.
-    pub(super) fn check_room(&mut self, bytes: u64, rows: u64) -> Result<(), CommitFailure> {
-        // Pages are written whole, and a value may fill its last page by a little.
-        let wanted = 2 * (bytes + rows * ROW_OVERHEAD_BYTES) + PAGES_OVERHEAD_BYTES;
+    /// Whether `bytes` more, in `records` records, stay within the bound; frees what was released where that is needed.
+    pub(super) fn check_room(&mut self, bytes: u64, records: u64) -> Result<(), CommitFailure> {
+        // As if nothing could be compressed. Pages are written whole, and a block may fill its last page by a little.
+        let wanted = 2 * (bytes + records * RECORD_OVERHEAD_BYTES) + PAGES_OVERHEAD_BYTES;
         let wal_bound = wal_bound(self.max_bytes);
         let database_bound = self.max_bytes - wal_bound;
         let failed = |error: rusqlite::Error| refused(&error);
@@ -119,10 +136,17 @@ impl Store {
                 return Err(CommitFailure { certain: true, reason });
             }
         }
-        if self.live_bytes().map_err(failed)? + wanted > database_bound {
-            while self.sweep().map_err(failed)? {}
+        if self.live_bytes + wanted <= database_bound {
+            self.live_bytes += wanted;
+            return Ok(());
         }
-        let live = self.live_bytes().map_err(failed)?;
+        // The estimate is rather too large, and forgets what was freed: only where it says "full" the pages are counted.
+        self.measure_live_bytes().map_err(failed)?;
+        if self.live_bytes + wanted > database_bound {
+            while self.sweep().map_err(failed)? {}
+            self.measure_live_bytes().map_err(failed)?;
+        }
+        let live = self.live_bytes;
         if live + wanted > database_bound {
             let reason = format!(
                 "the log is full: it keeps {live} bytes of max_bytes={} ({wal_bound} of it for its \
@@ -132,6 +156,7 @@ impl Store {
             );
             return Err(CommitFailure { certain: true, reason });
         }
+        self.live_bytes += wanted;
         Ok(())
     }
 
@@ -141,28 +166,41 @@ impl Store {
         batches: &[&[Record]],
     ) -> Result<Vec<Vec<Position>>, CommitFailure> {
         self.begin().map_err(|error| refused(&error))?;
-        let mut kept = self.kept;
-        let inserted = insert(&self.db, &mut kept, batches);
-        let positions = match inserted {
-            Ok(positions) => positions,
-            Err(error) => {
+        let (mut placed, kept) = place(self.kept, batches);
+        let stored_bytes = match self.insert(&placed.records) {
+            Ok(bytes) => bytes,
+            Err(reason) => {
                 self.roll_back();
-                return Err(refused(&error));
+                return Err(CommitFailure { certain: true, reason });
             }
         };
         // A crash before COMMIT leaves nothing of it; a crash inside leaves all or nothing, and nobody was told.
-        if let Err(error) = self.db.execute_batch("COMMIT") {
+        let committed = self.db.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+        if let Err(error) = committed {
             self.roll_back();
             return Err(self.commit_failed(&error));
         }
         self.kept = kept;
-        self.live_bytes = None;
-        let bytes: u64 =
-            batches.iter().copied().flatten().map(|record| record.bytes() as u64).sum();
-        self.wal_pending_bytes += bytes + COMMIT_PAGES * PAGE_BYTES;
+        self.wal_pending_bytes += stored_bytes + COMMIT_PAGES * PAGE_BYTES;
         self.mark.write(PerTopic { audit: kept.audit.next, control: kept.control.next });
+        for topic in Topic::ALL {
+            self.recent.note(topic, std::mem::take(placed.records.get_mut(topic)));
+        }
         // A crash right here leaves a durable append that nobody was told of: its caller says "unknown".
-        Ok(positions)
+        Ok(placed.positions)
+    }
+
+    /// Puts the entries of each topic into its table, as blocks; gives their size.
+    fn insert(&mut self, entries: &PerTopic<Vec<Entry>>) -> Result<u64, String> {
+        let mut bytes = 0;
+        for topic in Topic::ALL {
+            for block in blocks(entries.get(topic)) {
+                let block = self.packer.pack(block).map_err(|error| error.to_string())?;
+                insert(&self.db, topic, &block).map_err(|error| what_to_do(&error))?;
+                bytes += block.data.len() as u64;
+            }
+        }
+        Ok(bytes)
     }
 
     /// Forgets the offsets below `upto`. They are gone at once; their space is freed by [`Self::sweep`].
@@ -181,7 +219,6 @@ impl Store {
 
     /// Deletes one slice of released rows; false when there is none left.
     pub(super) fn sweep(&mut self) -> rusqlite::Result<bool> {
-        self.live_bytes = None;
         self.wal_pending_bytes += COMMIT_PAGES * PAGE_BYTES;
         for topic in Topic::ALL {
             if !*self.leftovers.get(topic) {
@@ -189,8 +226,8 @@ impl Store {
             }
             let table = table(topic);
             let sql = format!(
-                "DELETE FROM {table} WHERE offset IN \
-                 (SELECT offset FROM {table} WHERE offset < ?1 ORDER BY offset LIMIT ?2)"
+                "DELETE FROM {table} WHERE first IN \
+                 (SELECT first FROM {table} WHERE first < ?1 AND next <= ?1 ORDER BY first LIMIT ?2)"
             );
             let earliest = signed(self.kept.get(topic).earliest);
             let deleted =
@@ -233,18 +270,14 @@ impl Store {
         std::fs::metadata(&self.wal).map_or(0, |found| found.len())
     }
 
-    /// Bytes of the pages in use; free pages in the file are used again.
-    fn live_bytes(&mut self) -> rusqlite::Result<u64> {
-        if let Some(known) = self.live_bytes {
-            return Ok(known);
-        }
+    /// Counts the pages in use; free pages in the file are used again.
+    fn measure_live_bytes(&mut self) -> rusqlite::Result<()> {
         let pragma = |name: &str| {
             self.db.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map(unsigned)
         };
         let pages = pragma("page_count")?.saturating_sub(pragma("freelist_count")?);
-        let live = pages * pragma("page_size")?;
-        self.live_bytes = Some(live);
-        Ok(live)
+        self.live_bytes = pages * pragma("page_size")?;
+        Ok(())
     }
 
     fn begin(&mut self) -> rusqlite::Result<()> {
@@ -252,7 +285,7 @@ impl Store {
             // An earlier roll-back failed: only a fresh connection is known to be clean.
             self.reconnect()?;
         }
-        self.db.execute_batch("BEGIN IMMEDIATE")
+        self.db.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(|_| ())
     }
 
     fn roll_back(&mut self) {
@@ -294,7 +327,7 @@ impl Store {
                 |row| row.get::<_, i64>(0),
             )?;
             let sql = format!(
-                "SELECT max(coalesce((SELECT max(offset) + 1 FROM {table}), 0), \
+                "SELECT max(coalesce((SELECT next FROM {table} ORDER BY first DESC LIMIT 1), 0), \
                  coalesce((SELECT max(next) FROM lost WHERE topic = ?1), 0), ?2)"
             );
             let next = self.db.query_row(&sql, params![table, earliest], |row| row.get(0))?;
@@ -338,31 +371,57 @@ impl Store {
     }
 }
 
-fn insert(
-    db: &Connection,
-    kept: &mut PerTopic<Span>,
-    batches: &[&[Record]],
-) -> rusqlite::Result<Vec<Vec<Position>>> {
+/// Records with their offsets.
+#[derive(Debug, Default)]
+struct Placed {
+    records: PerTopic<Vec<Entry>>,
+    /// Of each batch, in its order.
+    positions: Vec<Vec<Position>>,
+}
+
+/// Gives every record the next offset of its topic.
+fn place(mut kept: PerTopic<Span>, batches: &[&[Record]]) -> (Placed, PerTopic<Span>) {
     let appended_at_ms = unix_time_ms();
-    let mut put = |record: &Record| {
-        let span = kept.get_mut(record.topic);
-        let offset = span.next;
-        let sql = match record.topic {
-            Topic::Audit => "INSERT INTO audit VALUES (?1, ?2, ?3, ?4, ?5)",
-            Topic::Control => "INSERT INTO control VALUES (?1, ?2, ?3, ?4, ?5)",
-        };
-        let crc32 = row_crc32(offset, appended_at_ms, &record.key, &record.value);
-        db.prepare_cached(sql)?.execute(params![
-            signed(offset),
-            &record.key[..],
-            &record.value[..],
-            appended_at_ms,
-            crc32
-        ])?;
-        span.next += 1;
-        Ok(Position { partition: 0, offset })
+    let mut placed = Placed::default();
+    for batch in batches {
+        let mut positions = Vec::with_capacity(batch.len());
+        for record in *batch {
+            let span = kept.get_mut(record.topic);
+            let position = Position { partition: 0, offset: span.next };
+            span.next += 1;
+            positions.push(position);
+            placed.records.get_mut(record.topic).push(Entry {
+                position,
+                key: record.key.clone(),
+                value: record.value.clone(),
+                appended_at_ms,
+            });
+        }
+        placed.positions.push(positions);
+    }
+    (placed, kept)
+}
+
+/// Cuts entries into what one block holds.
+fn blocks(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
+    let mut bytes = 0;
+    entries.chunk_by(move |entry, _next| {
+        bytes += entry.key.len() + entry.value.len();
+        let more = bytes < MAX_BLOCK_BYTES;
+        bytes = if more { bytes } else { 0 };
+        more
+    })
+}
+
+fn insert(db: &Connection, topic: Topic, block: &Block) -> rusqlite::Result<()> {
+    let sql = match topic {
+        Topic::Audit => "INSERT INTO audit VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        Topic::Control => "INSERT INTO control VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     };
-    batches.iter().map(|batch| batch.iter().map(&mut put).collect()).collect()
+    let Block { first, next, raw_bytes, data, appended_at_ms } = block;
+    let (first, next) = (signed(*first), signed(*next));
+    let values = params![first, next, raw_bytes, data, appended_at_ms, block.crc32()];
+    db.prepare_cached(sql)?.execute(values).map(|_| ())
 }
 
 fn refused(error: &rusqlite::Error) -> CommitFailure {

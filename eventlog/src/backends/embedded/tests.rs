@@ -1,6 +1,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -19,6 +21,24 @@ fn records(count: usize, bytes: usize) -> Vec<Record> {
         value: format!("{n:0bytes$}").into_bytes().into(),
     };
     (0..count).map(record).collect()
+}
+
+/// Records that no compression makes smaller.
+fn noise(count: usize, bytes: usize) -> Vec<Record> {
+    let mut random = StdRng::seed_from_u64(7);
+    let mut record = |_| {
+        let mut value = vec![0; bytes];
+        random.fill(&mut value[..]);
+        Record { topic: Topic::Audit, key: "k".into(), value: value.into() }
+    };
+    (0..count).map(&mut record).collect()
+}
+
+/// Appends `count` records one by one: each is a block of its own.
+async fn append_apart(log: &EmbeddedLog, count: usize) {
+    for record in records(count, 20) {
+        log.append(vec![record]).await.unwrap();
+    }
 }
 
 async fn read(log: &EmbeddedLog, from: u64) -> Result<Vec<Entry>, ReadError> {
@@ -82,15 +102,16 @@ async fn a_file_of_another_format_is_refused() {
 #[tokio::test]
 async fn a_changed_record_is_an_error_and_what_is_before_it_is_given() {
     for change in [
-        "UPDATE audit SET value = CAST(x'00' || substr(value, 2) AS BLOB) WHERE offset = 5",
-        "UPDATE audit SET key = x'6a' WHERE offset = 5",
-        "UPDATE audit SET appended_at_ms = appended_at_ms + 1 WHERE offset = 5",
-        "UPDATE audit SET crc32 = crc32 + 1 WHERE offset = 5",
-        "DELETE FROM audit WHERE offset = 5",
+        "UPDATE audit SET data = CAST(x'00' || substr(data, 2) AS BLOB) WHERE first = 5",
+        "UPDATE audit SET next = 7 WHERE first = 5",
+        "UPDATE audit SET raw_bytes = raw_bytes + 1 WHERE first = 5",
+        "UPDATE audit SET appended_at_ms = appended_at_ms + 1 WHERE first = 5",
+        "UPDATE audit SET crc32 = crc32 + 1 WHERE first = 5",
+        "DELETE FROM audit WHERE first = 5",
     ] {
         let dir = tempfile::tempdir().unwrap();
         let log = open(&dir).await;
-        log.append(records(10, 20)).await.unwrap();
+        append_apart(&log, 10).await;
         drop(log);
         tamper(&dir, change);
         let log = open(&dir).await;
@@ -108,11 +129,11 @@ async fn a_changed_record_is_an_error_and_what_is_before_it_is_given() {
 async fn offsets_that_the_disk_lost_are_told_and_never_used_again() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(&dir).await;
-    log.append(records(10, 20)).await.unwrap();
+    append_apart(&log, 10).await;
     assert!(log.lost(Topic::Audit).is_empty());
     drop(log);
     let db = Connection::open(dir.path().join("log/events.db")).unwrap();
-    assert_eq!(db.execute("DELETE FROM audit WHERE offset >= 7", []).unwrap(), 3);
+    assert_eq!(db.execute("DELETE FROM audit WHERE first >= 7", []).unwrap(), 3);
     drop(db);
     for _ in 0..2 {
         let log = open(&dir).await;
@@ -136,7 +157,7 @@ async fn the_bound_on_disk_refuses_and_a_release_makes_room_again() {
     let mut appended = 0;
     for _ in 0..4 {
         let refusal = loop {
-            match log.append(records(20, 50_000)).await {
+            match log.append(noise(20, 50_000)).await {
                 Ok(_) => appended += 20,
                 Err(error) => break error,
             }
@@ -170,24 +191,65 @@ async fn an_append_that_nobody_waits_for_is_not_begun() {
 }
 
 #[tokio::test]
-async fn released_rows_are_deleted_even_after_a_reopen() {
+async fn released_blocks_are_deleted_even_after_a_reopen() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(&dir).await;
-    log.append(records(5000, 10)).await.unwrap();
-    log.release(Topic::Audit, Position { offset: 4990, ..START }).await.unwrap();
+    for _ in 0..300 {
+        log.append(records(10, 10)).await.unwrap();
+    }
+    // Within a block: what is released of it is gone all the same, and the block stays for the rest of it.
+    log.release(Topic::Audit, Position { offset: 2985, ..START }).await.unwrap();
     drop(log);
     let log = open(&dir).await;
-    assert_eq!(log.earliest(Topic::Audit, 0).await.unwrap(), 4990);
+    assert_eq!(log.earliest(Topic::Audit, 0).await.unwrap(), 2985);
     let rows = || {
         let db = Connection::open(dir.path().join("log/events.db")).unwrap();
         db.query_row("SELECT count(*) FROM audit", [], |row| row.get::<_, i64>(0)).unwrap()
     };
     let deleted = async {
-        while rows() != 10 {
+        while rows() != 2 {
             log.append(Vec::new()).await.unwrap();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), deleted).await.expect("rows are left");
-    assert_eq!(read(&log, 4990).await.unwrap().len(), 10);
+    tokio::time::timeout(Duration::from_secs(20), deleted).await.expect("blocks are left");
+    assert_eq!(read(&log, 2985).await.unwrap().len(), 15);
+    assert!(matches!(read(&log, 2984).await, Err(ReadError::Truncated { earliest: 2985, .. })));
+}
+
+#[tokio::test]
+async fn reading_may_begin_and_end_inside_a_block_and_one_commit_may_fill_many() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&dir).await;
+    log.append(noise(30, 100_000)).await.unwrap();
+    log.append(records(5, 10)).await.unwrap();
+    let whole = read(&log, 0).await.unwrap();
+    drop(log);
+    let db = Connection::open(dir.path().join("log/events.db")).unwrap();
+    let blocks: i64 = db.query_row("SELECT count(*) FROM audit", [], |row| row.get(0)).unwrap();
+    assert_eq!(blocks, 4, "11 records of 100,000 bytes fill a block");
+    drop(db);
+    let log = open(&dir).await;
+    assert_eq!(whole.len(), 35);
+    for from in 0..35 {
+        let rest = read(&log, from).await.unwrap();
+        assert_eq!(rest, whole[usize::try_from(from).unwrap()..], "from {from}");
+        let start = Position { offset: from, ..START };
+        let one = log.read(Topic::Audit, start, 1, Duration::ZERO).await.unwrap();
+        assert_eq!(one[..], rest[..1]);
+    }
+}
+
+#[tokio::test]
+async fn repeated_events_take_little_of_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&dir).await;
+    let value = include_bytes!("../../../../schemas/golden/ocsf/decision.allowed.json");
+    let record = Record { topic: Topic::Audit, key: "k".into(), value: value[..].into() };
+    log.append(vec![record; 100]).await.unwrap();
+    drop(log);
+    let db = Connection::open(dir.path().join("log/events.db")).unwrap();
+    let sql = "SELECT sum(length(data)) FROM audit";
+    let stored: usize = db.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert!(stored < 100 * value.len() / 20, "{stored} bytes stored");
 }
