@@ -26,9 +26,9 @@ use sequencer::{Encoded, Sequencer, Slot, Waiter};
 
 /// A value that stands for something about to pass, and the events that record it.
 pub trait Auditable {
-    /// The events, in the order in which they go onto the log. Derived from the value alone, so that what is on
-    /// record is what passes.
-    fn drafts(&self) -> Vec<Draft>;
+    /// The events, in the order in which they go onto the log; asked for once. Derived from the value alone, so that
+    /// what is on record is what passes. A value that has none left cannot be committed.
+    fn take_drafts(&mut self) -> Vec<Draft>;
 
     /// Where the events go. Numbers are dense over both topics together.
     fn topic(&self) -> Topic {
@@ -37,14 +37,14 @@ pub trait Auditable {
 }
 
 impl Auditable for Draft {
-    fn drafts(&self) -> Vec<Draft> {
+    fn take_drafts(&mut self) -> Vec<Draft> {
         vec![self.clone()]
     }
 }
 
 impl Auditable for Vec<Draft> {
-    fn drafts(&self) -> Vec<Draft> {
-        self.clone()
+    fn take_drafts(&mut self) -> Vec<Draft> {
+        std::mem::take(self)
     }
 }
 
@@ -178,12 +178,12 @@ impl Appender {
     /// As [`Self::commit`].
     pub async fn commit_all<T: Auditable>(
         &self,
-        values: Vec<T>,
+        mut values: Vec<T>,
     ) -> Result<Vec<Durable<T>>, CommitError> {
         let mut drafts = Vec::new();
         let mut counts = Vec::with_capacity(values.len());
-        for value in &values {
-            let own = value.drafts();
+        for value in &mut values {
+            let own = value.take_drafts();
             if own.is_empty() {
                 return Err(nothing_recorded());
             }

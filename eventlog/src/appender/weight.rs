@@ -7,6 +7,9 @@ const ENVELOPE_BYTES: usize = 4 * 1024;
 /// Texts stand on the log twice: as OCSF has them and among our own facts.
 const COPIES: usize = 2;
 
+/// A column of a result with its origin and labels.
+const COLUMN_BYTES: usize = 256;
+
 /// Roughly, and rather too much; corrected once the event is encoded.
 pub(super) fn estimate_bytes(draft: &Draft) -> usize {
     let detail = match &draft.body {
@@ -15,8 +18,13 @@ pub(super) fn estimate_bytes(draft: &Draft) -> usize {
                 + command.content.as_ref().map_or(0, content_bytes)
         }
         Body::Response(response) => match response.as_ref() {
-            Response::Chunk { content, .. } => content.as_ref().map_or(0, content_bytes),
-            _ => Content::MAX_BYTES,
+            Response::Chunk { content, .. } | Response::Unsolicited { content, .. } => {
+                content.as_ref().map_or(0, content_bytes)
+            }
+            Response::Completed(summary) => {
+                summary.content.as_ref().map_or(0, content_bytes)
+                    + summary.columns.len() * COLUMN_BYTES
+            }
         },
         Body::Query(query) => query.sql.len() * COPIES,
         _ => 0,

@@ -102,19 +102,19 @@ impl Note {
 }
 
 impl<T> Auditable for Authorized<T> {
-    fn drafts(&self) -> Vec<Draft> {
-        self.drafts.clone()
+    fn take_drafts(&mut self) -> Vec<Draft> {
+        std::mem::take(&mut self.drafts)
     }
 }
 
 impl<T> Auditable for Masked<T> {
-    fn drafts(&self) -> Vec<Draft> {
-        self.drafts.clone()
+    fn take_drafts(&mut self) -> Vec<Draft> {
+        std::mem::take(&mut self.drafts)
     }
 }
 
 impl Auditable for Note {
-    fn drafts(&self) -> Vec<Draft> {
-        self.drafts.clone()
+    fn take_drafts(&mut self) -> Vec<Draft> {
+        std::mem::take(&mut self.drafts)
     }
 }
