@@ -30,6 +30,24 @@ fn reading() -> AskContext {
 }
 
 #[test]
+fn an_answer_is_given_again_only_for_the_same_facts_and_never_past_its_time() {
+    let at = |text: &str| AskContext { now: text.parse().unwrap(), ..reading() };
+    let (may, june) = (at("2026-05-31T23:59:59Z"), at("2026-06-01T00:00:00Z"));
+    let orders = table("app", "orders", &[]);
+    let ask = |text: &str| {
+        let set = Arc::new(PolicySet::parse(text, "p.cedar").unwrap());
+        let asker = set.asker(&agent("agent", &[]));
+        let writing = AskContext { read_only: false, ..june.clone() };
+        [&may, &june, &writing, &may]
+            .map(|context| asker.ask(Action::Select, &orders, context).allowed)
+    };
+    let until_june = r#"permit (principal, action, resource) when { context["n\u{6f}w"] < datetime("2026-06-01") };"#;
+    assert_eq!(ask(until_june), [true, false, false, true]);
+    let reading_only = "permit (principal, action, resource) when { context.readOnly };";
+    assert_eq!(ask(reading_only), [true, true, false, true]);
+}
+
+#[test]
 fn the_example_policies_give_each_demo_client_its_rights() {
     let set = Arc::new(PolicySet::parse(EXAMPLE, "policy.cedar").unwrap());
     assert_eq!(set.warnings(), &[] as &[String]);

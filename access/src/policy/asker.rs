@@ -14,18 +14,26 @@ use crate::Identity;
 /// Resources whose entities one asker keeps ready.
 const KEPT_RESOURCES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
+/// Answers that one asker keeps.
+const KEPT_ANSWERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(511);
+
 /// Asks one immutable [`PolicySet`] for one [`Identity`]. Made once per session and policy version.
 ///
-/// Nothing is remembered of an answer: every question is evaluated.
+/// Where no policy looks at the time ([`PolicySet::reads_time`]), an answer is kept and given again to the same question
+/// with the same facts: nothing that it depends on can change, since set and identity are the asker's own. Where one
+/// does, every question is evaluated.
 #[derive(Debug)]
 pub struct Asker {
     set: Arc<PolicySet>,
     /// The principal, its groups and the actions; or why they could not be built, which denies everything.
     who: Result<Who, String>,
     slices: Mutex<LruCache<Resource, Arc<Slice>>>,
+    answers: Mutex<LruCache<Question, Answer>>,
     /// The context asked with last: one statement asks many questions in one context, and making it is dear.
     context: Mutex<Option<(AskContext, Context)>>,
 }
+
+type Question = (Action, Resource, AskContext);
 
 #[derive(Debug)]
 struct Who {
@@ -76,6 +84,7 @@ impl Asker {
             set,
             who,
             slices: Mutex::new(LruCache::new(KEPT_RESOURCES)),
+            answers: Mutex::new(LruCache::new(KEPT_ANSWERS)),
             context: Mutex::default(),
         }
     }
@@ -88,6 +97,22 @@ impl Asker {
 
     /// Asks whether `action` on `resource` may pass. Anything that goes wrong on the way denies.
     pub fn ask(&self, action: Action, resource: &Resource, context: &AskContext) -> Answer {
+        if self.set.reads_time() {
+            return self.evaluate(action, resource, context);
+        }
+        let question = (action, resource.clone(), context.timeless());
+        if let Some(answer) = self.answers.lock().get(&question) {
+            return answer.clone();
+        }
+        let answer = self.evaluate(action, resource, context);
+        // What could not be evaluated is tried anew.
+        if answer.errors.is_empty() {
+            self.answers.lock().put(question, answer.clone());
+        }
+        answer
+    }
+
+    fn evaluate(&self, action: Action, resource: &Resource, context: &AskContext) -> Answer {
         self.try_ask(action, resource, context).unwrap_or_else(Answer::failed)
     }
 

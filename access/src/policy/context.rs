@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tallyport_schemas::SessionId;
 
 /// The facts of one question beyond who, what and on what.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AskContext {
     /// The time of the question.
     pub now: Timestamp,
@@ -41,6 +41,12 @@ impl AskContext {
             session_id: None,
             approvals: Vec::new(),
         }
+    }
+
+    /// The same facts at one fixed time: what a question amounts to where policy does not look at the time.
+    #[must_use]
+    pub fn timeless(&self) -> Self {
+        Self { now: Timestamp::UNIX_EPOCH, ..self.clone() }
     }
 
     pub(super) fn to_cedar(&self) -> Result<Context, Box<ContextCreationError>> {

@@ -13,7 +13,7 @@ use super::annotations::{self, Binding};
 use super::by_action::ByAction;
 use super::files::{self, SourceFile};
 use super::vocabulary::Vocabulary;
-use super::{Action, Asker, PolicyError, Problem};
+use super::{Action, Asker, PolicyError, Problem, reads};
 use crate::Identity;
 
 /// The most problems that one error names.
@@ -28,6 +28,7 @@ pub struct PolicySet {
     by_action: ByAction,
     bindings: HashMap<String, Vec<Binding>>,
     warnings: Vec<String>,
+    reads_time: bool,
     vocabulary: Vocabulary,
 }
 
@@ -99,15 +100,23 @@ impl PolicySet {
             draft.problems.truncate(MAX_PROBLEMS);
             return Err(PolicyError::Invalid(draft.problems));
         }
+        let reads_time = draft.policies.policies().any(reads::the_time);
         Ok(Self {
             version: files::version(files, directory),
             source: source.to_owned(),
             by_action: ByAction::of(&draft.policies, &vocabulary)?,
+            reads_time,
             policies: draft.policies,
             bindings: draft.bindings,
             warnings: draft.warnings,
             vocabulary,
         })
+    }
+
+    /// Whether an answer may differ from the last one for no other reason than that time has passed.
+    #[must_use]
+    pub const fn reads_time(&self) -> bool {
+        self.reads_time
     }
 
     pub(super) const fn vocabulary(&self) -> &Vocabulary {

@@ -166,7 +166,7 @@ impl Unit {
                 verdict.decision.command_id = Some(command_id);
                 verdict
             }
-            _ => bench.judge().judge(parsed, state, context, command_id),
+            _ => bench.verdict(parsed, state, context, command_id),
         };
         let (parsed, asked) = (parsed.clone(), verdict.clone());
         self.last = Some(LastVerdict { parsed, state_version, verdict: asked });
@@ -318,7 +318,9 @@ impl Span {
         let text =
             self.detail.parsed.as_ref().map(Parsed::text).or(self.detail.unparsed.as_deref());
         if let Some(text) = text {
-            event.statement_sha256 = Some(hex::encode(Sha256::digest(text)));
+            let known = self.detail.parsed.as_ref().map(|parsed| parsed.sha256().to_owned());
+            event.statement_sha256 =
+                Some(known.unwrap_or_else(|| hex::encode(Sha256::digest(text))));
             event.statement = Some(cut(text, CommandEvent::MAX_STATEMENT_BYTES).to_owned());
         }
         if let Some(facts) = &self.facts {

@@ -22,7 +22,7 @@ pub(crate) mod tree;
 
 pub use catalog::Catalog;
 pub use parse::{Parsed, SyntaxError};
-pub use session::SessionState;
+pub use session::{Revision, SessionState};
 
 /// Stack that a walk must have left before it enters another level, in bytes.
 const RED_ZONE: usize = 192 * 1024;

@@ -33,16 +33,17 @@ impl Paths {
         Self::OneOf(vec![path])
     }
 
-    /// From now on also this one.
-    pub(crate) fn add(&mut self, path: Vec<String>) {
-        if let Self::OneOf(paths) = self
-            && !paths.contains(&path)
-        {
-            paths.push(path);
-            if paths.len() > MAX_PATHS {
-                *self = Self::Unknown;
-            }
+    /// From now on also this one; whether that is new.
+    pub(crate) fn add(&mut self, path: Vec<String>) -> bool {
+        let Self::OneOf(paths) = self else { return false };
+        if paths.contains(&path) {
+            return false;
         }
+        paths.push(path);
+        if paths.len() > MAX_PATHS {
+            *self = Self::Unknown;
+        }
+        true
     }
 
     /// Whether something in `schema` may be found without its schema named.

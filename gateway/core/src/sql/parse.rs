@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
+use sha2::{Digest as _, Sha256};
 use tallyport_schemas::StatementKind;
 
 use super::kinds;
@@ -19,6 +20,7 @@ struct Inner {
     statements: Vec<Node>,
     kinds: Vec<StatementKind>,
     fingerprint: OnceLock<Option<String>>,
+    sha256: OnceLock<String>,
 }
 
 /// Why a text is no statement, as the grammar says it.
@@ -74,6 +76,7 @@ impl Parsed {
             statements,
             kinds,
             fingerprint: OnceLock::new(),
+            sha256: OnceLock::new(),
         })))
     }
 
@@ -81,6 +84,12 @@ impl Parsed {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0.text
+    }
+
+    /// The SHA-256 of the text, as 64 hexadecimal digits.
+    #[must_use]
+    pub fn sha256(&self) -> &str {
+        self.0.sha256.get_or_init(|| hex::encode(Sha256::digest(&self.0.text)))
     }
 
     /// The text without its constants, as libpg_query fingerprints it: 16 hexadecimal digits. None for an empty text.

@@ -1,6 +1,7 @@
 //! What earlier statements of a session changed for later ones.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::builtins;
 use super::names::Paths;
@@ -20,6 +21,19 @@ pub struct SessionState {
     prepared: Names,
     cursors: Names,
     utf8: bool,
+    revision: Revision,
+}
+
+/// Names one content of a state: two states of one revision are alike in all that a statement's meaning rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Revision(u64);
+
+impl Revision {
+    /// One that was not there before.
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// The bodies that names may stand for.
@@ -52,7 +66,47 @@ impl SessionState {
             prepared: Names::default(),
             cursors: Names::default(),
             utf8: true,
+            revision: Revision::new(),
         }
+    }
+
+    /// The revision of what it holds now: another one after every change.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    fn changed(&mut self, changed: bool) {
+        if changed {
+            self.revision = Revision::new();
+        }
+    }
+
+    fn set_paths(&mut self, paths: Paths) {
+        let changed = self.paths != paths;
+        self.paths = paths;
+        self.changed(changed);
+    }
+
+    fn add_path(&mut self, path: Vec<String>) {
+        let added = self.paths.add(path);
+        self.changed(added);
+    }
+
+    fn set_utf8(&mut self, utf8: bool) {
+        let changed = self.utf8 != utf8;
+        self.utf8 = utf8;
+        self.changed(changed);
+    }
+
+    fn add_prepared(&mut self, name: &str, body: Body) {
+        let added = self.prepared.add(name, body);
+        self.changed(added);
+    }
+
+    fn add_cursor(&mut self, name: &str, body: Body) {
+        let added = self.cursors.add(name, body);
+        self.changed(added);
     }
 
     /// Takes note that `parsed` was forwarded to the target.
@@ -70,32 +124,32 @@ impl SessionState {
             return;
         }
         match Change::of_statement(statement).and_then(|change| change.search_path()) {
-            Some(PathChange::To(path)) => self.paths = Paths::exactly(path),
-            Some(PathChange::Start) => self.paths = Paths::exactly(self.start.clone()),
+            Some(PathChange::To(path)) => self.set_paths(Paths::exactly(path)),
+            Some(PathChange::Start) => self.set_paths(Paths::exactly(self.start.clone())),
             Some(PathChange::Unknown) | None => {}
         }
     }
 
     /// Takes note that the protocol's Parse message gave `parsed` a name: SQL's `EXECUTE` finds it too.
     pub fn note_prepared(&mut self, name: &str, parsed: &Parsed) {
-        self.prepared.add(name, Body { parsed: parsed.clone(), statement: 0 });
+        self.add_prepared(name, Body { parsed: parsed.clone(), statement: 0 });
     }
 
     /// Takes note that the protocol's Bind message opened a portal by name: SQL's `FETCH` finds it too.
     pub fn note_portal(&mut self, name: &str, parsed: &Parsed) {
-        self.cursors.add(name, Body { parsed: parsed.clone(), statement: 0 });
+        self.add_cursor(name, Body { parsed: parsed.clone(), statement: 0 });
     }
 
     /// Takes note of the character set in which texts come, as the server reports `client_encoding`.
     pub fn note_client_encoding(&mut self, encoding: &str) {
         let change =
             Change { name: "client_encoding".to_owned(), values: Some(vec![encoding.to_owned()]) };
-        self.utf8 = !change.leaves_utf8();
+        self.set_utf8(!change.leaves_utf8());
     }
 
     /// Takes note that the search path may be anything from now on.
     pub fn forget_search_path(&mut self) {
-        self.paths = Paths::Unknown;
+        self.set_paths(Paths::Unknown);
     }
 
     pub(crate) const fn paths(&self) -> &Paths {
@@ -121,20 +175,20 @@ impl SessionState {
         let Some(statement) = parsed.statements().get(index) else { return };
         match statement.kind() {
             "PrepareStmt" => {
-                self.prepared
-                    .add(statement.text("name"), Body { parsed: parsed.clone(), statement: index });
+                let body = Body { parsed: parsed.clone(), statement: index };
+                self.add_prepared(statement.text("name"), body);
             }
             "DeclareCursorStmt" => {
                 let body = Body { parsed: parsed.clone(), statement: index };
-                self.cursors.add(statement.text("portalname"), body);
+                self.add_cursor(statement.text("portalname"), body);
             }
             "VariableSetStmt" => match Change::of_statement(statement) {
                 Some(change) => self.apply(&change),
-                None => self.paths.add(self.start.clone()),
+                None => self.add_path(self.start.clone()),
             },
-            "DiscardStmt" => self.paths.add(self.start.clone()),
+            "DiscardStmt" => self.add_path(self.start.clone()),
             // Code that cannot be seen may set anything.
-            "DoStmt" | "CallStmt" => self.paths = Paths::Unknown,
+            "DoStmt" | "CallStmt" => self.set_paths(Paths::Unknown),
             _ => {}
         }
         super::deep(|| self.after_calls(statement));
@@ -142,13 +196,13 @@ impl SessionState {
 
     fn apply(&mut self, change: &Change) {
         match change.search_path() {
-            Some(PathChange::To(path)) => self.paths.add(path),
-            Some(PathChange::Start) => self.paths.add(self.start.clone()),
-            Some(PathChange::Unknown) => self.paths = Paths::Unknown,
+            Some(PathChange::To(path)) => self.add_path(path),
+            Some(PathChange::Start) => self.add_path(self.start.clone()),
+            Some(PathChange::Unknown) => self.set_paths(Paths::Unknown),
             None => {}
         }
         if change.leaves_utf8() {
-            self.utf8 = false;
+            self.set_utf8(false);
         }
     }
 
@@ -160,12 +214,12 @@ impl SessionState {
             if name == "set_config" {
                 match Change::of_call(node) {
                     Some(change) => self.apply(&change),
-                    None => self.paths = Paths::Unknown,
+                    None => self.set_paths(Paths::Unknown),
                 }
             } else if builtins::function(super::catalog::SYSTEM_SCHEMA, name).is_none()
                 && builtins::function(super::catalog::STANDARD_SCHEMA, name).is_none()
             {
-                self.paths = Paths::Unknown;
+                self.set_paths(Paths::Unknown);
             }
         }
         for (_, value) in node.fields() {
@@ -183,20 +237,19 @@ impl SessionState {
 }
 
 impl Names {
-    fn add(&mut self, name: &str, body: Body) {
+    /// Adds a body; whether anything is known otherwise now.
+    fn add(&mut self, name: &str, body: Body) -> bool {
         let full = self.bodies.len() >= MAX_NAMES;
         if full && !self.bodies.contains_key(name) {
-            self.overflow = true;
-            return;
+            return !std::mem::replace(&mut self.overflow, true);
         }
         let bodies = self.bodies.entry(name.to_owned()).or_default();
-        if bodies.iter().any(|known| known.is_same(&body)) {
-            return;
-        }
         // One more than is followed marks the name as unknown.
-        if bodies.len() <= MAX_BODIES {
-            bodies.push(body);
+        if bodies.len() > MAX_BODIES || bodies.iter().any(|known| known.is_same(&body)) {
+            return false;
         }
+        bodies.push(body);
+        true
     }
 
     fn get(&self, name: &str) -> Option<&[Body]> {
@@ -239,6 +292,44 @@ mod tests {
         }
         assert_eq!(state.cursors.bodies.len(), MAX_NAMES);
         assert!(state.cursor("c1").is_none(), "a name that was not followed may be another's");
+    }
+
+    #[test]
+    fn every_change_is_another_revision_and_nothing_else_is() {
+        let parse = |text: &str| Parsed::parse(text).unwrap();
+        let mut state = SessionState::new(vec!["public".to_owned()]);
+        let mut last = state.revision();
+        let mut is_new = |state: &SessionState| {
+            std::mem::replace(&mut last, state.revision()) != state.revision()
+        };
+        let changes = [
+            "SET search_path = app",
+            "PREPARE p AS SELECT 1",
+            "DECLARE c CURSOR FOR SELECT 1",
+            "SELECT set_config('search_path', 'other', false)",
+            "SET client_encoding = latin1",
+            "DO 'BEGIN END'",
+        ];
+        for text in changes {
+            state.after(&parse(text));
+            assert!(is_new(&state), "{text}");
+            state.after(&parse(text));
+            assert!(!is_new(&state), "{text}, again");
+        }
+        state.note_prepared("q", &parse("SELECT 2"));
+        assert!(is_new(&state));
+        state.note_portal("r", &parse("SELECT 2"));
+        assert!(is_new(&state));
+        state.note_client_encoding("UTF8");
+        assert!(is_new(&state));
+        state.settled(&parse("SET search_path = app"));
+        assert!(is_new(&state));
+        state.forget_search_path();
+        assert!(is_new(&state));
+        for text in ["SELECT 1", "UPDATE t SET a = 1", "BEGIN", "SELECT upper('a')"] {
+            state.after(&parse(text));
+            assert!(!is_new(&state), "{text}");
+        }
     }
 
     #[test]

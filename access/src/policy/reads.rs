@@ -1,0 +1,73 @@
+//! Whether policies look at the time: the answers of those that do not hold until something else changes.
+
+use cedar_policy::Policy;
+use serde_json::Value;
+
+/// The attribute of the context that differs from question to question.
+const TIME: &str = "now";
+
+/// Whether `policy` may look at the time of the question. In doubt it does.
+pub(super) fn the_time(policy: &Policy) -> bool {
+    // The JSON form has every name as it is meant, however the text spells it.
+    policy.to_json().map_or(true, |json| looks_at_time(&json))
+}
+
+/// The context is looked at by attribute (`context.readOnly`, `context has approvals`); on its own, as in a
+/// comparison, it is looked at whole.
+fn looks_at_time(node: &Value) -> bool {
+    match node {
+        Value::Object(fields) => fields.iter().any(|(operator, operands)| {
+            match operands.as_object().filter(|_| matches!(operator.as_str(), "." | "has")) {
+                Some(access) if access.get("left").is_some_and(is_context) => {
+                    !access.get("attr").and_then(Value::as_str).is_some_and(|attr| attr != TIME)
+                }
+                _ => (operator == "Var" && operands == "context") || looks_at_time(operands),
+            }
+        }),
+        Value::Array(nodes) => nodes.iter().any(looks_at_time),
+        _ => false,
+    }
+}
+
+fn is_context(node: &Value) -> bool {
+    node.get("Var").is_some_and(|name| name == "context")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looks(condition: &str) -> bool {
+        let text = format!("permit (principal, action, resource) when {{ {condition} }};");
+        the_time(&Policy::parse(None, text).unwrap())
+    }
+
+    #[test]
+    fn the_time_is_found_however_it_is_spelled() {
+        for condition in [
+            r#"context.now > datetime("2026-01-01")"#,
+            r#"context["now"] > datetime("2026-01-01")"#,
+            r#"context["n\u{6f}w"] > datetime("2026-01-01")"#,
+            "context has now",
+            r#"context has "now""#,
+            "context == principal.facts",
+            "[context].contains(principal.facts)",
+            "(if principal.admin then context else context).readOnly",
+            r#"context.readOnly && !(resource.open || context.now < datetime("2026-01-01"))"#,
+        ] {
+            assert!(looks(condition), "{condition}");
+        }
+    }
+
+    #[test]
+    fn other_facts_are_not_the_time() {
+        for condition in [
+            "context.readOnly && !context.opaque",
+            "context has sourceIp && context.sourceIp.isInRange(ip(\"10.0.0.0/8\"))",
+            "principal.now == \"now\" && resource has now",
+            "true",
+        ] {
+            assert!(!looks(condition), "{condition}");
+        }
+    }
+}
