@@ -11,6 +11,6 @@ pub mod tls;
 mod tunnel;
 pub mod upstream;
 
-pub use service::Gateway;
+pub use service::{Gateway, ProbeError};
 pub use session::SessionInfo;
 pub use tunnel::{BearerToken, ConnectRequest, OpenTunnel, Refusal, TunnelIo, TunnelService};

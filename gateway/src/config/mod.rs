@@ -32,6 +32,8 @@ impl ConfigError {
 pub struct RawGatewayLimits {
     /// The most sessions at once (default 4096).
     pub max_sessions: Option<usize>,
+    /// The most sessions of one principal at once (default 1024).
+    pub max_sessions_per_principal: Option<usize>,
     /// The longest a client takes for its start-up packets, in seconds (default 30).
     pub startup_seconds: Option<u64>,
     /// The longest a target takes until it is ready, in seconds (default 10).
@@ -43,6 +45,8 @@ pub struct RawGatewayLimits {
 pub struct GatewayLimits {
     /// The most sessions at once.
     pub max_sessions: usize,
+    /// The most sessions of one principal at once.
+    pub max_sessions_per_principal: usize,
     /// The longest a client takes for its start-up packets.
     pub startup_timeout: Duration,
     /// The longest a target takes until it is ready.
@@ -53,6 +57,7 @@ impl Default for GatewayLimits {
     fn default() -> Self {
         Self {
             max_sessions: 4096,
+            max_sessions_per_principal: 1024,
             startup_timeout: Duration::from_secs(30),
             dial_timeout: Duration::from_secs(10),
         }
@@ -74,15 +79,20 @@ impl RawGatewayLimits {
                 format!("{value} is not within 1 to 3600"),
             )),
         };
-        let max_sessions = self.max_sessions.unwrap_or(fallback.max_sessions);
-        if max_sessions == 0 {
-            return Err(ConfigError::new(
-                "gateway.max_sessions",
+        let sessions = |key: &str, value: Option<usize>, fallback: usize| match value {
+            Some(0) => Err(ConfigError::new(
+                format!("gateway.{key}"),
                 "0 would refuse everybody; use 1 or more",
-            ));
-        }
+            )),
+            value => Ok(value.unwrap_or(fallback)),
+        };
         Ok(GatewayLimits {
-            max_sessions,
+            max_sessions: sessions("max_sessions", self.max_sessions, fallback.max_sessions)?,
+            max_sessions_per_principal: sessions(
+                "max_sessions_per_principal",
+                self.max_sessions_per_principal,
+                fallback.max_sessions_per_principal,
+            )?,
             startup_timeout: seconds(
                 "startup_seconds",
                 self.startup_seconds,

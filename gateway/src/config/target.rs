@@ -51,6 +51,8 @@ pub struct RawTarget {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetLimits {
+    /// The most sessions at once on this target (default: the gateway's own limit).
+    pub max_sessions: Option<usize>,
     /// The longest statement, Bind or other message of a client (default 16 MiB).
     pub max_message_bytes: Option<usize>,
     /// The longest row with a masked column (default 64 MiB).
@@ -114,6 +116,8 @@ pub struct Target {
     pub recording: Recording,
     /// How old the catalog may become.
     pub catalog_refresh: Duration,
+    /// The most sessions at once; the gateway's own limit when absent.
+    pub max_sessions: Option<usize>,
     /// Bounds of one session.
     pub limits: Limits,
 }
@@ -177,6 +181,12 @@ impl RawTarget {
             max_message_bytes: self.limits.max_message_bytes.unwrap_or(fallback.max_message_bytes),
             max_row_bytes: self.limits.max_row_bytes.unwrap_or(fallback.max_row_bytes),
         };
+        if self.limits.max_sessions == Some(0) {
+            return Err(bad(
+                "limits.max_sessions",
+                "0 would refuse everybody; use 1 or more".to_owned(),
+            ));
+        }
         let catalog_refresh = match self.catalog_refresh_seconds.unwrap_or(15) {
             seconds @ 1..=3600 => Duration::from_secs(seconds),
             other => {
@@ -196,6 +206,7 @@ impl RawTarget {
             client,
             recording,
             catalog_refresh,
+            max_sessions: self.limits.max_sessions,
             limits,
             name: self.name,
         })
@@ -267,6 +278,7 @@ mod tests {
             ("kind = 'mysql'", "targets.db.kind"),
             ("client_cert = 'c.pem'", "targets.db.client_cert"),
             ("catalog_refresh_seconds = 0", "targets.db.catalog_refresh_seconds"),
+            ("limits = { max_sessions = 0 }", "targets.db.limits.max_sessions"),
             ("pasword = 'x'", "pasword"),
         ] {
             let error = check(&format!("{LEAST}{extra}")).unwrap_err();

@@ -11,7 +11,7 @@ use super::error::ConnectError;
 use super::{Connector, pg_refusal, pipe};
 
 /// Local connections at a time; more wait in the listener's queue.
-const MAX_LOCAL_CONNECTIONS: usize = 512;
+const MAX_LOCAL_CONNECTIONS: usize = 4096;
 /// After a failed accept (no file descriptor left), the next one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Accept errors in a row that are taken for a passing lack of resources.

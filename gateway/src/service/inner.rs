@@ -10,10 +10,11 @@ use tallyport_access::Authenticator;
 use tallyport_access::policy::PolicyStore;
 use tallyport_eventlog::Appender;
 use tallyport_schemas::{Body, CommandId, Context, PolicyChange};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::slots::Slots;
 use crate::config::{GatewayConfig, GatewayLimits};
 use crate::session::Registry;
 use crate::targets::{CatalogCache, MaskingStore};
@@ -51,7 +52,7 @@ pub(crate) struct Inner {
     pub limits: GatewayLimits,
     pub registry: Registry,
     targets: HashMap<String, Arc<TargetEntry>>,
-    slots: Arc<Semaphore>,
+    pub(super) slots: Arc<Slots>,
     closed: AtomicBool,
     tasks: TaskTracker,
     cancel: CancellationToken,
@@ -90,7 +91,7 @@ impl Inner {
             limits: config.limits,
             registry: Registry::default(),
             targets,
-            slots: Arc::new(Semaphore::new(config.limits.max_sessions)),
+            slots: Slots::new(config.limits.max_sessions, config.limits.max_sessions_per_principal),
             closed: AtomicBool::new(false),
             tasks,
             cancel,
@@ -107,11 +108,6 @@ impl Inner {
         names
     }
 
-    /// A place for one more session.
-    pub(super) fn slot(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.slots).try_acquire_owned().ok()
-    }
-
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
@@ -122,8 +118,7 @@ impl Inner {
 
     /// Waits until every slot is free again.
     pub(super) async fn all_tunnels_ended(&self) {
-        let all = u32::try_from(self.limits.max_sessions).unwrap_or(u32::MAX);
-        let _slots = self.slots.acquire_many(all).await;
+        self.slots.all_free().await;
     }
 
     pub(super) async fn stop_tasks(&self) {

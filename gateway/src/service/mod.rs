@@ -2,9 +2,11 @@
 
 mod inner;
 mod open;
+mod slots;
 
 pub use inner::StartError;
 pub(crate) use inner::{Inner, TargetEntry};
+pub(crate) use slots::Slot;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +20,19 @@ use tallyport_schemas::{SessionEnd, SessionId};
 
 use crate::config::GatewayConfig;
 use crate::session::{self, SessionInfo, Tunnel};
-use crate::targets::MaskingStore;
+use crate::targets::{CatalogLoadError, MaskingStore};
 use crate::tunnel::{ConnectRequest, OpenTunnel, Refusal, TunnelIo, TunnelService};
+
+/// A target does not answer as a session needs it.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// There is none of that name.
+    #[error("no target is named `{0}`")]
+    Unknown(String),
+    /// It cannot be reached, does not let the gateway in, or does not tell its catalog.
+    #[error(transparent)]
+    Catalog(#[from] CatalogLoadError),
+}
 
 /// The gateway. Cheap to clone.
 #[derive(Clone)]
@@ -74,6 +87,22 @@ impl Gateway {
     #[must_use]
     pub fn targets(&self) -> Vec<String> {
         self.inner.target_names()
+    }
+
+    /// Reaches a target as a session would: logs in to its default database and reads the catalog, on record. What was
+    /// read serves the sessions that follow.
+    ///
+    /// # Errors
+    /// [`ProbeError`]: whoever runs the gateway may be told it; an agent may not.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped call may leave a reading on record that did not end.
+    pub async fn probe(&self, target: &str) -> Result<(), ProbeError> {
+        let unknown = || ProbeError::Unknown(target.to_owned());
+        let entry = self.inner.target(target).ok_or_else(unknown)?;
+        let cache = self.inner.catalog(&entry, &entry.dialer.target().databases.default);
+        cache.refresh(self.inner.policy.current().version()).await?;
+        Ok(())
     }
 
     /// Opens nothing more, waits up to `deadline` for the sessions to end by themselves, then ends the rest: each end is

@@ -11,6 +11,7 @@ use tallyport_schemas::{
 };
 
 use super::inner::{Inner, TargetEntry};
+use super::slots::Slot;
 use crate::session::{Tunnel, ask_context};
 use crate::tunnel::{ConnectRequest, Refusal};
 
@@ -56,7 +57,7 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
     })
 }
 
-type Admitted = (Arc<TargetEntry>, tokio::sync::OwnedSemaphorePermit);
+type Admitted = (Arc<TargetEntry>, Slot);
 
 /// Decides; the decision and, where it is no, the end of the attempt join `drafts`.
 fn admit(
@@ -82,23 +83,29 @@ fn admit(
     }
     let allowed = decision.effect == Effect::Allow;
     drafts.push(scribe.draft(Body::Decision(decision)));
-    let slot = inner.slot();
-    match (entry, slot) {
-        (Some(entry), Some(slot)) if allowed => Ok((entry, slot)),
-        (Some(_), None) if allowed => {
+    let slot = entry.filter(|_| allowed).map(|entry| {
+        let max_on_target = entry.dialer.target().max_sessions;
+        inner
+            .slots
+            .take(&identity.principal, &request.target, max_on_target)
+            .map(|slot| (entry, slot))
+    });
+    match slot {
+        Some(Ok(admitted)) => Ok(admitted),
+        Some(Err(full)) => {
             let lost = Session::Lost {
-                cause: "session_limit".to_owned(),
-                message: format!("{} sessions are open, the limit", inner.limits.max_sessions),
+                cause: full.cause().to_owned(),
+                message: full.message(),
                 stats: SessionStats::default(),
             };
             drafts.push(scribe.draft(Body::Session(lost)));
-            Err(refusal(503, "session_limit", "the gateway has too many sessions; try again later"))
+            Err(full.refusal())
         }
-        (entry, _) => {
+        None => {
             let closed =
                 Session::Closed { end: SessionEnd::Refused, stats: SessionStats::default() };
             drafts.push(scribe.draft(Body::Session(closed)));
-            Err(match entry {
+            Err(match inner.target(&request.target) {
                 None => refusal(
                     404,
                     "unknown_target",

@@ -21,9 +21,8 @@ use jiff::Timestamp;
 use tallyport_access::Identity;
 use tallyport_access::policy::AskContext;
 use tallyport_schemas::SessionId;
-use tokio::sync::OwnedSemaphorePermit;
 
-use crate::service::{Inner, TargetEntry};
+use crate::service::{Inner, Slot, TargetEntry};
 use crate::tunnel::TunnelIo;
 use agent_writer::AgentWriter;
 
@@ -36,7 +35,7 @@ pub(crate) struct Tunnel {
     pub session_id: SessionId,
     pub scribe: Scribe,
     /// Held for the life of the tunnel: sessions are bounded.
-    pub _slot: OwnedSemaphorePermit,
+    pub _slot: Slot,
 }
 
 /// Serves `tunnel` on `io` until its end is on record.

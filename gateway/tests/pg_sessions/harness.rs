@@ -78,6 +78,7 @@ pub struct Options {
     pub masking: Option<&'static str>,
     pub max_wait: Duration,
     pub target: &'static str,
+    pub limits: GatewayLimits,
 }
 
 impl Default for Options {
@@ -88,6 +89,7 @@ impl Default for Options {
             masking: None,
             max_wait: Duration::from_secs(10),
             target: "",
+            limits: GatewayLimits::default(),
         }
     }
 }
@@ -150,7 +152,7 @@ impl World {
         text.push_str(options.target);
         let raw: RawTarget = toml::from_str(&text).expect("a valid target");
         let target = raw.check(Path::new("/")).expect("a valid target");
-        let config = GatewayConfig { targets: vec![target], limits: GatewayLimits::default() };
+        let config = GatewayConfig { targets: vec![target], limits: options.limits };
         let gateway =
             Gateway::start(config, authenticator, policy, masking, appender).expect("starts");
         let world = Self { gateway, faults, issuer, postgres, log };

@@ -11,6 +11,7 @@ mod fault;
 mod fault_forms;
 mod harness;
 mod lifecycle;
+mod limits;
 mod masking;
 mod record;
 mod refusal;
