@@ -21,6 +21,10 @@ use crate::args::{Cli, Command};
 use crate::exit::Failure;
 use crate::services::up::Roles;
 
+/// Most of what a statement costs beyond its events are small, short-lived allocations on many threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::start(&cli);

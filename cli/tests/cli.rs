@@ -106,6 +106,18 @@ fn a_service_that_is_not_there_is_exit_code_1() {
 }
 
 #[test]
+fn dev_says_at_once_that_the_database_does_not_answer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data").to_string_lossy().into_owned();
+    let ready = folder.path().join("ready.json").to_string_lossy().into_owned();
+    let url = "postgres://me:hunter2@127.0.0.1:9/shop";
+    let arguments = ["dev", "--data", &data, "--ready-file", &ready, "--target-url", url];
+    exits(&arguments, 1, "the database `shop` of 127.0.0.1:9 does not answer");
+    assert!(!said(&run(&arguments)).contains("hunter2"));
+    assert!(!Path::new(&ready).exists(), "it was not ready");
+}
+
+#[test]
 fn dev_listens_on_loopback_only() {
     exits(&["dev", "--listen", "0.0.0.0:0"], 2, "loopback only");
 }

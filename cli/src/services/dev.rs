@@ -13,9 +13,9 @@ use tallyport_query::{LakeConfig, ListenConfig, QueryConfig};
 use tallyport_recorder::{CommitPolicy, LakeUrl, RecorderConfig};
 
 use super::gateway::{DevTarget, GatewayPlan};
-use super::interrupted;
 use super::postgres::ThrowAwayPostgres;
 use super::wiring::{Plan, Services};
+use super::{end_at_once_on_another_signal, interrupted};
 use crate::answer::Asker;
 use crate::args::DevArgs;
 use crate::exit::Failure;
@@ -83,6 +83,7 @@ pub async fn run(args: &DevArgs) -> Result<(), Failure> {
         // The recorder has ended already and may be waited for only once.
         running.services.recorder = None;
     }
+    end_at_once_on_another_signal();
     let stopped = running.shutdown().await;
     failure.map_or(stopped, Err)
 }
@@ -178,6 +179,12 @@ pub async fn start(options: DevOptions) -> Result<Running, Failure> {
         query: Some(query_config(&lake)),
     };
     let services = Services::start(plan).await?;
+    if let Err(failure) = reach(&services, &target).await {
+        // The reason is what counts; what had started ends in order.
+        let _stopped = services.stop().await;
+        issuer.stop().await;
+        return Err(failure);
+    }
     let ready = ready_file(&services, &issuer, &target, (&data, &ca.ca_path()), (&log_url, &lake))?;
     Ok(Running { ready, services, issuer, _postgres: postgres })
 }
@@ -204,6 +211,17 @@ async fn target(options: &DevOptions) -> Result<(Option<ThrowAwayPostgres>, DevT
         ca: None,
     };
     Ok((Some(postgres), target))
+}
+
+/// A database that is not there is better known now than at the first connection.
+async fn reach(services: &Services, target: &DevTarget) -> Result<(), Failure> {
+    let Some(gateway) = &services.gateway else { return Ok(()) };
+    gateway.probe(&target.name).await.map_err(|error| {
+        Failure::failed(format!(
+            "the database `{}` of {}:{} does not answer: {error}; start it, or correct --target-url",
+            target.database, target.host, target.port
+        ))
+    })
 }
 
 fn lake(options: &DevOptions, data: &Path) -> Result<LakeUrl, Failure> {

@@ -12,7 +12,7 @@ use tallyport_gateway::config::{Credential, GatewayConfig, RawTarget, Secret, Ta
 use tallyport_gateway::front::{Front, FrontConfig, RunningFront};
 use tallyport_gateway::targets::MaskingStore;
 use tallyport_gateway::tls::ServerIdentity;
-use tallyport_gateway::{Gateway, TunnelService, api};
+use tallyport_gateway::{Gateway, ProbeError, TunnelService, api};
 use url::Url;
 
 use crate::config::Config;
@@ -218,6 +218,11 @@ impl RunningGateway {
     /// Where QUIC is answered.
     pub const fn quic_addr(&self) -> SocketAddr {
         self.front.quic_addr
+    }
+
+    /// Reaches a target as a session would.
+    pub async fn probe(&self, target: &str) -> Result<(), ProbeError> {
+        self.gateway.probe(target).await
     }
 
     /// Where TCP is answered.

@@ -8,19 +8,31 @@ mod gateway;
 mod postgres;
 mod wiring;
 
-/// Until SIGINT or SIGTERM comes.
-pub async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut stream) => {
-                stream.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Until SIGINT or SIGTERM comes, from the call on. Must be called within the runtime.
+pub fn interrupted() -> impl Future<Output = ()> + Send {
+    let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    let came = async |stream: std::io::Result<Signal>| match stream {
+        Ok(mut stream) => drop(stream.recv().await),
+        Err(_) => std::future::pending().await,
     };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
+    async move {
+        tokio::select! {
+            () = came(interrupt) => {}
+            () = came(terminate) => {}
+        }
     }
+}
+
+/// Says that the process stops in order. From now on another signal ends it at once, with exit code 130: whoever is
+/// still connected is cut. Nothing is lost by that: what passed was on record before it passed.
+pub fn end_at_once_on_another_signal() {
+    let another = interrupted();
+    eprintln!("tallyport: stopping: open sessions drain; another signal ends at once");
+    tokio::spawn(async {
+        another.await;
+        eprintln!("tallyport: a second signal: ended at once; open sessions were cut");
+        std::process::exit(130);
+    });
 }

@@ -9,8 +9,8 @@ use tallyport_gateway::tls::ServerIdentity;
 use tallyport_query::{LakeConfig, ListenConfig, QueryConfig};
 
 use super::gateway::GatewayPlan;
-use super::interrupted;
 use super::wiring::{Plan, Services};
+use super::{end_at_once_on_another_signal, interrupted};
 use crate::args::ConfigArgs;
 use crate::config::Config;
 use crate::exit::Failure;
@@ -64,6 +64,7 @@ pub async fn run(args: &ConfigArgs, roles: Option<Roles>) -> Result<(), Failure>
         failure = services.failed() => Some(failure),
     };
     tracing::info!("stopping: sessions drain, the log is flushed");
+    end_at_once_on_another_signal();
     if failure.is_some() {
         // The recorder has ended already and may be waited for only once.
         services.recorder = None;

@@ -90,15 +90,23 @@ fn start_postgres(test: &str, cluster: &Path, port: Option<u16>) -> Option<DevSe
 }
 
 fn start_stack(data: &Path, port: u16) -> Stack {
+    let data = data.to_string_lossy();
+    let own = own_database(port);
+    let mut arguments = vec!["--data", &data];
+    arguments.extend(own.iter().map(String::as_str));
+    Stack::start(&arguments)
+}
+
+/// The arguments that make `dev` run on this server, with nothing denied and nothing masked.
+fn own_database(port: u16) -> [String; 6] {
     let fixtures = repo_root().join("tests/fixtures");
-    Stack::start(&[
-        "--data",
-        &data.to_string_lossy(),
-        "--target-url",
-        &format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable"),
-        "--policy",
-        &fixtures.join("allow-all.cedar").to_string_lossy(),
-        "--masking",
-        &fixtures.join("no-masks.toml").to_string_lossy(),
-    ])
+    let fixture = |name: &str| fixtures.join(name).to_string_lossy().into_owned();
+    [
+        "--target-url".to_owned(),
+        format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable"),
+        "--policy".to_owned(),
+        fixture("allow-all.cedar"),
+        "--masking".to_owned(),
+        fixture("no-masks.toml"),
+    ]
 }
