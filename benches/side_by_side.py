@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """pgbench -S (prepared) direct, through pgbouncer, and through Tallyport with both barriers durable: in one run.
 
-    side_by_side.py [--seconds 10] [--rounds 3] [--clients 1,16,64] [--json FILE]
+    side_by_side.py [--seconds 10] [--rounds 3] [--clients 1,16,64,1000] [--json FILE]
 
 All three face the same PostgreSQL. The ways take turns within every round, so that a drift of the machine hits all of
 them; the table gives the median of the rounds and the ratios to the other ways. Nothing is asserted.
@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -58,10 +59,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--clients", default="1,16,64")
+    parser.add_argument("--clients", default="1,16,64,1000")
     parser.add_argument("--json")
     options = parser.parse_args()
     counts = [int(count) for count in options.clients.split(",")]
+    # A thousand clients are a thousand files and more, for whoever is started from here.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
     postgres = Service("postgres")
     port = postgres.ready["port"]
