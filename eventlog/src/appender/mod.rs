@@ -44,7 +44,7 @@ impl Auditable for Draft {
 
 impl Auditable for Vec<Draft> {
     fn take_drafts(&mut self) -> Vec<Draft> {
-        std::mem::take(self)
+        self.clone()
     }
 }
 

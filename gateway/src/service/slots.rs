@@ -59,14 +59,15 @@ impl Slots {
         max_on_target: Option<usize>,
     ) -> Result<Slot, Full> {
         let who = (principal.issuer.clone(), principal.subject.clone());
-        let max_on_target = max_on_target.unwrap_or(self.max);
         // The narrowest first: whoever has too many is told so, however full the gateway is.
         let mut taken = self.taken.lock();
         if taken.principals.get(&who).is_some_and(|open| *open >= self.max_per_principal) {
             return Err(Full::Principal { max: self.max_per_principal });
         }
-        if taken.targets.get(target).is_some_and(|open| *open >= max_on_target) {
-            return Err(Full::Target { max: max_on_target });
+        if let Some(max) = max_on_target
+            && taken.targets.get(target).is_some_and(|open| *open >= max)
+        {
+            return Err(Full::Target { max });
         }
         let place = Arc::clone(&self.all).try_acquire_owned();
         let place = place.map_err(|_| Full::Gateway { max: self.max })?;
@@ -158,7 +159,7 @@ mod tests {
         assert_eq!(slots.take(&bob, "db", Some(2)).unwrap_err(), Full::Target { max: 2 });
         let _third = slots.take(&bob, "other", Some(2)).unwrap();
         let _fourth = slots.take(&bob, "db", None).unwrap();
-        assert_eq!(slots.take(&cyd, "db", None).unwrap_err(), Full::Gateway { max: 4 });
+        assert_eq!(slots.take(&cyd, "new", None).unwrap_err(), Full::Gateway { max: 4 });
         drop(first);
         let _fifth = slots.take(&ada, "db", None).unwrap();
     }
