@@ -7,6 +7,7 @@
     reason = "tests say what they expect by failing"
 )]
 
+mod between;
 mod fault;
 mod fault_forms;
 mod harness;
