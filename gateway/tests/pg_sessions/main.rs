@@ -14,6 +14,7 @@ mod harness;
 mod lifecycle;
 mod masking;
 mod record;
+mod record_policy;
 mod refusal;
 mod transparency;
 mod upstream;
