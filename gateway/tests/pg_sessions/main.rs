@@ -8,6 +8,7 @@
 )]
 
 mod between;
+mod bounds;
 mod fault;
 mod fault_forms;
 mod harness;

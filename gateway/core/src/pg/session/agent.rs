@@ -96,7 +96,7 @@ impl Machine {
         }
         for change in after.names {
             match change {
-                NameChange::Statement(name, to) => self.names.statements.change(&name, to),
+                NameChange::Statement(name, to) => self.names.statement_sent(&name, to),
                 NameChange::Portal(name, to) => self.names.portals.change(&name, to),
             }
         }
