@@ -9,6 +9,7 @@
 
 mod between;
 mod bounds;
+mod broken;
 mod fault;
 mod fault_forms;
 mod harness;

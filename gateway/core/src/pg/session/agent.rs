@@ -124,6 +124,11 @@ impl Machine {
             let piece = match self.gather.held.take() {
                 Some(piece) => piece,
                 None => {
+                    // Known by its first byte, as PostgreSQL does: its length may be as wrong as its kind.
+                    if let Some(tag) = self.agent.next_tag().filter(|tag| !frontend::is_known(*tag))
+                    {
+                        return Err(Violation::UnknownFromAgent { tag });
+                    }
                     let next = self.agent.next_piece(|tag| match tag {
                         b'd' => Handling::Stream,
                         _ => Handling::Whole(max_bytes),
