@@ -120,6 +120,47 @@ async fn what_is_unsafe_or_absent_is_refused(service: &DevService) {
     assert!(message.contains("no Kafka broker at 127.0.0.1:1 answers"), "{message}");
 }
 
+/// Two brokers: with one of them nobody can tell a topic that keeps what it acknowledged from one that does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_copies_of_which_one_acknowledges_are_refused() {
+    const TEST: &str = "two_copies_of_which_one_acknowledges_are_refused";
+    let Some(service) = broker(TEST, &["--brokers", "2"]) else { return };
+    let topics = ["two.tallyport.audit.v1", "two.tallyport.control.v1"];
+    for topic in topics {
+        let create = ["org.apache.kafka.tools.TopicCommand", "--create", "--topic", topic];
+        let copies = ["--partitions", "1", "--replication-factor", "2"];
+        let size = ["--config", "max.message.bytes=4259840"];
+        let acknowledged = ["--config", "min.insync.replicas=1"];
+        tool(&service, &[&create[..], &copies, &size, &acknowledged].concat());
+    }
+    let there = url(&service, "create=false&topic_prefix=two.");
+    for topic in topics {
+        let message = open(&there).await.expect_err(topic).to_string();
+        assert!(message.contains(topic), "{message}");
+        assert!(message.contains("min.insync.replicas=1"), "{message}");
+        assert!(message.contains("acknowledges events that only one broker has"), "{message}");
+        // The fix is in the words.
+        let fix = "--add-config min.insync.replicas=2";
+        assert!(message.contains(fix), "{message}");
+        let alter = ["kafka.admin.ConfigCommand", "--alter", "--entity-type", "topics"];
+        let change = ["--entity-name", topic, "--add-config", "min.insync.replicas=2"];
+        tool(&service, &[&alter[..], &change].concat());
+    }
+    let log = open(&there).await.expect("two copies, both of which acknowledge");
+    let placed = log.append(vec![record(0)]).await.unwrap();
+    let read = log.read(Topic::Audit, placed[0], 1 << 20, PATIENCE).await.unwrap();
+    assert_eq!(read.len(), 1);
+    // What is made here has two copies, and is right from the start.
+    drop(open(&url(&service, "topic_prefix=made.&partitions=1")).await.unwrap());
+    let more = url(&service, "create=false&topic_prefix=made.");
+    let alter = ["kafka.admin.ConfigCommand", "--alter", "--entity-type", "topics"];
+    let change =
+        ["--entity-name", "made.tallyport.audit.v1", "--add-config", "min.insync.replicas=1"];
+    tool(&service, &[&alter[..], &change].concat());
+    let message = open(&more).await.expect_err("it has two copies").to_string();
+    assert!(message.contains("made.tallyport.audit.v1"), "{message}");
+}
+
 async fn what_kafka_deleted_is_told_as_truncated(service: &DevService) {
     let log = open(&url(service, "topic_prefix=short.&partitions=1")).await.unwrap();
     let batch = (0..20).map(record).collect();

@@ -119,3 +119,107 @@ impl Default for Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENTED: &str = include_str!("../../../docs/reference/front.md");
+
+    fn seconds(duration: Duration) -> String {
+        assert_eq!(duration.subsec_nanos(), 0);
+        format!("{} s", duration.as_secs())
+    }
+
+    fn bytes(count: u64) -> String {
+        let units = [(1 << 20, "MiB"), (1 << 10, "KiB")];
+        let (unit, name) = units.into_iter().find(|(unit, _)| count.is_multiple_of(*unit)).unwrap();
+        format!("{} {name}", count / unit)
+    }
+
+    /// What may come at once, and how long it may take.
+    fn times(limits: &Limits) -> Vec<(&'static str, String)> {
+        let count = |number: usize| number.to_string();
+        vec![
+            ("connections, both fronts", count(limits.max_connections)),
+            ("connections of one address (IPv6: one /64)", count(limits.max_connections_per_ip)),
+            (
+                "connections from which QUIC clients must prove their address (Retry)",
+                format!(
+                    "{}, or a quarter of the bound of their address",
+                    limits.retry_above_connections
+                ),
+            ),
+            ("QUIC attempts waiting to be looked at", count(limits.max_incoming)),
+            ("tunnels, both fronts", count(limits.max_tunnels)),
+            ("handshake", seconds(limits.handshake_deadline)),
+            ("first request after it", seconds(limits.first_request_deadline)),
+            ("a whole request header", seconds(limits.headers_deadline)),
+            (
+                "first request with a valid token",
+                format!(
+                    "{}, and 120 s more while one is open",
+                    seconds(limits.authentication_deadline)
+                ),
+            ),
+            (
+                "invalid tokens on a connection that never sent a valid one",
+                limits.max_failed_authentications.to_string(),
+            ),
+            ("opening a tunnel, approvals included", seconds(limits.open_deadline)),
+            (
+                "a request body",
+                format!(
+                    "{}, {}",
+                    bytes(limits.max_body_bytes as u64),
+                    seconds(limits.body_deadline)
+                ),
+            ),
+            ("a write that nobody reads", seconds(limits.write_deadline)),
+            (
+                "a silent QUIC peer",
+                format!(
+                    "{}, asked every {}",
+                    seconds(limits.idle_timeout),
+                    seconds(limits.keep_alive)
+                ),
+            ),
+            ("a connection on which nothing is open", seconds(limits.unused_timeout)),
+        ]
+    }
+
+    /// What may stand open, and how much it may hold.
+    fn sizes(limits: &Limits) -> Vec<(&'static str, String)> {
+        let grows = |before: String, after: String| {
+            format!("{before}, then {after} once a tunnel was opened")
+        };
+        vec![
+            (
+                "request streams, QUIC",
+                grows(limits.streams_before_authentication.to_string(), limits.streams.to_string()),
+            ),
+            ("request streams, HTTP/2", limits.streams.to_string()),
+            ("unidirectional streams", limits.uni_streams.to_string()),
+            (
+                "unread bytes of a QUIC connection",
+                grows(
+                    bytes(limits.receive_window_before_authentication.into()),
+                    bytes(limits.receive_window.into()),
+                ),
+            ),
+            ("unread bytes of a stream", bytes(limits.stream_receive_window.into())),
+            ("unacknowledged bytes of a QUIC connection", bytes(limits.send_window)),
+            ("a request header, decoded", bytes(limits.max_header_bytes.into())),
+            ("an HTTP/3 frame other than DATA", bytes(limits.max_frame_bytes)),
+        ]
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_documentation() {
+        let limits = Limits::default();
+        for (what, bound) in times(&limits).into_iter().chain(sizes(&limits)) {
+            let row = format!("| {what} | {bound} |");
+            assert!(DOCUMENTED.contains(&row), "docs/reference/front.md does not say: {row}");
+        }
+    }
+}

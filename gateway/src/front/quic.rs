@@ -134,3 +134,68 @@ fn must_prove_address(gate: &Gate, incoming: &Incoming) -> bool {
             >= gate.limits.max_connections_per_ip.div_ceil(RETRY_PER_IP_DIVISOR);
     loaded && !incoming.remote_address_validated() && incoming.may_retry()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::tls::DevCa;
+
+    /// quinn tells its settings only by `Debug`; how they work is in `tests/front_suite/hardening.rs`.
+    fn told(limits: &Limits) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = DevCa::create_or_load(folder.path()).unwrap();
+        let identity = ServerIdentity::load(&ca.cert_path(), &ca.key_path()).unwrap();
+        format!("{:?}", server_config(&identity, limits).unwrap())
+    }
+
+    #[test]
+    fn the_transport_gets_every_default() {
+        let told = told(&Limits::default());
+        for setting in [
+            "max_concurrent_bidi_streams: 16",
+            "max_concurrent_uni_streams: 8",
+            "max_idle_timeout: Some(30000)",
+            "stream_receive_window: 1048576",
+            " receive_window: 1048576",
+            "send_window: 8388608",
+            "keep_alive_interval: Some(10s)",
+            "crypto_buffer_size: 16384",
+            "datagram_receive_buffer_size: None",
+            "migration: true",
+            "max_incoming: 1024",
+            "incoming_buffer_size: 65536",
+            "incoming_buffer_size_total: 16777216",
+        ] {
+            assert!(told.contains(&format!("{setting},")), "no `{setting}` in {told}");
+        }
+    }
+
+    #[test]
+    fn the_transport_gets_what_is_configured() {
+        let told = told(&Limits {
+            streams_before_authentication: 17,
+            uni_streams: 9,
+            idle_timeout: Duration::from_secs(31),
+            stream_receive_window: 1001,
+            receive_window_before_authentication: 1002,
+            send_window: 1003,
+            keep_alive: Duration::from_secs(11),
+            max_incoming: 1004,
+            ..Limits::default()
+        });
+        for setting in [
+            "max_concurrent_bidi_streams: 17",
+            "max_concurrent_uni_streams: 9",
+            "max_idle_timeout: Some(31000)",
+            "stream_receive_window: 1001",
+            " receive_window: 1002",
+            "send_window: 1003",
+            "keep_alive_interval: Some(11s)",
+            "max_incoming: 1004",
+        ] {
+            assert!(told.contains(&format!("{setting},")), "no `{setting}` in {told}");
+        }
+    }
+}

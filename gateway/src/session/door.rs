@@ -9,7 +9,7 @@ use gateway_core::pg::startup::{
     self, Accepted, CancelKey, MAX_STARTUP_BYTES, Packet, StartupMessage,
 };
 use gateway_core::pg::write::ErrorReply;
-use gateway_core::sql::{Catalog, SessionState};
+use gateway_core::sql::SessionState;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tallyport_schemas::{ContentError, Context, Session, SessionStats};
@@ -178,7 +178,8 @@ async fn open(
     }
     let scribe = gateway_core::passage::Scribe::new(Arc::clone(tunnel.scribe.context()));
     let scribe = std::mem::replace(&mut tunnel.scribe, scribe);
-    let state = session_state(&accepted, bench.catalog());
+    let state =
+        SessionState::at_startup(bench.catalog().search_path(), |name| accepted.setting(name));
     let machine =
         Machine::new(target.limits, scribe, state, upstream.settings.iter().cloned().collect());
     Ok(Opened { machine, upstream, benches, registered })
@@ -215,20 +216,6 @@ async fn dial(
         tracing::warn!(target = tunnel.entry.dialer.target().name, %error, "target not reached");
         TurnedAway::telling(error.reply(), "target_unreachable", &error)
     })
-}
-
-/// The search path at the start: what the client asked for, else what the role has by default.
-fn session_state(accepted: &Accepted, catalog: &Catalog) -> SessionState {
-    let Some(wanted) = accepted.setting("search_path") else {
-        return SessionState::new(catalog.search_path().to_vec());
-    };
-    let names: Vec<String> = wanted.split(',').map(|name| name.trim().to_lowercase()).collect();
-    let mut state = SessionState::new(names);
-    let is_plain = |character: char| character.is_ascii_alphanumeric() || "_, ".contains(character);
-    if !wanted.chars().all(is_plain) {
-        state.forget_search_path();
-    }
-    state
 }
 
 /// A CancelRequest: only of the principal whose session it is.

@@ -84,14 +84,15 @@ impl MaskingStore {
             return;
         }
         let Some(path) = self.path.clone() else { return changes.closed().await };
-        let mut seen = stamp(&path);
+        // Nothing is seen yet: the file may have changed since it was loaded.
+        let mut seen = None;
         let mut refused = None;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(POLL) => {}
                 () = changes.closed() => return,
             }
-            let now = stamp(&path);
+            let now = Some(stamp(&path));
             if now == seen {
                 continue;
             }
@@ -154,4 +155,26 @@ fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
 
 fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_between_load_and_watch_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("masking.toml");
+        std::fs::write(&file, "[columns]\n").unwrap();
+        let store = MaskingStore::load(&file).unwrap();
+        std::fs::write(&file, "[columns]\n\"app.customers.ssn\" = \"pii.ssn\"\n").unwrap();
+        let before = store.current().version().to_owned();
+        let mut changes = store.watch(CancellationToken::new());
+        let start = changes.recv().await.unwrap();
+        assert!(matches!(start, PolicyChange::Loaded { previous: None, .. }), "{start:?}");
+        let next = tokio::time::timeout(Duration::from_secs(20), changes.recv()).await.unwrap();
+        let Some(PolicyChange::Loaded { previous, version, .. }) = next else { panic!("{next:?}") };
+        assert_eq!(previous.as_deref(), Some(before.as_str()));
+        assert_eq!(store.current().version(), version);
+    }
 }

@@ -21,7 +21,18 @@ pub(super) struct Way {
 pub(super) struct Login<'a> {
     target: &'a Target,
     way: Way,
-    scram: Option<ScramSha256>,
+    stage: Stage,
+}
+
+/// How far a login has come. A target asks in one way, once: a second question could be a weaker one, put in behind the
+/// first by somebody who sits on the way.
+enum Stage {
+    /// Nothing was asked yet.
+    Begun,
+    /// The target has yet to prove that it knows the password.
+    Scram(ScramSha256),
+    /// All that was asked is answered.
+    Answered,
 }
 
 /// What an authentication message asks of the gateway.
@@ -37,42 +48,49 @@ pub(super) enum Answer {
 
 impl<'a> Login<'a> {
     pub(super) const fn new(target: &'a Target, way: Way) -> Self {
-        Self { target, way, scram: None }
+        Self { target, way, stage: Stage::Begun }
     }
 
     /// Answers the body of an Authentication message.
+    ///
+    /// A target that asks for nothing is taken at its word, password or not, as libpq does: who answers is what
+    /// `sslmode` settles, not the password.
     pub(super) fn answer(&mut self, body: &[u8]) -> Result<Answer, DialError> {
         let malformed =
             |error: gateway_core::pg::read::Malformed| DialError::Protocol(error.to_string());
         let mut reader = Reader::new(body, "Authentication");
-        match reader.i32().map_err(malformed)? {
-            0 if self.scram.is_some() => Err(DialError::Scram),
-            0 => Ok(Answer::Done),
-            3 if !self.way.encrypted => Err(DialError::ClearPassword),
-            3 => {
+        match (reader.i32().map_err(malformed)?, &mut self.stage) {
+            (0, Stage::Begun | Stage::Answered) => Ok(Answer::Done),
+            (3, Stage::Begun) if !self.way.encrypted => Err(DialError::ClearPassword),
+            (3, Stage::Begun) => {
                 let password = self.password()?;
+                self.stage = Stage::Answered;
                 Ok(Answer::Send(terminated(password.expose())))
             }
-            5 => {
+            (5, Stage::Begun) => {
                 let mut salt = [0_u8; 4];
                 salt.copy_from_slice(reader.bytes(4).map_err(malformed)?);
                 let password = self.password()?;
                 let hash =
                     md5_hash(self.target.user.as_bytes(), password.expose().as_bytes(), salt);
+                self.stage = Stage::Answered;
                 Ok(Answer::Send(terminated(&hash)))
             }
-            10 => self.begin_scram(reader.rest()),
-            11 => {
-                let scram = self.scram.as_mut().ok_or(DialError::Scram)?;
+            (10, Stage::Begun) => self.begin_scram(reader.rest()),
+            (11, Stage::Scram(scram)) => {
                 scram.update(reader.rest()).map_err(|_| DialError::Scram)?;
                 Ok(Answer::Send(write::password(scram.message())))
             }
-            12 => {
-                let mut scram = self.scram.take().ok_or(DialError::Scram)?;
+            (12, Stage::Scram(scram)) => {
                 scram.finish(reader.rest()).map_err(|_| DialError::Scram)?;
+                self.stage = Stage::Answered;
                 Ok(Answer::Nothing)
             }
-            other => Err(DialError::Method(other)),
+            (0 | 11 | 12, _) => Err(DialError::Scram),
+            (3 | 5 | 10, _) => {
+                Err(DialError::Protocol("it asks for authentication a second time".to_owned()))
+            }
+            (other, _) => Err(DialError::Method(other)),
         }
     }
 
@@ -96,7 +114,7 @@ impl<'a> Login<'a> {
         body.push(0);
         body.extend_from_slice(&i32::try_from(first.len()).unwrap_or(i32::MAX).to_be_bytes());
         body.extend_from_slice(first);
-        self.scram = Some(scram);
+        self.stage = Stage::Scram(scram);
         Ok(Answer::Send(write::password(&body)))
     }
 
@@ -111,3 +129,6 @@ fn terminated(text: &str) -> bytes::Bytes {
     body.push(0);
     write::password(&body)
 }
+
+#[cfg(test)]
+mod tests;

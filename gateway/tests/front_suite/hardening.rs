@@ -222,22 +222,41 @@ async fn unread_bytes_are_few_until_something_is_authentic() {
     })
     .await;
     let mut client = Http3::connect(&gateway).await;
+    let sent = sent_unread(&mut client, WINDOW).await;
+    assert!(sent > WINDOW && sent < WINDOW * 3 / 2, "{sent} bytes were sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unread_bytes_are_bounded_when_all_is_authentic() {
+    const WINDOW: u64 = 256 << 10;
+    let gateway = Gateway::with(|limits| {
+        limits.receive_window_before_authentication = WINDOW as u32 / 4;
+        limits.receive_window = WINDOW as u32;
+        limits.stream_receive_window = WINDOW as u32;
+    })
+    .await;
+    let mut client = Http3::connect(&gateway).await;
+    let _tunnel = client.echo().await;
+    let sent = sent_unread(&mut client, WINDOW).await;
+    assert!(sent > WINDOW && sent < WINDOW * 3 / 2, "{sent} bytes were sent");
+}
+
+/// How many bytes pass of eight bodies that nobody reads, each twice as long as the window of a stream.
+async fn sent_unread(client: &mut Http3, stream_window: u64) -> u64 {
     // All requests first: once the window is full, not even a request's head passes.
     let mut streams = Vec::new();
     for _ in 0..8 {
         let request = Request::post("https://localhost/v1/hang").body(()).unwrap();
         streams.push(client.start(request).await);
     }
-    // Bodies that nobody reads, each as long as the window of a stream.
     for mut stream in streams {
         tokio::spawn(async move {
-            let sent = stream.send_data(Bytes::from(vec![1; 2 * WINDOW as usize])).await;
+            let sent = stream.send_data(Bytes::from(vec![1; 2 * stream_window as usize])).await;
             panic!("more than a stream's window was taken: {sent:?}");
         });
     }
     until_still(|| client.conn.stats().frame_tx.stream).await;
-    let sent = client.conn.stats().udp_tx.bytes;
-    assert!(sent > WINDOW && sent < WINDOW * 3 / 2, "{sent} bytes were sent");
+    client.conn.stats().udp_tx.bytes
 }
 
 /// Until a counter that has moved stands still for a second: there is no event for that.

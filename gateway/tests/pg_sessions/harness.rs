@@ -76,6 +76,8 @@ pub struct Options {
     /// Followed instead of `policy`.
     pub policy_file: Option<std::path::PathBuf>,
     pub masking: Option<&'static str>,
+    /// Followed instead of `masking`.
+    pub masking_file: Option<std::path::PathBuf>,
     pub max_wait: Duration,
     pub target: &'static str,
     pub limits: GatewayLimits,
@@ -87,6 +89,7 @@ impl Default for Options {
             policy: PERMIT_ALL,
             policy_file: None,
             masking: None,
+            masking_file: None,
             max_wait: Duration::from_secs(10),
             target: "",
             limits: GatewayLimits::default(),
@@ -135,9 +138,13 @@ impl World {
             Some(file) => PolicyStore::load(file).expect("a valid policy"),
             None => PolicyStore::from_text(options.policy, "test.cedar").expect("a valid policy"),
         };
-        let masking = options.masking.map_or_else(MaskingStore::none, |text| {
-            MaskingStore::fixed(Masking::parse(text, "test.toml").expect("valid masking"))
-        });
+        let masking = match (&options.masking_file, options.masking) {
+            (Some(file), _) => MaskingStore::load(file).expect("valid masking"),
+            (None, Some(text)) => {
+                MaskingStore::fixed(Masking::parse(text, "test.toml").expect("valid masking"))
+            }
+            (None, None) => MaskingStore::none(),
+        };
         let address = if options.target.contains("address =") {
             String::new()
         } else {

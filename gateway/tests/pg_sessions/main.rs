@@ -7,6 +7,9 @@
     reason = "tests say what they expect by failing"
 )]
 
+mod between;
+mod bounds;
+mod broken;
 mod fault;
 mod fault_forms;
 mod harness;
@@ -14,6 +17,7 @@ mod lifecycle;
 mod limits;
 mod masking;
 mod record;
+mod record_policy;
 mod refusal;
 mod transparency;
 mod upstream;

@@ -1,12 +1,12 @@
 //! I7 at the wire: masked columns in text and binary, and what fails closed.
 
-use tallyport_schemas::Response;
+use tallyport_schemas::{Body, Event, PolicyChange, PolicyKind, Response};
 
 use crate::harness::{responses, world};
 use crate::wire::{Wire, bind, close, error_field, execute, parse, query, sync, tags};
 
 /// Everything but reading personal data in clear.
-const MASKED: &str = r#"
+pub const MASKED: &str = r#"
     @id("all") permit (principal, action, resource);
     @id("not-clear") forbid (principal, action == Tallyport::Action::"col:read", resource in Tallyport::Label::"pii");
     @id("masked") @mask("redact") permit (principal, action == Tallyport::Action::"col:readMasked", resource in Tallyport::Label::"pii");
@@ -212,4 +212,72 @@ async fn a_search_path_that_was_set_is_the_only_one() {
     assert_eq!(error_field(&wire.until(b'Z', 1).await, b'C'), "22012");
     wire.send(&query("SELECT ssn FROM customers")).await;
     assert!(text(&wire.until(b'Z', 1).await).contains("not for certain"), "after an error");
+}
+
+/// The changes of masking on record.
+fn masking_changes(events: &[Event]) -> Vec<&PolicyChange> {
+    let mut changes = Vec::new();
+    for event in events {
+        if let Body::Policy(change) = &event.body
+            && let PolicyChange::Loaded { kind, .. } | PolicyChange::Rejected { kind, .. } = change
+            && *kind == PolicyKind::Masking
+        {
+            changes.push(change);
+        }
+    }
+    changes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_masks_the_next_statement_of_an_open_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("masking.toml");
+    // In place whole, so that no half of it is ever read.
+    let put = |text: &str| {
+        let new = folder.path().join("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, &file).unwrap();
+    };
+    put("[columns]\n");
+    let world = world!(policy: MASKED, masking_file: Some(file.clone()),);
+    let (mut wire, _) = Wire::start(world.tunnel().await, &[("user", "u")]).await;
+    let run = [bind("", "s", &[], 0), execute("", 0), sync()].concat();
+    let prepare = parse("s", "SELECT ssn FROM app.customers WHERE id = 1");
+    wire.send(&[prepare, run.clone()].concat()).await;
+    assert!(text(&wire.until(b'Z', 1).await).contains("123-45-6789"), "no label, no mask");
+
+    put(LABELS);
+    let events =
+        world.wait_for("the new masking", |events| masking_changes(events).len() == 2).await;
+    let PolicyChange::Loaded { version: in_force, previous: Some(_), source, .. } =
+        masking_changes(&events)[1]
+    else {
+        panic!("{:?}", masking_changes(&events));
+    };
+    assert_eq!(source, "masking.toml");
+    for unit in [run.clone(), query("SELECT id, ssn FROM app.customers WHERE id = 1")] {
+        wire.send(&unit).await;
+        let answer = text(&wire.until(b'Z', 1).await);
+        assert!(answer.contains("[redacted]") && !answer.contains("123-45"), "{answer}");
+    }
+
+    // What cannot be used keeps what is in force, and is an event each time: a broken file, and none at all.
+    let broken = "[columns]\n\"app.customers.ssn\" = 7\n";
+    for (rejected, spoil) in [(3, Some(broken)), (4, None)] {
+        match spoil {
+            Some(text) => put(text),
+            None => std::fs::remove_file(&file).unwrap(),
+        }
+        let is_rejected = |events: &[Event]| masking_changes(events).len() == rejected;
+        let events = world.wait_for("the rejected masking", is_rejected).await;
+        let PolicyChange::Rejected { kept, source, error, .. } =
+            masking_changes(&events)[rejected - 1]
+        else {
+            panic!("{:?}", masking_changes(&events));
+        };
+        assert_eq!((kept, source.as_str()), (in_force, "masking.toml"));
+        assert!(error.contains("masking.toml"), "{error}");
+        wire.send(&run).await;
+        assert!(text(&wire.until(b'Z', 1).await).contains("[redacted]"), "{error}");
+    }
 }

@@ -7,7 +7,7 @@ use crate::harness::{Options, World};
 use crate::wire::{Wire, error_field, query, startup, tags};
 
 /// A server of its own; it stops when the process ends. `None` where it cannot be installed.
-fn server(arguments: &[&str]) -> Option<&'static DevService> {
+pub fn server(arguments: &[&str]) -> Option<&'static DevService> {
     match DevService::start("postgres", arguments) {
         Ok(service) => Some(Box::leak(Box::new(service))),
         Err(StartError::NotInstallable { .. }) => {
@@ -53,7 +53,7 @@ async fn fails(server: &'static DevService, target: String) -> (String, String) 
     (error_field(&refused, b'C'), error_field(&refused, b'M'))
 }
 
-const PASSWORD: &str = "user = 'postgres'\npassword = { value = 'dev-superuser-password' }\n";
+pub const PASSWORD: &str = "user = 'postgres'\npassword = { value = 'dev-superuser-password' }\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scram_with_and_without_tls() {

@@ -129,6 +129,12 @@ impl Decoder {
         self.buffer
     }
 
+    /// The kind of the message that comes next, as soon as its first byte is there.
+    #[must_use]
+    pub fn next_tag(&self) -> Option<u8> {
+        if self.is_inside_message() { None } else { self.buffer.first().copied() }
+    }
+
     /// Whether what was given so far ends inside a message that comes in pieces.
     #[must_use]
     pub const fn is_inside_message(&self) -> bool {

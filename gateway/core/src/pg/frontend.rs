@@ -2,6 +2,15 @@
 
 use super::read::{Malformed, Reader};
 
+/// The kinds of message that an agent may send once its session runs.
+const KINDS: &[u8] = b"QPBEDCSHXFdcf";
+
+/// Whether PostgreSQL knows messages of this kind from a client (PostgreSQL documentation, "Message Formats").
+#[must_use]
+pub fn is_known(tag: u8) -> bool {
+    KINDS.contains(&tag)
+}
+
 /// What a Describe or Close is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Object {
@@ -133,4 +142,21 @@ pub fn object(body: &[u8]) -> Result<(Object, &[u8]), Malformed> {
     let name = reader.cstr()?;
     reader.end()?;
     Ok((object, name))
+}
+
+/// The names of prepared statements and portals that a message of kind `tag` bears.
+///
+/// # Errors
+/// When it ends before them.
+pub fn names(tag: u8, body: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
+    let (what, skipped, count) = match tag {
+        b'P' => ("Parse", 0, 1),
+        b'B' => ("Bind", 0, 2),
+        b'E' => ("Execute", 0, 1),
+        b'D' | b'C' => ("Describe or Close", 1, 1),
+        _ => return Ok(Vec::new()),
+    };
+    let mut reader = Reader::new(body, what);
+    reader.bytes(skipped)?;
+    (0..count).map(|_| reader.cstr()).collect()
 }

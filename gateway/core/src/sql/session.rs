@@ -52,6 +52,8 @@ pub(crate) struct Body {
 
 /// More names than this are not followed.
 const MAX_NAMES: usize = 1_024;
+/// The longest name that the server does not cut (`NAMEDATALEN`).
+const MAX_IDENTIFIER_BYTES: usize = 63;
 /// More bodies of one name than this are not followed.
 const MAX_BODIES: usize = 8;
 
@@ -107,6 +109,34 @@ impl SessionState {
     fn add_cursor(&mut self, name: &str, body: Body) {
         let added = self.cursors.add(name, body);
         self.changed(added);
+    }
+
+    /// A session whose start-up message asked for `setting(name)`, on a database whose role searches `default_path`.
+    #[must_use]
+    pub fn at_startup<'a>(
+        default_path: &[String],
+        setting: impl Fn(&str) -> Option<&'a str>,
+    ) -> Self {
+        let mut state = match setting("search_path") {
+            None => Self::new(default_path.to_vec()),
+            Some(wanted) => {
+                let change = Change::at_startup("search_path", wanted);
+                let path = change.values.unwrap_or_default();
+                // What the server would read otherwise: other white space, and names that it cuts.
+                let is_plain = |character: char| character.is_ascii_graphic() || character == ' ';
+                let is_kept = |name: &String| name.len() <= MAX_IDENTIFIER_BYTES;
+                let is_certain = wanted.chars().all(is_plain) && path.iter().all(is_kept);
+                let mut state = Self::new(path);
+                if !is_certain {
+                    state.forget_search_path();
+                }
+                state
+            }
+        };
+        if let Some(encoding) = setting("client_encoding") {
+            state.note_client_encoding(encoding);
+        }
+        state
     }
 
     /// Takes note that `parsed` was forwarded to the target.
@@ -331,6 +361,37 @@ mod tests {
             assert!(!is_new(&state), "{text}");
         }
     }
+
+    #[test]
+    fn a_session_starts_as_its_start_up_message_says() {
+        let default = ["$user".to_owned(), "public".to_owned()];
+        let started = |settings: &[(&str, &'static str)]| {
+            let settings = settings.to_vec();
+            SessionState::at_startup(&default, |name| {
+                settings.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+            })
+        };
+        let exactly =
+            |path: &[&str]| Paths::exactly(path.iter().map(|&name| name.to_owned()).collect());
+        assert_eq!(*started(&[]).paths(), exactly(&["$user", "public"]));
+        assert!(started(&[]).is_utf8());
+        for (wanted, path) in [
+            ("App, public", &["app", "public"][..]),
+            (r#""$user",public"#, &["$user", "public"]),
+            (r#""My, ""Own""",x"#, &["My, \"Own\"", "x"]),
+            ("", &[]),
+        ] {
+            assert_eq!(*started(&[("search_path", wanted)]).paths(), exactly(path), "{wanted}");
+        }
+        for unclear in ["app\u{a0}, public", "\u{e4}pp", "app,\tpublic", LONG] {
+            assert_eq!(*started(&[("search_path", unclear)]).paths(), Paths::Unknown, "{unclear}");
+        }
+        assert!(!started(&[("client_encoding", "LATIN1")]).is_utf8());
+        assert!(started(&[("client_encoding", "utf-8")]).is_utf8());
+    }
+
+    /// A name of 64 bytes: the server knows it by the first 63.
+    const LONG: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
     #[test]
     fn the_same_body_again_is_no_other() {

@@ -79,6 +79,13 @@ const MISREAD: &[&str] = &[
 const UTF8: &[&str] = &["utf8", "unicode"];
 
 impl Change {
+    /// The change that a start-up parameter makes.
+    pub(crate) fn at_startup(name: &str, value: &str) -> Self {
+        let name = name.to_ascii_lowercase();
+        let values = if name == SEARCH_PATH { split_path(value) } else { vec![value.to_owned()] };
+        Self { name, values: Some(values) }
+    }
+
     /// The change that a `VariableSetStmt` makes; None for `RESET ALL`, which only goes back to the start.
     pub(crate) fn of_statement(statement: &Node) -> Option<Self> {
         const SET_VALUE: i64 = 1;
@@ -152,13 +159,25 @@ impl Change {
         }
     }
 
+    /// Why the session may not begin with this change. Whether masks are in force is not known then, so what they
+    /// would forbid of messages is refused to all.
+    pub(crate) fn forbidden_at_startup(&self) -> Option<String> {
+        let loud = self.name == MIN_MESSAGES && !self.is_quiet();
+        self.misleads().or_else(|| {
+            loud.then(|| format!("{MIN_MESSAGES} must be one of {}", QUIET_LEVELS.join(", ")))
+        })
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.values.as_ref().is_some_and(|values| {
+            values.iter().all(|value| QUIET_LEVELS.contains(&value.to_ascii_lowercase().as_str()))
+        })
+    }
+
     /// Why the change may not be made while masks are in force.
     pub(crate) fn forbidden_under_masks(&self) -> Option<String> {
-        let quiet = self.values.as_ref().is_some_and(|values| {
-            values.iter().all(|value| QUIET_LEVELS.contains(&value.to_ascii_lowercase().as_str()))
-        });
         match self.name.as_str() {
-            "client_min_messages" if quiet => None,
+            MIN_MESSAGES if self.is_quiet() => None,
             CLIENT_ENCODING | "standard_conforming_strings" => None,
             name if HARMLESS.contains(&name) => None,
             name => Some(format!("setting {name}")),
@@ -168,6 +187,7 @@ impl Change {
 
 const SEARCH_PATH: &str = "search_path";
 const CLIENT_ENCODING: &str = "client_encoding";
+const MIN_MESSAGES: &str = "client_min_messages";
 
 /// What a change makes of the search path.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -96,7 +96,7 @@ impl Machine {
         }
         for change in after.names {
             match change {
-                NameChange::Statement(name, to) => self.names.statements.change(&name, to),
+                NameChange::Statement(name, to) => self.names.statement_sent(&name, to),
                 NameChange::Portal(name, to) => self.names.portals.change(&name, to),
             }
         }
@@ -124,6 +124,11 @@ impl Machine {
             let piece = match self.gather.held.take() {
                 Some(piece) => piece,
                 None => {
+                    // Known by its first byte, as PostgreSQL does: its length may be as wrong as its kind.
+                    if let Some(tag) = self.agent.next_tag().filter(|tag| !frontend::is_known(*tag))
+                    {
+                        return Err(Violation::UnknownFromAgent { tag });
+                    }
                     let next = self.agent.next_piece(|tag| match tag {
                         b'd' => Handling::Stream,
                         _ => Handling::Whole(max_bytes),

@@ -17,6 +17,7 @@ pub mod names;
 mod parameters;
 mod pipe;
 mod refuse;
+mod resolve;
 mod rows;
 mod shape;
 mod spans;

@@ -19,6 +19,8 @@ pub const MAX_STATEMENTS: usize = 10_000;
 pub const MAX_STATEMENT_TEXT_BYTES: usize = 64 * 1024 * 1024;
 /// The most portals of one session.
 pub const MAX_PORTALS: usize = 10_000;
+/// The longest name. PostgreSQL cuts longer ones (`NAMEDATALEN`), so that two names could be one statement to it.
+pub const MAX_NAME_BYTES: usize = 63;
 
 /// A prepared statement.
 #[derive(Debug)]
@@ -56,13 +58,40 @@ pub struct Names {
     pub statements: Space<Prepared>,
     /// Portals.
     pub portals: Space<Portal>,
+    /// The texts of what is confirmed.
     text_bytes: usize,
+    /// The texts of what is on its way.
+    unconfirmed_text_bytes: usize,
+}
+
+/// What a unit defines before it is sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Coming {
+    /// Prepared statements.
+    pub statements: usize,
+    /// The bytes of their texts.
+    pub text_bytes: usize,
+    /// Portals.
+    pub portals: usize,
 }
 
 impl Names {
+    /// A change of a statement's name goes to the target.
+    pub fn statement_sent(&mut self, name: &Bytes, to: Option<Arc<Prepared>>) {
+        self.unconfirmed_text_bytes += to.as_ref().map_or(0, |prepared| prepared.text_bytes());
+        self.statements.change(name, to);
+    }
+
+    /// The target refused or skipped a change of a statement's name.
+    pub fn statement_abandoned(&mut self, name: &Bytes, prepared: Option<&Prepared>) {
+        self.arrived(prepared);
+        self.statements.settle(name);
+    }
+
     /// The target confirmed a Parse.
     pub fn parsed(&mut self, name: &Bytes, prepared: Arc<Prepared>) {
-        self.text_bytes += prepared.parsed.text().len();
+        self.arrived(Some(&prepared));
+        self.text_bytes += prepared.text_bytes();
         if let Some(old) = self.statements.confirm(name, Some(prepared)) {
             self.forget_text(&old);
         }
@@ -89,12 +118,18 @@ impl Names {
         self.portals.remove(&Bytes::new());
     }
 
-    /// Whether one more statement of this length fits.
+    /// Whether one more statement of this length fits, behind what is `coming`.
     #[must_use]
-    pub fn has_room(&self, text_bytes: usize) -> bool {
-        self.statements.len() < MAX_STATEMENTS
-            && self.portals.len() < MAX_PORTALS
-            && self.text_bytes + text_bytes <= MAX_STATEMENT_TEXT_BYTES
+    pub fn has_room(&self, coming: Coming, text_bytes: usize) -> bool {
+        let texts = self.text_bytes + self.unconfirmed_text_bytes + coming.text_bytes;
+        self.statements.len() + coming.statements < MAX_STATEMENTS
+            && texts + text_bytes <= MAX_STATEMENT_TEXT_BYTES
+    }
+
+    /// Whether one more portal fits, behind what is `coming`.
+    #[must_use]
+    pub fn has_room_for_portal(&self, coming: Coming) -> bool {
+        self.portals.len() + coming.portals < MAX_PORTALS
     }
 
     /// The series ends: from here on only what is confirmed counts.
@@ -103,8 +138,19 @@ impl Names {
         self.portals.series.clear();
     }
 
+    fn arrived(&mut self, prepared: Option<&Prepared>) {
+        let text_bytes = prepared.map_or(0, Prepared::text_bytes);
+        self.unconfirmed_text_bytes = self.unconfirmed_text_bytes.saturating_sub(text_bytes);
+    }
+
     fn forget_text(&mut self, old: &Prepared) {
-        self.text_bytes = self.text_bytes.saturating_sub(old.parsed.text().len());
+        self.text_bytes = self.text_bytes.saturating_sub(old.text_bytes());
+    }
+}
+
+impl Prepared {
+    fn text_bytes(&self) -> usize {
+        self.parsed.text().len()
     }
 }
 
@@ -173,7 +219,42 @@ impl<T> Space<T> {
         self.confirmed.remove(name)
     }
 
+    /// What the target has, or may have once it has answered.
     fn len(&self) -> usize {
-        self.confirmed.len() + self.series.len()
+        self.confirmed.len() + self.unconfirmed.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prepared(text_bytes: usize) -> Arc<Prepared> {
+        let text = format!("SELECT 1 {}", " ".repeat(text_bytes - 9));
+        let parsed = Parsed::parse(&text).unwrap();
+        Arc::new(Prepared { parsed, columns: Mutex::new(None) })
+    }
+
+    #[test]
+    fn texts_on_their_way_count_until_they_are_refused() {
+        const QUARTER: usize = MAX_STATEMENT_TEXT_BYTES / 4;
+        let mut names = Names::default();
+        // All under one name: the target would keep one of them, but each waits for its answer here.
+        let (name, text) = (Bytes::new(), prepared(QUARTER));
+        for _ in 0..4 {
+            assert!(names.has_room(Coming::default(), QUARTER));
+            names.statement_sent(&name, Some(Arc::clone(&text)));
+        }
+        assert!(!names.has_room(Coming::default(), QUARTER), "nothing has answered yet");
+        names.parsed(&name, Arc::clone(&text));
+        names.parsed(&name, Arc::clone(&text));
+        assert!(names.has_room(Coming::default(), QUARTER), "the second took the first's place");
+        let coming = Coming { text_bytes: QUARTER, ..Coming::default() };
+        assert!(!names.has_room(coming, QUARTER), "nor is there room for two");
+        names.statement_abandoned(&name, Some(&text));
+        names.statement_abandoned(&name, Some(&text));
+        assert!(names.has_room(Coming::default(), 3 * QUARTER));
+        names.statement_closed(&name);
+        assert!(names.has_room(Coming::default(), 4 * QUARTER));
     }
 }

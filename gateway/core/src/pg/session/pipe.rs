@@ -197,9 +197,10 @@ impl Pipe {
 
     fn abandon(&mut self, expect: &Expect, names: &mut Names) -> Option<OpenCommand> {
         match &expect.awaited {
-            Awaited::Parse { name, .. } | Awaited::CloseStatement { name } => {
-                names.statements.settle(name);
+            Awaited::Parse { name, prepared } => {
+                names.statement_abandoned(name, prepared.as_deref());
             }
+            Awaited::CloseStatement { name } => names.statement_abandoned(name, None),
             Awaited::Bind { name, .. } | Awaited::ClosePortal { name } => {
                 names.portals.settle(name);
             }

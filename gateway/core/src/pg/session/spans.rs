@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tallyport_schemas::{Parameter, Phase, StatementKind};
 
 use super::agent::NameChange;
-use super::names::{Lookup, Portal, Prepared};
+use super::names::{Coming, MAX_NAME_BYTES, Portal, Prepared};
 use super::parameters::record;
 use super::pipe::{Awaited, OpenCommand};
 use super::{After, Court, Machine, Series, Violation};
@@ -15,12 +15,13 @@ use crate::passage::batch::Tally;
 use crate::passage::unit::{CopyRun, Denial, Detail, Judged, Unit};
 use crate::pg::frame::Frame;
 use crate::pg::frontend::{self, Object};
+use crate::pg::read::Reader;
 use crate::pg::write;
 use crate::sql::{Parsed, SessionState};
 
 /// A judged unit and its effects.
 pub(super) struct Spans<'m> {
-    machine: &'m mut Machine,
+    pub(super) machine: &'m mut Machine,
     court: Court<'m>,
     state: SessionState,
     state_version: u64,
@@ -29,6 +30,7 @@ pub(super) struct Spans<'m> {
     current: Option<Current>,
     /// Portals whose description is asked for after their Bind, in this unit.
     described: Vec<Bytes>,
+    coming: Coming,
 }
 
 /// The span that messages join now.
@@ -64,6 +66,7 @@ impl<'m> Spans<'m> {
             after: After { series: Some(Series::Open), ..After::default() },
             current: None,
             described: Vec::new(),
+            coming: Coming::default(),
         };
         for frame in frames {
             spans.add(frame)?;
@@ -75,6 +78,14 @@ impl<'m> Spans<'m> {
 
     fn add(&mut self, frame: &Frame) -> Result<(), Violation> {
         let body = frame.body();
+        if frontend::names(frame.tag(), body)?.iter().any(|name| name.len() > MAX_NAME_BYTES) {
+            let reason = format!(
+                "a prepared statement's or portal's name has at most {MAX_NAME_BYTES} bytes"
+            );
+            self.refuse(Phase::Control, Detail::default(), "42622", &reason);
+            self.unit.push(frame.bytes());
+            return Ok(());
+        }
         match frame.tag() {
             b'Q' => self.query(frontend::query(body)?, frame),
             b'P' => self.parse(frontend::Parse::read(body)?, frame),
@@ -88,7 +99,11 @@ impl<'m> Spans<'m> {
                 let (object, name) = frontend::object(body)?;
                 self.close(object, name, frame);
             }
-            b'S' | b'H' | b'X' => self.control(frame),
+            b'S' | b'H' => {
+                Reader::new(body, "Sync or Flush").end()?;
+                self.control(frame);
+            }
+            b'X' => self.control(frame),
             b'F' => {
                 let reason = "function calls by message are not allowed; use SELECT instead";
                 self.refuse(Phase::Control, Detail::default(), "0A000", reason);
@@ -113,8 +128,8 @@ impl<'m> Spans<'m> {
 
     fn parse(&mut self, message: frontend::Parse<'_>, frame: &Frame) {
         let detail = Detail { prepared: Some(lossy(message.name)), ..Detail::default() };
-        if !self.machine.names.has_room(message.text.len()) {
-            let reason = "too many prepared statements or portals; close some";
+        if !self.machine.names.has_room(self.coming, message.text.len()) {
+            let reason = "too many prepared statements, or too much text in them; close some";
             self.refuse(Phase::Parse, detail, "53400", reason);
         } else if let Some(parsed) = self.text_span(Phase::Parse, message.text, detail) {
             if !message.name.is_empty() {
@@ -123,6 +138,9 @@ impl<'m> Spans<'m> {
             }
             let name = Bytes::copy_from_slice(message.name);
             let prepared = Arc::new(Prepared { parsed, columns: Mutex::new(None) });
+            // The unnamed one takes the place of the one before.
+            self.coming.statements += usize::from(!message.name.is_empty());
+            self.coming.text_bytes += message.text.len();
             let change = NameChange::Statement(name.clone(), Some(Arc::clone(&prepared)));
             self.after.names.push(change);
             self.after.ledger.expect(Awaited::Parse { name, prepared: Some(prepared) });
@@ -146,6 +164,12 @@ impl<'m> Spans<'m> {
             self.unit.push(frame.bytes());
             return;
         };
+        if !self.machine.names.has_room_for_portal(self.coming) {
+            self.refuse(Phase::Execute, detail, "53400", "too many portals; close some");
+            self.unit.push(frame.bytes());
+            return;
+        }
+        self.coming.portals += usize::from(!message.portal.is_empty());
         self.statement_span(
             Phase::Execute,
             Detail { parsed: Some(statement.parsed.clone()), ..detail },
@@ -334,50 +358,6 @@ impl<'m> Spans<'m> {
         if let Some(current) = self.current.take() {
             self.after.ledger.end_span(current.expects_from, Some(current.command));
         }
-    }
-
-    /// What `name` stands for at this place of the unit. A name that did not come through the protocol may have been
-    /// prepared by SQL: then it is judged as the EXECUTE that it amounts to.
-    fn statement(&mut self, name: &[u8]) -> Option<Arc<Prepared>> {
-        let defined = self.after.names.iter().rev().find_map(|change| match change {
-            NameChange::Statement(changed, to) if *changed == name => Some(to.clone()),
-            _ => None,
-        });
-        match defined {
-            Some(Some(prepared)) => Some(prepared),
-            Some(None) => None,
-            None => match self.machine.names.statements.get(name) {
-                Lookup::Known(prepared) => Some(prepared),
-                Lookup::Unconfirmed => None,
-                Lookup::Unknown => self.by_sql("EXECUTE", name),
-            },
-        }
-    }
-
-    fn portal(&mut self, name: &[u8]) -> Option<Arc<Portal>> {
-        let defined = self.after.names.iter().rev().find_map(|change| match change {
-            NameChange::Portal(changed, to) if *changed == name => Some(to.clone()),
-            _ => None,
-        });
-        match defined {
-            Some(Some(portal)) => Some(portal),
-            Some(None) => None,
-            None => match self.machine.names.portals.get(name) {
-                Lookup::Known(portal) => Some(portal),
-                Lookup::Unconfirmed => None,
-                Lookup::Unknown => {
-                    let statement = self.by_sql("FETCH ALL FROM", name)?;
-                    Some(Arc::new(Portal { statement, parameters: Vec::new() }))
-                }
-            },
-        }
-    }
-
-    fn by_sql(&mut self, verb: &str, name: &[u8]) -> Option<Arc<Prepared>> {
-        let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty())?;
-        let text = format!("{verb} \"{}\"", name.replace('"', "\"\""));
-        let parsed = self.machine.parse(&text).ok()?;
-        Some(Arc::new(Prepared { parsed, columns: Mutex::new(None) }))
     }
 }
 

@@ -18,6 +18,12 @@ pub enum Violation {
     /// A message has not the form of its kind.
     #[error("{0}")]
     Malformed(#[from] Malformed),
+    /// The agent sent what no client sends.
+    #[error("invalid frontend message type {tag}")]
+    UnknownFromAgent {
+        /// The kind.
+        tag: u8,
+    },
     /// The agent sent what it may not send now.
     #[error("the client sent a message of kind `{}` where none is allowed", char::from(*.tag))]
     UnexpectedFromAgent {
@@ -57,9 +63,10 @@ impl Violation {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::AgentFrame(_) | Self::UnexpectedFromAgent { .. } | Self::Malformed(_) => {
-                "protocol_error"
-            }
+            Self::AgentFrame(_)
+            | Self::UnknownFromAgent { .. }
+            | Self::UnexpectedFromAgent { .. }
+            | Self::Malformed(_) => "protocol_error",
             Self::TargetFrame(_) | Self::UnexpectedFromTarget { .. } => "target_protocol_error",
             Self::RowWithoutDescription
             | Self::RowDoesNotFit
@@ -75,7 +82,10 @@ impl Violation {
         let sqlstate = match self {
             Self::AgentFrame(FrameError::TooLong { .. })
             | Self::TargetFrame(FrameError::TooLong { .. }) => "54000",
-            Self::AgentFrame(_) | Self::UnexpectedFromAgent { .. } | Self::Malformed(_) => "08P01",
+            Self::AgentFrame(_)
+            | Self::UnknownFromAgent { .. }
+            | Self::UnexpectedFromAgent { .. }
+            | Self::Malformed(_) => "08P01",
             Self::TargetFrame(_) | Self::UnexpectedFromTarget { .. } => "08P01",
             Self::Record(_) => "58000",
             _ => "42501",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::StartupMessage;
 use crate::pg::write::ErrorReply;
+use crate::sql::settings::Change;
 
 /// Settings that an agent may bring along, in lower case.
 const ALLOWED: [&str; 19] = [
@@ -78,6 +79,9 @@ pub enum Rejected {
         "startup parameter `{0}` is not allowed through Tallyport; remove it from the connection's settings"
     )]
     Parameter(String),
+    /// A value that no session may have.
+    #[error("{0}; change the connection's settings")]
+    Setting(String),
     /// `options` that is not a list of settings.
     #[error("startup parameter `options` may only hold `-c name=value`; remove the rest")]
     Options,
@@ -91,7 +95,7 @@ impl Rejected {
             Self::Version(..) => "08P01",
             Self::Replication => "0A000",
             Self::Database(_) => "3D000",
-            Self::Parameter(_) | Self::Options => "42501",
+            Self::Parameter(_) | Self::Setting(_) | Self::Options => "42501",
         };
         ErrorReply::fatal(sqlstate, format!("tallyport: {self}"))
     }
@@ -132,6 +136,9 @@ fn take_setting(
 ) -> Result<(), Rejected> {
     if !ALLOWED.contains(&name.to_ascii_lowercase().as_str()) {
         return Err(Rejected::Parameter(name));
+    }
+    if let Some(reason) = Change::at_startup(&name, &value).forbidden_at_startup() {
+        return Err(Rejected::Setting(reason));
     }
     settings.insert(name, value);
     Ok(())

@@ -63,6 +63,37 @@ fn settings_outside_the_allow_list_are_refused_also_inside_options() {
 }
 
 #[test]
+fn values_that_set_would_refuse_are_refused_in_every_spelling() {
+    for (name, value) in [
+        ("client_encoding", "SJIS"),
+        ("Client_Encoding", "shift_jis_2004"),
+        ("client_encoding", "Big-5"),
+        ("options", "-c client_encoding=gb18030"),
+        ("options", "--client-encoding='GBK'"),
+        ("client_min_messages", "debug5"),
+        ("client_min_messages", "LOG"),
+        ("client_min_messages", " notice"),
+        ("options", "-cclient_min_messages=debug"),
+    ] {
+        let refused = accept(&startup(&[(name, value)]), &databases());
+        assert!(matches!(refused, Err(Rejected::Setting(_))), "{name}={value}: {refused:?}");
+    }
+    for (name, value) in [
+        ("client_encoding", "LATIN1"),
+        ("client_encoding", "UTF8"),
+        ("client_encoding", "'utf-8'"),
+        ("client_min_messages", "WARNING"),
+        ("options", "-c client_min_messages=error"),
+    ] {
+        let accepted = accept(&startup(&[(name, value)]), &databases());
+        assert!(accepted.is_ok(), "{name}={value}: {accepted:?}");
+    }
+    let refused = accept(&startup(&[("client_encoding", "SJIS")]), &databases()).unwrap_err();
+    let set = crate::sql::settings::Change::at_startup("client_encoding", "SJIS").misleads();
+    assert!(refused.to_string().starts_with(&set.unwrap()), "the words are those of SET");
+}
+
+#[test]
 fn options_become_settings() {
     let options = r"-c search_path=app\ ,public --statement-timeout=5s -cgeqo=off";
     let accepted = accept(&startup(&[("options", options)]), &databases()).unwrap();
