@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-/// Where a secret is: `{ env = "NAME" }`, `{ file = "PATH" }` or `{ value = "..." }`.
+use super::{SecretCommand, SecretCommandError};
+
+/// Where a secret is: `{ env = "NAME" }`, `{ file = "PATH" }`, `{ command = ["PROGRAM", "ARGUMENT"] }` or
+/// `{ value = "..." }`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Credential {
@@ -14,6 +17,8 @@ pub enum Credential {
     Env(String),
     /// In a file; one line break at its end is not part of it.
     File(PathBuf),
+    /// On the standard output of a program; one line break at its end is not part of it.
+    Command(SecretCommand),
     /// Here. For development: a configuration file is a bad place for a secret.
     Value(Secret),
 }
@@ -37,9 +42,34 @@ pub enum CredentialError {
         /// Why.
         source: std::io::Error,
     },
+    /// The program gave none.
+    #[error(transparent)]
+    Command(#[from] SecretCommandError),
 }
 
 impl Credential {
+    /// Makes [`Self::read`] give what is there now: runs the program of a command, unless what it printed is fresh.
+    /// Whether it ran.
+    ///
+    /// # Errors
+    /// When the program gives no secret.
+    ///
+    /// # Cancel safety
+    /// A dropped call ends the program.
+    pub async fn refresh(&self) -> Result<bool, CredentialError> {
+        match self {
+            Self::Command(command) => Ok(command.refresh().await?),
+            Self::Env(_) | Self::File(_) | Self::Value(_) => Ok(true),
+        }
+    }
+
+    /// Says that the secret was refused where it was used: it may have been changed since it was kept.
+    pub fn forget(&self) {
+        if let Self::Command(command) = self {
+            command.forget();
+        }
+    }
+
     /// Reads the secret.
     ///
     /// # Errors
@@ -52,6 +82,7 @@ impl Credential {
             Self::File(file) => std::fs::read_to_string(file)
                 .map(|text| Secret::new(without_line_break(text)))
                 .map_err(|source| CredentialError::File { file: file.clone(), source }),
+            Self::Command(command) => Ok(command.read()?),
             Self::Value(secret) => Ok(secret.clone()),
         }
     }

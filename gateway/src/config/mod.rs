@@ -1,8 +1,10 @@
 //! What the gateway is told: `[[targets]]` and its limits. Raw serde structs become checked types at start.
 
+mod command;
 mod credential;
 mod target;
 
+pub use command::{SecretCommand, SecretCommandError};
 pub use credential::{Credential, CredentialError, Secret};
 pub use target::{Address, ClientIdentity, RawTarget, SslMode, Target, TargetLimits};
 

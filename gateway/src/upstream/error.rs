@@ -67,6 +67,11 @@ pub enum DialError {
 }
 
 impl DialError {
+    /// Whether the target says that the password is wrong (SQLSTATE class 28).
+    pub(super) fn refuses_password(&self) -> bool {
+        matches!(self, Self::Refused { sqlstate } if sqlstate.starts_with("28"))
+    }
+
     /// What the agent gets: no text of the target, nothing about how the gateway logs in.
     #[must_use]
     pub fn reply(&self) -> ErrorReply {

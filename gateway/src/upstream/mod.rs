@@ -62,6 +62,13 @@ impl std::fmt::Debug for BackendKey {
     }
 }
 
+/// A login that failed.
+struct Attempt {
+    error: DialError,
+    /// The credential was one from before.
+    was_kept: bool,
+}
+
 impl Dialer {
     /// Loads what TLS needs.
     ///
@@ -92,12 +99,42 @@ impl Dialer {
         settings: &BTreeMap<String, String>,
     ) -> Result<Upstream, DialError> {
         let login = async {
-            let stream = stream::connect(&self.target, self.tls.as_ref()).await?;
-            handshake::log_in(stream, &self.target, database, settings).await
+            match self.log_in(database, settings).await {
+                // A credential that was kept may have been changed since: once more, with the one of now.
+                Err(Attempt { error, was_kept: true }) if error.refuses_password() => {
+                    self.log_in(database, settings).await
+                }
+                outcome => outcome,
+            }
         };
         timeout(self.dial_timeout, login)
             .await
             .map_err(|_| DialError::TimedOut { waited: self.dial_timeout })?
+            .map_err(|attempt| attempt.error)
+    }
+
+    async fn log_in(
+        &self,
+        database: &str,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<Upstream, Attempt> {
+        let mut was_kept = false;
+        let login = async {
+            if let Some(password) = &self.target.password {
+                was_kept = !password.refresh().await?;
+            }
+            let stream = stream::connect(&self.target, self.tls.as_ref()).await?;
+            handshake::log_in(stream, &self.target, database, settings).await
+        };
+        let outcome = login.await;
+        outcome.map_err(|error| {
+            if let Some(password) =
+                self.target.password.as_ref().filter(|_| error.refuses_password())
+            {
+                password.forget();
+            }
+            Attempt { error, was_kept }
+        })
     }
 
     /// Sends a cancel request over a connection of its own, encrypted as sessions are.

@@ -1,0 +1,200 @@
+//! A secret that a program prints: so that any secret store plugs in that has a command line.
+
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde::Deserialize;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Command;
+use tokio::time::{Instant, timeout};
+use zeroize::Zeroizing;
+
+use super::Secret;
+
+/// The longest a program may take.
+const WITHIN: Duration = Duration::from_secs(10);
+/// The most that it may print.
+const MAX_BYTES: usize = 64 * 1024;
+/// How long what it printed is used before it is asked again. A target that refuses it ends that at once.
+const KEPT_FOR: Duration = Duration::from_secs(60);
+
+/// A program with its arguments, and what it printed last. No shell is involved.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+pub struct SecretCommand {
+    program: Arc<str>,
+    arguments: Arc<[String]>,
+    kept: Arc<Mutex<Option<(Instant, Secret)>>>,
+}
+
+/// A program gave no secret. Carries nothing of what it printed.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretCommandError {
+    /// It cannot be started.
+    #[error("the command {program} cannot be started: {source}; name it with its whole path")]
+    Start {
+        /// The program.
+        program: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It failed.
+    #[error("the command {program} ended with {status}; run it by hand as the service's user")]
+    Failed {
+        /// The program.
+        program: String,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// It did not end in time.
+    #[error("the command {program} did not end within {} s", WITHIN.as_secs())]
+    Slow {
+        /// The program.
+        program: String,
+    },
+    /// What it printed is no secret.
+    #[error("the command {program} printed {problem}; it must print the secret and nothing else")]
+    Printed {
+        /// The program.
+        program: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// It was not run yet.
+    #[error("the command {program} was not run yet")]
+    NotRun {
+        /// The program.
+        program: String,
+    },
+}
+
+impl TryFrom<Vec<String>> for SecretCommand {
+    type Error = &'static str;
+
+    fn try_from(words: Vec<String>) -> Result<Self, Self::Error> {
+        let [program, arguments @ ..] = words.as_slice() else {
+            return Err("a command needs a program; write [\"/usr/bin/vault\", \"kv\", ...]");
+        };
+        if program.is_empty() {
+            return Err("a command needs a program; its first word is empty");
+        }
+        let (program, arguments) = (program.as_str().into(), arguments.into());
+        Ok(Self { program, arguments, kept: Arc::default() })
+    }
+}
+
+impl SecretCommand {
+    /// What was printed last.
+    pub(super) fn read(&self) -> Result<Secret, SecretCommandError> {
+        let kept = self.kept.lock();
+        let secret = kept.as_ref().map(|(_, secret)| secret.clone());
+        secret.ok_or_else(|| SecretCommandError::NotRun { program: self.name() })
+    }
+
+    /// Runs the program unless what it printed is fresh; whether it ran.
+    pub(super) async fn refresh(&self) -> Result<bool, SecretCommandError> {
+        let is_fresh = |kept: &(Instant, Secret)| kept.0.elapsed() < KEPT_FOR;
+        if self.kept.lock().as_ref().is_some_and(is_fresh) {
+            return Ok(false);
+        }
+        let slow = |_| SecretCommandError::Slow { program: self.name() };
+        let secret = timeout(WITHIN, self.run()).await.map_err(slow)??;
+        *self.kept.lock() = Some((Instant::now(), secret));
+        Ok(true)
+    }
+
+    /// What was printed last is no longer good.
+    pub(super) fn forget(&self) {
+        *self.kept.lock() = None;
+    }
+
+    async fn run(&self) -> Result<Secret, SecretCommandError> {
+        let start = |source| SecretCommandError::Start { program: self.name(), source };
+        let mut child = Command::new(&*self.program)
+            .args(&*self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            // It may repeat a token; whoever needs it runs the command by hand.
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(start)?;
+        let mut printed = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
+        if let Some(stdout) = child.stdout.take() {
+            let mut stdout = stdout.take(MAX_BYTES as u64 + 1);
+            stdout.read_to_end(&mut printed).await.map_err(start)?;
+        }
+        let bad = |problem| SecretCommandError::Printed { program: self.name(), problem };
+        if printed.len() > MAX_BYTES {
+            return Err(bad("more than 64 KiB"));
+        }
+        let status = child.wait().await.map_err(start)?;
+        if !status.success() {
+            return Err(SecretCommandError::Failed { program: self.name(), status });
+        }
+        let text = std::str::from_utf8(&printed).map_err(|_| bad("what is not UTF-8"))?;
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        if text.is_empty() { Err(bad("nothing")) } else { Ok(Secret::new(text.to_owned())) }
+    }
+
+    fn name(&self) -> String {
+        self.program.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> SecretCommand {
+        let words = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+        SecretCommand::try_from(words).unwrap()
+    }
+
+    async fn refused(script: &str) -> String {
+        shell(script).refresh().await.unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn what_a_command_prints_is_the_secret_until_it_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        std::fs::write(&file, "first\n").unwrap();
+        let command = shell(&format!("cat {}", file.display()));
+        assert!(command.read().is_err(), "it was not run yet");
+        assert!(command.refresh().await.unwrap());
+        std::fs::write(&file, "second\r\n").unwrap();
+        assert!(!command.refresh().await.unwrap(), "what it printed is fresh");
+        assert_eq!(command.read().unwrap().expose(), "first");
+        command.forget();
+        assert!(command.refresh().await.unwrap());
+        assert_eq!(command.read().unwrap().expose(), "second");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_gives_no_secret_is_an_error_that_repeats_nothing() {
+        assert!(refused("echo hunter2; exit 3").await.contains("exit status: 3"));
+        assert!(refused("true").await.contains("printed nothing"));
+        assert!(refused("printf '\\377hunter2'").await.contains("not UTF-8"));
+        assert!(
+            refused("head -c 70000 /dev/zero; echo hunter2").await.contains("more than 64 KiB")
+        );
+        for script in ["echo hunter2; exit 3", "printf '\\377hunter2'", "head -c 70000 /dev/zero"] {
+            assert!(!refused(script).await.contains("hunter2"), "{script}");
+        }
+        let missing = SecretCommand::try_from(vec!["/no/such/program".to_owned()]).unwrap();
+        assert!(missing.refresh().await.unwrap_err().to_string().contains("/no/such/program"));
+        assert!(SecretCommand::try_from(Vec::new()).is_err());
+        let shown = format!("{:?}", shell("true"));
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_that_hangs_is_given_up() {
+        let slow = shell("exec sleep 600").refresh().await.unwrap_err();
+        assert!(matches!(slow, SecretCommandError::Slow { .. }), "{slow}");
+    }
+}
