@@ -9,7 +9,7 @@ SHELL := /bin/bash
 BIN = $(or $(CARGO_TARGET_DIR),target)/debug/tallyport
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: ## install what a fresh Debian machine lacks (a C toolchain, cmake, PostgreSQL)
 	@deploy/dev/setup

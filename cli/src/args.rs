@@ -23,13 +23,14 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  tallyport demo                                   see the whole way, on this machine, in a minute
-  tallyport dev --ready-file ready.json            the same services, staying up
-  tallyport connect sample --as support-agent      an agent's local port; then: psql -h 127.0.0.1 -p PORT
+  tallyport demo                                the whole way, on this machine
+  tallyport dev --ready-file ready.json         the same services, staying up
+  tallyport connect sample --as support-agent   an agent's local port, for psql
   tallyport sql \"SELECT * FROM decisions WHERE effect = 'deny'\" --as auditor
   tallyport ask who-read-column -p column=app.customers.ssn --as auditor
 
-Exit codes: 0 done, 1 failed, 2 usage or config, 3 denied by policy, 4 integrity violation found.";
+Exit codes: 0 done, 1 failed, 2 usage or config, 3 denied by policy or token,
+4 integrity violation found.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -273,7 +274,7 @@ pub enum PolicyCommand {
     Test {
         /// A file or a directory of *.cedar.
         path: PathBuf,
-        /// Cases (TOML); see docs/reference/policy.md.
+        /// Cases (TOML); see docs/reference/cli.md.
         #[arg(long, value_name = "FILE")]
         cases: PathBuf,
         /// Print JSON.

@@ -137,7 +137,7 @@ pub enum QueryError {
         message: String,
     },
     /// There is no such named question.
-    #[error("there is no question `{name}`; GET /v1/ask lists them")]
+    #[error("there is no question `{name}`; `tallyport ask` or GET /v1/ask lists them")]
     UnknownQuestion {
         /// What was asked.
         name: String,

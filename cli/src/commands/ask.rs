@@ -51,6 +51,6 @@ fn listing(questions: &[NamedQuestion]) -> String {
     }
     let program = program();
     out + &format!(
-        "\nExample: {program} ask who-read-column -p column=app.customers.ssn --since 7d --as auditor\n"
+        "\nExamples:\n  {program} ask denied --since 7d --as auditor\n  {program} ask who-read-column -p column=app.customers.ssn --as auditor\n"
     )
 }

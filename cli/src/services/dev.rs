@@ -320,11 +320,12 @@ fn ready_file(
 }
 
 fn ready_client(client: &DevClient) -> ReadyClient {
-    ReadyClient {
-        id: client.id.clone(),
-        secret: client.secret.expose().to_owned(),
-        description: format!("{} ({})", client.display_name, client.groups.join(", ")),
-    }
+    let description = if client.groups.is_empty() {
+        format!("{} (no groups)", client.display_name)
+    } else {
+        format!("{} ({})", client.display_name, client.groups.join(", "))
+    };
+    ReadyClient { id: client.id.clone(), secret: client.secret.expose().to_owned(), description }
 }
 
 /// A secret for this run.

@@ -77,13 +77,13 @@ impl RawGatewayLimits {
             None => Ok(fallback),
             Some(value @ 1..=3600) => Ok(Duration::from_secs(value)),
             Some(value) => Err(ConfigError::new(
-                format!("gateway.{key}"),
+                format!("gateway.limits.{key}"),
                 format!("{value} is not within 1 to 3600"),
             )),
         };
         let sessions = |key: &str, value: Option<usize>, fallback: usize| match value {
             Some(0) => Err(ConfigError::new(
-                format!("gateway.{key}"),
+                format!("gateway.limits.{key}"),
                 "0 would refuse everybody; use 1 or more",
             )),
             value => Ok(value.unwrap_or(fallback)),

@@ -140,13 +140,10 @@ impl NamedQuestion {
             given.keys().find(|name| !self.parameters.iter().any(|p| p.name == **name))
         {
             let known: Vec<_> = self.parameters.iter().map(|p| p.name.as_str()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             return Err(QueryError::BadParameter {
                 name: name.chars().take(64).collect(),
-                problem: format!(
-                    "`{}` has no such parameter; it takes: {}",
-                    self.name,
-                    known.join(", ")
-                ),
+                problem: format!("`{}` has no such parameter; it takes: {known}", self.name),
             });
         }
         let mut bound = Bound { shown: Vec::new(), values: BTreeMap::new() };

@@ -127,7 +127,7 @@ fn may_set(set: &Set) -> Result<(), QueryError> {
     let sqlstate = if fixed.is_some() { "0A000" } else { "42704" };
     let message = match fixed {
         Some((_, values)) => {
-            format!("`{name}` is {} here and cannot be changed", values.join(" or "))
+            format!("`{name}` can only be set to {} here", values.join(" or "))
         }
         None => format!("`{name}` cannot be set here"),
     };
