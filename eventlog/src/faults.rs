@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::{AppendError, Entry, Log, Position, ReadError, Record, Topic};
+use crate::{AppendError, Entry, Log, LogId, Position, ReadError, Record, Topic};
 
 /// How an append fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +185,10 @@ impl FaultLog {
 
 #[async_trait]
 impl Log for FaultLog {
+    fn id(&self) -> &LogId {
+        self.inner.id()
+    }
+
     async fn append(&self, batch: Vec<Record>) -> Result<Vec<Position>, AppendError> {
         let Some(fault) = self.next_fault(&batch) else {
             return self.inner.append(batch).await;

@@ -20,6 +20,6 @@ mod url;
 
 pub use appender::{Appender, AppenderOptions, Auditable, CommitError, LogHealth};
 pub use durable::Durable;
-pub use log::{AppendError, Entry, Log, Position, ReadError, Record, Topic};
+pub use log::{AppendError, Entry, Log, LogId, Position, ReadError, Record, Topic};
 pub use open::{OpenError, open};
 pub use url::{EmbeddedOptions, KafkaOptions, LogUrl, SecretSource, UrlError};

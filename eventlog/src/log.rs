@@ -1,6 +1,7 @@
 //! What every backend of the log promises.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -67,6 +68,31 @@ impl Record {
                 Self::MAX_VALUE_BYTES
             ),
         })
+    }
+}
+
+/// Names one log among all: the same whenever it is opened, and another one for a log that was made anew in its place.
+/// Whoever keeps positions of a log keeps its id beside them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogId(Arc<str>);
+
+impl LogId {
+    /// The log that `backend` names so.
+    #[must_use]
+    pub fn new(backend: &str, name: &str) -> Self {
+        Self(format!("{backend}:{name}").into())
+    }
+
+    /// As it is written: the backend, a colon, and what names the log there.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -153,6 +179,9 @@ pub enum ReadError {
 /// Concurrency: all methods may be called at once from many tasks.
 #[async_trait]
 pub trait Log: Debug + Send + Sync + 'static {
+    /// Which log it is.
+    fn id(&self) -> &LogId;
+
     /// Appends `batch` and returns the positions, in its order, once all of it is durable.
     ///
     /// # Errors

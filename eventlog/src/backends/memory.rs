@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::timeout_at;
+use uuid::Uuid;
 
 use super::{PerTopic, ReadBudget, no_such_partition, read_deadline, unix_time_ms};
-use crate::{AppendError, Entry, Log, Position, ReadError, Record, Topic};
+use crate::{AppendError, Entry, Log, LogId, Position, ReadError, Record, Topic};
 
 /// The most it keeps; an append beyond it is refused.
 const MAX_BYTES: usize = 1024 * 1024 * 1024;
@@ -18,6 +19,7 @@ const MAX_BYTES: usize = 1024 * 1024 * 1024;
 /// A log in memory. It keeps every promise of [`Log`] but durability.
 #[derive(Debug)]
 pub struct MemoryLog {
+    id: LogId,
     partitions: u32,
     state: Mutex<State>,
     changed: watch::Sender<()>,
@@ -55,6 +57,7 @@ impl MemoryLog {
         let empty = vec![Partition::default(); partitions as usize];
         let topics = PerTopic { audit: empty.clone(), control: empty };
         Self {
+            id: LogId::new("memory", &Uuid::new_v4().to_string()),
             partitions,
             state: Mutex::new(State { topics, bytes: 0 }),
             changed: watch::Sender::new(()),
@@ -100,6 +103,10 @@ impl Partition {
 
 #[async_trait]
 impl Log for MemoryLog {
+    fn id(&self) -> &LogId {
+        &self.id
+    }
+
     async fn append(&self, batch: Vec<Record>) -> Result<Vec<Position>, AppendError> {
         batch.iter().try_for_each(Record::check_size)?;
         let mut state = self.state.lock();

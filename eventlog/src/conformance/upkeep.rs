@@ -82,7 +82,10 @@ pub(super) async fn a_reopened_log_is_the_same(fixture: &dyn Fixture) -> Outcome
     for topic in Topic::ALL {
         before.push(everything(&*log, topic).await?);
     }
+    let id = log.id().clone();
+    ensure!(*fixture.fresh().await?.id() != id, "another log is {id} too");
     let Some(log) = fixture.reopen(log).await? else { return Ok(()) };
+    ensure!(*log.id() == id, "the same log was {id} and is {}", log.id());
     for (topic, before) in Topic::ALL.into_iter().zip(before) {
         let after = everything(&*log, topic).await?;
         ensure!(after == before, "{} records, not the {} of before", count(&after), count(&before));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tallyport_eventlog::{AppendError, Entry, Log, Position, ReadError, Record, Topic};
+use tallyport_eventlog::{AppendError, Entry, Log, LogId, Position, ReadError, Record, Topic};
 use tallyport_schemas::{
     Body, Context, Draft, EventId, Integrity, Principal, PrincipalKind, Producer, ProducerId,
     SessionId, ocsf,
@@ -28,6 +28,7 @@ const MOST_PER_READ: usize = 500;
 
 #[derive(Debug)]
 pub struct ScriptedLog {
+    id: LogId,
     ends: Vec<PathBuf>,
     pub earliest: AtomicU64,
     pub unavailable: AtomicBool,
@@ -40,6 +41,7 @@ impl ScriptedLog {
     pub fn open(dir: &Path, partitions: u32) -> Arc<Self> {
         let ends = (0..partitions).map(|number| dir.join(format!("end-{number}"))).collect();
         Arc::new(Self {
+            id: LogId::new("scripted", &dir.to_string_lossy()),
             ends,
             earliest: AtomicU64::new(0),
             unavailable: AtomicBool::new(false),
@@ -117,6 +119,10 @@ fn entry(partition: u32, offset: u64) -> Entry {
 
 #[async_trait]
 impl Log for ScriptedLog {
+    fn id(&self) -> &LogId {
+        &self.id
+    }
+
     async fn append(&self, _: Vec<Record>) -> Result<Vec<Position>, AppendError> {
         Err(AppendError::Refused { reason: "scripted".to_owned() })
     }

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use super::{no_such_partition, read_deadline};
-use crate::{AppendError, EmbeddedOptions, Entry, Log, Position, ReadError, Record, Topic};
+use crate::{AppendError, EmbeddedOptions, Entry, Log, LogId, Position, ReadError, Record, Topic};
 
 mod block;
 mod dir;
@@ -42,6 +42,7 @@ const PARTITIONS: u32 = 1;
 /// The embedded log. Dropping it ends the writer and frees the directory.
 #[derive(Debug)]
 pub struct EmbeddedLog {
+    id: LogId,
     writer: Writer,
     readers: Arc<Readers>,
 }
@@ -105,9 +106,10 @@ impl EmbeddedLog {
         let dir = dir::LogDir::open(&options.dir)?;
         let database = dir.database();
         let store = store::Store::open(&dir, options.max_bytes)?;
+        let id = store.id().clone();
         let readers = Readers::new(database, Arc::clone(store.recent()), store.lost().clone());
         let writer = Writer::start(store, dir)?;
-        Ok(Self { writer, readers: Arc::new(readers) })
+        Ok(Self { id, writer, readers: Arc::new(readers) })
     }
 
     /// Ranges of offsets, `[first, next)`, that were acknowledged once and are gone: the disk lost them. They are never
@@ -120,6 +122,10 @@ impl EmbeddedLog {
 
 #[async_trait]
 impl Log for EmbeddedLog {
+    fn id(&self) -> &LogId {
+        &self.id
+    }
+
     async fn append(&self, batch: Vec<Record>) -> Result<Vec<Position>, AppendError> {
         batch.iter().try_for_each(Record::check_size)?;
         if batch.is_empty() {

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
+use uuid::Uuid;
 
 use super::EmbeddedError;
-use crate::Topic;
+use crate::{LogId, Topic};
 
 /// "TaLg": marks the file as ours for `file(1)` and for us.
 const APPLICATION_ID: i32 = 0x5461_4c67;
@@ -25,6 +26,7 @@ const SCHEMA: &str = "
     CREATE TABLE control (
         first INTEGER PRIMARY KEY, next INTEGER NOT NULL, raw_bytes INTEGER NOT NULL,
         data BLOB NOT NULL, appended_at_ms INTEGER NOT NULL, crc32 INTEGER NOT NULL) STRICT;
+    CREATE TABLE identity (log_id TEXT NOT NULL) STRICT;
     CREATE TABLE earliest (topic TEXT PRIMARY KEY, offset INTEGER NOT NULL) STRICT;
     CREATE TABLE lost (topic TEXT NOT NULL, first INTEGER NOT NULL, next INTEGER NOT NULL) STRICT;
     INSERT INTO earliest VALUES ('audit', 0), ('control', 0);";
@@ -61,10 +63,17 @@ pub(super) fn connect(path: &Path) -> Result<Connection, EmbeddedError> {
     }
 }
 
+/// The id that the log got when it was made.
+pub(super) fn identity(db: &Connection) -> rusqlite::Result<LogId> {
+    let id: String = db.query_row("SELECT log_id FROM identity", [], |row| row.get(0))?;
+    Ok(LogId::new("embedded", &id))
+}
+
 fn create(db: &Connection) -> rusqlite::Result<()> {
     // One transaction: a crash in the middle leaves an empty file, which is created again.
+    let id = Uuid::new_v4();
     db.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; \
+        "BEGIN IMMEDIATE; {SCHEMA} INSERT INTO identity VALUES ('{id}'); PRAGMA application_id = {APPLICATION_ID}; \
          PRAGMA user_version = {FORMAT}; COMMIT;"
     ))
 }

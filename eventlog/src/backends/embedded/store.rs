@@ -10,9 +10,9 @@ use super::block::{Block, MAX_BLOCK_BYTES, Packer};
 use super::dir::LogDir;
 use super::mark::Mark;
 use super::recent::Recent;
-use super::schema::{connect, signed, table, unsigned};
+use super::schema::{connect, identity, signed, table, unsigned};
 use crate::backends::{PerTopic, unix_time_ms};
-use crate::{Entry, Position, Record, Topic};
+use crate::{Entry, LogId, Position, Record, Topic};
 
 /// What is kept of a topic: offsets `earliest..next`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,7 @@ pub(super) type Lost = PerTopic<Vec<(u64, u64)>>;
 /// The only writer of the database.
 #[derive(Debug)]
 pub(super) struct Store {
+    id: LogId,
     db: Connection,
     path: PathBuf,
     wal: PathBuf,
@@ -85,6 +86,7 @@ impl Store {
         })?;
         let db = connect(&path)?;
         let mut store = Self {
+            id: identity(&db).map_err(database_error)?,
             db,
             path: path.clone(),
             wal: dir.wal(),
@@ -103,6 +105,10 @@ impl Store {
         store.load_lost().map_err(database_error)?;
         store.measure_live_bytes().map_err(database_error)?;
         Ok(store)
+    }
+
+    pub(super) const fn id(&self) -> &LogId {
+        &self.id
     }
 
     pub(super) const fn kept(&self) -> PerTopic<Span> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{PerTopic, no_such_partition, read_deadline};
-use crate::{AppendError, Entry, KafkaOptions, Log, Position, ReadError, Record, Topic};
+use crate::{AppendError, Entry, KafkaOptions, Log, LogId, Position, ReadError, Record, Topic};
 
 mod client;
 mod producer;
@@ -25,6 +25,7 @@ use reader::Readers;
 /// The log on Kafka.
 #[derive(Debug)]
 pub struct KafkaLog {
+    id: LogId,
     names: PerTopic<String>,
     partitions: PerTopic<u32>,
     producer: Producer,
@@ -120,10 +121,12 @@ impl KafkaLog {
         let named = |topic: Topic| format!("{}{}", options.topic_prefix, topic.name());
         let names = PerTopic { audit: named(Topic::Audit), control: named(Topic::Control) };
         let partitions = topics::ensure(&config, &options, &names).await?;
+        let cluster = topics::cluster_id(&config, &options).await?;
+        let id = LogId::new("kafka", &format!("{cluster}:{}", names.audit));
         let producer = Producer::new(client::producer(&config, &options))?;
         let total = partitions.audit.saturating_add(partitions.control);
         let readers = Readers::new(client::consumer(&config), total)?;
-        Ok(Self { names, partitions, producer, readers })
+        Ok(Self { id, names, partitions, producer, readers })
     }
 
     fn check_partition(&self, topic: Topic, partition: u32) -> Result<&str, ReadError> {
@@ -138,6 +141,10 @@ impl KafkaLog {
 
 #[async_trait]
 impl Log for KafkaLog {
+    fn id(&self) -> &LogId {
+        &self.id
+    }
+
     async fn append(&self, batch: Vec<Record>) -> Result<Vec<Position>, AppendError> {
         batch.iter().try_for_each(Record::check_size)?;
         let named = batch.iter().map(|record| (self.names.get(record.topic).as_str(), record));

@@ -138,6 +138,20 @@ async fn look(admin: &Arc<Admin>, name: &str, options: &KafkaOptions) -> Result<
     Ok(Seen { brokers: metadata.brokers().len(), shape })
 }
 
+/// The id that the cluster gave itself when it was formatted.
+pub(super) async fn cluster_id(
+    config: &ClientConfig,
+    options: &KafkaOptions,
+) -> Result<String, KafkaError> {
+    let unreachable =
+        |reason: String| KafkaError::Unreachable { brokers: options.brokers.join(","), reason };
+    let admin: Admin = config.create().map_err(|error| unreachable(error.to_string()))?;
+    let ask = move || admin.inner().fetch_cluster_id(REQUEST_TIMEOUT);
+    let asked = tokio::task::spawn_blocking(ask).await;
+    let id = asked.map_err(|error| unreachable(error.to_string()))?;
+    id.ok_or_else(|| unreachable("they do not tell the id of their cluster".to_owned()))
+}
+
 async fn create(
     admin: &Arc<Admin>,
     topic: Topic,
