@@ -59,7 +59,7 @@ pub struct Limits {
     pub max_sql_bytes: usize,
     /// Connections per listener.
     pub max_connections: usize,
-    /// Events of the log's tail that are kept decoded in memory, in bytes. What does not fit is read from the log by
+    /// Events of the log's tail that are kept in memory, in bytes, decoded or not. What does not fit is read from the log by
     /// each query that needs it: slower, never wrong.
     pub max_tail_bytes: usize,
 }

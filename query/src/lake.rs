@@ -7,12 +7,17 @@ use std::time::Duration;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionState;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use tallyport_lake::{Positions, PositionsError};
 use tallyport_schemas::lake;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::config::LakeConfig;
 use crate::error::QueryError;
+
+/// Commits that are followed one by one. Then all positions are read anew, which costs about as much as one read per
+/// commit and shows a table that was replaced by another.
+const MAX_FOLLOWED: u64 = 64;
 
 /// The table of events, read only.
 pub(crate) struct Lake {
@@ -23,8 +28,17 @@ pub(crate) struct Lake {
 
 struct State {
     table: Option<DeltaTable>,
+    positions: Option<Known>,
     snapshot: Arc<Snapshot>,
     loaded: Option<Instant>,
+}
+
+/// Where every partition stands.
+#[derive(Clone)]
+struct Known {
+    positions: Positions,
+    /// The version at which they were read anew.
+    read_at: u64,
 }
 
 /// One state of the table, for ever.
@@ -41,7 +55,8 @@ impl Lake {
     /// `session` gives the settings of the scan.
     pub(crate) fn new(config: LakeConfig, session: Arc<SessionState>) -> Self {
         let snapshot = Arc::new(Snapshot { version: None, next: Vec::new(), rows: None });
-        Self { config, session, state: Mutex::new(State { table: None, snapshot, loaded: None }) }
+        let state = State { table: None, positions: None, snapshot, loaded: None };
+        Self { config, session, state: Mutex::new(state) }
     }
 
     /// The newest snapshot, looked up again unless that was done within `max_age`. Never older than one given before.
@@ -64,9 +79,13 @@ impl Lake {
                 && table.version() == state.snapshot.version
                 && state.snapshot.next.len() == partitions as usize;
             if !known {
-                let snapshot = self.snapshot(&table, partitions).await.map_err(unreadable)?;
+                let at = positions(&table, state.positions.clone(), partitions).await;
+                let at = at.map_err(unreadable)?;
+                let snapshot = self.snapshot(&table, &at.positions, partitions).await;
+                let snapshot = snapshot.map_err(unreadable)?;
                 went_on(&state.snapshot, &snapshot)?;
                 state.snapshot = Arc::new(snapshot);
+                state.positions = Some(at);
                 state.table = Some(table);
             }
         }
@@ -99,20 +118,47 @@ impl Lake {
     async fn snapshot(
         &self,
         table: &DeltaTable,
+        positions: &Positions,
         partitions: u32,
     ) -> Result<Snapshot, DeltaTableError> {
-        let store = table.log_store();
-        let mut next = Vec::new();
-        for partition in 0..partitions {
-            let version = table
-                .snapshot()?
-                .transaction_version(store.as_ref(), lake::app_id(partition))
-                .await?;
-            next.push(version.and_then(|version| u64::try_from(version).ok()));
-        }
+        let next = (0..partitions).map(|one| positions.get(&lake::app_id(one))).collect();
         let rows = table.table_provider().with_session(Arc::clone(&self.session)).build().await?;
         Ok(Snapshot { version: table.version(), next, rows: Some(Arc::new(rows)) })
     }
+}
+
+/// Where every partition stands in `table`: by the commits since `known`, else by one pass over its log.
+async fn positions(
+    table: &DeltaTable,
+    known: Option<Known>,
+    partitions: u32,
+) -> Result<Known, DeltaTableError> {
+    let version = table.snapshot()?.version();
+    let store = table.log_store().object_store(None);
+    let near = |known: &Known| {
+        known.positions.version() <= version && version - known.read_at <= MAX_FOLLOWED
+    };
+    if let Some(mut known) = known.filter(near) {
+        match known.positions.advance(store.as_ref(), version).await {
+            Ok(()) => return Ok(known),
+            Err(PositionsError::Store(error)) => return Err(error.into()),
+            Err(error) => tracing::debug!(%error, "the positions are read anew"),
+        }
+    }
+    match Positions::read(&store, version).await {
+        Ok(positions) => return Ok(Known { positions, read_at: version }),
+        Err(PositionsError::Store(error)) => return Err(error.into()),
+        Err(error) => {
+            tracing::warn!(%error, "positions are read by the Delta library, which is slower")
+        }
+    }
+    let log_store = table.log_store();
+    let mut found = Vec::new();
+    for app_id in (0..partitions).map(lake::app_id) {
+        let position = table.snapshot()?.transaction_version(log_store.as_ref(), &app_id).await?;
+        found.extend(position.map(|position| (app_id, position)));
+    }
+    Ok(Known { positions: Positions::known(version, found), read_at: version })
 }
 
 /// A lake whose position goes back was replaced: answering from it would show a hole as if nothing had been there.

@@ -7,6 +7,7 @@
 mod class;
 mod datastore;
 mod decode;
+mod depth;
 mod house;
 mod identity;
 mod objects;

@@ -10,7 +10,9 @@ use crate::table::full_schema;
 
 /// The rows of `entries`; nothing when none of them is an event. What cannot be decoded is in the lake's table of dead
 /// letters once it is recorded, never in `events`: so it is left out here too.
-pub(super) fn rows(entries: &[Entry]) -> Result<Option<RecordBatch>, QueryError> {
+pub(super) fn rows<'a>(
+    entries: impl IntoIterator<Item = &'a Entry>,
+) -> Result<Option<RecordBatch>, QueryError> {
     let mut builder = EventBatchBuilder::new();
     for entry in entries {
         let place = entry.position;

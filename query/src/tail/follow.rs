@@ -1,4 +1,4 @@
-//! One follower per partition: reads the log as it grows and holds it decoded.
+//! One follower per partition: reads the log as it grows and holds it, decoded only as far as it must be.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,15 +6,17 @@ use std::time::Duration;
 use tallyport_eventlog::{Entry, Log, Position, ReadError, Topic};
 use tokio_util::sync::CancellationToken;
 
-use super::{Follower, decode};
+use super::Follower;
 
 /// What one read asks for, in bytes.
 const READ_BYTES: usize = 1024 * 1024;
 /// How long one read waits for something new.
 const READ_WAIT: Duration = Duration::from_secs(1);
-/// Pause after a read that did not fill up: to decode a few events by themselves costs many times what they cost in
-/// company, and a query reads from the log what is not held yet.
+/// Pause after a read that did not fill up: many small reads cost more than a few large ones, and a query reads from
+/// the log what is not held yet.
 const GATHER_PAUSE: Duration = Duration::from_millis(100);
+/// What rows weigh at most, in multiples of the entries they come from: where they would not fit they are not made.
+const DECODED_GROWTH: usize = 2;
 /// Pause after a read that failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
@@ -63,14 +65,22 @@ async fn begin(follower: &Follower, log: &dyn Log) {
     }
 }
 
-/// Decodes away from the tasks that serve readers, then holds it, unless the reader was moved on meanwhile.
+/// Holds the entries as they are, unless the reader was moved on meanwhile. What no question has asked for is decoded
+/// only when it grows beyond what a question may have to wait for.
 async fn hold(follower: &Follower, offset: u64, entries: Vec<Entry>) {
     let Some(last) = entries.last() else { return };
     let next = last.position.offset.saturating_add(1);
-    let decoded = tokio::task::spawn_blocking(move || decode::rows(&entries)).await;
-    let Ok(Ok(batch)) = decoded else { return };
-    let mut held = follower.held.lock();
-    if held.next() == offset {
-        held.push(next, batch);
+    let too_much = {
+        let mut held = follower.held.lock();
+        if held.next() == offset {
+            held.push(next, entries);
+        }
+        let undecoded = held.undecoded();
+        undecoded > follower.max_undecoded
+            && held.bytes().saturating_add(undecoded.saturating_mul(DECODED_GROWTH))
+                <= follower.max_bytes
+    };
+    if too_much && let Err(error) = follower.rows(0, u64::MAX).await {
+        tracing::debug!(partition = follower.partition, %error, "the tail stays undecoded");
     }
 }

@@ -1,45 +1,74 @@
-//! What is held of one partition: decoded pieces, in order, without a hole. Sans-IO.
+//! What is held of one partition: pieces in order, without a hole, as they were read until somebody asks. Sans-IO.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use arrow::array::AsArray as _;
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
+use tallyport_eventlog::Entry;
 
-/// Decoded events of one partition, from [`Self::start`] up to [`Self::next`].
+/// Undecoded pieces that are decoded into one batch, in bytes: to decode a few events by themselves costs many times
+/// what they cost in company.
+const GROUP_BYTES: usize = 4 * 1024 * 1024;
+
+/// What an entry weighs beside its key and value, in bytes.
+const ENTRY_BYTES: usize = size_of::<Entry>();
+
+/// Events of one partition, from [`Self::start`] up to [`Self::next`].
 #[derive(Debug, Default)]
 pub(super) struct Held {
     pieces: VecDeque<Piece>,
     start: u64,
     next: u64,
     bytes: usize,
+    undecoded: usize,
 }
 
-/// Events of one read.
+/// Events that follow the piece before.
 #[derive(Debug)]
 struct Piece {
     /// Ends before this offset.
     next: u64,
-    /// Absent when none of them could be decoded.
-    batch: Option<RecordBatch>,
+    form: Form,
     bytes: usize,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// As it was read.
+    Entries(Arc<Vec<Entry>>),
+    /// Absent when none of them could be decoded.
+    Rows(Option<RecordBatch>),
 }
 
 /// What is held of a range.
 #[derive(Debug, Default)]
 pub(super) struct Slice {
-    /// The rows.
+    /// The rows of what is decoded.
     pub(super) batches: Vec<RecordBatch>,
+    /// What has to be decoded. It may begin before the slice and end behind it.
+    pub(super) groups: Vec<Group>,
     /// Where it begins: at or after what was asked for.
     pub(super) from: u64,
     /// Where it ends: at or before what was asked for.
     pub(super) goal: u64,
 }
 
+/// Pieces, one after the other, that are not decoded.
+#[derive(Debug)]
+pub(super) struct Group {
+    start: u64,
+    next: u64,
+    bytes: usize,
+    /// Their entries.
+    pub(super) entries: Vec<Arc<Vec<Entry>>>,
+}
+
 impl Slice {
-    /// Nothing is held of `from..goal`; all of it lies after what is held.
-    pub(super) const fn nothing(from: u64, _goal: u64) -> Self {
-        Self { batches: Vec::new(), from, goal: from }
+    /// Nothing is held of `from..`; all of it lies after what is held.
+    pub(super) const fn nothing(from: u64) -> Self {
+        Self { batches: Vec::new(), groups: Vec::new(), from, goal: from }
     }
 }
 
@@ -54,46 +83,106 @@ impl Held {
         self.bytes
     }
 
+    /// What of it is not decoded, in bytes: what the next question has to decode.
+    pub(super) const fn undecoded(&self) -> usize {
+        self.undecoded
+    }
+
     /// Forgets everything and begins at `start`.
     pub(super) fn restart(&mut self, start: u64) {
         *self = Self { start, next: start, ..Self::default() };
     }
 
     /// Adds what was read from [`Self::next`] on; the read ended before `next`.
-    pub(super) fn push(&mut self, next: u64, batch: Option<RecordBatch>) {
-        let bytes = batch.as_ref().map_or(0, RecordBatch::get_array_memory_size);
+    pub(super) fn push(&mut self, next: u64, entries: Vec<Entry>) {
+        let weight = |entry: &Entry| ENTRY_BYTES + entry.key.len() + entry.value.len();
+        let bytes = entries.iter().map(weight).sum();
         self.bytes = self.bytes.saturating_add(bytes);
+        self.undecoded = self.undecoded.saturating_add(bytes);
         self.next = next;
-        self.pieces.push_back(Piece { next, batch, bytes });
+        self.pieces.push_back(Piece { next, form: Form::Entries(Arc::new(entries)), bytes });
     }
 
     /// Drops the pieces that lie wholly before `upto`.
     pub(super) fn trim(&mut self, upto: u64) {
         while let Some(piece) = self.pieces.pop_front_if(|piece| piece.next <= upto) {
             self.start = piece.next;
-            self.bytes = self.bytes.saturating_sub(piece.bytes);
+            self.forget(&piece);
         }
         if self.next < upto {
             self.restart(upto);
         }
     }
 
-    /// The rows with an offset in `from..goal` that are held.
+    /// What is held with an offset in `from..goal`.
     pub(super) fn slice(&self, from: u64, goal: u64) -> Slice {
         let (begin, end) = (from.max(self.start), goal.min(self.next));
         if begin >= end {
-            return Slice::nothing(from, goal);
+            return Slice::nothing(from);
         }
-        let batches = self
-            .pieces
-            .iter()
-            .filter(|piece| piece.next > begin)
-            .filter_map(|piece| piece.batch.as_ref())
-            .map(|batch| between(batch, begin, end))
-            .filter(|batch| batch.num_rows() > 0)
-            .collect();
-        Slice { batches, from: begin, goal: end }
+        let mut slice = Slice { from: begin, goal: end, ..Slice::default() };
+        let mut start = self.start;
+        for piece in &self.pieces {
+            if start >= end {
+                break;
+            }
+            match &piece.form {
+                _ if piece.next <= begin => {}
+                Form::Rows(None) => {}
+                Form::Rows(Some(batch)) => slice.batches.push(between(batch, begin, end)),
+                Form::Entries(entries) => gather(&mut slice.groups, start, piece, entries),
+            }
+            start = piece.next;
+        }
+        slice.batches.retain(|batch| batch.num_rows() > 0);
+        slice
     }
+
+    /// Holds the rows of `group` in the place of its entries, unless they were dropped meanwhile, or all would weigh
+    /// more than `max_bytes` then.
+    pub(super) fn adopt(&mut self, group: &Group, rows: Option<RecordBatch>, max_bytes: usize) {
+        let bytes = rows.as_ref().map_or(0, RecordBatch::get_array_memory_size);
+        if self.bytes.saturating_sub(group.bytes).saturating_add(bytes) > max_bytes {
+            return;
+        }
+        let first = match group.start == self.start {
+            true => Some(0),
+            false => {
+                self.pieces.iter().position(|piece| piece.next == group.start).map(|at| at + 1)
+            }
+        };
+        let last = self.pieces.iter().position(|piece| piece.next == group.next);
+        let (Some(first), Some(last)) = (first, last) else { return };
+        // An offset is read once between two restarts: what lies between is what was decoded.
+        let old: Vec<Piece> = self.pieces.drain(first..=last).collect();
+        for piece in &old {
+            self.forget(piece);
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.pieces.insert(first, Piece { next: group.next, form: Form::Rows(rows), bytes });
+    }
+
+    fn forget(&mut self, piece: &Piece) {
+        self.bytes = self.bytes.saturating_sub(piece.bytes);
+        if let Form::Entries(_) = piece.form {
+            self.undecoded = self.undecoded.saturating_sub(piece.bytes);
+        }
+    }
+}
+
+/// Adds a piece to the last group that it follows and that has room, or begins another.
+fn gather(groups: &mut Vec<Group>, start: u64, piece: &Piece, entries: &Arc<Vec<Entry>>) {
+    let fits = |group: &&mut Group| {
+        group.next == start && group.bytes.saturating_add(piece.bytes) <= GROUP_BYTES
+    };
+    if let Some(group) = groups.last_mut().filter(fits) {
+        group.next = piece.next;
+        group.bytes += piece.bytes;
+        group.entries.push(Arc::clone(entries));
+        return;
+    }
+    let entries = vec![Arc::clone(entries)];
+    groups.push(Group { start, next: piece.next, bytes: piece.bytes, entries });
 }
 
 /// The rows of `batch`, which are in the order of the log, with an offset in `from..goal`.
@@ -110,77 +199,4 @@ pub(super) fn between(batch: &RecordBatch, from: u64, goal: u64) -> RecordBatch 
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{ArrayRef, Int64Array};
-
-    use super::*;
-
-    fn batch(offsets: &[i64]) -> RecordBatch {
-        let offsets: ArrayRef = Arc::new(Int64Array::from(offsets.to_vec()));
-        RecordBatch::try_from_iter([("log_offset", offsets)]).unwrap()
-    }
-
-    /// 10, 11, 13 | nothing decodable in 14..20 | 20, 25
-    fn held() -> Held {
-        let mut held = Held::default();
-        held.restart(10);
-        held.push(14, Some(batch(&[10, 11, 13])));
-        held.push(20, None);
-        held.push(26, Some(batch(&[20, 25])));
-        held
-    }
-
-    fn offsets(slice: &Slice) -> Vec<i64> {
-        let of =
-            |batch: &RecordBatch| batch.column(0).as_primitive::<Int64Type>().values().to_vec();
-        slice.batches.iter().flat_map(of).collect()
-    }
-
-    #[test]
-    fn every_range_has_exactly_its_rows_and_says_what_it_lacks() {
-        let held = held();
-        let all = [10_i64, 11, 13, 20, 25];
-        for from in 0..32_u64 {
-            for goal in from..32 {
-                let slice = held.slice(from, goal);
-                let (begin, end) = (slice.from, slice.goal);
-                assert!(from <= begin && begin <= end && end <= goal.max(from), "{from}..{goal}");
-                let want: Vec<_> = all
-                    .into_iter()
-                    .filter(|o| (begin..end).contains(&u64::try_from(*o).unwrap()))
-                    .collect();
-                assert_eq!(offsets(&slice), want, "{from}..{goal}");
-                let in_reach = (from.max(10)..goal.min(26)).count();
-                assert_eq!((end - begin) as usize, in_reach, "{from}..{goal} gives all it can");
-            }
-        }
-    }
-
-    #[test]
-    fn trimming_drops_whole_pieces_only_and_counts_bytes() {
-        let mut held = held();
-        let full = held.bytes();
-        held.trim(13);
-        assert_eq!(
-            (held.bytes(), held.slice(13, 26).from),
-            (full, 13),
-            "offset 13 is still needed"
-        );
-        held.trim(14);
-        assert!(held.bytes() < full);
-        assert_eq!(held.slice(0, 26).from, 14);
-        assert_eq!(offsets(&held.slice(14, 26)), [20, 25]);
-        held.trim(26);
-        assert_eq!((held.bytes(), held.next()), (0, 26));
-    }
-
-    #[test]
-    fn a_snapshot_beyond_what_is_held_moves_the_reader_on() {
-        let mut held = held();
-        held.trim(100);
-        assert_eq!((held.next(), held.bytes()), (100, 0));
-        assert!(held.slice(100, 120).batches.is_empty());
-    }
-}
+mod tests;

@@ -1,7 +1,8 @@
 //! The live tail: what is on the log and not yet in the lake.
 //!
-//! Followers keep it decoded in memory, which is a cache and nothing more: whatever of a query's range they do not
-//! hold is read from the log itself. So an answer never depends on how far they are, only its speed does.
+//! Followers keep it in memory, which is a cache and nothing more: whatever of a query's range they do not hold is read
+//! from the log itself. So an answer never depends on how far they are, only its speed does. They hold the bytes of
+//! the log; the first question that needs them makes rows of them, and those are held in their place.
 
 mod decode;
 mod follow;
@@ -19,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::QueryError;
 use crate::lake::Snapshot;
-use held::Held;
+use held::{Held, Slice, between};
 pub(crate) use range::LogRange;
 
 /// The tail of every partition.
@@ -29,11 +30,18 @@ pub(crate) struct Tail {
     followers: Vec<Arc<Follower>>,
 }
 
+/// Bytes of the log that questions may have to decode, over all partitions: what is beyond is decoded as it arrives.
+/// This bounds what a question waits for after a burst.
+const MAX_UNDECODED_BYTES: usize = 16 * 1024 * 1024;
+
 /// What is held of one partition.
 #[derive(Debug)]
 pub(crate) struct Follower {
     partition: u32,
     held: Mutex<Held>,
+    /// Held by who decodes, so that nobody else decodes the same.
+    decoding: tokio::sync::Mutex<()>,
+    max_undecoded: usize,
     /// Said when something was dropped and there is room again.
     room: Notify,
     max_bytes: usize,
@@ -67,10 +75,13 @@ impl Tail {
     ) -> Self {
         let partitions = log.partitions(Topic::Audit).max(1);
         let max_bytes = max_bytes / partitions as usize;
+        let max_undecoded = MAX_UNDECODED_BYTES / partitions as usize;
         let follow = |partition| {
             let follower = Arc::new(Follower {
                 partition,
                 held: Mutex::new(Held::default()),
+                decoding: tokio::sync::Mutex::default(),
+                max_undecoded,
                 room: Notify::new(),
                 max_bytes,
             });
@@ -116,11 +127,10 @@ impl Tail {
                 ),
             }));
         }
-        let piece = self
-            .followers
-            .get(partition as usize)
-            .map(|follower| follower.held.lock().slice(from, goal))
-            .unwrap_or_else(|| held::Slice::nothing(from, goal));
+        let piece = match self.followers.get(partition as usize) {
+            Some(follower) => follower.rows(from, goal).await.map_err(TailError::Query)?,
+            None => Slice::nothing(from),
+        };
         let range = |from, goal| LogRange::new(Arc::clone(&self.log), partition, from, goal);
         let missing = [(from, piece.from), (piece.goal, goal)];
         let missing: Vec<_> = missing.into_iter().filter(|(from, goal)| from < goal).collect();
@@ -133,6 +143,36 @@ impl Tail {
         pinned.batches.extend(piece.batches);
         pinned.ranges.extend(missing.into_iter().map(|(from, goal)| range(from, goal)));
         Ok(())
+    }
+}
+
+impl Follower {
+    /// What is held of `from..goal`, as rows. What had to be decoded for it is held as rows from now on, if there is
+    /// room.
+    ///
+    /// # Cancel safety
+    /// A dropped call changes nothing; its decoding ends by itself.
+    async fn rows(&self, from: u64, goal: u64) -> Result<Slice, QueryError> {
+        let slice = self.held.lock().slice(from, goal);
+        if slice.groups.is_empty() {
+            return Ok(slice);
+        }
+        let _turn = self.decoding.lock().await;
+        // Somebody may have decoded it meanwhile.
+        let mut slice = self.held.lock().slice(from, goal);
+        for group in std::mem::take(&mut slice.groups) {
+            // Away from the tasks that serve readers.
+            let decoding = tokio::task::spawn_blocking(move || {
+                let rows = decode::rows(group.entries.iter().flat_map(|entries| entries.iter()));
+                (group, rows)
+            });
+            let (group, rows) = decoding.await.map_err(|_| QueryError::Internal)?;
+            let rows = rows?;
+            slice.batches.extend(rows.as_ref().map(|rows| between(rows, slice.from, slice.goal)));
+            self.held.lock().adopt(&group, rows, self.max_bytes);
+        }
+        slice.batches.retain(|batch| batch.num_rows() > 0);
+        Ok(slice)
     }
 }
 

@@ -12,7 +12,7 @@ use tallyport_schemas::{Context, Disposition, Draft, SessionId};
 use crate::story;
 use crate::world::{Setup, World, record};
 
-fn event(statement: &str) -> Draft {
+pub fn event(statement: &str) -> Draft {
     let context = Context { session_id: Some(SessionId::new()), ..Context::default() };
     let body = story::command(1, Disposition::Forwarded, statement, &[], &[]);
     Draft::new(Arc::new(context), Some(0), body)

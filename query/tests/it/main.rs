@@ -11,6 +11,7 @@ mod limits;
 mod pg;
 mod pg_entry;
 mod policy;
+mod requests;
 mod s3;
 mod story;
 mod views;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use deltalake::kernel::{Action, EagerSnapshot, Version};
 use deltalake::logstore::get_actions;
 use deltalake::{BlindDeltaTable, DeltaTableError};
+use tallyport_lake::{Positions, PositionsError};
 
 use super::store::Storage;
 use crate::error::LakeError;
@@ -16,6 +17,8 @@ const MAX_CATCH_UP: u64 = 256;
 #[derive(Debug)]
 pub(super) struct Head {
     version: Version,
+    /// The newest checkpoint when it was loaded.
+    checkpoint: Option<Version>,
     /// The offset per application id, exactly as of `version`.
     positions: BTreeMap<String, u64>,
     /// Schema, properties and protocol as of `version`.
@@ -30,25 +33,19 @@ impl Head {
             .await
             .map_err(lake)?;
         let version = table.version();
-        // The one place where the table's files are listed; the list is dropped right after.
-        let snapshot = EagerSnapshot::try_new(storage.log_store.as_ref(), Some(version))
-            .await
-            .map_err(lake)?;
-        let mut positions = BTreeMap::new();
-        for app_id in app_ids {
-            let position = snapshot
-                .transaction_version(storage.log_store.as_ref(), app_id)
-                .await
-                .map_err(lake)?;
-            if let Some(position) = position {
-                positions.insert(app_id.clone(), offset_of(position));
-            }
-        }
-        Ok(Self { version, positions, table })
+        let known = positions(storage, version, app_ids).await?;
+        let checkpoint = known.checkpoint();
+        let of_ours = |app_id: &String| Some((app_id.clone(), known.get(app_id)?));
+        let positions = app_ids.iter().filter_map(of_ours).collect();
+        Ok(Self { version, checkpoint, positions, table })
     }
 
     pub(super) const fn version(&self) -> Version {
         self.version
+    }
+
+    pub(super) const fn checkpoint(&self) -> Option<Version> {
+        self.checkpoint
     }
 
     pub(super) fn position(&self, app_id: &str) -> Option<u64> {
@@ -112,6 +109,31 @@ impl Head {
         *self = Self::load(storage, app_ids).await?;
         Ok(())
     }
+}
+
+/// All positions as of `version`, in one pass over the newest checkpoint and the commits behind it.
+async fn positions(
+    storage: &Storage,
+    version: Version,
+    app_ids: &[String],
+) -> Result<Positions, LakeError> {
+    match Positions::read(&storage.log_store.object_store(None), version).await {
+        Ok(known) => return Ok(known),
+        Err(PositionsError::Store(error)) => return Err(storage.store_error(error)),
+        Err(error) => {
+            tracing::warn!(url = %storage.url, %error, "positions are read by the Delta library, which is slower");
+        }
+    }
+    let lake = |error: DeltaTableError| LakeError::of(&storage.url, &error);
+    let log_store = storage.log_store.as_ref();
+    // The one place where the table's files are listed; the list is dropped right after.
+    let snapshot = EagerSnapshot::try_new(log_store, Some(version)).await.map_err(lake)?;
+    let mut known = Vec::new();
+    for app_id in app_ids {
+        let position = snapshot.transaction_version(log_store, app_id).await.map_err(lake)?;
+        known.extend(position.map(|position| (app_id.clone(), position)));
+    }
+    Ok(Positions::known(version, known))
 }
 
 /// Positions are written by this crate alone, never negative.

@@ -1,5 +1,6 @@
 //! The lake: two Delta tables, written by compare-and-swap on their logs.
 
+mod checkpoint;
 mod definition;
 mod head;
 mod local;

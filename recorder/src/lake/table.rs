@@ -14,13 +14,14 @@ use deltalake::kernel::{
 use deltalake::logstore::CommitOrBytes;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::writer::{DeltaWriter as _, RecordBatchWriter};
-use deltalake::{BlindDeltaTable, DeltaTable, DeltaTableError, checkpoints};
+use deltalake::{BlindDeltaTable, DeltaTableError};
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::definition::{CHECKPOINT_INTERVAL, INGEST_DATE, TableDefinition};
+use super::checkpoint::Checkpoints;
+use super::definition::{INGEST_DATE, TableDefinition};
 use super::head::Head;
 use super::store::{Storage, io_error};
 use super::{local, reconcile, writer_properties};
@@ -43,7 +44,7 @@ pub(crate) struct Table {
     columns: StructType,
     app_ids: Vec<String>,
     head: Mutex<Head>,
-    background: TaskTracker,
+    checkpoints: Checkpoints,
 }
 
 /// Files to be added, and the position that this moves.
@@ -79,8 +80,10 @@ impl Table {
         if !storage.has_table().await? {
             create(&storage, &definition, &columns).await?;
         }
-        let head = Mutex::new(Head::load(&storage, &app_ids).await?);
-        let table = Self { storage, definition, columns, app_ids, head, background };
+        let head = Head::load(&storage, &app_ids).await?;
+        let checkpoints = Checkpoints::new(head.checkpoint(), background);
+        let head = Mutex::new(head);
+        let table = Self { storage, definition, columns, app_ids, head, checkpoints };
         table.add_missing_columns().await?;
         Ok(table)
     }
@@ -132,7 +135,7 @@ impl Table {
                 // A crash right here: it is committed, and the restart finds the position moved.
                 Ok(()) => {
                     head.advance(version, change.app_id, change.to);
-                    self.checkpoint_when_due(version);
+                    self.checkpoints.committed(&self.storage, self.name(), version);
                     return Ok(Outcome::Committed(version));
                 }
                 Err(PublishError::Taken) => pause(attempt).await,
@@ -227,27 +230,6 @@ impl Table {
 
     async fn publish(&self, version: Version, content: Vec<u8>) -> Result<(), PublishError> {
         publish(&self.storage, version, content).await
-    }
-
-    /// Starts a checkpoint beside the commits. A crash or an error costs readers some time, nothing else.
-    fn checkpoint_when_due(&self, version: Version) {
-        if !(version + 1).is_multiple_of(CHECKPOINT_INTERVAL) {
-            return;
-        }
-        let log_store = self.storage.log_store.clone();
-        let table = self.name();
-        self.background.spawn(async move {
-            let mut state = DeltaTable::new(log_store);
-            let made = async {
-                state.load_version(version).await?;
-                checkpoints::create_checkpoint(&state, None).await?;
-                checkpoints::cleanup_metadata(&state, None).await
-            };
-            match made.await {
-                Ok(expired) => tracing::debug!(table, version, expired, "checkpoint written"),
-                Err(error) => tracing::warn!(table, version, %error, "checkpoint not written; the next one is due in {CHECKPOINT_INTERVAL} commits"),
-            }
-        });
     }
 
     async fn on_disk(

@@ -12,6 +12,7 @@
 )]
 
 mod apart;
+mod fresh;
 mod lake;
 mod sessions;
 mod site;

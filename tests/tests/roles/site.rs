@@ -106,6 +106,27 @@ impl Site {
         rows(&self.ask(&["sql", sql, "--json"]))
     }
 
+    /// Where the query service takes SQL over HTTP.
+    pub fn sql_url(&self) -> String {
+        format!("http://127.0.0.1:{}/v1/sql", self.query)
+    }
+
+    /// A token of the auditor.
+    pub async fn token(&self) -> String {
+        let secret = std::fs::read_to_string(self.path(AUDITOR)).expect("its secret");
+        let resource = format!("urn:tallyport:{}", self.oidc.text("audience"));
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", AUDITOR),
+            ("client_secret", &secret),
+            ("resource", &resource),
+        ];
+        let request = reqwest::Client::new().post(self.oidc.text("token_url")).form(&form);
+        let answer: Value =
+            request.send().await.expect("the provider answers").json().await.expect("JSON");
+        answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
     /// Whether the gateway's port takes connections.
     pub fn gateway_listens(&self) -> bool {
         std::net::TcpStream::connect(("127.0.0.1", self.gateway)).is_ok()

@@ -7,6 +7,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 /// Which of our packages each of our packages may depend on (outside its own tests).
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("tallyport-schemas", &[]),
+    ("tallyport-lake", &[]),
     ("tallyport-eventlog", &["tallyport-schemas"]),
     ("tallyport-access", &["tallyport-schemas"]),
     ("gateway-core", &["tallyport-schemas", "tallyport-access", "tallyport-eventlog"]),
@@ -14,8 +15,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "tallyport-gateway",
         &["tallyport-schemas", "tallyport-access", "tallyport-eventlog", "gateway-core"],
     ),
-    ("tallyport-recorder", &["tallyport-schemas", "tallyport-eventlog"]),
-    ("tallyport-query", &["tallyport-schemas", "tallyport-access", "tallyport-eventlog"]),
+    ("tallyport-recorder", &["tallyport-schemas", "tallyport-eventlog", "tallyport-lake"]),
+    (
+        "tallyport-query",
+        &["tallyport-schemas", "tallyport-access", "tallyport-eventlog", "tallyport-lake"],
+    ),
     (
         "tallyport",
         &[

@@ -1,10 +1,10 @@
 //! What a commit does when the store fails before or after it wrote, and when others commit.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use deltalake::DeltaTableBuilder;
+use deltalake::{DeltaTable, DeltaTableBuilder};
 use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -14,6 +14,7 @@ use object_store::{
 };
 use url::Url;
 
+use super::super::definition::CHECKPOINT_INTERVAL;
 use super::*;
 use crate::dead_letter;
 
@@ -24,11 +25,14 @@ const FAIL_BEFORE_WRITING: u8 = 1;
 const FAIL_AFTER_WRITING: u8 = 2;
 /// Answers as a store does when its client repeats a request whose first answer was lost.
 const TAKEN_BY_ITSELF: u8 = 3;
+/// Takes commits, and no checkpoints.
+const FAIL_CHECKPOINTS: u8 = 4;
 
 #[derive(Debug)]
 struct FaultyStore {
     inner: Arc<InMemory>,
     fault: Arc<AtomicU8>,
+    requests: Arc<AtomicU64>,
 }
 
 impl std::fmt::Display for FaultyStore {
@@ -44,6 +48,14 @@ fn outage() -> object_store::Error {
 #[async_trait]
 impl ObjectStore for FaultyStore {
     async fn put_opts(&self, at: &Path, content: PutPayload, how: PutOptions) -> Result<PutResult> {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        if self.fault.load(Ordering::SeqCst) == FAIL_CHECKPOINTS {
+            let checkpoint = at.as_ref().contains("checkpoint");
+            return match checkpoint {
+                true => Err(outage()),
+                false => self.inner.put_opts(at, content, how).await,
+            };
+        }
         let fault = match at.as_ref().contains("_delta_log/0") {
             true => self.fault.swap(HEALTHY, Ordering::SeqCst),
             false => HEALTHY,
@@ -71,6 +83,7 @@ impl ObjectStore for FaultyStore {
     }
 
     async fn get_opts(&self, at: &Path, how: GetOptions) -> Result<GetResult> {
+        self.requests.fetch_add(1, Ordering::SeqCst);
         self.inner.get_opts(at, how).await
     }
 
@@ -82,6 +95,7 @@ impl ObjectStore for FaultyStore {
     }
 
     fn list(&self, below: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.requests.fetch_add(1, Ordering::SeqCst);
         self.inner.list(below)
     }
 
@@ -97,16 +111,25 @@ impl ObjectStore for FaultyStore {
 struct Place {
     inner: Arc<InMemory>,
     fault: Arc<AtomicU8>,
+    requests: Arc<AtomicU64>,
 }
 
 impl Place {
     fn new() -> Self {
-        Self { inner: Arc::new(InMemory::new()), fault: Arc::new(AtomicU8::new(HEALTHY)) }
+        Self {
+            inner: Arc::new(InMemory::new()),
+            fault: Arc::new(AtomicU8::new(HEALTHY)),
+            requests: Arc::default(),
+        }
     }
 
     fn storage(&self) -> Storage {
         let url = Url::parse("memory:///dead_letters/").unwrap();
-        let store = FaultyStore { inner: self.inner.clone(), fault: self.fault.clone() };
+        let store = FaultyStore {
+            inner: self.inner.clone(),
+            fault: self.fault.clone(),
+            requests: self.requests.clone(),
+        };
         let log_store = DeltaTableBuilder::from_url(url.clone())
             .unwrap()
             .with_storage_backend(Arc::new(store), url.clone())
@@ -116,10 +139,19 @@ impl Place {
     }
 
     async fn table(&self) -> Table {
-        let app_ids = vec![APP.to_owned(), "test/1".to_owned()];
+        self.table_of(2).await
+    }
+
+    async fn table_of(&self, partitions: u64) -> Table {
+        let app_ids = (0..partitions).map(|partition| format!("test/{partition}")).collect();
         Table::open(self.storage(), TableDefinition::dead_letters(), app_ids, TaskTracker::new())
             .await
             .unwrap()
+    }
+
+    /// Requests to the store since the last look.
+    fn requests(&self) -> u64 {
+        self.requests.swap(0, Ordering::SeqCst)
     }
 
     /// Commits in the table's log, version 0 included.
@@ -241,8 +273,7 @@ async fn checkpoints_are_written_and_keep_the_position() {
         assert!(matches!(table.commit(&change(from, to)).await.unwrap(), Outcome::Committed(_)));
         from = Some(to);
     }
-    table.background.close();
-    table.background.wait().await;
+    table.checkpoints.wait().await;
     let hint = Path::from("dead_letters/_delta_log/_last_checkpoint");
     assert!(place.inner.get_opts(&hint, GetOptions::default()).await.is_ok(), "no checkpoint");
     // A table opened from the checkpoint alone knows the position.
@@ -255,4 +286,77 @@ async fn checkpoints_are_written_and_keep_the_position() {
     assert_eq!(reopened.position(APP).await.unwrap(), Some(CHECKPOINT_INTERVAL));
     // The old one, whose version expired meanwhile, loads everything anew rather than write an old version.
     assert_eq!(table.position(APP).await.unwrap(), Some(CHECKPOINT_INTERVAL));
+}
+
+/// For a commit: the log is listed, the commit is put.
+const PER_COMMIT: u64 = 2;
+/// How often a checkpoint reads the commits since the last one, and a cold open those behind the newest; beside them
+/// both read some files of the log's own: its hint, lists, the last checkpoint.
+const READS_FOR_A_CHECKPOINT: u64 = 4;
+const READS_TO_OPEN: u64 = 2;
+const BESIDE_TO_OPEN: u64 = 20;
+const BESIDE_FOR_A_CHECKPOINT: u64 = 40;
+
+#[tokio::test]
+async fn requests_grow_with_commits_and_never_with_partitions_times_commits() {
+    for (partitions, commits) in [(1, 126), (6, 126), (24, 126), (6, 326)] {
+        let place = Place::new();
+        let table = place.table_of(partitions).await;
+        let _creation = place.requests();
+        let mut made = 0;
+        for step in 0..commits {
+            let app_id = format!("test/{}", step % partitions);
+            let (from, to) = (step.checked_sub(partitions).map(|before| before + 1), step + 1);
+            let change = Change { app_id: &app_id, from, to, adds: &[] };
+            assert!(matches!(table.commit(&change).await.unwrap(), Outcome::Committed(_)));
+            table.checkpoints.wait().await;
+            made += PER_COMMIT;
+        }
+        let checkpoints = (commits + 1) / CHECKPOINT_INTERVAL;
+        let each = READS_FOR_A_CHECKPOINT * CHECKPOINT_INTERVAL + BESIDE_FOR_A_CHECKPOINT;
+        let asked = place.requests();
+        assert!(
+            asked <= made + checkpoints * each,
+            "{asked} requests for {commits} commits, {checkpoints} checkpoints, {partitions} partitions"
+        );
+
+        let reopened = place.table_of(partitions).await;
+        let cold = place.requests();
+        let behind = (commits + 1) % CHECKPOINT_INTERVAL;
+        assert!(
+            cold <= READS_TO_OPEN * behind + BESIDE_TO_OPEN,
+            "{cold} requests of a cold open with {behind} commits behind the checkpoint, {partitions} partitions"
+        );
+        for step in commits - partitions..commits {
+            let app_id = format!("test/{}", step % partitions);
+            assert_eq!(reopened.position(&app_id).await.unwrap(), Some(step + 1));
+        }
+        eprintln!(
+            "FIGURE {partitions} partitions, {commits} commits: {asked} requests, {cold} to open again"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_failed_is_tried_again_before_the_next_is_due() {
+    let place = Place::new();
+    let table = place.table().await;
+    let checkpoints = || async {
+        let hint = Path::from("dead_letters/_delta_log/_last_checkpoint");
+        place.inner.get_opts(&hint, GetOptions::default()).await.is_ok()
+    };
+    let mut from = None;
+    for to in 1..CHECKPOINT_INTERVAL + 20 {
+        if to + 1 == CHECKPOINT_INTERVAL {
+            place.fault.store(FAIL_CHECKPOINTS, Ordering::SeqCst);
+        }
+        assert!(matches!(table.commit(&change(from, to)).await.unwrap(), Outcome::Committed(_)));
+        from = Some(to);
+        table.checkpoints.wait().await;
+        if to == CHECKPOINT_INTERVAL {
+            assert!(!checkpoints().await, "the first try fails");
+            place.fault.store(HEALTHY, Ordering::SeqCst);
+        }
+    }
+    assert!(checkpoints().await, "no second try");
 }
