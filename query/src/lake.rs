@@ -7,6 +7,7 @@ use std::time::Duration;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionState;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use tallyport_eventlog::LogId;
 use tallyport_lake::{Positions, PositionsError};
 use tallyport_schemas::lake;
 use tokio::sync::Mutex;
@@ -21,6 +22,7 @@ const MAX_FOLLOWED: u64 = 64;
 
 /// The table of events, read only.
 pub(crate) struct Lake {
+    log: LogId,
     config: LakeConfig,
     session: Arc<SessionState>,
     state: Mutex<State>,
@@ -53,10 +55,10 @@ pub(crate) struct Snapshot {
 
 impl Lake {
     /// `session` gives the settings of the scan.
-    pub(crate) fn new(config: LakeConfig, session: Arc<SessionState>) -> Self {
+    pub(crate) fn new(config: LakeConfig, log: LogId, session: Arc<SessionState>) -> Self {
         let snapshot = Arc::new(Snapshot { version: None, next: Vec::new(), rows: None });
         let state = State { table: None, positions: None, snapshot, loaded: None };
-        Self { config, session, state: Mutex::new(state) }
+        Self { log, config, session, state: Mutex::new(state) }
     }
 
     /// The newest snapshot, looked up again unless that was done within `max_age`. Never older than one given before.
@@ -79,6 +81,7 @@ impl Lake {
                 && table.version() == state.snapshot.version
                 && state.snapshot.next.len() == partitions as usize;
             if !known {
+                is_of(&table, &self.log)?;
                 let at = positions(&table, state.positions.clone(), partitions).await;
                 let at = at.map_err(unreadable)?;
                 let snapshot = self.snapshot(&table, &at.positions, partitions).await;
@@ -159,6 +162,24 @@ async fn positions(
         found.extend(position.map(|position| (app_id, position)));
     }
     Ok(Known { positions: Positions::known(version, found), read_at: version })
+}
+
+/// A lake that says that it was recorded from another log: its positions say nothing about the tail of this one.
+fn is_of(table: &DeltaTable, log: &LogId) -> Result<(), QueryError> {
+    let snapshot = table.snapshot().map_err(|error| {
+        tracing::error!(%error, "the lake's table of events could not be read");
+        QueryError::LakeUnavailable
+    })?;
+    match snapshot.metadata().configuration().get(lake::LOG_ID_PROPERTY) {
+        Some(other) if *other != log.as_str() => {
+            let reason =
+                format!("the lake was recorded from the log {other}, and this one is {log}");
+            tracing::error!(%reason, "integrity violation");
+            Err(QueryError::Integrity { reason })
+        }
+        // A lake that another program made says nothing of a log.
+        _ => Ok(()),
+    }
 }
 
 /// A lake whose position goes back was replaced: answering from it would show a hole as if nothing had been there.

@@ -80,7 +80,7 @@ impl QueryService {
         let questions = Arc::new(Questions::load()?);
         let background = TaskTracker::new();
         let background_stop = CancellationToken::new();
-        let lake = Arc::new(Lake::new(config.lake, Arc::new(base.clone())));
+        let lake = Arc::new(Lake::new(config.lake, log.id().clone(), Arc::new(base.clone())));
         let partitions = log.partitions(Topic::Audit);
         let tail = Tail::start(log, config.limits.max_tail_bytes, &background, &background_stop);
         let sources = (lake, Arc::new(tail), partitions);

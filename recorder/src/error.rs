@@ -45,6 +45,19 @@ impl RecorderError {
 /// Log and lake contradict each other. The recorder stops rather than leave a silent hole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IntegrityError {
+    /// The lake was recorded from another log: its positions mean nothing here, and going on from them would leave out
+    /// what this log has before them.
+    #[error(
+        "table {table} was recorded from {}, and this is the log {ours}. Point log.url to the log that the lake belongs to (restore it where it was lost), or give this log a lake of its own with lake.url", found.as_ref().map_or_else(|| "an unknown log".to_owned(), |found| format!("the log {found}"))
+    )]
+    OtherLog {
+        /// The table.
+        table: &'static str,
+        /// The log that it names; absent where it names none.
+        found: Option<String>,
+        /// The log that was to be recorded.
+        ours: String,
+    },
     /// The log dropped records that the lake does not have.
     #[error(
         "partition {partition}: the lake has everything before offset {recorded}, but the log begins at {earliest}; the records between are lost. Restore the log, or accept the hole by starting with `accept_missing_history`"

@@ -46,7 +46,7 @@ impl Recorder {
         config.check()?;
         let partitions = chosen_partitions(&config, log.partitions(TOPIC))?;
         let config = Arc::new(config);
-        let lake = Arc::new(Lake::open(&config, &partitions).await?);
+        let lake = Arc::new(Lake::open(&config, &partitions, log.id()).await?);
         let mut starts = Vec::new();
         for partition in partitions {
             let accept = config.accept_missing_history;

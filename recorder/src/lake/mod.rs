@@ -9,11 +9,12 @@ mod store;
 mod table;
 mod writer;
 
+use tallyport_eventlog::LogId;
 use tallyport_schemas::lake;
 use tokio_util::task::TaskTracker;
 
 use crate::config::RecorderConfig;
-use crate::error::LakeError;
+use crate::error::{LakeError, RecorderError};
 
 pub(crate) use definition::{INGEST_DATE, TableDefinition};
 pub(crate) use store::open_storage;
@@ -30,16 +31,20 @@ pub(crate) struct Lake {
 }
 
 impl Lake {
-    /// Opens both tables, creates what is missing and adds columns this build has and they lack.
+    /// Opens both tables, creates what is missing and adds columns this build has and they lack. Positions mean nothing
+    /// without the log that they are of: tables of another one are refused.
     pub(crate) async fn open(
         config: &RecorderConfig,
         partitions: &[u32],
-    ) -> Result<Self, LakeError> {
+        log: &LogId,
+    ) -> Result<Self, RecorderError> {
         let background = TaskTracker::new();
         let open = async |definition: TableDefinition, app_ids: Vec<String>| {
             let url = config.lake.table(definition.name)?;
             let storage = open_storage(url, &config.storage_options)?;
-            Table::open(storage, definition, app_ids, background.clone()).await
+            let table = Table::open(storage, definition, log, app_ids, background.clone()).await?;
+            table.check_log(log).await?;
+            Ok::<_, RecorderError>(table)
         };
         let ids = |id: fn(u32) -> String| partitions.iter().copied().map(id).collect();
         let events = open(TableDefinition::events(), ids(lake::app_id)).await?;

@@ -16,6 +16,8 @@ use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::writer::{DeltaWriter as _, RecordBatchWriter};
 use deltalake::{BlindDeltaTable, DeltaTableError};
 use serde_json::json;
+use tallyport_eventlog::LogId;
+use tallyport_schemas::lake::LOG_ID_PROPERTY;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -25,7 +27,7 @@ use super::definition::{INGEST_DATE, TableDefinition};
 use super::head::Head;
 use super::store::{Storage, io_error};
 use super::{local, reconcile, writer_properties};
-use crate::error::LakeError;
+use crate::error::{IntegrityError, LakeError};
 
 /// Tries to win a version before giving the caller a rest. Each lost try means that another writer's commit won.
 const MAX_TRIES: u32 = 64;
@@ -73,12 +75,13 @@ impl Table {
     pub(crate) async fn open(
         storage: Storage,
         definition: TableDefinition,
+        log: &LogId,
         app_ids: Vec<String>,
         background: TaskTracker,
     ) -> Result<Self, LakeError> {
         let columns: StructType = definition.schema.as_ref().try_into_kernel()?;
         if !storage.has_table().await? {
-            create(&storage, &definition, &columns).await?;
+            create(&storage, &definition, &columns, log).await?;
         }
         let head = Head::load(&storage, &app_ids).await?;
         let checkpoints = Checkpoints::new(head.checkpoint(), background);
@@ -90,6 +93,19 @@ impl Table {
 
     pub(crate) const fn name(&self) -> &'static str {
         self.definition.name
+    }
+
+    /// Refuses a table that was recorded from another log, or does not say from which.
+    ///
+    /// # Errors
+    /// [`IntegrityError::OtherLog`].
+    pub(crate) async fn check_log(&self, ours: &LogId) -> Result<(), IntegrityError> {
+        let head = self.head.lock().await;
+        let found = head.table.metadata().configuration().get(LOG_ID_PROPERTY).cloned();
+        if found.as_deref() == Some(ours.as_str()) {
+            return Ok(());
+        }
+        Err(IntegrityError::OtherLog { table: self.name(), found, ours: ours.to_string() })
     }
 
     /// Where an application id is, as of the newest version.
@@ -249,12 +265,13 @@ async fn create(
     storage: &Storage,
     definition: &TableDefinition,
     columns: &StructType,
+    log: &LogId,
 ) -> Result<(), LakeError> {
     let lake = |error: DeltaTableError| LakeError::of(&storage.url, &error);
     let protocol: Protocol =
         serde_json::from_value(json!({"minReaderVersion": 1, "minWriterVersion": 2}))
             .map_err(|error| lake(error.into()))?;
-    let metadata = first_metadata(definition, columns).map_err(lake)?;
+    let metadata = first_metadata(definition, columns, log).map_err(lake)?;
     let actions = vec![Action::Protocol(protocol.clone()), Action::Metadata(metadata.clone())];
     let operation = DeltaOperation::Create {
         mode: SaveMode::ErrorIfExists,
@@ -272,8 +289,11 @@ async fn create(
 fn first_metadata(
     definition: &TableDefinition,
     columns: &StructType,
+    log: &LogId,
 ) -> Result<Metadata, DeltaTableError> {
-    let metadata = new_metadata(columns, [INGEST_DATE], definition.properties())?;
+    let mut properties = definition.properties();
+    properties.push((LOG_ID_PROPERTY, log.to_string()));
+    let metadata = new_metadata(columns, [INGEST_DATE], properties)?;
     Ok(metadata.with_name(definition.name.to_owned())?)
 }
 

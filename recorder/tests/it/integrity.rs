@@ -73,6 +73,23 @@ async fn a_log_that_lost_what_the_lake_lacks_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_lake_of_another_log_is_refused_and_left_as_it_is() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (ours, theirs) = (ScriptedLog::open(dir.path(), 1), ScriptedLog::open(other.path(), 1));
+    let config = config(&dir.path().join("lake"));
+    // Both have the same offsets, so that no position tells them apart, recorded or not.
+    for end in [0, 100] {
+        record(&config, &ours, end).await;
+        theirs.set_end(0, 300);
+        let error = violation(try_start(&config, &theirs).await.unwrap_err());
+        let (found, ours) = (Some(ours.id().to_string()), theirs.id().to_string());
+        assert_eq!(error, IntegrityError::OtherLog { table: "events", found, ours });
+    }
+    record(&config, &ours, 200).await;
+    assert_complete(&config, 0, 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_lake_behind_an_old_log_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let log = ScriptedLog::open(dir.path(), 1);

@@ -108,6 +108,10 @@ impl ObjectStore for FaultyStore {
     }
 }
 
+fn log() -> LogId {
+    LogId::new("test", "one")
+}
+
 struct Place {
     inner: Arc<InMemory>,
     fault: Arc<AtomicU8>,
@@ -144,9 +148,15 @@ impl Place {
 
     async fn table_of(&self, partitions: u64) -> Table {
         let app_ids = (0..partitions).map(|partition| format!("test/{partition}")).collect();
-        Table::open(self.storage(), TableDefinition::dead_letters(), app_ids, TaskTracker::new())
-            .await
-            .unwrap()
+        Table::open(
+            self.storage(),
+            TableDefinition::dead_letters(),
+            &log(),
+            app_ids,
+            TaskTracker::new(),
+        )
+        .await
+        .unwrap()
     }
 
     /// Requests to the store since the last look.
@@ -229,7 +239,7 @@ async fn a_creation_that_fails_either_way_is_made_once() {
         let ids = vec![APP.to_owned()];
         let tracker = TaskTracker::new();
         let definition = TableDefinition::dead_letters();
-        let first = Table::open(place.storage(), definition, ids, tracker).await;
+        let first = Table::open(place.storage(), definition, &log(), ids, tracker).await;
         assert_eq!(first.is_ok(), fault == TAKEN_BY_ITSELF);
         let table = place.table().await;
         assert_eq!(table.commit(&change(None, 1)).await.unwrap(), Outcome::Committed(1));
