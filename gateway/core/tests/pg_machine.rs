@@ -219,14 +219,17 @@ fn a_batch_that_is_thrown_away_leaves_no_hole_in_the_session() {
     let asked = AskContext::at(Timestamp::now());
     let court = Court { bench: &bench, context: &asked, now_us: 0 };
     machine.agent_bytes(&frame(b'Q', b"SELECT 1\0"));
-    let Ok(AgentStep::Forward(mut forward)) = machine.agent_step(&court) else { panic!("it passes") };
+    let Ok(AgentStep::Forward(mut forward)) = machine.agent_step(&court) else {
+        panic!("it passes")
+    };
     let before = forward.unit.take_drafts().len() as u64;
     machine.forwarded(forward.after, 0).unwrap();
     machine
         .target_bytes(&[frame(b'C', b"SELECT 1\0"), frame(b'Z', b"I"), frame(b'Z', b"I")].concat());
     assert!(machine.target_step(1).is_err(), "nothing asked for the second");
     let mut last = machine.end(&Ending::Expired, true, 2).unwrap().unwrap();
-    let places: Vec<u64> = last.take_drafts().iter().map(|draft| draft.session_seq.unwrap()).collect();
+    let places: Vec<u64> =
+        last.take_drafts().iter().map(|draft| draft.session_seq.unwrap()).collect();
     let dense: Vec<u64> = (before..before + places.len() as u64).collect();
     assert_eq!(places, dense);
 }

@@ -26,6 +26,8 @@ use sha2::{Digest as _, Sha256};
 /// The most executions of one target where no time is given.
 const MAX_EXECUTIONS: u64 = 20_000;
 const DEFAULT_MS: u64 = 2_500;
+/// What takes longer is said: no promise is broken, but somebody may look.
+const SLOW: Duration = Duration::from_secs(2);
 
 macro_rules! slices {
     ($($name:ident),+ $(,)?) => {
@@ -89,15 +91,23 @@ fn slice(name: &str) {
 }
 
 fn execute(target: &Target, input: &[u8], from: &str) {
-    let run = target.run;
-    if catch_unwind(|| run(input)).is_ok() {
+    let (run, name) = (target.run, target.name);
+    let began = Instant::now();
+    let held = catch_unwind(|| run(input)).is_ok();
+    let took = began.elapsed();
+    if held && took < SLOW {
         return;
     }
-    let name = target.name;
     let print = hex::encode(&Sha256::digest(input)[..8]);
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{name}-{print}"));
     std::fs::write(&file, input).expect("the input can be written");
     let file = file.display();
+    if held {
+        return say(&format!(
+            "{name}: {from} took {} ms, the input is in {file}",
+            took.as_millis()
+        ));
+    }
     panic!(
         "{name} broke a promise on {from} ({} bytes). The input is in {file}\n\
          again:     TALLYPORT_FUZZ_INPUT={name}={file} cargo test --locked --workspace --test slice one_input\n\

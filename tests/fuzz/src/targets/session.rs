@@ -12,8 +12,8 @@ use gateway_core::passage::{Bench, Scribe};
 use gateway_core::pg::session::{AgentStep, Court, Ending, Limits, Machine, TargetStep, Violation};
 use gateway_core::sql::SessionState;
 use tallyport_access::policy::AskContext;
-use tallyport_eventlog::Auditable as _;
-use tallyport_schemas::{Context, SessionEnd, SessionId};
+use tallyport_eventlog::Auditable;
+use tallyport_schemas::{Context, Draft, SessionEnd, SessionId};
 
 use super::court::{CUSTOMERS, bench_of, catalog, context};
 use super::wire::{counted, error, field, message, value};
@@ -158,14 +158,15 @@ impl Stage {
             match self.machine.agent_step(&court) {
                 Ok(AgentStep::NeedMore) => return,
                 Ok(AgentStep::Wait) => self.waits = true,
-                Ok(AgentStep::Forward(forward)) => {
-                    self.record.forwarded(&forward.unit.drafts(), forward.unit.wire_bytes());
+                Ok(AgentStep::Forward(mut forward)) => {
+                    let drafts = drafts_of(&mut forward.unit);
+                    self.record.forwarded(&drafts, forward.unit.wire_bytes());
                     self.agent_gone = forward.after.terminates;
                     let done = self.machine.forwarded(forward.after, 2);
                     self.settle(done);
                 }
-                Ok(AgentStep::Refuse(refuse)) => {
-                    self.record.refused(&refuse.note.drafts());
+                Ok(AgentStep::Refuse(mut refuse)) => {
+                    self.record.refused(&drafts_of(&mut refuse.note));
                     self.agent_gone = refuse.after.terminates;
                     let done = self.machine.noted(refuse.after, 2);
                     self.settle(done);
@@ -189,8 +190,8 @@ impl Stage {
             self.count_step();
             match self.machine.target_step(3) {
                 Ok(TargetStep::NeedMore) => break,
-                Ok(TargetStep::Batch(batch)) => {
-                    self.record.answered(&batch.drafts(), batch.wire_bytes(), self.honest);
+                Ok(TargetStep::Batch(mut batch)) => {
+                    self.record.answered(&drafts_of(&mut batch), batch.wire_bytes(), self.honest);
                 }
                 Err(Violation::UnknownOrigin { .. }) if !renewed => {
                     renewed = true;
@@ -204,8 +205,8 @@ impl Stage {
 
     fn flush(&mut self) {
         match self.machine.flush() {
-            Ok(Some(batch)) => {
-                self.record.answered(&batch.drafts(), batch.wire_bytes(), self.honest);
+            Ok(Some(mut batch)) => {
+                self.record.answered(&drafts_of(&mut batch), batch.wire_bytes(), self.honest);
             }
             Ok(None) => {}
             Err(violation) => self.settle(Err(violation)),
@@ -233,10 +234,15 @@ impl Stage {
             _ => Ending::Revoked { by: "x".to_owned(), reason: "y".to_owned() },
         };
         let last = self.machine.end(&ending, choice.is_multiple_of(2), 4);
-        let last = last.expect("an end can be recorded").expect("an end is an event");
-        self.record.answered(&last.drafts(), last.wire_bytes(), self.honest);
+        let mut last = last.expect("an end can be recorded").expect("an end is an event");
+        self.record.answered(&drafts_of(&mut last), last.wire_bytes(), self.honest);
         self.record.ended();
         let stats = self.machine.stats();
         assert!(stats.rows <= self.steps as u64 * 4096);
     }
+}
+
+/// The events that are committed with it.
+fn drafts_of(it: &mut impl Auditable) -> Vec<Draft> {
+    it.take_drafts()
 }
