@@ -1,6 +1,7 @@
 //! One module per target: `run`, `seeds`, and the words that its format is made of.
 
 pub mod backend;
+pub mod block;
 pub mod config;
 pub mod connect;
 pub mod event;
