@@ -19,6 +19,8 @@ mod identity;
 mod secret;
 
 pub use event::authentication_event;
+#[cfg(feature = "fuzz")]
+pub use identity::fuzz;
 pub use identity::{
     AuthFailure, Authenticator, ClaimMapping, ClaimSource, ConfigError, Identity, IssuerConfig,
     KeyCacheConfig, KindMapping,

@@ -11,6 +11,8 @@ pub mod tls;
 mod tunnel;
 pub mod upstream;
 
+#[cfg(feature = "fuzz")]
+pub use front::fuzz;
 pub use service::{Gateway, ProbeError};
 pub use session::SessionInfo;
 pub use tunnel::{BearerToken, ConnectRequest, OpenTunnel, Refusal, TunnelIo, TunnelService};

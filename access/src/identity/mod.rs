@@ -9,6 +9,8 @@ mod authenticator;
 mod claims;
 mod config;
 mod failure;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod issuer;
 mod key_cache;
 mod key_set;

@@ -12,7 +12,9 @@ use std::sync::{Arc, OnceLock};
 
 use gateway_core::masking::Masking;
 use gateway_core::passage::{Bench, Scribe};
-use gateway_core::pg::session::{AgentStep, Court, Ending, Limits, Machine, TargetStep};
+use gateway_core::pg::session::{
+    AgentStep, Court, Ending, Limits, MAX_AWAITED, Machine, TargetStep,
+};
 use gateway_core::sql::catalog::{CatalogRows, QUERIES};
 use gateway_core::sql::{Catalog, SessionState};
 use gateway_core::verdict::Judge;
@@ -20,8 +22,10 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use tallyport_access::Identity;
 use tallyport_access::policy::{AskContext, PolicySet};
+use tallyport_eventlog::Auditable as _;
 use tallyport_schemas::{
-    AgentAttributes, Context, Principal, PrincipalKind, Recording, SessionId, TargetKind, TargetRef,
+    AgentAttributes, Body, Context, Principal, PrincipalKind, Recording, Response, ResponseStatus,
+    SessionId, TargetKind, TargetRef,
 };
 
 fn bench() -> Arc<Bench> {
@@ -178,4 +182,68 @@ proptest! {
         let _batch = machine.flush();
         prop_assert!(machine.end(&Ending::Expired, true, 2).unwrap().is_some());
     }
+}
+
+/// The events of an end, as family and command.
+fn last_events(machine: &mut Machine) -> Vec<(String, Option<ResponseStatus>)> {
+    let mut last = machine.end(&Ending::Expired, false, 9).unwrap().unwrap();
+    let said = |draft: tallyport_schemas::Draft| match &draft.body {
+        Body::Response(response) => match response.as_ref() {
+            Response::Completed(summary) => ("completed".to_owned(), Some(summary.status)),
+            other => (format!("{other:?}"), None),
+        },
+        body => (body.activity().to_owned(), None),
+    };
+    last.take_drafts().into_iter().map(said).collect()
+}
+
+#[test]
+fn an_answer_that_was_whole_but_not_sent_is_recorded_as_interrupted_however_often_the_end_is_tried()
+{
+    let bench = bench();
+    let mut machine = machine();
+    feed_agent(&mut machine, &bench, &frame(b'Q', b"SELECT 1\0"), &[]);
+    machine.target_bytes(&[frame(b'C', b"SELECT 1\0"), frame(b'Z', b"I")].concat());
+    assert!(matches!(machine.target_step(1), Ok(TargetStep::NeedMore)));
+    assert!(machine.is_drained(), "the response is complete, and waits in the batch");
+    let wanted =
+        [("completed".to_owned(), Some(ResponseStatus::Interrupted)), ("expired".to_owned(), None)];
+    assert_eq!(last_events(&mut machine), wanted);
+    assert_eq!(last_events(&mut machine), wanted, "the first try was not committed");
+}
+
+#[test]
+fn a_batch_that_is_thrown_away_leaves_no_hole_in_the_session() {
+    let bench = bench();
+    let mut machine = machine();
+    let asked = AskContext::at(Timestamp::now());
+    let court = Court { bench: &bench, context: &asked, now_us: 0 };
+    machine.agent_bytes(&frame(b'Q', b"SELECT 1\0"));
+    let Ok(AgentStep::Forward(mut forward)) = machine.agent_step(&court) else {
+        panic!("it passes")
+    };
+    let before = forward.unit.take_drafts().len() as u64;
+    machine.forwarded(forward.after, 0).unwrap();
+    machine
+        .target_bytes(&[frame(b'C', b"SELECT 1\0"), frame(b'Z', b"I"), frame(b'Z', b"I")].concat());
+    assert!(machine.target_step(1).is_err(), "nothing asked for the second");
+    let mut last = machine.end(&Ending::Expired, true, 2).unwrap().unwrap();
+    let places: Vec<u64> =
+        last.take_drafts().iter().map(|draft| draft.session_seq.unwrap()).collect();
+    let dense: Vec<u64> = (before..before + places.len() as u64).collect();
+    assert_eq!(places, dense);
+}
+
+#[test]
+fn an_agent_that_asks_on_and_on_waits_for_answers() {
+    let bench = bench();
+    let mut machine = machine();
+    let syncs = frame(b'S', b"").repeat(MAX_AWAITED + 1);
+    let steps = feed_agent(&mut machine, &bench, &syncs, &[]);
+    assert_eq!(steps.len(), MAX_AWAITED + 1);
+    assert_eq!(steps.last().unwrap(), "wait");
+    machine.target_bytes(&frame(b'Z', b"I").repeat(MAX_AWAITED));
+    while let Ok(TargetStep::Batch(_)) = machine.target_step(1) {}
+    assert!(machine.is_drained());
+    assert_eq!(feed_agent(&mut machine, &bench, b"", &[]), ["forward 5"], "then it goes on");
 }

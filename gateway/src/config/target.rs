@@ -222,19 +222,20 @@ fn is_name(name: &str) -> bool {
 fn parse_address(text: &str) -> Result<Address, String> {
     let (place, port) = match text.rsplit_once(':') {
         Some((place, port)) if !place.ends_with(':') && !port.contains(']') => {
-            let port = port.parse().map_err(|_| format!("`{port}` is no port"))?;
-            (place, port)
+            let number = port.parse().ok().filter(|port| *port > 0);
+            (place, number.ok_or_else(|| format!("`{port}` is no port"))?)
         }
         _ => (text, 5432),
     };
-    if place.is_empty() {
-        return Err("has no host; write `host:port`".to_owned());
-    }
     if place.starts_with('/') {
         return Ok(Address::Unix(Path::new(place).join(format!(".s.PGSQL.{port}"))));
     }
-    let host = place.trim_start_matches('[').trim_end_matches(']').to_owned();
-    Ok(Address::Tcp { host, port })
+    // Brackets are those of an IPv6 address.
+    let host = place.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(place);
+    if host.is_empty() || host.contains(['[', ']']) {
+        return Err("has no host; write `host:port`".to_owned());
+    }
+    Ok(Address::Tcp { host: host.to_owned(), port })
 }
 
 fn parse_recording(text: Option<&str>) -> Result<Recording, String> {
@@ -295,7 +296,9 @@ mod tests {
         let host = "::1".to_owned();
         assert_eq!(parse_address("[::1]:5433"), Ok(Address::Tcp { host, port: 5433 }));
         assert!(parse_address("host:port").is_err());
-        assert!(parse_address(":5432").is_err());
+        for no_host in [":5432", "", "[]", "[]:5432", "[", "]:1", "a:0", "a:65536"] {
+            assert!(parse_address(no_host).is_err(), "{no_host}");
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 mod admission;
 mod config;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod gate;
 mod h3;
 mod quic;

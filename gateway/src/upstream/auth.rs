@@ -10,6 +10,10 @@ use postgres_protocol::authentication::sasl::{
 use super::DialError;
 use crate::config::Target;
 
+/// The target chooses how often the password is hashed, and the gateway computes it on a thread that others need:
+/// PostgreSQL's default is 4096, and its `scram_iterations` has no bound of its own.
+const MAX_SCRAM_ITERATIONS: u32 = 1_000_000;
+
 /// What is known of the way to the target.
 #[derive(Debug)]
 pub(super) struct Way {
@@ -78,6 +82,9 @@ impl<'a> Login<'a> {
             }
             (10, Stage::Begun) => self.begin_scram(reader.rest()),
             (11, Stage::Scram(scram)) => {
+                if iterations(reader.rest()).is_none_or(|asked| asked > MAX_SCRAM_ITERATIONS) {
+                    return Err(DialError::Scram);
+                }
                 scram.update(reader.rest()).map_err(|_| DialError::Scram)?;
                 Ok(Answer::Send(write::password(scram.message())))
             }
@@ -122,6 +129,13 @@ impl<'a> Login<'a> {
         let credential = self.target.password.as_ref().ok_or(DialError::NoPassword)?;
         Ok(credential.read()?)
     }
+}
+
+/// `i` of a server-first-message (RFC 5802 section 7).
+fn iterations(message: &[u8]) -> Option<u32> {
+    let attribute =
+        message.split(|byte| *byte == b',').find_map(|part| part.strip_prefix(b"i="))?;
+    std::str::from_utf8(attribute).ok()?.parse().ok()
 }
 
 fn terminated(text: &str) -> bytes::Bytes {

@@ -2,6 +2,8 @@
 
 mod auth;
 mod error;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod handshake;
 mod stream;
 mod tls;

@@ -23,6 +23,8 @@ use crate::{AppendError, EmbeddedOptions, Entry, Log, LogId, Position, ReadError
 
 mod block;
 mod dir;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod mark;
 mod reader;
 mod recent;

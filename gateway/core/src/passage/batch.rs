@@ -12,11 +12,12 @@ use super::{Masked, Response, Scribe};
 /// The most bytes that one response event stands for.
 pub const CHUNK_BYTES: usize = Content::MAX_BYTES;
 
-/// Bytes for the agent and the events they make, until they are committed together.
+/// Bytes for the agent and the events they make, until they are committed together. Events get their place in the
+/// session when the batch is sealed: one that is thrown away leaves no hole.
 #[derive(Debug, Default)]
 pub struct Batch {
     bytes: BytesMut,
-    drafts: Vec<tallyport_schemas::Draft>,
+    bodies: Vec<Body>,
     piece: PieceMeter,
     stray_kinds: Vec<String>,
 }
@@ -100,6 +101,18 @@ impl Tally {
         }
     }
 
+    /// Its end, when nothing more of it passes.
+    #[must_use]
+    pub fn interrupted(mut self, now_us: u64) -> ResponseSummary {
+        self.status = ResponseStatus::Interrupted;
+        let wire_sha256 = hex::encode(Sha256::digest([]));
+        let wire = bytes::Bytes::new();
+        self.summary(
+            PieceRecord { wire, wire_bytes: 0, wire_sha256, content: None, rows: 0 },
+            now_us,
+        )
+    }
+
     fn summary(mut self, piece: PieceRecord, now_us: u64) -> ResponseSummary {
         let sha256 = self.digest(&piece);
         ResponseSummary {
@@ -151,9 +164,8 @@ impl Batch {
         tally: &mut Tally,
         begins_row: bool,
         mut bytes: &[u8],
-        scribe: &mut Scribe,
     ) -> Result<(), ContentError> {
-        self.close_stray(scribe)?;
+        self.close_stray()?;
         self.piece.rows += u64::from(begins_row);
         while !bytes.is_empty() {
             let room = CHUNK_BYTES - self.piece_bytes();
@@ -164,7 +176,7 @@ impl Batch {
             }
             bytes = later;
             if self.piece_bytes() == CHUNK_BYTES {
-                self.close_chunk(tally, scribe)?;
+                self.close_chunk(tally)?;
             }
         }
         Ok(())
@@ -174,17 +186,37 @@ impl Batch {
     ///
     /// # Errors
     /// When the piece cannot be recorded.
-    pub fn complete(
-        &mut self,
-        tally: Tally,
-        now_us: u64,
-        scribe: &mut Scribe,
-    ) -> Result<(), ContentError> {
-        self.close_stray(scribe)?;
+    pub fn complete(&mut self, tally: Tally, now_us: u64) -> Result<(), ContentError> {
+        self.close_stray()?;
         let piece = self.take_piece()?;
-        let summary = tally.summary(piece, now_us);
-        self.drafts.push(scribe.draft(Body::Response(Box::new(ResponseEvent::Completed(summary)))));
+        self.add_summary(tally.summary(piece, now_us));
         Ok(())
+    }
+
+    /// Adds the end of a response of which nothing more passes.
+    pub fn add_summary(&mut self, summary: ResponseSummary) {
+        self.bodies.push(Body::Response(Box::new(ResponseEvent::Completed(summary))));
+    }
+
+    /// The responses that were to end with this batch, which is thrown away: they never reached the agent whole. Their
+    /// counts and digest stay those of the target's whole answer.
+    pub fn into_interrupted(self) -> Vec<ResponseSummary> {
+        let summary = |body| match body {
+            Body::Response(response) => match *response {
+                ResponseEvent::Completed(summary) => Some(summary),
+                _ => None,
+            },
+            _ => None,
+        };
+        let interrupted = |summary: ResponseSummary| ResponseSummary {
+            status: ResponseStatus::Interrupted,
+            bytes: summary.bytes.saturating_sub(summary.wire_bytes),
+            wire_bytes: 0,
+            wire_sha256: hex::encode(Sha256::digest([])),
+            content: None,
+            ..summary
+        };
+        self.bodies.into_iter().filter_map(summary).map(interrupted).collect()
     }
 
     /// Adds bytes that answer no command.
@@ -196,14 +228,13 @@ impl Batch {
         kind: &str,
         bytes: &[u8],
         recorded: bool,
-        scribe: &mut Scribe,
     ) -> Result<(), ContentError> {
         if !self.stray_kinds.iter().any(|known| known == kind) {
             self.stray_kinds.push(kind.to_owned());
         }
         for part in bytes.chunks(CHUNK_BYTES) {
             if self.piece_bytes() + part.len() > CHUNK_BYTES {
-                self.close_stray(scribe)?;
+                self.close_stray()?;
                 self.stray_kinds.push(kind.to_owned());
             }
             self.bytes.extend_from_slice(part);
@@ -218,9 +249,9 @@ impl Batch {
     ///
     /// # Errors
     /// When the farewell before it cannot be recorded.
-    pub fn end_session(&mut self, end: Session, scribe: &mut Scribe) -> Result<(), ContentError> {
-        self.close_stray(scribe)?;
-        self.drafts.push(scribe.draft(Body::Session(end)));
+    pub fn end_session(&mut self, end: Session) -> Result<(), ContentError> {
+        self.close_stray()?;
+        self.bodies.push(Body::Session(end));
         Ok(())
     }
 
@@ -233,7 +264,7 @@ impl Batch {
     /// Whether there is nothing to commit.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.drafts.is_empty()
+        self.bytes.is_empty() && self.bodies.is_empty()
     }
 
     /// What passes together. `open` counts the response whose bytes stand last and go on later.
@@ -245,25 +276,26 @@ impl Batch {
         open: Option<&mut Tally>,
         scribe: &mut Scribe,
     ) -> Result<Option<Masked<Response>>, ContentError> {
-        self.close_stray(scribe)?;
+        self.close_stray()?;
         if self.piece_bytes() > 0
             && let Some(tally) = open
         {
-            self.close_chunk(tally, scribe)?;
+            self.close_chunk(tally)?;
         }
         if self.is_empty() {
             return Ok(None);
         }
         let batch = std::mem::take(self);
         let value = Response { bytes: batch.bytes.freeze() };
-        Ok(Some(Masked { value, drafts: batch.drafts }))
+        let drafts = batch.bodies.into_iter().map(|body| scribe.draft(body)).collect();
+        Ok(Some(Masked { value, drafts }))
     }
 
     fn piece_bytes(&self) -> usize {
         self.bytes.len() - self.piece.from
     }
 
-    fn close_chunk(&mut self, tally: &mut Tally, scribe: &mut Scribe) -> Result<(), ContentError> {
+    fn close_chunk(&mut self, tally: &mut Tally) -> Result<(), ContentError> {
         let piece = self.take_piece()?;
         tally.hasher.get_or_insert_default().update(&piece.wire);
         let chunk = ResponseEvent::Chunk {
@@ -276,11 +308,11 @@ impl Batch {
         };
         tally.chunks += 1;
         tally.bytes += piece.wire_bytes;
-        self.drafts.push(scribe.draft(Body::Response(Box::new(chunk))));
+        self.bodies.push(Body::Response(Box::new(chunk)));
         Ok(())
     }
 
-    fn close_stray(&mut self, scribe: &mut Scribe) -> Result<(), ContentError> {
+    fn close_stray(&mut self) -> Result<(), ContentError> {
         if self.stray_kinds.is_empty() {
             return Ok(());
         }
@@ -292,7 +324,7 @@ impl Batch {
             wire_sha256: piece.wire_sha256,
             content: piece.content,
         };
-        self.drafts.push(scribe.draft(Body::Response(Box::new(stray))));
+        self.bodies.push(Body::Response(Box::new(stray)));
         Ok(())
     }
 

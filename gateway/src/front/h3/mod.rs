@@ -2,7 +2,7 @@
 
 mod api;
 mod connection;
-mod frames;
+pub(super) mod frames;
 mod halves;
 mod request;
 pub(crate) mod transport;

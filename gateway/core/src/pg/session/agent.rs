@@ -8,7 +8,8 @@ use super::names::{Lookup, Portal, Prepared};
 use super::pipe::Awaited;
 use super::spans::Spans;
 use super::{
-    After, AgentStep, Court, Forward, Machine, Refuse, Series, Skip, UNIT_BYTES, Violation,
+    After, AgentStep, Court, Forward, MAX_AWAITED, Machine, Refuse, Series, Skip, UNIT_BYTES,
+    Violation,
 };
 use crate::passage::batch::CHUNK_BYTES;
 use crate::passage::own;
@@ -52,6 +53,7 @@ impl Machine {
     /// # Errors
     /// When the session must end.
     pub fn agent_step(&mut self, court: &Court<'_>) -> Result<AgentStep, Violation> {
+        self.masked |= !court.bench.masks().is_empty();
         let raw = match self.retained.take() {
             Some(raw) => raw,
             None => match self.gather()? {
@@ -214,10 +216,13 @@ impl Machine {
     }
 
     /// Whether judging these messages depends on answers that are not in: a text whose reading depends on a setting,
-    /// or a name that is being changed.
+    /// or a name that is being changed. So does an agent that asks on and on while nothing is answered.
     fn must_wait(&self, frames: &[Frame]) -> Result<bool, Violation> {
         if self.is_drained() {
             return Ok(false);
+        }
+        if self.pipe.queue.len() >= MAX_AWAITED {
+            return Ok(true);
         }
         // What an earlier message of the same unit defines needs no answer.
         let (mut statements, mut portals) = (Vec::new(), Vec::new());

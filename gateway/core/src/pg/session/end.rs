@@ -1,8 +1,9 @@
 //! The last batch of a session: what was under way, the event of its end, and the farewell.
 
-use tallyport_schemas::{ResponseStatus, Session, SessionEnd};
+use tallyport_schemas::{Session, SessionEnd};
 
 use super::{Machine, MaskedResponse, Violation};
+use crate::passage::batch::Batch;
 use crate::pg::write::ErrorReply;
 
 /// How a session ends.
@@ -55,7 +56,8 @@ impl Ending {
 
 impl Machine {
     /// Ends the session: responses under way are recorded as interrupted, then the end itself. The farewell is in the
-    /// batch unless the agent is in the middle of a message, where it could not be read.
+    /// batch unless the agent is in the middle of a message, where it could not be read. To be called again when that
+    /// could not be committed: it gives the same events anew.
     ///
     /// # Errors
     /// When it cannot be recorded.
@@ -65,25 +67,29 @@ impl Machine {
         agent_is_listening: bool,
         now_us: u64,
     ) -> Result<Option<MaskedResponse>, Violation> {
-        // What was not committed never passed: only its loss is recorded.
-        self.batch = crate::passage::batch::Batch::default();
-        let inside = self.target.is_inside_message();
-        while let Some(mut open) = self.pipe.open.pop_front() {
-            open.tally.status = ResponseStatus::Interrupted;
-            self.complete(open, now_us)?;
+        // What was not committed never passed: only its loss is recorded, also where it was whole already.
+        if self.interrupted.is_empty() {
+            self.interrupted = std::mem::take(&mut self.batch).into_interrupted();
         }
+        self.batch = Batch::default();
+        let open = std::mem::take(&mut self.pipe.open);
+        self.interrupted.extend(open.into_iter().map(|open| open.tally.interrupted(now_us)));
+        for summary in &self.interrupted {
+            self.batch.add_summary(summary.clone());
+        }
+        let inside = self.target.is_inside_message();
         if let Some(reply) = ending.farewell()
             && agent_is_listening
             && !inside
         {
-            self.batch.put_stray("farewell", &reply.to_bytes(), true, &mut self.scribe)?;
+            self.batch.put_stray("farewell", &reply.to_bytes(), true)?;
         }
         let end = self.end_event(ending);
         self.flush_stray_before(end)
     }
 
     fn flush_stray_before(&mut self, end: Session) -> Result<Option<MaskedResponse>, Violation> {
-        self.batch.end_session(end, &mut self.scribe)?;
+        self.batch.end_session(end)?;
         self.flush()
     }
 

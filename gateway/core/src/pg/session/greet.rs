@@ -13,7 +13,7 @@ use crate::pg::write::{self, ErrorReply};
 /// When it cannot be recorded.
 pub fn no_encryption(scribe: &mut Scribe) -> Result<Option<Masked<Response>>, ContentError> {
     let mut batch = Batch::default();
-    batch.put_stray("encryption_refused", write::NOT_INSIDE_THE_TUNNEL, true, scribe)?;
+    batch.put_stray("encryption_refused", write::NOT_INSIDE_THE_TUNNEL, true)?;
     batch.seal(None, scribe)
 }
 
@@ -30,16 +30,16 @@ pub fn welcome(
     let mut batch = Batch::default();
     if accepted.newer_minor || !accepted.unknown_options.is_empty() {
         let negotiated = write::negotiate_protocol_version(0, &accepted.unknown_options);
-        batch.put_stray("negotiate_protocol_version", &negotiated, false, scribe)?;
+        batch.put_stray("negotiate_protocol_version", &negotiated, false)?;
     }
-    batch.put_stray("authentication", &write::authentication_ok(), false, scribe)?;
+    batch.put_stray("authentication", &write::authentication_ok(), false)?;
     for (name, value) in settings {
         let status = write::parameter_status(name, value);
-        batch.put_stray("parameter_status", &status, false, scribe)?;
+        batch.put_stray("parameter_status", &status, false)?;
     }
     let key = write::backend_key_data(key.pid, key.key);
-    batch.put_stray("backend_key_data", &key, false, scribe)?;
-    batch.put_stray("ready_for_query", &write::ready_for_query(b'I'), false, scribe)?;
+    batch.put_stray("backend_key_data", &key, false)?;
+    batch.put_stray("ready_for_query", &write::ready_for_query(b'I'), false)?;
     batch.seal(None, scribe)
 }
 
@@ -54,8 +54,8 @@ pub fn turned_away(
 ) -> Result<Option<Masked<Response>>, ContentError> {
     let mut batch = Batch::default();
     if let Some(reply) = reply {
-        batch.put_stray("farewell", &reply.to_bytes(), true, scribe)?;
+        batch.put_stray("farewell", &reply.to_bytes(), true)?;
     }
-    batch.end_session(end, scribe)?;
+    batch.end_session(end)?;
     batch.seal(None, scribe)
 }

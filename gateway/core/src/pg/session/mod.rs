@@ -35,7 +35,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lru::LruCache;
 use tallyport_access::policy::AskContext;
-use tallyport_schemas::{Context, SessionStats};
+use tallyport_schemas::{Context, ResponseSummary, SessionStats};
 
 use crate::passage::batch::Batch;
 use crate::passage::unit::CopyRun;
@@ -48,6 +48,9 @@ use shape::Shape;
 
 /// A unit without a flush point is cut here.
 pub const UNIT_BYTES: usize = 1024 * 1024;
+
+/// With so many answers outstanding nothing more is sent before they are in.
+pub const MAX_AWAITED: usize = 10_000;
 
 /// Parsed texts that one session keeps.
 const PARSED_KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
@@ -182,10 +185,14 @@ pub struct Machine {
     cycle: pipe::Cycle,
     shapes: HashMap<Bytes, Arc<Shape>>,
     batch: Batch,
+    /// Responses that the session's end cut short, until that is on record.
+    interrupted: Vec<ResponseSummary>,
     tx_status: u8,
     settings: BTreeMap<String, String>,
     /// Behind an error that the gateway made, nothing of this series passes.
     mute: bool,
+    /// Columns were masked for this session, now or before.
+    masked: bool,
     cancel_wanted: bool,
 }
 
@@ -218,9 +225,11 @@ impl Machine {
             cycle: pipe::Cycle::default(),
             shapes: HashMap::new(),
             batch: Batch::default(),
+            interrupted: Vec::new(),
             tx_status: b'I',
             settings,
             mute: false,
+            masked: false,
             cancel_wanted: false,
         }
     }

@@ -289,7 +289,7 @@ impl Machine {
     }
 
     pub(super) fn complete(&mut self, open: OpenCommand, now_us: u64) -> Result<(), Violation> {
-        Ok(self.batch.complete(open.tally, now_us, &mut self.scribe)?)
+        Ok(self.batch.complete(open.tally, now_us)?)
     }
 
     /// Answers that need no target, as soon as all before them are given.
@@ -309,9 +309,11 @@ impl Machine {
     }
 
     fn scrub(&self, frame: &Frame) -> Result<Bytes, Violation> {
-        match self.pipe.open.front() {
-            Some(open) if open.scrub => Ok(backend::scrubbed(frame.tag(), frame.body())?),
-            _ => Ok(frame.bytes().clone()),
+        // What answers no command may tell of any.
+        if self.pipe.open.front().map_or(self.masked, |open| open.scrub) {
+            Ok(backend::scrubbed(frame.tag(), frame.body())?)
+        } else {
+            Ok(frame.bytes().clone())
         }
     }
 
@@ -321,8 +323,8 @@ impl Machine {
             return Ok(());
         }
         match self.pipe.open.front_mut() {
-            Some(open) => self.batch.put(&mut open.tally, begins_row, bytes, &mut self.scribe)?,
-            None => self.batch.put_stray("answer", bytes, true, &mut self.scribe)?,
+            Some(open) => self.batch.put(&mut open.tally, begins_row, bytes)?,
+            None => self.batch.put_stray("answer", bytes, true)?,
         }
         Ok(())
     }
@@ -330,8 +332,8 @@ impl Machine {
     /// Messages that may come at any time: part of the response that is on its way, or of none.
     fn put_async(&mut self, kind: &str, bytes: &[u8]) -> Result<(), Violation> {
         match self.pipe.open.front_mut() {
-            Some(open) => self.batch.put(&mut open.tally, false, bytes, &mut self.scribe)?,
-            None => self.batch.put_stray(kind, bytes, true, &mut self.scribe)?,
+            Some(open) => self.batch.put(&mut open.tally, false, bytes)?,
+            None => self.batch.put_stray(kind, bytes, true)?,
         }
         Ok(())
     }

@@ -1,0 +1,22 @@
+//! One module per target: `run`, `seeds`, and the words that its format is made of.
+
+pub mod backend;
+pub mod block;
+pub mod config;
+pub mod connect;
+pub mod event;
+pub mod frames;
+pub mod frontend;
+pub mod h3_frames;
+pub mod keys;
+pub mod log_url;
+pub mod login;
+pub mod masking;
+pub mod policy;
+pub mod session;
+pub mod sql;
+pub mod startup;
+pub mod token;
+
+mod court;
+mod wire;
