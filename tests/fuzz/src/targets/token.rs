@@ -154,8 +154,10 @@ fn check_signed(header: &[u8], claims: &[u8]) {
     assert!(shown.len() < 64 * 1024);
 }
 
+/// The claimed issuer is repeated by design, and whoever makes a token can write its header's text into it: so the
+/// header is left out here. Claims cannot hold themselves, and a signature cannot be foreseen.
 fn quiet(shown: &str, token: &str) {
-    for part in token.split('.').filter(|part| part.len() > 20) {
+    for part in token.split('.').skip(1).filter(|part| part.len() > 20) {
         assert!(!shown.contains(part), "a part of the token is shown: {shown}");
     }
 }
