@@ -19,7 +19,7 @@ fn looks_at_time(node: &Value) -> bool {
         Value::Object(fields) => fields.iter().any(|(operator, operands)| {
             match operands.as_object().filter(|_| matches!(operator.as_str(), "." | "has")) {
                 Some(access) if access.get("left").is_some_and(is_context) => {
-                    !access.get("attr").and_then(Value::as_str).is_some_and(|attr| attr != TIME)
+                    access.get("attr").and_then(Value::as_str).is_none_or(|attr| attr == TIME)
                 }
                 _ => (operator == "Var" && operands == "context") || looks_at_time(operands),
             }

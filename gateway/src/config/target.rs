@@ -187,15 +187,8 @@ impl RawTarget {
                 "0 would refuse everybody; use 1 or more".to_owned(),
             ));
         }
-        let catalog_refresh = match self.catalog_refresh_seconds.unwrap_or(15) {
-            seconds @ 1..=3600 => Duration::from_secs(seconds),
-            other => {
-                return Err(bad(
-                    "catalog_refresh_seconds",
-                    format!("{other} is not within 1 to 3600"),
-                ));
-            }
-        };
+        let catalog_refresh = check_refresh(self.catalog_refresh_seconds)
+            .map_err(|problem| bad("catalog_refresh_seconds", problem))?;
         Ok(Target {
             address,
             databases: Databases { default: self.database, others: self.databases },
@@ -210,6 +203,13 @@ impl RawTarget {
             limits,
             name: self.name,
         })
+    }
+}
+
+fn check_refresh(seconds: Option<u64>) -> Result<Duration, String> {
+    match seconds.unwrap_or(15) {
+        seconds @ 1..=3600 => Ok(Duration::from_secs(seconds)),
+        other => Err(format!("{other} is not within 1 to 3600")),
     }
 }
 

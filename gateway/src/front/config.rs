@@ -166,7 +166,7 @@ mod tests {
                 "invalid tokens on a connection that never sent a valid one",
                 limits.max_failed_authentications.to_string(),
             ),
-            ("opening a tunnel, approvals included", seconds(limits.open_deadline)),
+            ("opening a tunnel", seconds(limits.open_deadline)),
             (
                 "a request body",
                 format!(

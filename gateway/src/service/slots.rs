@@ -171,9 +171,10 @@ mod tests {
         // A refusal leaves no trace either.
         assert!(slots.take(&principal("bob"), "db", Some(1)).is_err());
         drop(slot);
-        let taken = slots.taken.lock();
-        assert!(taken.principals.is_empty() && taken.targets.is_empty());
-        drop(taken);
+        {
+            let taken = slots.taken.lock();
+            assert!(taken.principals.is_empty() && taken.targets.is_empty());
+        }
         slots.all_free().await;
     }
 }

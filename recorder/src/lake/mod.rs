@@ -14,7 +14,7 @@ use tallyport_schemas::lake;
 use tokio_util::task::TaskTracker;
 
 use crate::config::RecorderConfig;
-use crate::error::{LakeError, RecorderError};
+use crate::error::RecorderError;
 
 pub(crate) use definition::{INGEST_DATE, TableDefinition};
 pub(crate) use store::open_storage;

@@ -23,9 +23,11 @@ use crate::{AppendError, EmbeddedOptions, Entry, Log, LogId, Position, ReadError
 
 mod block;
 mod dir;
+mod failure;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod mark;
+mod placing;
 mod reader;
 mod recent;
 mod schema;

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use rusqlite::{Connection, ErrorCode, params};
 
 use super::EmbeddedError;
-use super::block::{Block, MAX_BLOCK_BYTES, Packer};
+use super::block::{Block, Packer};
 use super::dir::LogDir;
+use super::failure::{CommitFailure, refused, what_to_do};
 use super::mark::Mark;
+use super::placing::{blocks, place};
 use super::recent::Recent;
 use super::schema::{connect, identity, signed, table, unsigned};
-use crate::backends::{PerTopic, unix_time_ms};
+use crate::backends::PerTopic;
 use crate::{Entry, LogId, Position, Record, Topic};
 
 /// What is kept of a topic: offsets `earliest..next`.
@@ -43,14 +45,6 @@ pub(super) struct Store {
     live_bytes: u64,
     /// Roughly what the write-ahead log holds that the database does not.
     wal_pending_bytes: u64,
-}
-
-/// A commit failed.
-#[derive(Debug)]
-pub(super) struct CommitFailure {
-    /// Nothing of it is in the database, now or after any crash.
-    pub(super) certain: bool,
-    pub(super) reason: String,
 }
 
 /// The write-ahead log is moved into the database when it has grown by this.
@@ -377,48 +371,6 @@ impl Store {
     }
 }
 
-/// Records with their offsets.
-#[derive(Debug, Default)]
-struct Placed {
-    records: PerTopic<Vec<Entry>>,
-    /// Of each batch, in its order.
-    positions: Vec<Vec<Position>>,
-}
-
-/// Gives every record the next offset of its topic.
-fn place(mut kept: PerTopic<Span>, batches: &[&[Record]]) -> (Placed, PerTopic<Span>) {
-    let appended_at_ms = unix_time_ms();
-    let mut placed = Placed::default();
-    for batch in batches {
-        let mut positions = Vec::with_capacity(batch.len());
-        for record in *batch {
-            let span = kept.get_mut(record.topic);
-            let position = Position { partition: 0, offset: span.next };
-            span.next += 1;
-            positions.push(position);
-            placed.records.get_mut(record.topic).push(Entry {
-                position,
-                key: record.key.clone(),
-                value: record.value.clone(),
-                appended_at_ms,
-            });
-        }
-        placed.positions.push(positions);
-    }
-    (placed, kept)
-}
-
-/// Cuts entries into what one block holds.
-fn blocks(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
-    let mut bytes = 0;
-    entries.chunk_by(move |entry, _next| {
-        bytes += entry.key.len() + entry.value.len();
-        let more = bytes < MAX_BLOCK_BYTES;
-        bytes = if more { bytes } else { 0 };
-        more
-    })
-}
-
 fn insert(db: &Connection, topic: Topic, block: &Block) -> rusqlite::Result<()> {
     let sql = match topic {
         Topic::Audit => "INSERT INTO audit VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -428,19 +380,4 @@ fn insert(db: &Connection, topic: Topic, block: &Block) -> rusqlite::Result<()> 
     let (first, next) = (signed(*first), signed(*next));
     let values = params![first, next, raw_bytes, data, appended_at_ms, block.crc32()];
     db.prepare_cached(sql)?.execute(values).map(|_| ())
-}
-
-fn refused(error: &rusqlite::Error) -> CommitFailure {
-    CommitFailure { certain: true, reason: what_to_do(error) }
-}
-
-fn what_to_do(error: &rusqlite::Error) -> String {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => format!("the disk is full ({error}); free some of it"),
-        Some(ErrorCode::SystemIoFailure) => format!("{error}; check the disk and the kernel's log"),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            format!("{error}; keep a copy of the log and restore it from a backup")
-        }
-        _ => error.to_string(),
-    }
 }

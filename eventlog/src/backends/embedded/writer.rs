@@ -9,7 +9,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::EmbeddedError;
 use super::dir::LogDir;
-use super::store::{CommitFailure, Span, Store};
+use super::failure::CommitFailure;
+use super::store::{Span, Store};
 use crate::backends::PerTopic;
 use crate::{AppendError, Position, ReadError, Record, Topic};
 
