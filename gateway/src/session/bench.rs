@@ -67,7 +67,13 @@ impl BenchMaker {
     /// The bench by a snapshot that is fresh enough to open a session with.
     pub(super) async fn opening(&self) -> Result<Arc<Bench>, CatalogLoadError> {
         let catalog = self.catalog.get(self.policy.current().version()).await?;
-        Ok(self.current(&catalog))
+        let bench = self.current(&catalog);
+        if bench.judge().unmatched_labels().is_empty() {
+            return Ok(bench);
+        }
+        // Labels that match nothing may be those of a table that is younger than the snapshot: it must not be read as one
+        // without labels.
+        self.refreshed().await
     }
 
     /// The bench by the newest snapshot that is read already.

@@ -16,7 +16,7 @@ async fn refused(world: &World, client: &str, status: u16, code: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_principal_cannot_take_the_places_of_others() {
     let limits = GatewayLimits { max_sessions_per_principal: 2, ..GatewayLimits::default() };
-    let world = world!(limits: limits,);
+    let world = world!(limits,);
     let (first, second) = (world.connect().await, world.connect().await);
     refused(&world, "agent", 429, "principal_session_limit").await;
     let other = world.connect_as("other", None).await;
@@ -45,7 +45,7 @@ async fn a_full_target_and_a_full_gateway_refuse_early() {
     client.query_one("SELECT 1", &[]).await.expect("an open session goes on");
 
     let limits = GatewayLimits { max_sessions: 1, ..GatewayLimits::default() };
-    let world = world!(limits: limits,);
+    let world = world!(limits,);
     let client = world.connect().await;
     refused(&world, "other", 503, "session_limit").await;
     client.query_one("SELECT 1", &[]).await.expect("an open session goes on");
