@@ -281,3 +281,19 @@ async fn a_changed_file_masks_the_next_statement_of_an_open_session() {
         assert!(text(&wire.until(b'Z', 1).await).contains("[redacted]"), "{error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_labelled_table_that_is_younger_than_the_snapshot_is_masked_in_the_next_session() {
+    const LATE: &str = "[columns]\n\"app.late.secret\" = \"pii.ssn\"\n";
+    let world = world!(policy: MASKED, masking: Some(LATE),);
+    // The snapshot of the catalog is read, and would be fresh enough for an hour.
+    world.gateway.probe("db").await.expect("the target answers");
+    let direct = world.direct().await;
+    let late = "CREATE TABLE app.late (secret text); INSERT INTO app.late VALUES ('123-45-6789')";
+    direct.batch_execute(late).await.expect("created");
+    let (mut wire, _) = Wire::start(world.tunnel().await, &[("user", "u")]).await;
+    wire.send(&query("SELECT secret FROM app.late")).await;
+    let answer = wire.until(b'Z', 1).await;
+    assert!(!text(&answer).contains("123-45"), "{}", text(&answer));
+    assert!(text(&answer).contains("[redacted]"), "{}", text(&answer));
+}
