@@ -283,14 +283,19 @@ async fn a_changed_file_masks_the_next_statement_of_an_open_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_labelled_table_that_is_younger_than_the_snapshot_is_masked_in_the_next_session() {
+async fn a_labelled_table_that_is_younger_than_the_snapshot_is_masked() {
     const LATE: &str = "[columns]\n\"app.late.secret\" = \"pii.ssn\"\n";
     let world = world!(policy: MASKED, masking: Some(LATE),);
     // The snapshot of the catalog is read, and would be fresh enough for an hour.
     world.gateway.probe("db").await.expect("the target answers");
+    let (mut before, _) = Wire::start(world.tunnel().await, &[("user", "u")]).await;
     let direct = world.direct().await;
     let late = "CREATE TABLE app.late (secret text); INSERT INTO app.late VALUES ('123-45-6789')";
     direct.batch_execute(late).await.expect("created");
+    // A session that was open before may be refused; it must not be answered in clear.
+    before.send(&query("SELECT secret FROM app.late")).await;
+    let answer = before.until(b'Z', 1).await;
+    assert!(!text(&answer).contains("123-45"), "{}", text(&answer));
     let (mut wire, _) = Wire::start(world.tunnel().await, &[("user", "u")]).await;
     wire.send(&query("SELECT secret FROM app.late")).await;
     let answer = wire.until(b'Z', 1).await;

@@ -32,6 +32,8 @@ pub(crate) struct LabelledColumn {
 pub struct MaskSet {
     columns: BTreeMap<u32, BTreeMap<i16, LabelledColumn>>,
     masked_tables: BTreeSet<u32>,
+    /// Labels are configured for columns that the snapshot lacks: their table may be made at any moment.
+    expects_more: bool,
 }
 
 impl LabelledColumn {
@@ -63,10 +65,15 @@ impl MaskSet {
         self.masked_tables.contains(&table_oid)
     }
 
-    /// Whether no column is masked or hidden: then nothing needs to be looked at.
+    /// Whether no column is masked or hidden, nor may come to be: then nothing needs to be looked at.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.masked_tables.is_empty()
+        self.masked_tables.is_empty() && !self.expects_more
+    }
+
+    /// Says that there are labels whose columns the snapshot lacks.
+    pub(crate) const fn expect_more(&mut self) {
+        self.expects_more = true;
     }
 
     /// The labels of a column, masked or not; sorted.

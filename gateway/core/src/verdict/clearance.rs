@@ -53,6 +53,9 @@ pub(super) fn clearances(
         let name = column.name.clone();
         masks.add(oid, attnum, LabelledColumn { name, labels, clearance, configured: true });
     }
+    if !unmatched.is_empty() {
+        masks.expect_more();
+    }
     if !masks.is_empty() {
         own_rules(catalog, &mut masks);
     }
