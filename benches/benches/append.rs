@@ -149,7 +149,7 @@ fn draft() -> Draft {
         key_id: "bench".to_owned(),
         signature: "0".repeat(64),
     };
-    Draft::new(Arc::new(Context::default()), None, Body::Integrity(body))
+    Draft::new(Context::default().into(), None, Body::Integrity(body))
 }
 
 /// How long an event is on the log, and how long it takes to encode.

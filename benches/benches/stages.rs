@@ -131,7 +131,7 @@ async fn round_trip(stream: &mut TcpStream) -> Result<Duration, Failure> {
 /// About the size of a command's event.
 fn event() -> Draft {
     let body = Integrity::ProducerStarted { version: "x".repeat(900), role: "bench".to_owned() };
-    Draft::new(Arc::new(Context::default()), None, Body::Integrity(body))
+    Draft::new(Context::default().into(), None, Body::Integrity(body))
 }
 
 async fn echo_server() -> Result<SocketAddr, Failure> {

@@ -1,5 +1,5 @@
 //! `pgbench -S -M prepared` through the gateway alone, without recorder and query service: throughput beside a direct
-//! connection, and the processor time of each process per transaction.
+//! connection and beside pgbouncer in session mode, and the processor time of each process per transaction.
 //!
 //! The gateway runs in this process on an embedded log, `connect` in a child process (this program again), PostgreSQL
 //! and pgbench are the real ones. `--log memory` takes the disk and SQLite away, to tell their share.
@@ -88,18 +88,30 @@ async fn measure(options: &Options) -> Result<(), Failure> {
     run("psql", direct, &["-X", "-q", "-c", "ALTER SYSTEM SET log_statement = 'none'"]).await?;
     run("psql", direct, &["-X", "-q", "-c", "SELECT pg_reload_conf()"]).await?;
     run("pgbench", direct, &["-i", "-q", "-s", "10"]).await?;
+    let server = format!("127.0.0.1:{direct}");
+    let peer = move || DevService::start("pgbouncer", &["--server", &server]);
+    let pgbouncer = tokio::task::spawn_blocking(peer).await??;
     let (_issuer, gateway, front) = start_gateway(dir.path(), options, direct).await?;
     let (mut child, port) = start_connect(dir.path(), front.quic_addr).await?;
-    for port in [direct, port] {
+    let peer = pgbouncer.port("port");
+    for port in [direct, peer, port] {
         load(port, 2, 2).await?;
     }
     println!("profile: {}", if cfg!(debug_assertions) { "dev" } else { "release" });
     println!(
-        "{:>7} {:>11} {:>11} {:>8} {:>14} {:>14}",
-        "clients", "direct tps", "gateway tps", "ratio", "gateway us/tx", "connect us/tx"
+        "{:>7} {:>11} {:>13} {:>11} {:>9} {:>12} {:>14} {:>14}",
+        "clients",
+        "direct tps",
+        "pgbouncer tps",
+        "gateway tps",
+        "of direct",
+        "of pgbouncer",
+        "gateway us/tx",
+        "connect us/tx"
     );
     for &clients in &options.clients {
         let straight = load(direct, clients, options.seconds).await?;
+        let bounced = load(peer, clients, options.seconds).await?;
         let pids = [std::process::id(), child.id().unwrap_or_default()];
         let before = pids.map(processor_us);
         let through = load(port, clients, options.seconds).await?;
@@ -107,9 +119,10 @@ async fn measure(options: &Options) -> Result<(), Failure> {
         let transactions = through * f64::from(options.seconds);
         let [gateway_us, connect_us] =
             [0, 1].map(|n: usize| spent(&before, &after, n) / transactions);
-        let ratio = through / straight;
+        let (of_direct, of_peer) = (through / straight, through / bounced);
         println!(
-            "{clients:>7} {straight:>11.0} {through:>11.0} {ratio:>8.3} {gateway_us:>14.1} {connect_us:>14.1}"
+            "{clients:>7} {straight:>11.0} {bounced:>13.0} {through:>11.0} {of_direct:>9.3} {of_peer:>12.3} \
+             {gateway_us:>14.1} {connect_us:>14.1}"
         );
     }
     if options.hold {

@@ -213,6 +213,14 @@ impl Log for FaultLog {
         }
     }
 
+    fn append_blocks(&self) -> bool {
+        self.inner.append_blocks()
+    }
+
+    fn upkeep(&self) {
+        self.inner.upkeep();
+    }
+
     fn partitions(&self, topic: Topic) -> u32 {
         self.inner.partitions(topic)
     }

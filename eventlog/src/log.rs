@@ -191,6 +191,16 @@ pub trait Log: Debug + Send + Sync + 'static {
     /// Not cancel safe: a dropped call may still append. Treat it as [`AppendError::Unknown`].
     async fn append(&self, batch: Vec<Record>) -> Result<Vec<Position>, AppendError>;
 
+    /// Whether `append` works on the thread that polls it, and so may block it for as long as a disk takes. Who appends
+    /// much then does so on a thread of its own, and cannot give up on an append that hangs: its outcome comes, late.
+    fn append_blocks(&self) -> bool {
+        false
+    }
+
+    /// What an append leaves to be done once those who waited for it have their answer. May block where
+    /// [`Self::append_blocks`]; a log without any of it stays right, and may grow.
+    fn upkeep(&self) {}
+
     /// How many partitions a topic has: they are numbered from 0.
     fn partitions(&self, topic: Topic) -> u32;
 

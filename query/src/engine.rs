@@ -115,7 +115,7 @@ impl Engine {
     pub(crate) fn question(&self, reader: &Reader, face: Face, sql: &str) -> Question {
         let kept = sql.get(..self.limits.max_sql_bytes).unwrap_or(sql);
         let appender = self.gate.appender().clone();
-        Question::new(Arc::clone(reader.context()), appender, face, kept)
+        Question::new(reader.context().clone(), appender, face, kept)
     }
 
     /// Pins, plans and asks policy. What fails here is on record when this returns.

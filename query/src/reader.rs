@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use tallyport_access::policy::{Action, AskContext, PolicyStore, Resource};
 use tallyport_access::{AuthFailure, Authenticator, Identity, authentication_event};
 use tallyport_eventlog::Appender;
-use tallyport_schemas::{Body, Context, Draft, Endpoint, Front, TraceId};
+use tallyport_schemas::{Body, Context, Draft, Endpoint, Front, SharedContext, TraceId};
 
 use crate::error::QueryError;
 use crate::views::{EVENTS, VIEWS};
@@ -25,7 +24,7 @@ pub(crate) struct Gate {
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
     identity: Identity,
-    context: Arc<Context>,
+    context: SharedContext,
 }
 
 /// What policy lets a reader see, asked anew for every query.
@@ -65,9 +64,9 @@ impl Gate {
             context.delegation.clone_from(&identity.delegation);
             context.agent = identity.agent.clone();
         }
-        let context = Arc::new(context);
+        let context = SharedContext::from(context);
         let body = Body::Authentication(authentication_event(&outcome, front));
-        let draft = Draft::new(Arc::clone(&context), None, body);
+        let draft = Draft::new(context.clone(), None, body);
         let recorded = self.appender.commit(draft).await;
         let _on_record = recorded.as_ref().map_err(QueryError::from)?;
         match outcome {
@@ -149,7 +148,7 @@ impl Gate {
 
 impl Reader {
     /// What the reader's events share.
-    pub(crate) const fn context(&self) -> &Arc<Context> {
+    pub(crate) const fn context(&self) -> &SharedContext {
         &self.context
     }
 

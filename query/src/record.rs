@@ -1,24 +1,23 @@
 //! The audit of the audit: the events of one question.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tallyport_eventlog::Appender;
-use tallyport_schemas::{Body, CommandId, Context, Draft, Face, Query, QueryPhase};
+use tallyport_schemas::{Body, CommandId, Draft, Face, Query, QueryPhase, SharedContext};
 
 use crate::error::QueryError;
 
 /// One question, as its events tell it. All of them carry the same id.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
-    context: Arc<Context>,
+    context: SharedContext,
     appender: Appender,
     query: Query,
 }
 
 impl Question {
     /// A question that was asked; nothing is on record yet.
-    pub(crate) fn new(context: Arc<Context>, appender: Appender, face: Face, sql: &str) -> Self {
+    pub(crate) fn new(context: SharedContext, appender: Appender, face: Face, sql: &str) -> Self {
         let query = Query {
             query_id: CommandId::new(),
             face,
@@ -72,7 +71,7 @@ impl Question {
 
     async fn commit(&self, phase: QueryPhase) -> Result<(), QueryError> {
         let query = Query { phase, ..self.query.clone() };
-        let draft = Draft::new(Arc::clone(&self.context), None, Body::Query(query));
+        let draft = Draft::new(self.context.clone(), None, Body::Query(query));
         let recorded = self.appender.commit(draft).await;
         let _on_record = recorded.as_ref().map_err(QueryError::from)?;
         Ok(())

@@ -1,15 +1,13 @@
 //! The envelope that every event wears, and the draft it grows from.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Actor, AgentAttributes, Approval, Authentication, Command, Decision, Endpoint, EventId,
-    Integrity, PolicyChange, Principal, ProducerId, Query, Response, Session, SessionId, TargetRef,
-    TraceId,
+    Integrity, PolicyChange, Principal, ProducerId, Query, Response, Session, SessionId,
+    SharedContext, TargetRef, TraceId,
 };
 
 /// The version of the own facts under `unmapped.tallyport`. A change of a golden file is a change of this.
@@ -32,7 +30,7 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_seq: Option<u64>,
     /// Who, on whose behalf, to where.
-    pub context: Arc<Context>,
+    pub context: SharedContext,
     /// What happened.
     pub body: Body,
 }
@@ -205,7 +203,7 @@ pub struct Draft {
     /// Place in the session.
     pub session_seq: Option<u64>,
     /// Who, on whose behalf, to where.
-    pub context: Arc<Context>,
+    pub context: SharedContext,
     /// What happened.
     pub body: Body,
 }
@@ -213,7 +211,7 @@ pub struct Draft {
 impl Draft {
     /// A draft of now, with a new id.
     #[must_use]
-    pub fn new(context: Arc<Context>, session_seq: Option<u64>, body: Body) -> Self {
+    pub fn new(context: SharedContext, session_seq: Option<u64>, body: Body) -> Self {
         Self { event_id: EventId::new(), time: now(), session_seq, context, body }
     }
 

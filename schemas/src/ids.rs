@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use rand::Rng as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -19,7 +21,7 @@ macro_rules! uuid_id {
             #[must_use]
             #[expect(clippy::new_without_default, reason = "an id is made on purpose, never by default")]
             pub fn new() -> Self {
-                Self(Uuid::now_v7())
+                Self(now_v7())
             }
 
             /// The id with exactly these bits; for decoding and for tests that need fixed ids.
@@ -58,6 +60,21 @@ macro_rules! uuid_id {
             }
         }
     };
+}
+
+/// UUIDv7 with the fraction of the millisecond in the bits behind it (RFC 9562 section 6.2, method 3): ordered to a
+/// quarter of a microsecond. The rest is of the thread's own generator: an event must not cost a system call for its name.
+fn now_v7() -> Uuid {
+    const NANOS_PER_MS: u32 = 1_000_000;
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let fraction = (since.subsec_nanos() % NANOS_PER_MS) * 4096 / NANOS_PER_MS;
+    let [.., high, low] = fraction.to_be_bytes();
+    let mut rest = [0; 10];
+    rand::rng().fill(&mut rest);
+    let [a, b, ..] = &mut rest;
+    (*a, *b) = (high, low);
+    let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    Builder::from_unix_timestamp_millis(millis, &rest).into_uuid()
 }
 
 uuid_id! {
@@ -148,5 +165,34 @@ impl From<ProducerId> for String {
 impl fmt::Display for ProducerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_version_7_and_in_the_order_of_their_making() {
+        let made: Vec<EventId> = (0..100)
+            .map(|_| {
+                std::thread::sleep(std::time::Duration::from_micros(2));
+                EventId::new()
+            })
+            .collect();
+        assert!(made.is_sorted(), "{made:?}");
+        for id in &made {
+            assert_eq!(
+                (id.as_uuid().get_version_num(), id.as_uuid().get_variant()),
+                (7, uuid::Variant::RFC4122)
+            );
+        }
+    }
+
+    #[test]
+    fn ids_of_one_moment_differ() {
+        let made: std::collections::HashSet<EventId> =
+            (0..10_000).map(|_| EventId::new()).collect();
+        assert_eq!(made.len(), 10_000);
     }
 }

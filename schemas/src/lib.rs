@@ -22,6 +22,7 @@ mod families;
 mod golden;
 mod ids;
 mod principal;
+mod shared;
 mod target;
 mod words;
 
@@ -40,4 +41,5 @@ pub use families::response::{OutputColumn, Recording, Response, ResponseStatus, 
 pub use families::session::{Session, SessionEnd, SessionStats};
 pub use ids::{CommandId, EventId, ParseIdError, ProducerId, SessionId, TraceId};
 pub use principal::{Actor, AgentAttributes, Principal, PrincipalKind};
+pub use shared::SharedContext;
 pub use target::{Endpoint, TargetKind, TargetRef};

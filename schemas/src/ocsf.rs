@@ -8,6 +8,7 @@ mod class;
 mod datastore;
 mod decode;
 mod depth;
+mod fragments;
 mod house;
 mod identity;
 mod objects;
@@ -15,6 +16,8 @@ mod value;
 
 use crate::{Body, Event};
 use value::Value;
+
+pub(crate) use fragments::Fragments;
 
 pub use decode::{DecodeError, MAX_DEPTH, MAX_VALUE_BYTES, decode};
 

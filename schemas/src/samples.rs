@@ -5,8 +5,6 @@
 mod identity;
 mod traffic;
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -58,7 +56,7 @@ fn event(seq: u64, context: Context, body: Body) -> Event {
         time: at(i64::try_from(seq).unwrap_or(i64::MAX).saturating_mul(1_001)),
         schema_version: SCHEMA_VERSION.to_owned(),
         session_seq,
-        context: Arc::new(context),
+        context: context.into(),
         body,
     }
 }

@@ -160,7 +160,7 @@ impl PolicyFollower {
                         "the policy was not taken; the one before stays in force"
                     );
                 }
-                let draft = Draft::new(Arc::new(Context::default()), None, Body::Policy(change));
+                let draft = Draft::new(Context::default().into(), None, Body::Policy(change));
                 if let Err(error) = appender.commit(draft).await {
                     // The receiver is dropped here: what cannot be recorded does not come into force.
                     tracing::error!(%error, "a change of policy could not be recorded; its file is no longer followed");

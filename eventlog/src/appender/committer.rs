@@ -1,10 +1,15 @@
 //! The one task that appends: takes what is queued, in order, group by group, and tells everyone the outcome.
+//!
+//! On a log whose appends block it has a thread of its own: so a commit wakes that thread and that thread wakes the
+//! session, and there is no other change of threads between an event and the disk.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tallyport_schemas::{GapOutcome, Integrity};
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::gaps::{Gap, Gaps};
@@ -23,6 +28,8 @@ pub(super) struct Committer {
     gaps: Gaps,
     /// Whether an explanation is queued already.
     explaining: bool,
+    /// Taken from the queue, and not encoded yet when the group before it went.
+    ahead: Option<Item>,
     backoff: Duration,
     retry_at: Instant,
 }
@@ -57,19 +64,37 @@ impl Committer {
             options,
             gaps: Gaps::default(),
             explaining: false,
+            ahead: None,
             backoff: FIRST_BACKOFF,
             retry_at: Instant::now(),
         }
     }
 
-    pub(super) async fn run(mut self) {
+    /// Begins to work, until the last clone of the appender is gone and the queue is empty.
+    pub(super) fn start(self) -> std::io::Result<()> {
+        if self.log.append_blocks() {
+            let runtime = Handle::current();
+            let thread = std::thread::Builder::new().name("log-writer".to_owned());
+            thread.spawn(move || runtime.block_on(self.run())).map(drop)
+        } else {
+            tokio::spawn(self.run());
+            Ok(())
+        }
+    }
+
+    async fn run(mut self) {
         loop {
             self.explain();
             let wake = (!self.gaps.is_empty() && !self.explaining).then_some(self.retry_at);
-            match self.sequencer.next(wake).await {
+            let next = match self.ahead.take() {
+                Some(item) => Next::Item(item),
+                None => self.sequencer.next(wake).await,
+            };
+            match next {
                 Next::Item(first) => {
                     let group = self.gather(first).await;
                     self.append(group).await;
+                    self.log.upkeep();
                 }
                 Next::Idle => {}
                 Next::End(stop) => return self.finish(stop).await,
@@ -101,29 +126,49 @@ impl Committer {
             .collect()
     }
 
+    /// What is encoded already; only for the first it waits.
     async fn gather(&mut self, first: Item) -> Group {
         let mut group = Group::default();
         let mut next = Some(first);
-        while let Some(Item { first_seq, count, encoded, waiter }) = next {
-            // Whoever took the numbers encodes without awaiting, so this is short.
-            match encoded.await {
-                Ok(Ok(Encoded { mut records, permit })) => {
-                    group.bytes += records.iter().map(Record::bytes).sum::<usize>();
-                    group.records.append(&mut records);
-                    group.permits.extend(permit);
-                    group.items.push(Pending { first_seq, count, waiter });
+        while let Some(mut item) = next {
+            let encoded = match item.encoded.try_recv() {
+                Err(TryRecvError::Empty) if !group.records.is_empty() => {
+                    self.ahead = Some(item);
+                    break;
                 }
-                // Its commit has its answer already; only the numbers are left to explain.
-                Ok(Err(error)) => self.note_gap(first_seq, count, &error),
-                Err(_died) => {
-                    let reason = "the event was not encoded".to_owned();
-                    self.note_gap(first_seq, count, &AppendError::Refused { reason });
-                }
-            }
+                // Whoever took the numbers encodes without awaiting, so this is short.
+                Err(TryRecvError::Empty) => (&mut item.encoded).await.ok(),
+                Err(TryRecvError::Closed) => None,
+                Ok(encoded) => Some(encoded),
+            };
+            self.put_in(&mut group, item, encoded);
             let full = group.bytes >= self.options.max_batch_bytes;
             next = if full { None } else { self.sequencer.try_pop() };
         }
         group
+    }
+
+    fn put_in(
+        &mut self,
+        group: &mut Group,
+        item: Item,
+        encoded: Option<Result<Encoded, AppendError>>,
+    ) {
+        let Item { first_seq, count, waiter, .. } = item;
+        match encoded {
+            Some(Ok(Encoded { mut records, permit })) => {
+                group.bytes += records.iter().map(Record::bytes).sum::<usize>();
+                group.records.append(&mut records);
+                group.permits.extend(permit);
+                group.items.push(Pending { first_seq, count, waiter });
+            }
+            // Its commit has its answer already; only the numbers are left to explain.
+            Some(Err(error)) => self.note_gap(first_seq, count, &error),
+            None => {
+                let reason = "the event was not encoded".to_owned();
+                self.note_gap(first_seq, count, &AppendError::Refused { reason });
+            }
+        }
     }
 
     async fn append(&mut self, group: Group) {
@@ -142,7 +187,9 @@ impl Committer {
     async fn put(&mut self, batch: Vec<Record>) -> Result<Vec<Position>, AppendError> {
         let expected = batch.len();
         let limit = self.options.append_timeout;
+        self.health.begin();
         // A crash right here leaves some or all of the batch on the log and nobody was told: nothing has passed.
+        // A log that blocks is not given up on: who waits does so by its own clock, and health tells how long it takes.
         let outcome = match timeout(limit, self.log.append(batch)).await {
             Ok(Ok(positions)) if positions.len() == expected => Ok(positions),
             Ok(Ok(positions)) => Err(AppendError::Unknown {
@@ -227,6 +274,8 @@ impl Committer {
             sleep_until(self.retry_at).await;
             outcome = self.append_last(true).await;
         }
+        // Whoever waits may open the log anew.
+        drop(self);
         let _gone = done.send(outcome.map_err(CommitError::from));
     }
 

@@ -1,6 +1,6 @@
 //! How the log does, as the appender sees it.
 
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
@@ -9,7 +9,7 @@ use crate::log::AppendError;
 /// How the log does, as an [`crate::Appender`] sees it.
 #[derive(Clone, Debug, Default)]
 pub struct LogHealth {
-    /// Whether the last append succeeded; true before the first.
+    /// Whether the last append succeeded, and none takes longer than it may; true before the first.
     pub ok: bool,
     /// When an append last succeeded.
     pub last_success: Option<SystemTime>,
@@ -32,13 +32,32 @@ struct State {
     last_success: Option<SystemTime>,
     last_error: Option<(SystemTime, AppendError)>,
     unexplained_gaps: usize,
+    /// Since when an append is under way.
+    under_way: Option<Instant>,
 }
 
 impl Health {
+    /// An append begins.
+    pub(super) fn begin(&self) {
+        self.state.lock().under_way = Some(Instant::now());
+    }
+
+    /// Counts an append that takes longer than `limit` as failed, before its outcome is known; true when that is news.
+    pub(super) fn note_overdue(&self, limit: Duration) -> bool {
+        let mut state = self.state.lock();
+        let overdue = state.is_overdue(limit);
+        if overdue {
+            let reason = format!("no answer within {} ms", limit.as_millis());
+            state.last_error = Some((SystemTime::now(), AppendError::Unknown { reason }));
+        }
+        overdue && !std::mem::replace(&mut state.failing, true)
+    }
+
     /// Notes an outcome; true when it differs from the one before, so that a change is logged once.
     pub(super) fn note(&self, outcome: Result<(), AppendError>) -> bool {
         let mut state = self.state.lock();
         let failing = outcome.is_err();
+        state.under_way = None;
         match outcome {
             Ok(()) => state.last_success = Some(SystemTime::now()),
             Err(error) => state.last_error = Some((SystemTime::now(), error)),
@@ -50,14 +69,20 @@ impl Health {
         self.state.lock().unexplained_gaps = unexplained;
     }
 
-    pub(super) fn view(&self, pending_bytes: usize) -> LogHealth {
+    pub(super) fn view(&self, pending_bytes: usize, limit: Duration) -> LogHealth {
         let state = self.state.lock();
         LogHealth {
-            ok: !state.failing,
+            ok: !state.failing && !state.is_overdue(limit),
             last_success: state.last_success,
             last_error: state.last_error.clone(),
             pending_bytes,
             unexplained_gaps: state.unexplained_gaps,
         }
+    }
+}
+
+impl State {
+    fn is_overdue(&self, limit: Duration) -> bool {
+        self.under_way.is_some_and(|since| since.elapsed() > limit)
     }
 }

@@ -110,8 +110,9 @@ pub enum CommitError {
 /// Order: within a partition of the log the acknowledged events of one epoch stand in the order of their numbers. One
 /// whose outcome is unknown may come late, or never.
 ///
-/// Bounds: at most `max_pending_bytes` wait; a commit waits at most `max_wait`, one append at most `append_timeout`. A
-/// log that refuses, hangs or does not say fails the commits that wait for it and no others: the next ones are tried anew.
+/// Bounds: at most `max_pending_bytes` wait; a commit waits at most `max_wait`, one append at most `append_timeout`, or
+/// where it blocks ([`Log::append_blocks`]) for as long as the disk takes, as failing meanwhile. A log that refuses,
+/// hangs or does not say fails the commits that wait for it and no others: the next ones are tried anew.
 ///
 /// Dropping the last clone without [`Self::stop`] appends what was committed, and leaves the epoch without its last event.
 #[derive(Clone, Debug)]
@@ -144,8 +145,13 @@ impl Appender {
         let sequencer = Arc::new(Sequencer::new(producer, epoch_now()));
         let health = Arc::new(Health::default());
         let committer = Committer::new(log, Arc::clone(&sequencer), Arc::clone(&health), options);
-        // It ends by itself, once the last clone of the appender is gone and the queue is empty.
-        tokio::spawn(committer.run());
+        committer.start().map_err(|error| {
+            CommitError::Append(AppendError::Refused {
+                reason: format!(
+                    "no thread can be started for the log ({error}); raise the limit of processes"
+                ),
+            })
+        })?;
         let pending = Arc::new(Semaphore::new(options.max_pending_bytes as usize));
         let appender = Self { inner: Arc::new(Inner { sequencer, options, pending, health }) };
         let started = Integrity::ProducerStarted {
@@ -241,13 +247,19 @@ impl Appender {
     #[must_use]
     pub fn health(&self) -> LogHealth {
         let max = self.inner.options.max_pending_bytes as usize;
-        self.inner.health.view(max.saturating_sub(self.inner.pending.available_permits()))
+        let pending = max.saturating_sub(self.inner.pending.available_permits());
+        self.inner.health.view(pending, self.inner.options.append_timeout)
     }
 
     async fn append(&self, drafts: Vec<(Topic, Draft)>) -> Result<Vec<Position>, CommitError> {
         let options = &self.inner.options;
         let deadline = Instant::now() + options.max_wait;
-        let timed_out = |_| CommitError::TimedOut { waited: options.max_wait };
+        let timed_out = |_| {
+            if self.inner.health.note_overdue(options.append_timeout) {
+                tracing::error!("the log does not answer; what waits for it does not pass");
+            }
+            CommitError::TimedOut { waited: options.max_wait }
+        };
         let weight = drafts.iter().map(|(_, draft)| weight::estimate_bytes(draft)).sum::<usize>();
         let permit = self.acquire(weight);
         let permit = timeout_at(deadline, permit).await.map_err(timed_out)??;
@@ -311,7 +323,7 @@ impl Drop for Inner {
 }
 
 fn own_draft(body: Integrity) -> Draft {
-    Draft::new(Arc::new(Context::default()), None, Body::Integrity(body))
+    Draft::new(Context::default().into(), None, Body::Integrity(body))
 }
 
 fn nothing_recorded() -> CommitError {

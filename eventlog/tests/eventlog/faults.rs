@@ -23,7 +23,7 @@ fn draft() -> Draft {
         key_id: String::new(),
         signature: String::new(),
     };
-    Draft::new(Arc::new(Context::default()), None, Body::Integrity(body))
+    Draft::new(Context::default().into(), None, Body::Integrity(body))
 }
 
 fn some_fault(random: &mut StdRng) -> Fault {

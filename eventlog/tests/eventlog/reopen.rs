@@ -10,7 +10,7 @@ use tallyport_schemas::{Body, Context, Draft, Integrity, ProducerId, ocsf};
 
 fn draft(number: u64) -> Draft {
     let body = Body::Integrity(Integrity::ProducerStopped { events: number });
-    Draft::new(Arc::new(Context::default()), None, body)
+    Draft::new(Context::default().into(), None, body)
 }
 
 #[tokio::test]

@@ -83,7 +83,7 @@ fn machine() -> Machine {
         ("client_encoding".to_owned(), "UTF8".to_owned()),
         ("standard_conforming_strings".to_owned(), "on".to_owned()),
     ]);
-    let scribe = Scribe::new(Arc::new(context));
+    let scribe = Scribe::new(context.into());
     Machine::new(Limits::default(), scribe, SessionState::new(vec!["public".to_owned()]), settings)
 }
 

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tallyport_access::Authenticator;
 use tallyport_access::policy::PolicyStore;
 use tallyport_eventlog::Appender;
-use tallyport_schemas::{Body, CommandId, Context, PolicyChange};
+use tallyport_schemas::{Body, CommandId, PolicyChange, SharedContext};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -188,10 +188,10 @@ impl Inner {
 /// Puts every change on record. While the log fails, further changes wait in the channel, and then with the store.
 async fn record_changes(mut changes: mpsc::Receiver<PolicyChange>, appender: Appender) {
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
-    let context = Arc::new(Context::default());
+    let context = SharedContext::default();
     while let Some(change) = changes.recv().await {
         loop {
-            let draft = Scribe::new(Arc::clone(&context)).draft(Body::Policy(change.clone()));
+            let draft = Scribe::new(context.clone()).draft(Body::Policy(change.clone()));
             match appender.commit(Note::new(vec![draft])).await {
                 Ok(_on_record) => break,
                 Err(tallyport_eventlog::CommitError::Stopped) => return,

@@ -28,7 +28,7 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
     };
     let session_id = SessionId::new();
     let context = context_of(&request, outcome.as_ref().ok(), session_id);
-    let mut scribe = Scribe::new(Arc::new(context));
+    let mut scribe = Scribe::new(context.into());
     let checked = authentication_event(&outcome, request.front);
     let mut drafts = vec![scribe.draft(Body::Authentication(checked))];
     let answer = match outcome {

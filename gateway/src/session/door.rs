@@ -140,7 +140,7 @@ async fn open(
     let reference = target.reference(Some(&accepted.database));
     let context =
         Context { target: Some(reference.clone()), ..Context::clone(tunnel.scribe.context()) };
-    tunnel.scribe.set_context(Arc::new(context));
+    tunnel.scribe.set_context(context.into());
 
     let cache = tunnel.inner.catalog(&tunnel.entry, &accepted.database);
     let benches = BenchMaker {
@@ -176,7 +176,7 @@ async fn open(
         tunnel.inner.registry.dismiss(&registered);
         return Err(away);
     }
-    let scribe = gateway_core::passage::Scribe::new(Arc::clone(tunnel.scribe.context()));
+    let scribe = gateway_core::passage::Scribe::new(tunnel.scribe.context().clone());
     let scribe = std::mem::replace(&mut tunnel.scribe, scribe);
     let state =
         SessionState::at_startup(bench.catalog().search_path(), |name| accepted.setting(name));

@@ -98,7 +98,7 @@ impl CatalogCache {
             target: Some(dialer.target().reference(Some(&database))),
             ..Context::default()
         };
-        let connection = Connection { upstream: None, scribe: Scribe::new(Arc::new(context)) };
+        let connection = Connection { upstream: None, scribe: Scribe::new(context.into()) };
         Self {
             dialer,
             database,

@@ -84,6 +84,45 @@ async fn scram_with_and_without_tls() {
     assert!(!message.contains("password"), "{message}");
 }
 
+/// The credential of a command is kept for a while: when it is refused meanwhile, the command is asked once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_credential_that_is_refused_is_asked_for_once_more() {
+    let start = || server(&["--auth", "scram"]);
+    let Some(server) = tokio::task::spawn_blocking(start).await.unwrap() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (secret, runs) = (dir.path().join("secret"), dir.path().join("runs"));
+    std::fs::write(&secret, "dev-superuser-password").unwrap();
+    let script = format!("echo run >> {}; cat {}", runs.display(), secret.display());
+    let target = format!(
+        "user = 'postgres'\npassword = {{ command = ['/bin/sh', '-c', '{script}'] }}\nsslmode = 'disable'\n"
+    );
+    let world = world(server, target).await;
+    let count = || std::fs::read_to_string(&runs).unwrap().lines().count();
+
+    let (mut first, hello) = Wire::start(world.tunnel().await, &[("user", "u")]).await;
+    assert!(tags(&hello).ends_with('Z'), "{}", error_field(&hello, b'M'));
+    let (_second, hello) = Wire::start(world.tunnel().await, &[("user", "u")]).await;
+    assert!(tags(&hello).ends_with('Z'), "{}", error_field(&hello, b'M'));
+    let before = count();
+
+    // Rotated, in the database and where the command reads it.
+    first.send(&query("ALTER ROLE postgres PASSWORD 'rotated-password'")).await;
+    let changed = first.until(b'Z', 1).await;
+    assert!(!tags(&changed).contains('E'), "{}", error_field(&changed, b'M'));
+    std::fs::write(&secret, "rotated-password").unwrap();
+    let (_third, hello) = Wire::start(world.tunnel().await, &[("user", "u")]).await;
+    assert!(tags(&hello).ends_with('Z'), "{}", error_field(&hello, b'M'));
+    assert_eq!(count(), before + 1, "the kept one was used until it was refused");
+
+    // Rotated in the database alone: one more try with what the command says now, then the refusal.
+    first.send(&query("ALTER ROLE postgres PASSWORD 'rotated-again'")).await;
+    first.until(b'Z', 1).await;
+    let mut fourth = Wire::new(world.tunnel().await);
+    fourth.send(&startup(&[("user", "u")])).await;
+    assert_eq!(tags(&fourth.rest().await), "E");
+    assert_eq!(count(), before + 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn md5_and_a_socket_without_tls() {
     let start = || server(&["--auth", "md5"]);

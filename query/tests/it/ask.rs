@@ -109,8 +109,7 @@ async fn gaps_in_a_writers_sequence_are_found() {
     };
     let world = World::start().await;
     let put = |name: &str, seq: u64, body: Integrity| {
-        let draft =
-            Draft::new(std::sync::Arc::new(Context::default()), None, Body::Integrity(body));
+        let draft = Draft::new(Context::default().into(), None, Body::Integrity(body));
         let producer = Producer { id: ProducerId::parse(name).unwrap(), epoch: 7, seq };
         let value = ocsf::encode(&draft.at(producer)).into();
         Record { topic: Topic::Audit, key: bytes::Bytes::from(name.to_owned()), value }

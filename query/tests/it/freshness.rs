@@ -10,12 +10,12 @@ use tallyport_query::Limits;
 use tallyport_schemas::{Context, Disposition, Draft, SessionId};
 
 use crate::story;
-use crate::world::{Setup, World, record};
+use crate::world::{Setup, World, record, record_as};
 
 pub fn event(statement: &str) -> Draft {
     let context = Context { session_id: Some(SessionId::new()), ..Context::default() };
     let body = story::command(1, Disposition::Forwarded, statement, &[], &[]);
-    Draft::new(Arc::new(context), Some(0), body)
+    Draft::new(context.into(), Some(0), body)
 }
 
 fn int(value: &Value) -> u64 {
@@ -171,6 +171,26 @@ async fn a_hole_between_lake_and_log_is_said_never_skipped() {
     let message = answer["message"].as_str().unwrap();
     assert!(message.contains("up to offset 5") && message.contains("from 10 on"), "{message}");
     world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_that_names_another_log_is_refused() {
+    for (own, expected) in [(true, 200), (false, 500)] {
+        let world = World::start().await;
+        world.commit(event("SELECT 1")).await;
+        let id =
+            if own { world.log.id().as_str().to_owned() } else { "embedded:another".to_owned() };
+        let latest = world.latest(0).await;
+        record_as(world.log.as_ref(), &world.lake, 0, latest, Some(&id)).await;
+        let (status, answer) = wait_for_snapshot(&world).await;
+        assert_eq!(status, expected, "{answer}");
+        if !own {
+            assert_eq!(answer["code"].as_str().unwrap(), "integrity", "{answer}");
+            let message = answer["message"].as_str().unwrap();
+            assert!(message.contains("recorded from the log embedded:another"), "{message}");
+        }
+        world.running.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

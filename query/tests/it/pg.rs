@@ -137,7 +137,13 @@ async fn prepared_statements_take_parameters_and_see_what_is_new() {
     let before = count().await;
     world.commit(story::drafts().pop().unwrap()).await;
     let body = story::command(9, tallyport_schemas::Disposition::Forwarded, "SELECT 9", &[], &[]);
-    world.commit(tallyport_schemas::Draft::new(Arc::default(), None, body)).await;
+    world
+        .commit(tallyport_schemas::Draft::new(
+            tallyport_schemas::SharedContext::default(),
+            None,
+            body,
+        ))
+        .await;
     assert_eq!(count().await, before + 1, "each run sees what is there then");
 
     let recorded = "SELECT sql FROM queries WHERE activity = 'completed' AND face = 'pgwire' AND sql LIKE '%parameters%'";

@@ -7,8 +7,6 @@
 //! * Saturday 9 March, 23:00: bot-2 acts for Ada by delegation, reads three numbers in clear after Grace approved it,
 //!   and loses its target.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use tallyport_schemas::*;
 use uuid::Uuid;
@@ -67,14 +65,14 @@ fn context(session_number: u128, principal: Principal, act: &[&str]) -> Context 
 
 /// The drafts of one context, in its own order.
 struct Teller {
-    context: Arc<Context>,
+    context: SharedContext,
     seq: u64,
     drafts: Vec<Draft>,
 }
 
 impl Teller {
     fn new(context: Context) -> Self {
-        Self { context: Arc::new(context), seq: 0, drafts: Vec::new() }
+        Self { context: context.into(), seq: 0, drafts: Vec::new() }
     }
 
     fn tell(&mut self, time: &str, body: Body) -> &mut Self {
@@ -83,7 +81,7 @@ impl Teller {
             event_id: EventId::from_uuid(id(number)),
             time: at(time),
             session_seq: self.context.session_id.map(|_| self.seq),
-            context: Arc::clone(&self.context),
+            context: self.context.clone(),
             body,
         });
         self.seq += 1;

@@ -202,6 +202,17 @@ async fn open(lake: &LakeConfig) -> DeltaTable {
 }
 
 pub async fn record(log: &dyn Log, lake: &LakeConfig, partition: u32, upto: u64) {
+    record_as(log, lake, partition, upto, None).await;
+}
+
+/// The same, into a table that says which log it is of, where it is new.
+pub async fn record_as(
+    log: &dyn Log,
+    lake: &LakeConfig,
+    partition: u32,
+    upto: u64,
+    log_id: Option<&str>,
+) {
     let table = open(lake).await;
     let app = lake::app_id(partition);
     let mut from = 0;
@@ -231,6 +242,7 @@ pub async fn record(log: &dyn Log, lake: &LakeConfig, partition: u32, upto: u64)
         .write([builder.finish().unwrap()])
         .with_save_mode(SaveMode::Append)
         .with_partition_columns(["ingest_date"])
+        .with_configuration(log_id.map(|id| (lake::LOG_ID_PROPERTY, Some(id))))
         .with_commit_properties(CommitProperties::default().with_application_transaction(position))
         .await
         .unwrap();

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use arrow::array::{AsArray as _, Int64Array};
 use arrow::datatypes::Int64Type;
 use bytes::Bytes;
@@ -36,7 +34,7 @@ fn event(offset: u64, subject: &str) -> Entry {
     };
     let body = Body::Integrity(Integrity::ProducerStopped { events: offset });
     let producer = Producer { id: ProducerId::parse("p").unwrap(), epoch: 1, seq: offset };
-    let event = Draft::new(Arc::new(context), None, body).at(producer);
+    let event = Draft::new(context.into(), None, body).at(producer);
     entry(offset, ocsf::encode(&event))
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tallyport_eventlog::backends::embedded::EmbeddedLog;
 use tallyport_eventlog::{Appender, AppenderOptions, EmbeddedOptions, Log, Topic};
 use tallyport_recorder::{Recorder, Retention};
-use tallyport_schemas::{Body, Context, Draft, Integrity, ProducerId};
+use tallyport_schemas::{Body, Draft, Integrity, ProducerId, SharedContext};
 use tokio_util::sync::CancellationToken;
 
 use crate::rows::{config, number};
@@ -30,11 +30,11 @@ async fn what_was_acknowledged_is_in_the_lake_and_off_the_log() {
             .unwrap();
     let recorder =
         Recorder::start(config.clone(), Arc::clone(&log), CancellationToken::new()).await.unwrap();
-    let context = Arc::new(Context::default());
+    let context = SharedContext::default();
     for _ in 0..ROUNDS {
         let drafts = (0..EVENTS).map(|events| {
             let body = Body::Integrity(Integrity::ProducerStopped { events });
-            Draft::new(Arc::clone(&context), None, body)
+            Draft::new(context.clone(), None, body)
         });
         let durable = appender.commit_all(drafts.collect::<Vec<_>>()).await.unwrap();
         let last = durable.last().unwrap().positions()[0];

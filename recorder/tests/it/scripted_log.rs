@@ -97,7 +97,7 @@ pub fn value(partition: u32, offset: u64) -> Vec<u8> {
         ..Context::default()
     };
     let body = Body::Integrity(Integrity::ProducerStopped { events: offset });
-    let mut draft = Draft::new(Arc::new(context), None, body);
+    let mut draft = Draft::new(context.into(), None, body);
     draft.event_id = EventId::from_uuid(id);
     draft.time = "2026-11-22T12:00:00Z".parse().unwrap();
     let id = ProducerId::parse(format!("producer-{partition}")).unwrap();

@@ -27,7 +27,7 @@ fn the_schema_is_the_golden_one() {
 
 fn event(context: Context, body: Body) -> Event {
     let producer = Producer { id: ProducerId::parse("gw-1").unwrap(), epoch: 7, seq: u64::MAX };
-    Draft::new(Arc::new(context), Some(3), body).at(producer)
+    Draft::new(context.into(), Some(3), body).at(producer)
 }
 
 fn stopped() -> Body {

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use super::class::{Class, OTHER, Word, control, datastore, severity, status};
+use super::fragments::Part;
 use super::identity::{name, target};
 use super::objects::{
-    Actor, Api, Authorization, Database, NetworkEndpoint, Policy, QueryInfo, Request, Resource,
-    Service, Table, cut, owned, text,
+    Api, Authorization, Database, Policy, QueryInfo, Request, Resource, Service, Table, cut, owned,
+    text,
 };
 use super::value::Value;
 use crate::{
@@ -113,7 +114,7 @@ fn api_activity(actions: &[String]) -> Option<Word> {
 /// A command: intent, on record before the target sees it.
 pub(super) fn command<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Command) {
     ends(value, event);
-    let database = Database::of(event.context.target.as_ref());
+    let database = Part::Written(&event.context.fragments().database);
     value.is(Class::DatastoreActivity, activity_of(it));
     let tables: Vec<_> = it.tables.iter().map(ToString::to_string).collect();
     about(value, database, &tables);
@@ -182,7 +183,7 @@ const fn gravity(kind: StatementKind) -> u8 {
 /// A response: outcome, on record before the agent sees it.
 pub(super) fn response<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Response) {
     ends(value, event);
-    let database = Database::of(event.context.target.as_ref());
+    let database = Part::Written(&event.context.fragments().database);
     let who = name(event);
     match it {
         Response::Chunk { rows, .. } => {
@@ -215,7 +216,7 @@ fn completed<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a ResponseSummar
         .collect();
     tables.sort();
     tables.dedup();
-    about(value, Database::of(event.context.target.as_ref()), &tables);
+    about(value, Part::Written(&event.context.fragments().database), &tables);
     value.control(if it.masked_values > 0 { control::MASKED } else { control::ALLOWED });
     value.status(match it.status {
         ResponseStatus::Ok => status::SUCCESS,
@@ -257,7 +258,7 @@ pub(super) fn query<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Query) 
         type_id: Some(OTHER),
         ..Database::default()
     };
-    about(value, audit, &it.relations);
+    about(value, audit.into(), &it.relations);
     value.query_info = Some(QueryInfo {
         uid: Some(it.query_id.to_string()),
         query_string: text(cut(&it.sql, MAX_QUERY_STRING_BYTES)),
@@ -296,15 +297,14 @@ pub(super) fn query<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Query) 
 
 /// Who acts, from where, to where. Both classes demand the first two.
 fn ends<'a>(value: &mut Value<'a>, event: &'a Event) {
-    let context = &*event.context;
-    value.actor = Some(Actor::of(context));
-    let client = context.client.as_ref().map(NetworkEndpoint::of);
-    value.src_endpoint = Some(client.unwrap_or_else(NetworkEndpoint::unknown));
-    value.dst_endpoint = context.target.as_ref().map(NetworkEndpoint::target);
+    let written = event.context.fragments();
+    value.actor = Some(Part::Written(&written.actor));
+    value.src_endpoint = Some(Part::Written(&written.src_endpoint));
+    value.dst_endpoint = written.dst_endpoint.as_ref().map(Part::Written);
 }
 
 /// OCSF has room for one table; where there are more it is the database that was touched.
-fn about<'a>(value: &mut Value<'a>, database: Database<'a>, tables: &[String]) {
+fn about<'a>(value: &mut Value<'a>, database: Part<'a, Database<'a>>, tables: &[String]) {
     let table = match tables {
         [table] => Some(Table { name: owned(table.clone()), ..Table::default() }),
         _ => None,

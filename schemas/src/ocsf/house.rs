@@ -9,7 +9,7 @@ use crate::{Event, GapOutcome, Integrity, PolicyChange, PolicyKind};
 pub(super) fn policy<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a PolicyChange) {
     const UPDATE: Word = (3, "Update");
     const ACTIVATE: Word = (10, "Activate");
-    value.actor = Some(Actor::service(event.producer.id.as_str()));
+    value.actor = Some(Actor::service(event.producer.id.as_str()).into());
     match it {
         PolicyChange::Loaded { kind, version, previous, source } => {
             value.is(Class::EntityManagement, if previous.is_some() { UPDATE } else { ACTIVATE });
@@ -93,7 +93,7 @@ pub(super) fn integrity<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Int
         }
         Integrity::Checkpoint { tree_size, .. } => {
             value.is(Class::EventLogActivity, (OTHER, "Checkpoint"));
-            value.actor = Some(Actor::service(producer));
+            value.actor = Some(Actor::service(producer).into());
             value.log_name = value.metadata.log_name;
             value.log_provider = Some(PRODUCT);
             (value.log_type_id, value.log_type) = (Some(2), Some("Application"));

@@ -19,7 +19,7 @@ const ASSIGN_PRIVILEGES: Word = (1, "Assign Privileges");
 pub(super) fn authentication<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Authentication) {
     value.is(Class::Authentication, LOGON);
     whose(value, event);
-    value.dst_endpoint = event.context.target.as_ref().map(NetworkEndpoint::target);
+    value.dst_endpoint = event.context.target.as_ref().map(|it| NetworkEndpoint::target(it).into());
     let door = match it.front {
         Front::Quic | Front::Tcp => "tallyport-gateway",
         Front::QueryPgwire | Front::QueryHttp => "tallyport-query",
@@ -65,7 +65,8 @@ pub(super) fn session<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Sessi
         Session::Opened { expires_at, .. } => {
             value.is(Class::AuthorizeSession, ASSIGN_PRIVILEGES);
             value.privileges = Some(vec![Cow::Borrowed("connect")]);
-            value.dst_endpoint = event.context.target.as_ref().map(NetworkEndpoint::target);
+            value.dst_endpoint =
+                event.context.target.as_ref().map(|it| NetworkEndpoint::target(it).into());
             session.expiration_time = expires_at.map(|at| at.as_millisecond());
             value.status(status::SUCCESS);
             value.message(&format!("{who} opened a session to {}", target(event)));
@@ -95,7 +96,7 @@ pub(super) fn session<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Sessi
             value.status_detail = text(reason);
             session.expiration_reason = text(reason);
             let user = User { name: text(by), ..User::unknown() };
-            value.actor = Some(Actor { user: Some(user), ..Actor::default() });
+            value.actor = Some(Actor { user: Some(user), ..Actor::default() }.into());
             value.message(&format!("session of {who} was revoked by {by}: {reason}"));
         }
         Session::Closed { end, .. } => {
@@ -164,7 +165,7 @@ pub(super) fn approval<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Appr
 }
 
 fn reviewed<'a>(value: &mut Value<'a>, reviewer: &'a Principal, comment: Option<&'a str>) {
-    value.actor = Some(Actor::person(reviewer));
+    value.actor = Some(Actor::person(reviewer).into());
     value.status_detail = comment.and_then(text);
 }
 
@@ -172,14 +173,14 @@ fn reviewed<'a>(value: &mut Value<'a>, reviewer: &'a Principal, comment: Option<
 fn whose<'a>(value: &mut Value<'a>, event: &'a Event) {
     let context = &*event.context;
     value.user = Some(User::of_context(context));
-    value.actor = Some(Actor::of(context));
-    value.src_endpoint = context.client.as_ref().map(NetworkEndpoint::of);
+    value.actor = Some(Actor::of(context).into());
+    value.src_endpoint = context.client.as_ref().map(|it| NetworkEndpoint::of(it).into());
 }
 
 /// Where the door is: Authentication wants the target or a service.
 fn logoff<'a>(value: &mut Value<'a>, event: &'a Event) {
     value.is(Class::Authentication, LOGOFF);
-    value.dst_endpoint = event.context.target.as_ref().map(NetworkEndpoint::target);
+    value.dst_endpoint = event.context.target.as_ref().map(|it| NetworkEndpoint::target(it).into());
     value.service = Some(service("tallyport-gateway", event));
 }
 

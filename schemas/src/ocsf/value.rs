@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::class::{Class, Word, control, severity};
+use super::fragments::Part;
 use super::objects::{
     Actor, Api, Authorization, Database, ManagedEntity, Metadata, NetworkEndpoint, Policy, Product,
     QueryInfo, Resource, Service, Session, Table, Text, User, cut,
@@ -78,11 +79,11 @@ value! {
     status_detail: Text<'a>,
     duration: u64,
     // Who, from where, to where
-    actor: Actor<'a>,
+    actor: Part<'a, Actor<'a>>,
     user: User<'a>,
     session: Session<'a>,
-    src_endpoint: NetworkEndpoint<'a>,
-    dst_endpoint: NetworkEndpoint<'a>,
+    src_endpoint: Part<'a, NetworkEndpoint<'a>>,
+    dst_endpoint: Part<'a, NetworkEndpoint<'a>>,
     service: Service<'a>,
     // Identity and access
     auth_protocol_id: u32,
@@ -106,7 +107,7 @@ value! {
     resources: Vec<Resource<'a>>,
     type_id: u32,
     r#type: &'a str,
-    database: Database<'a>,
+    database: Part<'a, Database<'a>>,
     table: Table<'a>,
     query_info: QueryInfo<'a>,
     app: Product<'a>,

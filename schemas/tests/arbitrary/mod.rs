@@ -4,8 +4,6 @@
 
 mod families;
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use proptest::prelude::*;
 use tallyport_schemas::*;
@@ -124,7 +122,7 @@ impl Seed {
             time: self.time(),
             schema_version: self.pick(&[SCHEMA_VERSION, "1.7.0"]).to_owned(),
             session_seq: self.option(Self::number),
-            context: Arc::new(self.context()),
+            context: self.context().into(),
             body,
         }
     }

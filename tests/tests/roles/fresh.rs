@@ -1,7 +1,6 @@
 //! A gateway's side in this process appends to Kafka; recorder and query service are processes of their own. What is
 //! durable is answered, by the first question after it.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -65,5 +64,5 @@ async fn measure(site: &Site, log: &str) -> Vec<Duration> {
 fn event(number: u64) -> Draft {
     let context = Context { session_id: Some(SessionId::new()), ..Context::default() };
     let body = Body::Integrity(Integrity::ProducerStopped { events: number });
-    Draft::new(Arc::new(context), None, body)
+    Draft::new(context.into(), None, body)
 }

@@ -16,8 +16,9 @@ const MAX_RAW_BYTES: usize =
     MAX_BLOCK_BYTES + Record::MAX_KEY_BYTES + Record::MAX_VALUE_BYTES + FRAME_BYTES;
 /// Length of the key and length of the value, 4 bytes each, little endian.
 const FRAME_BYTES: usize = 8;
-/// The fastest: the repetition of whole objects is found at any level.
-const LEVEL: i32 = 1;
+/// The repetition of whole objects is found at any level; this one takes two thirds of the time of level 1 and gives a
+/// sixteenth where that gives a twentieth.
+const LEVEL: i32 = -2;
 
 /// Packs blocks; keeps its buffers.
 pub(super) struct Packer {

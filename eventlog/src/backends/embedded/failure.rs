@@ -2,12 +2,20 @@
 
 use rusqlite::ErrorCode;
 
+use crate::AppendError;
+
 /// A commit failed.
 #[derive(Debug)]
 pub(super) struct CommitFailure {
     /// Nothing of it is in the database, now or after any crash.
     pub(super) certain: bool,
     pub(super) reason: String,
+}
+
+impl From<CommitFailure> for AppendError {
+    fn from(CommitFailure { certain, reason }: CommitFailure) -> Self {
+        if certain { Self::Refused { reason } } else { Self::Unknown { reason } }
+    }
 }
 
 pub(super) fn refused(error: &rusqlite::Error) -> CommitFailure {

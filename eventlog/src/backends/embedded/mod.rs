@@ -1,8 +1,12 @@
-//! The log of one machine: one directory, SQLite in write-ahead mode, one writer that groups commits.
+//! The log of one machine: one directory, SQLite in write-ahead mode, one writer at a time.
 //!
 //! What it promises beyond [`Log`]: offsets are dense from 0, one partition per topic, an append is all or nothing, and
 //! what is read back from the disk was checked against a CRC-32 that was stored with it. What one commit puts on a topic
 //! is stored as compressed blocks; what was appended last is read from memory.
+//!
+//! An append does its work on the thread that polls it, down to the sync of the disk. [`crate::Appender`] gives it a
+//! thread of its own ([`Log::append_blocks`]) and groups what its sessions commit: between them and the disk there is
+//! one change of threads each way.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -15,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use super::{no_such_partition, read_deadline};
@@ -38,16 +41,16 @@ mod writer;
 mod tests;
 
 use reader::Readers;
-use writer::{Command, Writer};
+use writer::Writer;
 
 /// One partition per topic.
 const PARTITIONS: u32 = 1;
 
-/// The embedded log. Dropping it ends the writer and frees the directory.
+/// The embedded log. Dropping it closes the database and frees the directory.
 #[derive(Debug)]
 pub struct EmbeddedLog {
     id: LogId,
-    writer: Writer,
+    writer: Arc<Writer>,
     readers: Arc<Readers>,
 }
 
@@ -112,7 +115,7 @@ impl EmbeddedLog {
         let store = store::Store::open(&dir, options.max_bytes)?;
         let id = store.id().clone();
         let readers = Readers::new(database, Arc::clone(store.recent()), store.lost().clone());
-        let writer = Writer::start(store, dir)?;
+        let writer = Arc::new(Writer::new(store, dir));
         Ok(Self { id, writer, readers: Arc::new(readers) })
     }
 
@@ -135,18 +138,15 @@ impl Log for EmbeddedLog {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        let (reply, answer) = oneshot::channel();
-        let closed = || AppendError::Refused {
-            reason: "the embedded log's writer has ended; restart the service".to_owned(),
-        };
-        self.writer.send(Command::Append { batch, reply }).await.map_err(|_| closed())?;
-        // The writer answers every command it took, unless it dies in the middle of one.
-        answer.await.unwrap_or_else(|_| {
-            Err(AppendError::Unknown {
-                reason: "the embedded log's writer ended in the middle of the append; restart the service"
-                    .to_owned(),
-            })
-        })
+        self.writer.append(&batch)
+    }
+
+    fn append_blocks(&self) -> bool {
+        true
+    }
+
+    fn upkeep(&self) {
+        self.writer.checkpoint();
     }
 
     fn partitions(&self, _topic: Topic) -> u32 {
@@ -193,13 +193,7 @@ impl Log for EmbeddedLog {
 
     async fn release(&self, topic: Topic, upto: Position) -> Result<(), ReadError> {
         check_partition(topic, upto.partition)?;
-        let (reply, answer) = oneshot::channel();
-        let closed = || ReadError::Unavailable {
-            reason: "the embedded log's writer has ended; restart the service".to_owned(),
-        };
-        let command = Command::Release { topic, upto: upto.offset, reply };
-        self.writer.send(command).await.map_err(|_| closed())?;
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        writer::release(&self.writer, topic, upto.offset).await
     }
 }
 

@@ -9,29 +9,25 @@ use crate::{Entry, Position, Record};
 #[derive(Debug, Default)]
 pub(super) struct Placed {
     pub(super) records: PerTopic<Vec<Entry>>,
-    /// Of each batch, in its order.
-    pub(super) positions: Vec<Vec<Position>>,
+    /// In the order of the batch.
+    pub(super) positions: Vec<Position>,
 }
 
 /// Gives every record the next offset of its topic.
-pub(super) fn place(mut kept: PerTopic<Span>, batches: &[&[Record]]) -> (Placed, PerTopic<Span>) {
+pub(super) fn place(mut kept: PerTopic<Span>, batch: &[Record]) -> (Placed, PerTopic<Span>) {
     let appended_at_ms = unix_time_ms();
     let mut placed = Placed::default();
-    for batch in batches {
-        let mut positions = Vec::with_capacity(batch.len());
-        for record in *batch {
-            let span = kept.get_mut(record.topic);
-            let position = Position { partition: 0, offset: span.next };
-            span.next += 1;
-            positions.push(position);
-            placed.records.get_mut(record.topic).push(Entry {
-                position,
-                key: record.key.clone(),
-                value: record.value.clone(),
-                appended_at_ms,
-            });
-        }
-        placed.positions.push(positions);
+    for record in batch {
+        let span = kept.get_mut(record.topic);
+        let position = Position { partition: 0, offset: span.next };
+        span.next += 1;
+        placed.positions.push(position);
+        placed.records.get_mut(record.topic).push(Entry {
+            position,
+            key: record.key.clone(),
+            value: record.value.clone(),
+            appended_at_ms,
+        });
     }
     (placed, kept)
 }

@@ -160,13 +160,10 @@ impl Store {
         Ok(())
     }
 
-    /// Puts all batches into one transaction; durable when it returns `Ok`.
-    pub(super) fn commit(
-        &mut self,
-        batches: &[&[Record]],
-    ) -> Result<Vec<Vec<Position>>, CommitFailure> {
+    /// Puts the batch into one transaction; durable when it returns `Ok`.
+    pub(super) fn commit(&mut self, batch: &[Record]) -> Result<Vec<Position>, CommitFailure> {
         self.begin().map_err(|error| refused(&error))?;
-        let (mut placed, kept) = place(self.kept, batches);
+        let (mut placed, kept) = place(self.kept, batch);
         let stored_bytes = match self.insert(&placed.records) {
             Ok(bytes) => bytes,
             Err(reason) => {

@@ -181,16 +181,6 @@ async fn the_bound_on_disk_refuses_and_a_release_makes_room_again() {
 }
 
 #[tokio::test]
-async fn an_append_that_nobody_waits_for_is_not_begun() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = open(&dir).await;
-    let (reply, answer) = oneshot::channel();
-    drop(answer);
-    log.writer.send(Command::Append { batch: records(1, 1), reply }).await.unwrap();
-    assert_eq!(log.append(records(1, 1)).await.unwrap(), [START]);
-}
-
-#[tokio::test]
 async fn released_blocks_are_deleted_even_after_a_reopen() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(&dir).await;

@@ -1,31 +1,29 @@
 //! Numbers the events of one session.
 
-use std::sync::Arc;
-
-use tallyport_schemas::{Body, Context, Draft};
+use tallyport_schemas::{Body, Draft, SharedContext};
 
 /// Gives the drafts of one session their context and their dense place in it.
 #[derive(Debug)]
 pub struct Scribe {
-    context: Arc<Context>,
+    context: SharedContext,
     next_seq: u64,
 }
 
 impl Scribe {
     /// Begins at 0.
     #[must_use]
-    pub const fn new(context: Arc<Context>) -> Self {
+    pub const fn new(context: SharedContext) -> Self {
         Self { context, next_seq: 0 }
     }
 
     /// What all events share from now on.
-    pub fn set_context(&mut self, context: Arc<Context>) {
+    pub fn set_context(&mut self, context: SharedContext) {
         self.context = context;
     }
 
     /// What all events share.
     #[must_use]
-    pub const fn context(&self) -> &Arc<Context> {
+    pub const fn context(&self) -> &SharedContext {
         &self.context
     }
 
@@ -35,6 +33,6 @@ impl Scribe {
         self.next_seq += 1;
         // Without a session there is no place in one.
         let place = self.context.session_id.map(|_| seq);
-        Draft::new(Arc::clone(&self.context), place, body)
+        Draft::new(self.context.clone(), place, body)
     }
 }

@@ -29,7 +29,9 @@ pub struct Unit {
 struct LastVerdict {
     parsed: Parsed,
     state_version: u64,
-    verdict: Verdict,
+    /// Its span, which has decision and facts.
+    span: usize,
+    plan: ResponsePlan,
 }
 
 #[derive(Debug)]
@@ -157,19 +159,15 @@ impl Unit {
             let reason = "the statement is not known".to_owned();
             return self.deny(bench, phase, detail, Denial::Gateway { sqlstate: "26000", reason });
         };
-        let verdict = match &self.last {
-            Some(last)
-                if last.state_version == state_version
-                    && std::ptr::eq(last.parsed.text(), parsed.text()) =>
-            {
-                let mut verdict = last.verdict.clone();
-                verdict.decision.command_id = Some(command_id);
-                verdict
-            }
-            _ => bench.verdict(parsed, state, context, command_id),
-        };
-        let (parsed, asked) = (parsed.clone(), verdict.clone());
-        self.last = Some(LastVerdict { parsed, state_version, verdict: asked });
+        let verdict = self
+            .last_verdict(parsed, state_version, command_id)
+            .unwrap_or_else(|| bench.verdict(parsed, state, context, command_id));
+        self.last = Some(LastVerdict {
+            parsed: parsed.clone(),
+            state_version,
+            span: self.spans.len(),
+            plan: verdict.plan,
+        });
         let denied = (verdict.decision.effect != Effect::Allow)
             .then(|| Denial::Policy(verdict.decision.reasons.clone()));
         let Verdict { decision, facts, plan } = verdict;
@@ -178,6 +176,23 @@ impl Unit {
             span.facts = Some(facts);
         }
         Judged { command_id, plan }
+    }
+
+    /// The verdict on the same text at the same moment, where it was the last one.
+    fn last_verdict(
+        &self,
+        parsed: &Parsed,
+        state_version: u64,
+        command_id: CommandId,
+    ) -> Option<Verdict> {
+        let last = self.last.as_ref()?;
+        if last.state_version != state_version || !std::ptr::eq(last.parsed.text(), parsed.text()) {
+            return None;
+        }
+        let span = self.spans.get(last.span)?;
+        let (decision, facts) = (span.decision.clone()?, span.facts.clone()?);
+        let decision = Decision { command_id: Some(command_id), ..decision };
+        Some(Verdict { decision, facts, plan: last.plan })
     }
 
     /// Begins the span of messages without a statement: they need what the session needed to open.
@@ -289,7 +304,7 @@ impl Unit {
 impl Span {
     /// One event per [`SPAN_EVENT_BYTES`] of the span; the first says what it is, the others carry their bytes.
     fn events(
-        &self,
+        mut self,
         wire: &Bytes,
         disposition: Disposition,
     ) -> Result<Vec<CommandEvent>, ContentError> {
@@ -313,7 +328,7 @@ impl Span {
         Ok(events)
     }
 
-    fn event(&self, wire: &[u8], disposition: Disposition) -> CommandEvent {
+    fn event(&mut self, wire: &[u8], disposition: Disposition) -> CommandEvent {
         let mut event = blank(self.command_id, self.phase, wire, disposition);
         let text =
             self.detail.parsed.as_ref().map(Parsed::text).or(self.detail.unparsed.as_deref());
@@ -323,19 +338,19 @@ impl Span {
                 Some(known.unwrap_or_else(|| hex::encode(Sha256::digest(text))));
             event.statement = Some(cut(text, CommandEvent::MAX_STATEMENT_BYTES).to_owned());
         }
-        if let Some(facts) = &self.facts {
-            event.fingerprint.clone_from(&facts.fingerprint);
-            event.kinds.clone_from(&facts.kinds);
-            event.tables.clone_from(&facts.tables);
-            event.columns.clone_from(&facts.columns);
-            event.functions.clone_from(&facts.functions);
-            event.labels.clone_from(&facts.labels);
+        if let Some(facts) = self.facts.take() {
+            event.fingerprint = facts.fingerprint;
+            event.kinds = facts.kinds;
+            event.tables = facts.tables;
+            event.columns = facts.columns;
+            event.functions = facts.functions;
+            event.labels = facts.labels;
             event.read_only = facts.read_only;
             event.opaque = facts.opaque;
         }
-        event.parameters.clone_from(&self.detail.parameters);
-        event.prepared.clone_from(&self.detail.prepared);
-        event.portal.clone_from(&self.detail.portal);
+        event.parameters = std::mem::take(&mut self.detail.parameters);
+        event.prepared = self.detail.prepared.take();
+        event.portal = self.detail.portal.take();
         event
     }
 }

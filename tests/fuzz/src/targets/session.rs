@@ -92,7 +92,7 @@ impl Stage {
             ("standard_conforming_strings".to_owned(), "on".to_owned()),
         ]);
         let state = SessionState::new(catalog().search_path().to_vec());
-        let scribe = Scribe::new(Arc::new(context));
+        let scribe = Scribe::new(context.into());
         let mut stage = Self {
             machine: Machine::new(Limits::default(), scribe, state, settings),
             bench: bench_of(choice),

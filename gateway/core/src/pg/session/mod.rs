@@ -35,7 +35,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lru::LruCache;
 use tallyport_access::policy::AskContext;
-use tallyport_schemas::{Context, ResponseSummary, SessionStats};
+use tallyport_schemas::{ResponseSummary, SessionStats, SharedContext};
 
 use crate::passage::batch::Batch;
 use crate::passage::unit::CopyRun;
@@ -259,7 +259,7 @@ impl Machine {
 
     /// What all events of the session share.
     #[must_use]
-    pub const fn context(&self) -> &Arc<Context> {
+    pub const fn context(&self) -> &SharedContext {
         self.scribe.context()
     }
 
