@@ -198,9 +198,22 @@ async fn create(
     Err(failed("it was made, but no broker tells of it".to_owned()))
 }
 
+/// What the brokers say of a topic. One that was just made tells nothing of its settings until every broker knows it.
 async fn describe(admin: &Admin, name: String, shape: Shape) -> Result<TopicFacts, KafkaError> {
-    let unreadable = |reason: String| KafkaError::Unreadable { topic: name.clone(), reason };
-    let asked = [ResourceSpecifier::Topic(&name)];
+    let mut settings = settings(admin, &name).await?;
+    for _ in 0..LOOKS {
+        if !settings.is_empty() {
+            break;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+        settings = self::settings(admin, &name).await?;
+    }
+    Ok(TopicFacts { name, partitions: shape.partitions, replication: shape.replication, settings })
+}
+
+async fn settings(admin: &Admin, name: &str) -> Result<Vec<(String, String)>, KafkaError> {
+    let unreadable = |reason: String| KafkaError::Unreadable { topic: name.to_owned(), reason };
+    let asked = [ResourceSpecifier::Topic(name)];
     let timeout = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
     let answers = admin.describe_configs(&asked, &timeout).await;
     let mut settings = Vec::new();
@@ -209,5 +222,5 @@ async fn describe(admin: &Admin, name: String, shape: Shape) -> Result<TopicFact
         let entries = resource.entries.into_iter();
         settings.extend(entries.filter_map(|entry| Some((entry.name, entry.value?))));
     }
-    Ok(TopicFacts { name, partitions: shape.partitions, replication: shape.replication, settings })
+    Ok(settings)
 }
