@@ -47,6 +47,19 @@ fn file(folder: &Path, name: &str, text: &str) -> String {
 }
 
 #[test]
+fn the_version_says_what_a_report_needs() {
+    let long = said(&run(&["--version"]));
+    let lines: Vec<&str> = long.lines().collect();
+    assert_eq!(lines.first(), Some(&concat!("tallyport ", env!("CARGO_PKG_VERSION"))), "{long}");
+    for start in ["commit ", "event schema ", "OCSF ", "this build "] {
+        let said = lines.iter().find_map(|line| line.strip_prefix(start)).unwrap_or_default();
+        assert!(!said.is_empty(), "no line `{start}`: {long}");
+    }
+    let short = said(&run(&["-V"]));
+    assert_eq!(short.lines().count(), 1, "{short}");
+}
+
+#[test]
 fn help_names_every_command_and_the_exit_codes() {
     let output = run(&["--help"]);
     let text = said(&output);

@@ -1,13 +1,17 @@
 //! `tallyport up` and its parts: the services of a configuration file, until SIGINT or SIGTERM.
 
+#[cfg(feature = "query")]
 use std::sync::Arc;
 
 use tallyport_access::Authenticator;
 use tallyport_access::policy::PolicyStore;
 use tallyport_eventlog::LogUrl;
+#[cfg(feature = "query")]
 use tallyport_gateway::tls::ServerIdentity;
+#[cfg(feature = "query")]
 use tallyport_query::{LakeConfig, ListenConfig, QueryConfig};
 
+#[cfg(feature = "gateway")]
 use super::gateway::GatewayPlan;
 use super::wiring::{Plan, Services};
 use super::{end_at_once_on_another_signal, interrupted};
@@ -25,10 +29,13 @@ pub struct Roles {
 
 impl Roles {
     /// The gateway alone.
+    #[cfg(feature = "gateway")]
     pub const GATEWAY: Self = Self { gateway: true, recorder: false, query: false };
     /// The recorder alone.
+    #[cfg(feature = "recorder")]
     pub const RECORDER: Self = Self { gateway: false, recorder: true, query: false };
     /// The query service alone.
+    #[cfg(feature = "query")]
     pub const QUERY: Self = Self { gateway: false, recorder: false, query: true };
 
     /// Those that the file has a section for: a file that has none would run a process that does nothing.
@@ -39,18 +46,42 @@ impl Roles {
             query: config.query.is_some(),
         };
         if roles.gateway || roles.recorder || roles.query {
-            return Ok(roles);
+            return roles.built(config);
         }
         Err(Failure::usage(format!(
             "{}: it names no role; add [gateway], [recorder] or [query]",
             config.path.display()
         )))
     }
+
+    /// These, where this build has them all: one that is left out silently would not be missed.
+    fn built(self, config: &Config) -> Result<Self, Failure> {
+        let lacking = [
+            ("gateway", self.gateway, cfg!(feature = "gateway")),
+            ("recorder", self.recorder, cfg!(feature = "recorder")),
+            ("query", self.query, cfg!(feature = "query")),
+        ];
+        let lacking: Vec<&str> = lacking
+            .iter()
+            .filter(|(_, wanted, built)| *wanted && !built)
+            .map(|(role, ..)| *role)
+            .collect();
+        if lacking.is_empty() {
+            return Ok(self);
+        }
+        Err(Failure::usage(format!(
+            "{}: [{}]: this build of tallyport {}; run the role that it has by its name (such as `tallyport gateway`), or \
+             use the full binary",
+            config.path.display(),
+            lacking.join("], ["),
+            crate::built::has()
+        )))
+    }
 }
 
 /// Serves these roles, or those of the file, until it is told to stop or a service fails for good.
 pub async fn run(args: &ConfigArgs, roles: Option<Roles>) -> Result<(), Failure> {
-    let config = Config::read(&args.config)?;
+    let config = Config::read(&args.config)?.named(args.node.as_deref())?;
     let roles = roles.map_or_else(|| Roles::of(&config), Ok)?;
     if matches!(config.log, LogUrl::Embedded(_)) && !roles.recorder {
         tracing::warn!(
@@ -67,7 +98,10 @@ pub async fn run(args: &ConfigArgs, roles: Option<Roles>) -> Result<(), Failure>
     end_at_once_on_another_signal();
     if failure.is_some() {
         // The recorder has ended already and may be waited for only once.
-        services.recorder = None;
+        #[cfg(feature = "recorder")]
+        {
+            services.recorder = None;
+        }
     }
     let stopped = services.stop().await;
     failure.map_or(stopped, Err)
@@ -88,12 +122,16 @@ fn plan(config: &Config, roles: Roles) -> Result<Plan, Failure> {
         node: config.node.clone(),
         authenticator,
         policy: config.policy.clone(),
+        #[cfg(feature = "gateway")]
         gateway: roles.gateway.then(|| GatewayPlan::from_config(config)).transpose()?,
+        #[cfg(feature = "recorder")]
         recorder: roles.recorder.then(|| config.recorder_config()).transpose()?,
+        #[cfg(feature = "query")]
         query: roles.query.then(|| query_config(config)).transpose()?,
     })
 }
 
+#[cfg(feature = "query")]
 fn query_config(config: &Config) -> Result<QueryConfig, Failure> {
     let missing =
         |key: &str| Failure::usage(format!("{}: [{key}] is missing", config.path.display()));
