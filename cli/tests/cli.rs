@@ -59,6 +59,20 @@ fn the_version_says_what_a_report_needs() {
     assert_eq!(short.lines().count(), 1, "{short}");
 }
 
+#[cfg(not(feature = "recorder"))]
+#[test]
+fn a_role_that_is_not_built_in_is_named() {
+    exits(&["recorder", "--config", "absent.toml"], 2, "lacks the feature `recorder`");
+    exits(&["demo"], 2, "lacks the feature `dev`");
+}
+
+#[test]
+fn a_name_from_outside_is_checked_as_one_of_the_file() {
+    let config = examples().join("tallyport.toml");
+    let config = config.to_string_lossy();
+    exits(&["up", "--config", &config, "--node", "two words"], 2, "--node");
+}
+
 #[test]
 fn help_names_every_command_and_the_exit_codes() {
     let output = run(&["--help"]);

@@ -46,7 +46,7 @@ impl Roles {
             query: config.query.is_some(),
         };
         if roles.gateway || roles.recorder || roles.query {
-            return roles.built(config);
+            return Ok(roles);
         }
         Err(Failure::usage(format!(
             "{}: it names no role; add [gateway], [recorder] or [query]",
@@ -56,16 +56,7 @@ impl Roles {
 
     /// These, where this build has them all: one that is left out silently would not be missed.
     fn built(self, config: &Config) -> Result<Self, Failure> {
-        let lacking = [
-            ("gateway", self.gateway, cfg!(feature = "gateway")),
-            ("recorder", self.recorder, cfg!(feature = "recorder")),
-            ("query", self.query, cfg!(feature = "query")),
-        ];
-        let lacking: Vec<&str> = lacking
-            .iter()
-            .filter(|(_, wanted, built)| *wanted && !built)
-            .map(|(role, ..)| *role)
-            .collect();
+        let lacking = self.lacking();
         if lacking.is_empty() {
             return Ok(self);
         }
@@ -77,12 +68,25 @@ impl Roles {
             crate::built::has()
         )))
     }
+
+    /// Those of them that this build does not have.
+    fn lacking(self) -> Vec<&'static str> {
+        [
+            ("gateway", self.gateway, cfg!(feature = "gateway")),
+            ("recorder", self.recorder, cfg!(feature = "recorder")),
+            ("query", self.query, cfg!(feature = "query")),
+        ]
+        .iter()
+        .filter(|(_, wanted, built)| *wanted && !built)
+        .map(|(role, ..)| *role)
+        .collect()
+    }
 }
 
 /// Serves these roles, or those of the file, until it is told to stop or a service fails for good.
 pub async fn run(args: &ConfigArgs, roles: Option<Roles>) -> Result<(), Failure> {
     let config = Config::read(&args.config)?.named(args.node.as_deref())?;
-    let roles = roles.map_or_else(|| Roles::of(&config), Ok)?;
+    let roles = roles.map_or_else(|| Roles::of(&config)?.built(&config), Ok)?;
     if matches!(config.log, LogUrl::Embedded(_)) && !roles.recorder {
         tracing::warn!(
             "no [recorder] in the one process of the embedded log: nothing reaches the lake"
@@ -109,7 +113,14 @@ pub async fn run(args: &ConfigArgs, roles: Option<Roles>) -> Result<(), Failure>
 
 /// Everything a start would check, without opening the log, the lake or a socket.
 pub fn check(config: &Config) -> Result<(), Failure> {
-    plan(config, Roles::of(config)?)?;
+    let roles = Roles::of(config)?;
+    plan(config, roles)?;
+    for role in roles.lacking() {
+        eprintln!(
+            "tallyport: note: [{role}] was not looked into: this build {}",
+            crate::built::has()
+        );
+    }
     PolicyStore::load(&config.policy).map_err(Failure::usage)?;
     Ok(())
 }
