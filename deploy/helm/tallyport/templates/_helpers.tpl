@@ -30,11 +30,11 @@ app.kubernetes.io/component: {{ . }}
 {{/* A value as TOML on one line. Helm reads every number of values as a float: whole ones are written without a point. */}}
 {{- define "tallyport.toml" -}}
 {{- if kindIs "map" . -}}
-{ {{- range $index, $key := keys . | sortAlpha }}{{ if $index }}, {{ end }}{{ $key | toJson }} = {{ include "tallyport.toml" (index $ $key) }}{{ end -}} }
+{ {{- range $index, $key := keys . | sortAlpha }}{{ if $index }}, {{ end }}{{ include "tallyport.key" $key }} = {{ include "tallyport.toml" (index $ $key) }}{{ end -}} }
 {{- else if kindIs "slice" . -}}
 [ {{- range $index, $item := . }}{{ if $index }}, {{ end }}{{ include "tallyport.toml" $item }}{{ end -}} ]
 {{- else if kindIs "string" . -}}
-{{ toJson . }}
+{{ toRawJson . }}
 {{- else if kindIs "float64" . -}}
 {{- if eq (float64 (int64 .)) . }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
 {{- else -}}
@@ -42,11 +42,15 @@ app.kubernetes.io/component: {{ . }}
 {{- end -}}
 {{- end }}
 
+{{- define "tallyport.key" -}}
+{{- if regexMatch "^[A-Za-z0-9_-]+$" . }}{{ . }}{{ else }}{{ toRawJson . }}{{ end -}}
+{{- end }}
+
 {{/* A section: dict "name" "gateway" "keys" (dict ...). */}}
 {{- define "tallyport.section" -}}
 [{{ .name }}]
 {{ range $key := keys .keys | sortAlpha -}}
-{{ $key | toJson }} = {{ include "tallyport.toml" (index $.keys $key) }}
+{{ include "tallyport.key" $key }} = {{ include "tallyport.toml" (index $.keys $key) }}
 {{ end }}
 {{- end }}
 
@@ -65,7 +69,7 @@ path = "/etc/tallyport/policy"
 [telemetry]
 listen = "0.0.0.0:{{ .Values.telemetry.port }}"
 {{- with .Values.telemetry.otlpEndpoint }}
-otlp_endpoint = {{ toJson . }}
+otlp_endpoint = {{ toRawJson . }}
 {{- end }}
 {{ end }}
 {{- end }}
@@ -79,7 +83,7 @@ path = "/etc/tallyport/masking/masking.toml"
 {{ include "tallyport.section" (dict "name" "gateway" "keys" (merge (dict "listen" "0.0.0.0:8443" "cert" "/etc/tallyport/tls/tls.crt" "key" "/etc/tallyport/tls/tls.key") .Values.config.gateway)) }}
 {{- range .Values.config.targets }}
 [[targets]]
-{{ $target := . }}{{ range $key := keys . | sortAlpha }}{{ $key | toJson }} = {{ include "tallyport.toml" (index $target $key) }}
+{{ $target := . }}{{ range $key := keys . | sortAlpha }}{{ include "tallyport.key" $key }} = {{ include "tallyport.toml" (index $target $key) }}
 {{ end }}
 {{- end }}
 {{- end }}
