@@ -98,9 +98,12 @@ def containers(root):
     root = pathlib.Path(root)
     text = (root / 'deploy/containers/Containerfile').read_text()
     toolchain = tomllib.loads((root / 'rust-toolchain.toml').read_text())['toolchain']['channel']
-    expect(f'rust:{toolchain}-' in text, f'the image is built with another Rust than {toolchain}')
+    expect(f'rust:{toolchain}-' in text and f'RUSTUP_TOOLCHAIN={toolchain}\n' in text, f'built with another Rust than {toolchain}')
     expect(re.search(r'^USER 65532', text, re.M), 'it runs as root')
     expect('deploy/release/build' in text, 'it does not build as a release is built')
+    ignored = (root / '.dockerignore').read_text().split('\n')
+    for path in ('.git', 'target', 'deploy/compose/secrets'):
+        expect(path in ignored, f'.dockerignore: {path} would go into the build')
 
 
 def compose(root, secrets):
