@@ -2,7 +2,7 @@
 #   make demo   the main job on embedded defaults, from an agent's query to an audit answer
 #   make test   everything that must hold before a change lands
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo dev test test-quick test-e2e test-crash fuzz lint fmt deny bench bench-smoke clean
+.PHONY: help setup build demo dev test test-quick test-e2e test-crash fuzz lint fmt deny bench bench-smoke release sbom check-roles check-deploy
 
 CARGO ?= cargo
 SHELL := /bin/bash
@@ -48,6 +48,20 @@ bench: setup ## figures of docs/benchmarks.md, side by side with named peers
 
 bench-smoke: setup ## proves that the benches run
 	deploy/dev/bench smoke
+
+release: setup ## what is released: archive, bill of materials, checksums (target/release-files; 40 minutes)
+	deploy/release/build --out $(or $(OUT),target/release-files)
+
+sbom: ## the bill of materials (CycloneDX) of a build, without building (ROLE=all)
+	@mkdir -p $(or $(OUT),target/release-files)
+	deploy/release/sbom --role $(or $(ROLE),all) > $(or $(OUT),target/release-files)/tallyport-$(or $(ROLE),all).cdx.json
+
+check-roles: setup ## each role alone compiles (each is a set of features of its own: slow the first time)
+	for role in gateway recorder query; do $(CARGO) check --locked -p tallyport --no-default-features --features $$role || exit 1; done
+	$(CARGO) check --locked -p tallyport --no-default-features
+
+check-deploy: ## what is shipped under deploy/: configurations, units, chart, compose file, rules, dashboard, package
+	deploy/dev/check-deploy
 
 fmt: ## format
 	$(CARGO) fmt --all

@@ -5,11 +5,20 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::built;
+
 /// Audit-first access gateway for AI agents and other non-human identities.
 ///
 /// Nothing passes, in either direction, before the event that records it is durable.
 #[derive(Debug, Parser)]
-#[command(name = "tallyport", version, propagate_version = true, max_term_width = 100, after_help = EXAMPLES)]
+#[command(
+    name = "tallyport",
+    version = built::version(),
+    long_version = built::long_version(),
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = EXAMPLES
+)]
 pub struct Cli {
     /// Log more: -v info, -vv debug, -vvv trace (or set RUST_LOG).
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -111,6 +120,9 @@ pub struct ConfigArgs {
     /// The configuration file (TOML); see docs/reference/configuration.md.
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+    /// The name of this machine, instead of `node` in the file: where many share one file.
+    #[arg(long, value_name = "NAME", env = "TALLYPORT_NODE")]
+    pub node: Option<String>,
 }
 
 /// Where to find the services, and who is asking.

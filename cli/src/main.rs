@@ -1,11 +1,23 @@
 //! The `tallyport` binary: parses arguments, wires services, nothing else.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage or config, 3 denied by policy, 4 integrity violation found.
+#![cfg_attr(
+    not(feature = "dev"),
+    allow(
+        dead_code,
+        unused_imports,
+        unused_mut,
+        unused_variables,
+        reason = "a build of one role uses a part of what is here; the default build uses all of it"
+    )
+)]
 
 mod access;
 mod answer;
 mod args;
+mod built;
 mod commands;
+#[cfg(feature = "serve")]
 mod config;
 mod exit;
 mod logging;
@@ -19,6 +31,7 @@ use clap::Parser as _;
 
 use crate::args::{Cli, Command};
 use crate::exit::Failure;
+#[cfg(feature = "serve")]
 use crate::services::up::Roles;
 
 /// Most of what a statement costs beyond its events are small, short-lived allocations on many threads.
@@ -49,17 +62,36 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
+        #[cfg(feature = "dev")]
         Command::Demo(args) => services::demo::run(&args).await,
+        #[cfg(feature = "dev")]
         Command::Dev(args) => services::dev::run(&args).await,
+        #[cfg(not(feature = "dev"))]
+        Command::Demo(_) | Command::Dev(_) => Err(built::without("dev")),
+        #[cfg(feature = "serve")]
         Command::Up(args) => services::up::run(&args, None).await,
+        #[cfg(not(feature = "serve"))]
+        Command::Up(_) => Err(built::without("gateway,recorder,query")),
+        #[cfg(feature = "gateway")]
         Command::Gateway(args) => services::up::run(&args, Some(Roles::GATEWAY)).await,
+        #[cfg(not(feature = "gateway"))]
+        Command::Gateway(_) => Err(built::without("gateway")),
+        #[cfg(feature = "recorder")]
         Command::Recorder(args) => services::up::run(&args, Some(Roles::RECORDER)).await,
+        #[cfg(not(feature = "recorder"))]
+        Command::Recorder(_) => Err(built::without("recorder")),
+        #[cfg(feature = "query")]
         Command::Query(args) => services::up::run(&args, Some(Roles::QUERY)).await,
+        #[cfg(not(feature = "query"))]
+        Command::Query(_) => Err(built::without("query")),
         Command::Connect(args) => commands::connect::run(&args).await,
         Command::Sql(args) => commands::sql::run(&args).await,
         Command::Ask(args) => commands::ask::run(&args).await,
         Command::Sessions(command) => commands::sessions::run(&command).await,
         Command::Policy(command) => commands::policy::run(&command),
+        #[cfg(feature = "serve")]
         Command::Config(command) => commands::config::run(&command),
+        #[cfg(not(feature = "serve"))]
+        Command::Config(_) => Err(built::without("gateway,recorder,query")),
     }
 }

@@ -47,6 +47,33 @@ fn file(folder: &Path, name: &str, text: &str) -> String {
 }
 
 #[test]
+fn the_version_says_what_a_report_needs() {
+    let long = said(&run(&["--version"]));
+    let lines: Vec<&str> = long.lines().collect();
+    assert_eq!(lines.first(), Some(&concat!("tallyport ", env!("CARGO_PKG_VERSION"))), "{long}");
+    for start in ["commit ", "event schema ", "OCSF ", "this build "] {
+        let said = lines.iter().find_map(|line| line.strip_prefix(start)).unwrap_or_default();
+        assert!(!said.is_empty(), "no line `{start}`: {long}");
+    }
+    let short = said(&run(&["-V"]));
+    assert_eq!(short.lines().count(), 1, "{short}");
+}
+
+#[cfg(not(feature = "recorder"))]
+#[test]
+fn a_role_that_is_not_built_in_is_named() {
+    exits(&["recorder", "--config", "absent.toml"], 2, "lacks the feature `recorder`");
+    exits(&["demo"], 2, "lacks the feature `dev`");
+}
+
+#[test]
+fn a_name_from_outside_is_checked_as_one_of_the_file() {
+    let config = examples().join("tallyport.toml");
+    let config = config.to_string_lossy();
+    exits(&["up", "--config", &config, "--node", "two words"], 2, "--node");
+}
+
+#[test]
 fn help_names_every_command_and_the_exit_codes() {
     let output = run(&["--help"]);
     let text = said(&output);

@@ -1,6 +1,7 @@
 //! What a command does once its arguments are known.
 
 pub mod ask;
+#[cfg(feature = "serve")]
 pub mod config;
 pub mod connect;
 pub mod policy;

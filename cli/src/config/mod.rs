@@ -4,6 +4,7 @@
 mod problem;
 mod raw;
 
+#[cfg(feature = "lake")]
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,8 +13,9 @@ use std::time::Duration;
 use tallyport_access::{Authenticator, IssuerConfig};
 use tallyport_eventlog::{AppenderOptions, LogUrl};
 use tallyport_gateway::config::RawTarget;
+#[cfg(feature = "lake")]
 use tallyport_recorder::{CommitPolicy, LakeUrl, RecorderConfig, Retention};
-use tallyport_schemas::ProducerId;
+use tallyport_schemas::{ParseIdError, ProducerId};
 
 use crate::exit::Failure;
 use raw::RawConfig;
@@ -37,18 +39,24 @@ pub struct Config {
     /// Labels and masks.
     pub masking: Option<PathBuf>,
     /// Where the lake is, and its object store's options.
+    #[cfg(feature = "lake")]
     pub lake: Option<(LakeUrl, HashMap<String, String>)>,
     /// The gateway's own section.
     pub gateway: Option<RawGateway>,
     /// What can be reached.
     pub targets: Vec<RawTarget>,
     /// The recorder's own section.
+    #[cfg(feature = "lake")]
     pub recorder: Option<RecorderSettings>,
+    /// Whether there is one, where it is not looked into.
+    #[cfg(not(feature = "lake"))]
+    pub recorder: Option<()>,
     /// The query service's own section.
     pub query: Option<QuerySettings>,
 }
 
 /// What `[recorder]` says.
+#[cfg(feature = "lake")]
 #[derive(Debug)]
 pub struct RecorderSettings {
     /// When to commit.
@@ -83,11 +91,19 @@ impl Config {
         Self::check(raw, path).map_err(|error| named(&error))
     }
 
+    /// With another name of this machine than the file's.
+    pub fn named(self, node: Option<&str>) -> Result<Self, Failure> {
+        let Some(node) = node else { return Ok(self) };
+        check_node(node)
+            .map_err(|error| Failure::usage(format!("--node (or TALLYPORT_NODE): {error}")))?;
+        Ok(Self { node: node.to_owned(), ..self })
+    }
+
     fn check(raw: RawConfig, path: &Path) -> Result<Self, String> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let log = LogUrl::parse(&raw.log.url).map_err(|error| format!("log.url: {error}"))?;
-        ProducerId::parse(format!("{}/gateway", raw.node))
-            .map_err(|error| format!("node: {error}"))?;
+        check_node(&raw.node).map_err(|error| format!("node: {error}"))?;
+        #[cfg(feature = "lake")]
         let lake = raw.lake.map(|lake| {
             let url = LakeUrl::parse(&lake.url).map_err(|error| format!("lake.url: {error}"))?;
             Ok::<_, String>((url, lake.options))
@@ -120,15 +136,20 @@ impl Config {
             issuers,
             policy: folder.join(raw.policy.path),
             masking: raw.masking.map(|masking| folder.join(masking.path)),
+            #[cfg(feature = "lake")]
             lake: lake.transpose()?,
             gateway: raw.gateway.map(|gateway| gateway.relative_to(folder)),
             targets: raw.targets,
+            #[cfg(feature = "lake")]
             recorder: raw.recorder.map(raw::RawRecorder::check),
+            #[cfg(not(feature = "lake"))]
+            recorder: raw.recorder.map(|_| ()),
             query: query.transpose()?,
         })
     }
 
     /// The recorder's settings.
+    #[cfg(feature = "recorder")]
     pub fn recorder_config(&self) -> Result<RecorderConfig, Failure> {
         let missing =
             |key: &str| Failure::usage(format!("{}: [{key}] is missing", self.path.display()));
@@ -143,6 +164,10 @@ impl Config {
             ..RecorderConfig::new(lake)
         })
     }
+}
+
+fn check_node(node: &str) -> Result<ProducerId, ParseIdError> {
+    ProducerId::parse(format!("{node}/gateway"))
 }
 
 fn relative_to(mut issuer: IssuerConfig, folder: &Path) -> IssuerConfig {

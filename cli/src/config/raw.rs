@@ -1,15 +1,21 @@
 //! The file as written.
 
+#[cfg(feature = "lake")]
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "lake")]
 use std::time::Duration;
 
 use serde::Deserialize;
+#[cfg(not(feature = "lake"))]
+use serde::de::IgnoredAny;
 use tallyport_access::IssuerConfig;
 use tallyport_gateway::config::{RawGatewayLimits, RawTarget};
+#[cfg(feature = "lake")]
 use tallyport_recorder::{CommitPolicy, Retention};
 
+#[cfg(feature = "lake")]
 use super::RecorderSettings;
 
 #[derive(Debug, Deserialize)]
@@ -22,11 +28,18 @@ pub struct RawConfig {
     pub issuers: Vec<IssuerConfig>,
     pub policy: RawPath,
     pub masking: Option<RawPath>,
+    #[cfg(feature = "lake")]
     pub lake: Option<RawLake>,
+    /// Of roles that this build does not have: they may be there, and are not looked into.
+    #[cfg(not(feature = "lake"))]
+    pub lake: Option<IgnoredAny>,
     pub gateway: Option<RawGateway>,
     #[serde(default)]
     pub targets: Vec<RawTarget>,
+    #[cfg(feature = "lake")]
     pub recorder: Option<RawRecorder>,
+    #[cfg(not(feature = "lake"))]
+    pub recorder: Option<IgnoredAny>,
     pub query: Option<RawQuery>,
 }
 
@@ -46,6 +59,7 @@ pub struct RawPath {
     pub path: PathBuf,
 }
 
+#[cfg(feature = "lake")]
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawLake {
@@ -82,6 +96,7 @@ impl RawGateway {
     }
 }
 
+#[cfg(feature = "lake")]
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRecorder {
@@ -101,6 +116,7 @@ pub struct RawRecorder {
     pub accept_missing_history: bool,
 }
 
+#[cfg(feature = "lake")]
 impl Default for RawRecorder {
     fn default() -> Self {
         let (commit, keep) = (CommitPolicy::default(), Retention::default());
@@ -116,6 +132,7 @@ impl Default for RawRecorder {
     }
 }
 
+#[cfg(feature = "lake")]
 impl RawRecorder {
     pub fn check(self) -> RecorderSettings {
         RecorderSettings {

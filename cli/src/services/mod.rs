@@ -1,11 +1,17 @@
 //! Services wired together: from a configuration file (`up` and its parts), or on embedded defaults (`dev`, `demo`).
 
+#[cfg(feature = "dev")]
 pub mod demo;
+#[cfg(feature = "dev")]
 pub mod dev;
+#[cfg(feature = "serve")]
 pub mod up;
 
+#[cfg(feature = "gateway")]
 mod gateway;
+#[cfg(feature = "dev")]
 mod postgres;
+#[cfg(feature = "serve")]
 mod wiring;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,6 +33,7 @@ pub fn interrupted() -> impl Future<Output = ()> + Send {
 
 /// Says that the process stops in order. From now on another signal ends it at once, with exit code 130: whoever is
 /// still connected is cut. Nothing is lost by that: what passed was on record before it passed.
+#[cfg(feature = "serve")]
 pub fn end_at_once_on_another_signal() {
     let another = interrupted();
     eprintln!("tallyport: stopping: open sessions drain; another signal ends at once");

@@ -1,13 +1,17 @@
 //! `tallyport up` and its parts: the services of a configuration file, until SIGINT or SIGTERM.
 
+#[cfg(feature = "query")]
 use std::sync::Arc;
 
 use tallyport_access::Authenticator;
 use tallyport_access::policy::PolicyStore;
 use tallyport_eventlog::LogUrl;
+#[cfg(feature = "query")]
 use tallyport_gateway::tls::ServerIdentity;
+#[cfg(feature = "query")]
 use tallyport_query::{LakeConfig, ListenConfig, QueryConfig};
 
+#[cfg(feature = "gateway")]
 use super::gateway::GatewayPlan;
 use super::wiring::{Plan, Services};
 use super::{end_at_once_on_another_signal, interrupted};
@@ -25,10 +29,13 @@ pub struct Roles {
 
 impl Roles {
     /// The gateway alone.
+    #[cfg(feature = "gateway")]
     pub const GATEWAY: Self = Self { gateway: true, recorder: false, query: false };
     /// The recorder alone.
+    #[cfg(feature = "recorder")]
     pub const RECORDER: Self = Self { gateway: false, recorder: true, query: false };
     /// The query service alone.
+    #[cfg(feature = "query")]
     pub const QUERY: Self = Self { gateway: false, recorder: false, query: true };
 
     /// Those that the file has a section for: a file that has none would run a process that does nothing.
@@ -46,12 +53,40 @@ impl Roles {
             config.path.display()
         )))
     }
+
+    /// These, where this build has them all: one that is left out silently would not be missed.
+    fn built(self, config: &Config) -> Result<Self, Failure> {
+        let lacking = self.lacking();
+        if lacking.is_empty() {
+            return Ok(self);
+        }
+        Err(Failure::usage(format!(
+            "{}: [{}]: this build of tallyport {}; run the role that it has by its name (such as `tallyport gateway`), or \
+             use the full binary",
+            config.path.display(),
+            lacking.join("], ["),
+            crate::built::has()
+        )))
+    }
+
+    /// Those of them that this build does not have.
+    fn lacking(self) -> Vec<&'static str> {
+        [
+            ("gateway", self.gateway, cfg!(feature = "gateway")),
+            ("recorder", self.recorder, cfg!(feature = "recorder")),
+            ("query", self.query, cfg!(feature = "query")),
+        ]
+        .iter()
+        .filter(|(_, wanted, built)| *wanted && !built)
+        .map(|(role, ..)| *role)
+        .collect()
+    }
 }
 
 /// Serves these roles, or those of the file, until it is told to stop or a service fails for good.
 pub async fn run(args: &ConfigArgs, roles: Option<Roles>) -> Result<(), Failure> {
-    let config = Config::read(&args.config)?;
-    let roles = roles.map_or_else(|| Roles::of(&config), Ok)?;
+    let config = Config::read(&args.config)?.named(args.node.as_deref())?;
+    let roles = roles.map_or_else(|| Roles::of(&config)?.built(&config), Ok)?;
     if matches!(config.log, LogUrl::Embedded(_)) && !roles.recorder {
         tracing::warn!(
             "no [recorder] in the one process of the embedded log: nothing reaches the lake"
@@ -67,7 +102,10 @@ pub async fn run(args: &ConfigArgs, roles: Option<Roles>) -> Result<(), Failure>
     end_at_once_on_another_signal();
     if failure.is_some() {
         // The recorder has ended already and may be waited for only once.
-        services.recorder = None;
+        #[cfg(feature = "recorder")]
+        {
+            services.recorder = None;
+        }
     }
     let stopped = services.stop().await;
     failure.map_or(stopped, Err)
@@ -75,7 +113,14 @@ pub async fn run(args: &ConfigArgs, roles: Option<Roles>) -> Result<(), Failure>
 
 /// Everything a start would check, without opening the log, the lake or a socket.
 pub fn check(config: &Config) -> Result<(), Failure> {
-    plan(config, Roles::of(config)?)?;
+    let roles = Roles::of(config)?;
+    plan(config, roles)?;
+    for role in roles.lacking() {
+        eprintln!(
+            "tallyport: note: [{role}] was not looked into: this build {}",
+            crate::built::has()
+        );
+    }
     PolicyStore::load(&config.policy).map_err(Failure::usage)?;
     Ok(())
 }
@@ -88,12 +133,16 @@ fn plan(config: &Config, roles: Roles) -> Result<Plan, Failure> {
         node: config.node.clone(),
         authenticator,
         policy: config.policy.clone(),
+        #[cfg(feature = "gateway")]
         gateway: roles.gateway.then(|| GatewayPlan::from_config(config)).transpose()?,
+        #[cfg(feature = "recorder")]
         recorder: roles.recorder.then(|| config.recorder_config()).transpose()?,
+        #[cfg(feature = "query")]
         query: roles.query.then(|| query_config(config)).transpose()?,
     })
 }
 
+#[cfg(feature = "query")]
 fn query_config(config: &Config) -> Result<QueryConfig, Failure> {
     let missing =
         |key: &str| Failure::usage(format!("{}: [{key}] is missing", config.path.display()));

@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 use tallyport_access::Authenticator;
 use tallyport_access::policy::PolicyStore;
 use tallyport_eventlog::{Appender, AppenderOptions, Log, LogUrl, Topic};
+#[cfg(feature = "query")]
 use tallyport_query::{QueryConfig, QueryService, RunningQuery};
+#[cfg(feature = "recorder")]
 use tallyport_recorder::{Recorder, RecorderConfig, RecorderError, RunningRecorder};
 use tallyport_schemas::{Body, Context, Draft, PolicyChange, ProducerId};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "gateway")]
 use super::gateway::{GatewayPlan, RunningGateway};
 use crate::exit::Failure;
 
@@ -32,10 +35,13 @@ pub struct Plan {
     /// Cedar policies, a file or a directory.
     pub policy: std::path::PathBuf,
     /// The gateway.
+    #[cfg(feature = "gateway")]
     pub gateway: Option<GatewayPlan>,
     /// The recorder.
+    #[cfg(feature = "recorder")]
     pub recorder: Option<RecorderConfig>,
     /// The query service.
+    #[cfg(feature = "query")]
     pub query: Option<QueryConfig>,
 }
 
@@ -43,10 +49,13 @@ pub struct Plan {
 pub struct Services {
     log: Arc<dyn Log>,
     /// The gateway.
+    #[cfg(feature = "gateway")]
     pub gateway: Option<RunningGateway>,
     /// The query service.
+    #[cfg(feature = "query")]
     pub query: Option<(RunningQuery, Appender, PolicyFollower)>,
     /// The recorder.
+    #[cfg(feature = "recorder")]
     pub recorder: Option<(RunningRecorder, CancellationToken)>,
 }
 
@@ -54,8 +63,15 @@ impl Services {
     /// Starts what the plan names: recorder, query, then the gateway, so that what passes is recorded and answerable.
     pub async fn start(plan: Plan) -> Result<Self, Failure> {
         let log = tallyport_eventlog::open(&plan.log).await.map_err(Failure::failed)?;
-        let mut services =
-            Self { log: Arc::clone(&log), gateway: None, query: None, recorder: None };
+        let mut services = Self {
+            log: Arc::clone(&log),
+            #[cfg(feature = "gateway")]
+            gateway: None,
+            #[cfg(feature = "query")]
+            query: None,
+            #[cfg(feature = "recorder")]
+            recorder: None,
+        };
         let started = services.start_all(plan).await;
         match started {
             Ok(()) => Ok(services),
@@ -68,6 +84,7 @@ impl Services {
     }
 
     async fn start_all(&mut self, plan: Plan) -> Result<(), Failure> {
+        #[cfg(feature = "recorder")]
         if let Some(config) = plan.recorder {
             let stop = CancellationToken::new();
             let recorder = Recorder::start(config, Arc::clone(&self.log), stop.clone())
@@ -75,6 +92,7 @@ impl Services {
                 .map_err(recorder_failure)?;
             self.recorder = Some((recorder, stop));
         }
+        #[cfg(feature = "query")]
         if let Some(config) = plan.query {
             let policies = load_policy(&plan.policy)?;
             let appender = appender(&self.log, &plan.node, "query", plan.appender).await?;
@@ -90,6 +108,7 @@ impl Services {
             .map_err(Failure::failed)?;
             self.query = Some((query, appender, follower));
         }
+        #[cfg(feature = "gateway")]
         if let Some(gateway) = plan.gateway {
             let policies = load_policy(&plan.policy)?;
             let appender = appender(&self.log, &plan.node, "gateway", plan.appender).await?;
@@ -100,6 +119,7 @@ impl Services {
     }
 
     /// Waits until everything that is on the log now is in the lake.
+    #[cfg(feature = "dev")]
     pub async fn recorded(&self) -> Result<(), Failure> {
         let Some((recorder, _)) = &self.recorder else { return Ok(()) };
         let deadline = Instant::now() + RECORDED_WITHIN;
@@ -113,25 +133,31 @@ impl Services {
 
     /// Until a service ends by itself, which is an error.
     pub async fn failed(&mut self) -> Failure {
-        match &mut self.recorder {
+        #[cfg(feature = "recorder")]
+        return match &mut self.recorder {
             Some((recorder, _)) => match recorder.ended().await {
                 Ok(()) => Failure::failed("the recorder stopped by itself"),
                 Err(error) => recorder_failure(error),
             },
             None => std::future::pending().await,
-        }
+        };
+        #[cfg(not(feature = "recorder"))]
+        std::future::pending().await
     }
 
     /// Stops in order: no new sessions, the open ones drain, the audit's readers end, the recorder takes what is left.
     pub async fn stop(self) -> Result<(), Failure> {
+        #[cfg(feature = "gateway")]
         if let Some(gateway) = self.gateway {
             gateway.stop().await?;
         }
+        #[cfg(feature = "query")]
         if let Some((query, appender, follower)) = self.query {
             query.stop().await;
             follower.stop().await;
             appender.stop().await.map_err(Failure::failed)?;
         }
+        #[cfg(feature = "recorder")]
         if let Some((recorder, stop)) = self.recorder {
             stop.cancel();
             recorder.stop().await.map_err(recorder_failure)?;
@@ -192,6 +218,7 @@ fn load_policy(path: &Path) -> Result<PolicyStore, Failure> {
     PolicyStore::load(path).map_err(Failure::usage)
 }
 
+#[cfg(feature = "recorder")]
 fn recorder_failure(error: RecorderError) -> Failure {
     if error.is_integrity() { Failure::integrity(error) } else { Failure::failed(error) }
 }

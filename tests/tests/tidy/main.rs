@@ -10,4 +10,5 @@
 
 mod edges;
 mod hygiene;
+mod roles;
 mod sizes;

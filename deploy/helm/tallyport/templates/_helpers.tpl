@@ -1,0 +1,209 @@
+{{- define "tallyport.fullname" -}}
+{{- if contains "tallyport" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-tallyport" (.Release.Name | trunc 30) }}{{ end }}
+{{- end }}
+
+{{- define "tallyport.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}{{ .Values.serviceAccount.name | default (include "tallyport.fullname" .) }}{{ else }}{{ .Values.serviceAccount.name | default "default" }}{{ end }}
+{{- end }}
+
+{{/* Labels of everything; with a role: dict "root" $ "role" "gateway". */}}
+{{- define "tallyport.labels" -}}
+helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{ include "tallyport.selector" . }}
+{{- end }}
+
+{{- define "tallyport.selector" -}}
+app.kubernetes.io/name: tallyport
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- with .role }}
+app.kubernetes.io/component: {{ . }}
+{{- end }}
+{{- end }}
+
+{{- define "tallyport.image" -}}
+{{- $digest := index .root.Values.image.digest .role -}}
+{{ .root.Values.image.repository }}-{{ .role }}{{ if $digest }}@{{ $digest }}{{ else }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}{{ end }}
+{{- end }}
+
+{{/* A value as TOML on one line. Helm reads every number of values as a float: whole ones are written without a point. */}}
+{{- define "tallyport.toml" -}}
+{{- if kindIs "map" . -}}
+{ {{- range $index, $key := keys . | sortAlpha }}{{ if $index }}, {{ end }}{{ include "tallyport.key" $key }} = {{ include "tallyport.toml" (index $ $key) }}{{ end -}} }
+{{- else if kindIs "slice" . -}}
+[ {{- range $index, $item := . }}{{ if $index }}, {{ end }}{{ include "tallyport.toml" $item }}{{ end -}} ]
+{{- else if kindIs "string" . -}}
+{{ toRawJson . }}
+{{- else if kindIs "float64" . -}}
+{{- if eq (float64 (int64 .)) . }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
+{{- else -}}
+{{ . }}
+{{- end -}}
+{{- end }}
+
+{{- define "tallyport.key" -}}
+{{- if regexMatch "^[A-Za-z0-9_-]+$" . }}{{ . }}{{ else }}{{ toRawJson . }}{{ end -}}
+{{- end }}
+
+{{/* A section: dict "name" "gateway" "keys" (dict ...). */}}
+{{- define "tallyport.section" -}}
+[{{ .name }}]
+{{ range $key := keys .keys | sortAlpha -}}
+{{ include "tallyport.key" $key }} = {{ include "tallyport.toml" (index $.keys $key) }}
+{{ end }}
+{{- end }}
+
+{{/* What every role reads. `node` comes from TALLYPORT_NODE: the name of the pod. */}}
+{{- define "tallyport.config.common" -}}
+node = "set-by-TALLYPORT_NODE"
+issuers = {{ include "tallyport.toml" (required "set config.issuers: who is trusted to issue tokens" .Values.config.issuers) }}
+
+{{- $log := required "set config.log.url to kafka://HOST:PORT,..." .Values.config.log.url }}
+{{- if hasPrefix "embedded:" $log }}{{ fail "config.log.url: the embedded log belongs to one process; use kafka://" }}{{ end }}
+
+{{ include "tallyport.section" (dict "name" "log" "keys" .Values.config.log) }}
+[policy]
+path = "/etc/tallyport/policy"
+{{ if .Values.telemetry.enabled }}
+[telemetry]
+listen = "0.0.0.0:{{ .Values.telemetry.port }}"
+{{- with .Values.telemetry.otlpEndpoint }}
+otlp_endpoint = {{ toRawJson . }}
+{{- end }}
+{{ end }}
+{{- end }}
+
+{{- define "tallyport.config.gateway" -}}
+{{- include "tallyport.config.common" . }}
+{{- if or .Values.masking.text .Values.masking.existingConfigMap }}
+[masking]
+path = "/etc/tallyport/masking/masking.toml"
+{{ end }}
+{{ include "tallyport.section" (dict "name" "gateway" "keys" (merge (dict "listen" "0.0.0.0:8443" "cert" "/etc/tallyport/tls/tls.crt" "key" "/etc/tallyport/tls/tls.key") .Values.config.gateway)) }}
+{{- range .Values.config.targets }}
+[[targets]]
+{{ $target := . }}{{ range $key := keys . | sortAlpha }}{{ include "tallyport.key" $key }} = {{ include "tallyport.toml" (index $target $key) }}
+{{ end }}
+{{- end }}
+{{- end }}
+
+{{- define "tallyport.config.recorder" -}}
+{{- include "tallyport.config.common" . }}
+{{- $_ := required "set config.lake.url to s3://BUCKET/PREFIX" .Values.config.lake.url }}
+{{ include "tallyport.section" (dict "name" "lake" "keys" .Values.config.lake) }}
+{{ include "tallyport.section" (dict "name" "recorder" "keys" .Values.config.recorder) }}
+{{- end }}
+
+{{- define "tallyport.config.query" -}}
+{{- include "tallyport.config.common" . }}
+{{- $_ := required "set config.lake.url to s3://BUCKET/PREFIX" .Values.config.lake.url }}
+{{- $own := dict "http" "127.0.0.1:8444" "pgwire" "127.0.0.1:5433" }}
+{{- if .Values.query.tls.existingSecret }}
+{{- $own = dict "http" "0.0.0.0:8444" "pgwire" "0.0.0.0:5433" "cert" "/etc/tallyport/tls/tls.crt" "key" "/etc/tallyport/tls/tls.key" }}
+{{- end }}
+{{ include "tallyport.section" (dict "name" "lake" "keys" .Values.config.lake) }}
+{{ include "tallyport.section" (dict "name" "query" "keys" (merge $own .Values.config.query)) }}
+{{- end }}
+
+{{/* The pod of a role: dict "root" $ "role" "gateway". */}}
+{{- define "tallyport.pod" -}}
+{{- $values := index .root.Values .role }}
+{{- $tls := and (ne .role "recorder") $values.tls.existingSecret }}
+metadata:
+  labels: {{- include "tallyport.labels" . | nindent 4 }}
+  annotations:
+    # Everything in the file but policy and masking is read at the start.
+    checksum/config: {{ include (printf "tallyport.config.%s" .role) .root | sha256sum }}
+    {{- with $values.annotations }}{{ toYaml . | nindent 4 }}{{ end }}
+spec:
+  serviceAccountName: {{ include "tallyport.serviceAccount" .root }}
+  automountServiceAccountToken: false
+  {{- with .root.Values.image.pullSecrets }}
+  imagePullSecrets: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext: {{- toYaml .root.Values.podSecurityContext | nindent 4 }}
+  # Sessions drain for gateway.drain_seconds, then ends go on record; the recorder takes up to 20 s.
+  terminationGracePeriodSeconds: {{ add (.root.Values.config.gateway.drain_seconds | default 30) 30 }}
+  {{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" }}
+  {{- with index $values $key }}
+  {{ $key }}: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- end }}
+  containers:
+    - name: {{ .role }}
+      image: {{ include "tallyport.image" . | quote }}
+      imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+      args: [{{ .role }}, --config, /etc/tallyport/config/{{ .role }}.toml, --log-json]
+      securityContext: {{- toYaml .root.Values.securityContext | nindent 8 }}
+      env:
+        - name: TALLYPORT_NODE
+          valueFrom: {fieldRef: {fieldPath: metadata.name}}
+        {{- with $values.extraEnv }}{{ toYaml . | nindent 8 }}{{ end }}
+      {{- if and .root.Values.secrets.lakeExistingSecret (ne .role "gateway") }}
+      envFrom:
+        - secretRef: {name: {{ .root.Values.secrets.lakeExistingSecret }}}
+      {{- end }}
+      ports: {{- include "tallyport.ports" . | nindent 8 }}
+      {{- include "tallyport.probes" . | nindent 6 }}
+      resources: {{- toYaml $values.resources | nindent 8 }}
+      volumeMounts:
+        - {name: config, mountPath: /etc/tallyport/config, readOnly: true}
+        - {name: policy, mountPath: /etc/tallyport/policy, readOnly: true}
+        - {name: state, mountPath: /var/lib/tallyport}
+        - {name: tmp, mountPath: /tmp}
+        {{- if $tls }}
+        - {name: tls, mountPath: /etc/tallyport/tls, readOnly: true}
+        {{- end }}
+        {{- include "tallyport.optional" (dict "root" .root "role" .role "what" "mount") | nindent 8 }}
+  volumes:
+    - {name: config, configMap: {name: {{ include "tallyport.fullname" .root }}-{{ .role }}}}
+    - {name: policy, configMap: {name: {{ .root.Values.policy.existingConfigMap | default (printf "%s-policy" (include "tallyport.fullname" .root)) }}}}
+    - {name: state, emptyDir: {}}
+    - {name: tmp, emptyDir: {}}
+    {{- if $tls }}
+    - {name: tls, secret: {secretName: {{ $values.tls.existingSecret }}, defaultMode: 0440}}
+    {{- end }}
+    {{- include "tallyport.optional" (dict "root" .root "role" .role "what" "volume") | nindent 4 }}
+{{- end }}
+
+{{/* Volumes that a role has when the values name them, and their mounts. */}}
+{{- define "tallyport.optional" -}}
+{{- $mount := eq .what "mount" }}
+{{- with .root.Values.secrets.existingSecret }}
+- {{ if $mount }}{name: secrets, mountPath: /etc/tallyport/secrets, readOnly: true}{{ else }}{name: secrets, secret: {secretName: {{ . }}, defaultMode: 0440}}{{ end }}
+{{- end }}
+{{- with .root.Values.caConfigMap }}
+- {{ if $mount }}{name: ca, mountPath: /etc/tallyport/ca, readOnly: true}{{ else }}{name: ca, configMap: {name: {{ . }}}}{{ end }}
+{{- end }}
+{{- $masking := .root.Values.masking }}
+{{- if and (eq .role "gateway") (or $masking.text $masking.existingConfigMap) }}
+- {{ if $mount }}{name: masking, mountPath: /etc/tallyport/masking, readOnly: true}{{ else }}{name: masking, configMap: {name: {{ $masking.existingConfigMap | default (printf "%s-masking" (include "tallyport.fullname" .root)) }}}}{{ end }}
+{{- end }}
+{{- end }}
+
+{{- define "tallyport.ports" -}}
+{{- if eq .role "gateway" }}
+- {name: quic, containerPort: 8443, protocol: UDP}
+- {name: https, containerPort: 8443, protocol: TCP}
+{{- else if eq .role "query" }}
+- {name: http, containerPort: 8444, protocol: TCP}
+- {name: pgwire, containerPort: 5433, protocol: TCP}
+{{- end }}
+{{- if or .root.Values.telemetry.enabled (eq .role "recorder") }}
+- {name: telemetry, containerPort: {{ .root.Values.telemetry.port }}, protocol: TCP}
+{{- end }}
+{{- end }}
+
+{{/* Readiness follows what the role needs; liveness only whether it answers: a log that fails is not mended by a restart. */}}
+{{- define "tallyport.probes" -}}
+{{- if .root.Values.telemetry.enabled }}
+startupProbe: {httpGet: {path: /healthz, port: telemetry}, periodSeconds: 2, failureThreshold: 60}
+livenessProbe: {httpGet: {path: /healthz, port: telemetry}, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6}
+readinessProbe: {httpGet: {path: /readyz, port: telemetry}, periodSeconds: 5, timeoutSeconds: 5, failureThreshold: 3}
+{{- else if eq .role "gateway" }}
+readinessProbe: {tcpSocket: {port: https}, periodSeconds: 5}
+{{- else if and (eq .role "query") .root.Values.query.tls.existingSecret }}
+readinessProbe: {tcpSocket: {port: http}, periodSeconds: 5}
+{{- end }}
+{{- end }}
