@@ -34,7 +34,8 @@ pub(super) async fn log_in(
     let mut login = Login::new(target, way);
     let mut decoder = Decoder::new();
     let mut settings = Vec::new();
-    let mut key = BackendKey { pid: 0, key: 0 };
+    let addr = stream.peer_addr();
+    let mut key = BackendKey { pid: 0, key: 0, addr };
     let mut authenticated = false;
     for _ in 0..MAX_MESSAGES {
         let frame = next_frame(&mut stream, &mut decoder).await?;
@@ -61,7 +62,7 @@ pub(super) async fn log_in(
             }
             b'K' if authenticated => {
                 let (pid, secret) = backend::key_data(frame.body()).map_err(protocol)?;
-                key = BackendKey { pid, key: secret };
+                key = BackendKey { pid, key: secret, addr };
             }
             b'Z' if authenticated => {
                 let leftover = decoder.into_rest();

@@ -134,6 +134,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.until(0, usize::MAX).await
     }
 
+    /// Some bytes as they come; none at the end.
+    pub async fn read_some(&mut self, buffer: &mut [u8]) -> usize {
+        self.stream.read(buffer).await.unwrap_or(0)
+    }
+
     pub async fn read_byte(&mut self) -> u8 {
         timeout(SOON, self.stream.read_u8()).await.expect("in time").expect("a byte")
     }
