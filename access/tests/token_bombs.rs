@@ -43,7 +43,8 @@ async fn thousands_of_entries_are_looked_at_within_the_bound_on_bytes() {
     let key = Key::p256("k");
     let authenticator = plain(&[&key]);
     let mut audiences = many(1_500);
-    refused_soon(&authenticator, &key.good_but(json!({ "aud": audiences })), "wrong_audience").await;
+    refused_soon(&authenticator, &key.good_but(json!({ "aud": audiences })), "wrong_audience")
+        .await;
     audiences.push(AUDIENCE.to_owned());
     refused_soon(&authenticator, &key.good_but(json!({ "aud": audiences })), "ok").await;
     refused_soon(&authenticator, &key.good_but(json!({ "groups": many(1_500) })), "invalid_claim")
@@ -73,7 +74,8 @@ async fn depth_is_bounded_wherever_it_hides() {
     }
     // A chain of actors as deep as it can be read, and deeper than is taken.
     let chain = (0..100).fold(json!({ "sub": "a" }), |act, _| json!({ "sub": "a", "act": act }));
-    refused_soon(&authenticator, &key.good_but(json!({ "act": chain })), "delegation_too_deep").await;
+    refused_soon(&authenticator, &key.good_but(json!({ "act": chain })), "delegation_too_deep")
+        .await;
     let wide: serde_json::Map<String, Value> =
         many(900).into_iter().map(|name| (name, json!({}))).collect();
     refused_soon(&authenticator, &key.good_but(json!({ "act": wide })), "invalid_claim").await;
@@ -85,7 +87,8 @@ async fn a_compressed_token_is_never_unpacked() {
     let mut header = key.header();
     header["zip"] = json!("DEF");
     // Ten bytes of DEFLATE that would be a great many zeros, in the place of claims.
-    let token = key.token_of_bytes(header.to_string().as_bytes(), b"\xec\xc1\x01\x01\0\0\0\x80\x90\xfe");
+    let token =
+        key.token_of_bytes(header.to_string().as_bytes(), b"\xec\xc1\x01\x01\0\0\0\x80\x90\xfe");
     refused_soon(&plain(&[&key]), &token, "malformed").await;
     let token = key.token(&header, &claims_but(json!({})));
     refused_soon(&plain(&[&key]), &token, "forbidden_header").await;
@@ -155,7 +158,9 @@ async fn keys_of_absurd_size_verify_nothing_and_take_no_time() {
         number[bytes - 1] = 0xfd;
         b64(number)
     };
-    for (n, e) in [(huge(32 * 1024), "AQAB".to_owned()), (huge(256), huge(255)), (huge(1024), huge(1023))] {
+    for (n, e) in
+        [(huge(32 * 1024), "AQAB".to_owned()), (huge(256), huge(255)), (huge(1024), huge(1023))]
+    {
         let issuer = LocalIssuer::start(&[&key]).await;
         let jwk = json!({ "kty": "RSA", "n": n, "e": e, "kid": "k", "use": "sig" });
         issuer.answer_keys(Reply::Json(json!({ "keys": [jwk] }).to_string()));
@@ -164,7 +169,10 @@ async fn keys_of_absurd_size_verify_nothing_and_take_no_time() {
         for _ in 0..20 {
             let token = key.good_but(json!({ "iss": issuer.url }));
             let found = outcome(&authenticator, &token).await;
-            assert!(["bad_signature", "issuer_unavailable", "unknown_key"].contains(&found), "{found}");
+            assert!(
+                ["bad_signature", "issuer_unavailable", "unknown_key"].contains(&found),
+                "{found}"
+            );
         }
         assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     }

@@ -109,8 +109,7 @@ impl Gate {
     /// Opens the tunnel that a CONNECT asks for, or says how it is to be answered.
     pub(super) async fn open(&self, peer: &Peer, head: &request::Parts) -> Result<Opened, Refused> {
         let turned_away = |cause| self.turned_away(peer.front, cause, Some(peer.addr));
-        let connect =
-            route::connect(head).inspect_err(|_| turned_away(Cause::ProtocolError))?;
+        let connect = route::connect(head).inspect_err(|_| turned_away(Cause::ProtocolError))?;
         let token_was_sent = connect.token.is_some();
         if peer.watch.is_exhausted() {
             let message =

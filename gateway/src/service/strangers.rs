@@ -161,8 +161,7 @@ impl Counted {
     fn drafts(&self, now: Instant) -> Vec<Draft> {
         let seconds = now.saturating_duration_since(self.since).as_secs().max(1);
         let draft = |((front, code), count): (&(Front, &'static str), &Count)| {
-            let context =
-                Context { client: count.last.map(Endpoint::from), ..Context::default() };
+            let context = Context { client: count.last.map(Endpoint::from), ..Context::default() };
             let failed = Authentication {
                 outcome: Outcome::Failure,
                 method: count.method,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::BytesMut;
 use gateway_core::pg::backend;
-use gateway_core::pg::frame::{Decoder, Frame, Handling, Piece};
+use gateway_core::pg::frame::{Decoder, Frame, FrameError, Handling, Piece};
 use gateway_core::pg::write;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -86,6 +86,12 @@ async fn next_frame(stream: &mut TargetStream, decoder: &mut Decoder) -> Result<
             .next_piece(|_| Handling::Whole(MAX_BYTES))
             .map_err(|error| DialError::Protocol(error.to_string()))?;
         if let Some(Piece::Whole(frame)) = piece {
+            // The decoder asks for a bound only where a message could come in pieces.
+            let (tag, bytes, max) = (frame.tag(), frame.bytes().len(), MAX_BYTES);
+            if bytes > max {
+                let error = FrameError::TooLong { tag, bytes, max };
+                return Err(DialError::Protocol(error.to_string()));
+            }
             return Ok(frame);
         }
         buffer.clear();

@@ -134,7 +134,12 @@ async fn backends_whose_certificate_does_not_match_are_refused() {
     let verified = || format!("ca = '{}'", file.display());
     let tls = |authority: &Authority, name, year| Login::Tls(authority.acceptor(name, year));
     let cases: Vec<Case> = vec![
-        ("other-name", tls(&ours, "db.example.com", GOOD), verified(), "TLS with the target failed"),
+        (
+            "other-name",
+            tls(&ours, "db.example.com", GOOD),
+            verified(),
+            "TLS with the target failed",
+        ),
         ("other-authority", tls(&theirs, "localhost", GOOD), verified(), "TLS with the target"),
         ("expired", tls(&ours, "localhost", PAST), verified(), "TLS with the target failed"),
         // The control: with a certificate that matches it is the login that fails.

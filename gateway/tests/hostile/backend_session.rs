@@ -10,9 +10,8 @@ use crate::wire::{Wire, error_field, frame, query, tags};
 
 /// Ends of sessions on the target `evil` that are on record, as cause and message.
 fn lost(events: &[Event]) -> Vec<(String, String)> {
-    let of_evil = |event: &&Event| {
-        event.context.target.as_ref().is_some_and(|target| target.name == "evil")
-    };
+    let of_evil =
+        |event: &&Event| event.context.target.as_ref().is_some_and(|target| target.name == "evil");
     let lost = |event: &Event| match &event.body {
         Body::Session(Session::Lost { cause, message, .. }) => {
             Some((cause.clone(), message.clone()))

@@ -12,8 +12,8 @@ use crate::harness::Options;
 use crate::stage::{DEADLINE, GROWTH, Memory, PATIENCE, Stage, stage, times, until};
 
 /// First packets of the QUIC flood, and the addresses that they claim to come from.
-const INITIALS: usize = 1_500;
-const SOURCES: usize = 150;
+const INITIALS: usize = 800;
+const SOURCES: usize = 100;
 /// Connections from which an address must be proved here.
 const RETRY_ABOVE: usize = 8;
 /// TCP connections of one address: tried, and admitted.

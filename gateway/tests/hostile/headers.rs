@@ -22,6 +22,9 @@ const DRIP: Duration = Duration::from_millis(50);
 const H2_OPENING: &[u8] =
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\0\0\0\0\x01\x82";
 
+/// What opens a CONTINUATION frame of 16,000 bytes.
+const H2_CONTINUATION: &[u8] = &[0, 0x3e, 0x80, 0x09, 0, 0, 0, 0, 1];
+
 /// A CONTINUATION frame of stream 1 without END_HEADERS: one literal field that is not indexed, again and again.
 fn h2_continuation() -> Vec<u8> {
     let field = [&[0, 1, b'x', 0x7f, 0x81, 0x07][..], &[b'a'; 1024]].concat();
@@ -77,25 +80,29 @@ async fn slow_headers_are_given_up_on_every_protocol() {
         limits.first_request_deadline = 2 * DEADLINE;
     });
     let memory = Memory::now();
+    let h2_opening = [H2_OPENING, H2_CONTINUATION].concat();
     stage
         .while_served(async {
             let mut attackers = Vec::new();
             for _ in 0..ATTACKERS {
                 let h1 = drip(&stage, tls::ALPN_H1, b"GET / HTTP/1.1\r\nhost: ", b'x');
-                let h2 = drip(&stage, tls::ALPN_H2, H2_OPENING, 0);
+                let h2 = drip(&stage, tls::ALPN_H2, &h2_opening, 0x82);
                 attackers.push(async { tokio::join!(h1, h2, drip_quic(&stage)) });
             }
             futures::future::join_all(attackers).await;
         })
         .await;
     memory.assert_growth_below(GROWTH);
-    for (code, front) in [("headers_timeout", "Tcp"), ("headers_timeout", "Quic"), ("no_request", "Tcp")] {
+    for (code, front) in
+        [("headers_timeout", "Tcp"), ("headers_timeout", "Quic"), ("no_request", "Tcp")]
+    {
         stage
             .world
             .wait_for(code, |events| {
-                events.iter().map(|event| format!("{:?}", event.body)).any(|body| {
-                    body.contains(code) && body.contains(&format!("front: {front}"))
-                })
+                events
+                    .iter()
+                    .map(|event| format!("{:?}", event.body))
+                    .any(|body| body.contains(code) && body.contains(&format!("front: {front}")))
             })
             .await;
     }
@@ -190,9 +197,10 @@ async fn endless_headers_are_cut_off_on_every_protocol() {
         stage
             .world
             .wait_for(code, |events| {
-                events.iter().map(|event| format!("{:?}", event.body)).any(|body| {
-                    body.contains(code) && body.contains(&format!("front: {front}"))
-                })
+                events
+                    .iter()
+                    .map(|event| format!("{:?}", event.body))
+                    .any(|body| body.contains(code) && body.contains(&format!("front: {front}")))
             })
             .await;
     }

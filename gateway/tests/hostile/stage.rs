@@ -139,9 +139,7 @@ impl Stage {
 
     /// All events of refused authentications.
     pub async fn failures(&self) -> Vec<Event> {
-        let failed = |event: &Event| {
-            matches!(&event.body, Body::Authentication(authentication) if authentication.outcome == Outcome::Failure)
-        };
+        let failed = |event: &Event| matches!(&event.body, Body::Authentication(authentication) if authentication.outcome == Outcome::Failure);
         self.world.events().await.into_iter().filter(failed).collect()
     }
 }

@@ -18,8 +18,7 @@ use crate::stage::{DEADLINE, GROWTH, INTERVAL, Memory, Stage, stage, within};
 use crate::wire::{query, startup};
 
 /// 400 MB.
-const MUCH: &str =
-    "SELECT repeat('x', 1000), 'stalled-reader' FROM generate_series(1, 400000)";
+const MUCH: &str = "SELECT repeat('x', 1000), 'stalled-reader' FROM generate_series(1, 400000)";
 /// What may be read of the target ahead of an agent that takes nothing: windows, buffers, a batch.
 const READ_AHEAD: u64 = 32 << 20;
 

@@ -42,7 +42,10 @@ fn bombs(stage: &Stage) -> Vec<(String, &'static str)> {
     vec![
         ("a".repeat(20_000), "too_large"),
         (token(&header("k"), &deep(4_000)), "malformed"),
-        (token(&json!({ "alg": "ES256", "kid": "k".repeat(300) }), &claims(json!({}))), "malformed"),
+        (
+            token(&json!({ "alg": "ES256", "kid": "k".repeat(300) }), &claims(json!({}))),
+            "malformed",
+        ),
         (token(&zipped, &claims(json!({}))), "forbidden_header"),
         (token(&header("none"), &claims(json!({ "aud": many }))), "unknown_key"),
         (token(&header("none"), &claims(json!({ "groups": many }))), "unknown_key"),
@@ -59,7 +62,10 @@ async fn status(stream: &mut Tls, token: &str) -> u16 {
     let mut text = Vec::new();
     let _end = within(stream.read_to_end(&mut text)).await;
     let text = String::from_utf8_lossy(&text).into_owned();
-    text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{text}"))
+    text.split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .unwrap_or_else(|| panic!("{text}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

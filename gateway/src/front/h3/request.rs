@@ -41,8 +41,7 @@ async fn header(
     mut resolver: RequestResolver<Transport, Bytes>,
 ) -> Option<(Request<()>, Stream)> {
     let within = link.gate.limits.headers_deadline;
-    let turned_away =
-        |cause| link.gate.turned_away(link.peer.front, cause, Some(link.peer.addr));
+    let turned_away = |cause| link.gate.turned_away(link.peer.front, cause, Some(link.peer.addr));
     let frame = timeout(within, poll_fn(|cx| resolver.frame_stream.poll_next(cx))).await;
     let Ok(frame) = frame else {
         resolver.frame_stream.reset(Code::H3_REQUEST_CANCELLED.value());
