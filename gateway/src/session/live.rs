@@ -172,7 +172,7 @@ impl Live {
                 }
             }
         };
-        self.finish(ending, &mut target, agent).await;
+        self.finish(ending, (&mut target_reader, &mut target), agent).await;
     }
 
     /// The token's time, or somebody's order.

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::client;
 use crate::harness::Options;
-use crate::stage::{GROWTH, Memory, Stage, stage, within};
+use crate::stage::{GROWTH, Memory, PATIENCE, Stage, stage, within};
 use crate::wire::{Wire, query, tags};
 
 /// What a client would send to a target that is gone.
@@ -32,12 +32,11 @@ async fn is_running(stage: &Stage, pid: i32) -> bool {
 }
 
 async fn until_gone(stage: &Stage, pid: i32) {
-    within(async {
-        while is_running(stage, pid).await {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while is_running(stage, pid).await {
+        assert!(std::time::Instant::now() < deadline, "the target still runs the statement");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 /// A client that ends its sending side and reads on is one that has gone: PostgreSQL's protocol has no half-open session.
