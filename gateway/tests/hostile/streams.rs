@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Request;
 use quinn::VarInt;
 use tallyport_gateway::tls;
@@ -96,7 +95,6 @@ async fn rapid_reset(stage: &Stage) -> h2::Error {
     for _ in 0..STREAMS {
         let request = Request::get("https://localhost/healthz").body(()).unwrap();
         let Ok((_response, mut send)) = requests.send_request(request, false) else { break };
-        let _nothing: Result<(), h2::Error> = send.send_data(Bytes::new(), false);
         send.send_reset(h2::Reason::CANCEL);
         drop(send);
         match within(requests.clone().ready()).await {
