@@ -53,7 +53,6 @@ async fn a_client_that_ends_its_side_ends_the_session_on_both_fronts() {
                 let mut tunnel = stage.connector(transport).open("db").await.unwrap();
                 let (mut wire, pid) = start(&mut tunnel).await;
                 wire.send(&query("SELECT pg_sleep(600)")).await;
-                drop(wire);
                 within(tunnel.shutdown()).await.unwrap();
                 // What is left to read comes to an end, in order or not.
                 let _end = within(tunnel.read_to_end(&mut Vec::new())).await;
@@ -63,8 +62,7 @@ async fn a_client_that_ends_its_side_ends_the_session_on_both_fronts() {
             // HTTP/1.1: the end of TLS is the end of the tunnel.
             let stream = client::tls(&stage, tls::ALPN_H1).await;
             let mut stream = client::h1_tunnel(&stage, stream).await;
-            let (wire, pid) = start(&mut stream).await;
-            drop(wire);
+            let (_, pid) = start(&mut stream).await;
             within(stream.shutdown()).await.unwrap();
             let _end = within(stream.read_to_end(&mut Vec::new())).await;
             stage.world.wait_for("lost sessions", |events| lost(events) == 3).await;
@@ -103,8 +101,7 @@ async fn a_client_that_sends_on_to_a_target_that_is_gone_is_cut_off() {
         .while_served(async {
             for (n, transport) in [Transport::Quic, Transport::Tcp].into_iter().enumerate() {
                 let mut tunnel = stage.connector(transport).open("db").await.unwrap();
-                let (wire, pid) = start(&mut tunnel).await;
-                drop(wire);
+                let (_, pid) = start(&mut tunnel).await;
                 let direct = stage.world.direct().await;
                 direct.execute("SELECT pg_terminate_backend($1)", &[&pid]).await.unwrap();
                 let sent = send_on(&mut tunnel).await;
