@@ -23,7 +23,7 @@ use tallyport_gateway::connect::{ConnectConfig, Connector, StaticToken};
 use tallyport_gateway::front::{Front, FrontConfig, RunningFront};
 use tallyport_gateway::tls::{DevCa, ServerIdentity};
 use tallyport_gateway::{
-    BearerToken, ConnectRequest, OpenTunnel, Refusal, TunnelIo, TunnelService,
+    BearerToken, ConnectRequest, OpenTunnel, Refusal, TunnelIo, TunnelService, TurnedAway,
 };
 use tallyport_schemas::{
     AgentAttributes, Body, CommandId, Context, Draft, Integrity, Principal, PrincipalKind,
@@ -166,6 +166,8 @@ impl TunnelService for Echo {
     async fn open(&self, _request: ConnectRequest) -> Result<Box<dyn OpenTunnel>, Refusal> {
         Ok(Box::new(EchoTunnel))
     }
+
+    fn turned_away(&self, _who: TurnedAway) {}
 }
 
 #[async_trait]

@@ -9,6 +9,7 @@ mod session;
 pub mod targets;
 pub mod tls;
 mod tunnel;
+mod turned_away;
 pub mod upstream;
 
 #[cfg(feature = "fuzz")]
@@ -16,3 +17,4 @@ pub use front::fuzz;
 pub use service::{Gateway, ProbeError};
 pub use session::SessionInfo;
 pub use tunnel::{BearerToken, ConnectRequest, OpenTunnel, Refusal, TunnelIo, TunnelService};
+pub use turned_away::{Cause, TurnedAway};

@@ -9,6 +9,8 @@ use tallyport_schemas::{Front, TraceId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use zeroize::Zeroizing;
 
+use crate::turned_away::TurnedAway;
+
 /// One `CONNECT <target-name>`.
 #[derive(Debug)]
 pub struct ConnectRequest {
@@ -83,6 +85,10 @@ pub trait TunnelService: Send + Sync + 'static {
     /// # Cancel safety
     /// A dropped call may leave events of an attempt that came to nothing; no tunnel is open then.
     async fn open(&self, request: ConnectRequest) -> Result<Box<dyn OpenTunnel>, Refusal>;
+
+    /// Counts one whom a front turned away without a look at a token; the count goes on record. Must not wait: floods
+    /// come through here.
+    fn turned_away(&self, who: TurnedAway);
 }
 
 /// A tunnel that may run once.

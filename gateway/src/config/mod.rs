@@ -40,6 +40,8 @@ pub struct RawGatewayLimits {
     pub startup_seconds: Option<u64>,
     /// The longest a target takes until it is ready, in seconds (default 10).
     pub dial_seconds: Option<u64>,
+    /// The longest an answer waits for an agent that takes nothing of it, in seconds (default 60).
+    pub stalled_reader_seconds: Option<u64>,
 }
 
 /// Limits of the gateway as a whole.
@@ -53,6 +55,10 @@ pub struct GatewayLimits {
     pub startup_timeout: Duration,
     /// The longest a target takes until it is ready.
     pub dial_timeout: Duration,
+    /// The longest an answer waits for an agent that takes nothing of it.
+    pub stalled_reader_timeout: Duration,
+    /// How often the count of strangers that were turned away goes on record. No setting of the file.
+    pub strangers_interval: Duration,
 }
 
 impl Default for GatewayLimits {
@@ -62,6 +68,8 @@ impl Default for GatewayLimits {
             max_sessions_per_principal: 1024,
             startup_timeout: Duration::from_secs(30),
             dial_timeout: Duration::from_secs(10),
+            stalled_reader_timeout: Duration::from_secs(60),
+            strangers_interval: Duration::from_secs(10),
         }
     }
 }
@@ -101,6 +109,12 @@ impl RawGatewayLimits {
                 fallback.startup_timeout,
             )?,
             dial_timeout: seconds("dial_seconds", self.dial_seconds, fallback.dial_timeout)?,
+            stalled_reader_timeout: seconds(
+                "stalled_reader_seconds",
+                self.stalled_reader_seconds,
+                fallback.stalled_reader_timeout,
+            )?,
+            strangers_interval: fallback.strangers_interval,
         })
     }
 }

@@ -25,6 +25,7 @@ use super::config::Limits;
 use super::route::{self, Refused};
 use super::watch::Watch;
 use crate::tunnel::{ConnectRequest, OpenTunnel, TunnelIo, TunnelService};
+use crate::turned_away::{Cause, TurnedAway};
 
 /// How long an HTTP/3 offer on TCP may be remembered (RFC 7838).
 const ALT_SVC_MAX_AGE_SECONDS: u32 = 86_400;
@@ -100,17 +101,25 @@ impl Gate {
         most.saturating_sub(self.tunnels.available_permits())
     }
 
+    /// Counts one that is turned away without a look at a token. `peer` only where the address is proved.
+    pub(super) fn turned_away(&self, front: Front, cause: Cause, peer: Option<SocketAddr>) {
+        self.service.turned_away(TurnedAway { front, cause, peer });
+    }
+
     /// Opens the tunnel that a CONNECT asks for, or says how it is to be answered.
     pub(super) async fn open(&self, peer: &Peer, head: &request::Parts) -> Result<Opened, Refused> {
-        let connect = route::connect(head)?;
+        let turned_away = |cause| self.turned_away(peer.front, cause, Some(peer.addr));
+        let connect = route::connect(head).inspect_err(|_| turned_away(Cause::ProtocolError))?;
         let token_was_sent = connect.token.is_some();
         if peer.watch.is_exhausted() {
             let message =
                 "too many requests with an invalid token on this connection; get a new token";
             let status = StatusCode::TOO_MANY_REQUESTS;
+            turned_away(Cause::TooManyFailures);
             return Err(route::answer(status, "too_many_failures", message).into());
         }
         let Ok(slot) = self.tunnels.clone().try_acquire_owned() else {
+            turned_away(Cause::TooManyTunnels);
             let message = "the gateway has as many tunnels open as it may; try again later";
             let status = StatusCode::SERVICE_UNAVAILABLE;
             return Err(route::answer(status, "too_many_tunnels", message).into());

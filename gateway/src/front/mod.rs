@@ -201,7 +201,7 @@ async fn bind(quic: SocketAddr, tcp: SocketAddr) -> Result<(TcpListener, UdpSock
 }
 
 /// The address as limits count it: IPv4 in one form, IPv6 by its /64, which is what one host can choose from.
-fn counted(ip: IpAddr) -> IpAddr {
+pub(crate) fn counted(ip: IpAddr) -> IpAddr {
     const HOST_BITS: u32 = 64;
     match ip.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> HOST_BITS << HOST_BITS).into()),

@@ -7,11 +7,13 @@ use quinn::{
     ConnectionId, ConnectionIdGenerator, EndpointConfig, Incoming, TransportConfig, VarInt,
 };
 use rand::Rng as _;
+use tallyport_schemas::Front;
 
 use super::config::Limits;
 use super::gate::Gate;
 use super::{FrontError, h3};
 use crate::tls::ServerIdentity;
+use crate::turned_away::Cause;
 
 /// Bytes that one connection attempt, and all of them together, may have waiting before they are looked at.
 const INCOMING_BUFFER_BYTES: u64 = 64 * 1024;
@@ -110,6 +112,7 @@ pub(super) async fn accept(gate: Arc<Gate>, endpoint: quinn::Endpoint) {
 fn admit(gate: &Arc<Gate>, incoming: Incoming) {
     let ip = incoming.remote_address().ip();
     if must_prove_address(gate, &incoming) {
+        gate.turned_away(Front::Quic, Cause::AddressUnproved, None);
         if let Err(error) = incoming.retry() {
             error.into_incoming().refuse();
         }
@@ -121,6 +124,8 @@ fn admit(gate: &Arc<Gate>, incoming: Incoming) {
         }
         Err(full) => {
             tracing::debug!(%ip, ?full, "a QUIC connection was refused");
+            let proved = incoming.remote_address_validated().then(|| incoming.remote_address());
+            gate.turned_away(Front::Quic, Cause::TooManyConnections, proved);
             incoming.refuse();
         }
     }

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::config::Limits;
+use crate::turned_away::Cause;
 
 /// The life of one connection.
 #[derive(Debug)]
@@ -54,6 +55,16 @@ impl Over {
             Self::NotAuthenticated => "no request with a valid token came in time",
             Self::TooManyFailures => "too many requests with an invalid token",
             Self::Unused => "nothing was open for too long; connect again when needed",
+        }
+    }
+
+    /// As it is counted; nobody is turned away from a connection that is merely unused.
+    pub(super) const fn cause(self) -> Option<Cause> {
+        match self {
+            Self::NoRequest => Some(Cause::NoRequest),
+            Self::NotAuthenticated => Some(Cause::NotAuthenticated),
+            Self::TooManyFailures => Some(Cause::TooManyFailures),
+            Self::Unused => None,
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::slots::Slots;
+use super::strangers::Strangers;
 use crate::config::{GatewayConfig, GatewayLimits};
 use crate::session::Registry;
 use crate::targets::{CatalogCache, MaskingStore};
@@ -53,6 +54,7 @@ pub(crate) struct Inner {
     pub registry: Registry,
     targets: HashMap<String, Arc<TargetEntry>>,
     pub(super) slots: Arc<Slots>,
+    pub(super) strangers: Arc<Strangers>,
     closed: AtomicBool,
     tasks: TaskTracker,
     cancel: CancellationToken,
@@ -83,6 +85,9 @@ impl Inner {
         for changes in changes {
             tasks.spawn(record_changes(changes, appender.clone()));
         }
+        let strangers = Strangers::new();
+        let interval = config.limits.strangers_interval;
+        tasks.spawn(strangers.clone().report(appender.clone(), interval, cancel.clone()));
         Ok(Self {
             authenticator,
             policy,
@@ -92,6 +97,7 @@ impl Inner {
             registry: Registry::default(),
             targets,
             slots: Slots::new(config.limits.max_sessions, config.limits.max_sessions_per_principal),
+            strangers,
             closed: AtomicBool::new(false),
             tasks,
             cancel,
@@ -157,11 +163,16 @@ impl Inner {
     }
 
     /// Puts a cancel request on record, then sends it.
-    pub(crate) async fn send_cancel(&self, entry: &TargetEntry, request: Authorized<Command>) {
+    pub(crate) async fn send_cancel(
+        &self,
+        entry: &TargetEntry,
+        backend: BackendKey,
+        request: Authorized<Command>,
+    ) {
         let name = &entry.dialer.target().name;
         match self.appender.commit(request).await {
             Ok(request) => {
-                if let Err(error) = entry.dialer.cancel(request).await {
+                if let Err(error) = entry.dialer.cancel(backend, request).await {
                     tracing::warn!(target = name, %error, "cancel request not sent");
                 }
             }
@@ -180,7 +191,7 @@ impl Inner {
         scribe: &mut Scribe,
     ) {
         if let Some(request) = self.cancel_request(backend, rule, what, scribe) {
-            self.send_cancel(entry, request).await;
+            self.send_cancel(entry, backend, request).await;
         }
     }
 }

@@ -3,6 +3,7 @@
 mod inner;
 mod open;
 mod slots;
+mod strangers;
 
 pub use inner::StartError;
 pub(crate) use inner::{Inner, TargetEntry};
@@ -22,6 +23,7 @@ use crate::config::GatewayConfig;
 use crate::session::{self, SessionInfo, Tunnel};
 use crate::targets::{CatalogLoadError, MaskingStore};
 use crate::tunnel::{ConnectRequest, OpenTunnel, Refusal, TunnelIo, TunnelService};
+use crate::turned_away::TurnedAway;
 
 /// A target does not answer as a session needs it.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +129,10 @@ impl TunnelService for Gateway {
     async fn open(&self, request: ConnectRequest) -> Result<Box<dyn OpenTunnel>, Refusal> {
         let tunnel = open::open(&self.inner, request).await?;
         Ok(Box::new(tunnel))
+    }
+
+    fn turned_away(&self, who: TurnedAway) {
+        self.inner.strangers.turned_away(who);
     }
 }
 

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use gateway_core::passage::{Note, Scribe};
 use gateway_core::verdict::Judge;
+use jiff::Timestamp;
 use tallyport_access::{AuthFailure, Identity, authentication_event};
 use tallyport_schemas::{
     Body, Context, Decision, Draft, Effect, Endpoint, Recording, Session, SessionEnd, SessionId,
     SessionStats, TargetKind, TargetRef,
 };
+use tokio::time::Instant;
 
 use super::inner::{Inner, TargetEntry};
 use super::slots::Slot;
-use crate::session::{Tunnel, ask_context};
+use crate::session::{Lifetime, Tunnel, ask_context};
 use crate::tunnel::{ConnectRequest, Refusal};
 
 /// The longest target name that is repeated in an event.
@@ -26,6 +28,13 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
         Some(token) => inner.authenticator.verify(token.expose()).await,
         None => Err(AuthFailure::missing()),
     };
+    let checked_at = (Timestamp::now(), Instant::now());
+    if let Err(failure) = &outcome
+        && !inner.strangers.may_record(request.front, failure, request.peer)
+    {
+        // A flood of bad tokens must not fill the log: it is counted, and the count goes on record.
+        return Err(turned_away_by_token(failure));
+    }
     let session_id = SessionId::new();
     let context = context_of(&request, outcome.as_ref().ok(), session_id);
     let mut scribe = Scribe::new(context.into());
@@ -49,6 +58,7 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
     Ok(Tunnel {
         inner: Arc::clone(inner),
         entry,
+        lifetime: Lifetime::new(identity.expires_at, checked_at.0, checked_at.1),
         identity: Arc::new(identity),
         peer: request.peer,
         session_id,

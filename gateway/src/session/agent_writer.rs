@@ -18,22 +18,31 @@ pub(crate) struct AgentWriter {
     stream: WriteHalf<Box<dyn TunnelIo>>,
     /// A write began and did not end: what the agent has may stop inside a message.
     is_torn: bool,
+    /// The longest it takes nothing of what waits.
+    patience: Duration,
 }
 
 impl AgentWriter {
-    pub(super) const fn new(stream: WriteHalf<Box<dyn TunnelIo>>) -> Self {
-        Self { stream, is_torn: false }
+    pub(super) const fn new(stream: WriteHalf<Box<dyn TunnelIo>>, patience: Duration) -> Self {
+        Self { stream, is_torn: false, patience }
     }
 
-    /// Sends a batch.
+    /// Sends a batch. An agent may be slow, but not stand still: meanwhile its target and what was read of it are held.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`] when nothing of it was taken for too long; otherwise what the stream says.
     ///
     /// # Cancel safety
     /// Not cancel safe: a dropped call may have sent a part; the writer remembers that.
     pub(super) async fn send(&mut self, response: Durable<Masked<Response>>) -> io::Result<()> {
         let bytes = passage::to_agent(response);
         self.is_torn = true;
-        self.stream.write_all(&bytes).await?;
-        self.stream.flush().await?;
+        let mut left: &[u8] = &bytes;
+        while !left.is_empty() {
+            let taken = timeout(self.patience, self.stream.write(left)).await??;
+            left = left.get(taken..).filter(|_| taken > 0).ok_or(io::ErrorKind::WriteZero)?;
+        }
+        timeout(self.patience, self.stream.flush()).await??;
         self.is_torn = false;
         Ok(())
     }

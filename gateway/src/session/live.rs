@@ -99,6 +99,18 @@ impl Stop {
         Self::Ended(Ending::Closed(SessionEnd::Target))
     }
 
+    /// What the agent did not take: it left, or it reads no more.
+    fn unsent(error: &std::io::Error) -> Self {
+        if error.kind() != std::io::ErrorKind::TimedOut {
+            return Self::client_gone();
+        }
+        Self::Ended(Ending::Lost {
+            cause: "reader_stalled".to_owned(),
+            message: "the client took nothing of its answer for too long".to_owned(),
+            farewell: None,
+        })
+    }
+
     fn client_gone() -> Self {
         Self::Ended(Ending::Lost {
             cause: "client_gone".to_owned(),
@@ -160,15 +172,13 @@ impl Live {
                 }
             }
         };
-        self.finish(ending, &mut target, agent).await;
+        self.finish(ending, (&mut target_reader, &mut target), agent).await;
     }
 
     /// The token's time, or somebody's order.
     async fn ended_outside(&self) -> Ending {
-        let left = self.tunnel.identity.expires_at.duration_since(Timestamp::now());
-        let left = Duration::try_from(left).unwrap_or(Duration::ZERO);
         tokio::select! {
-            () = tokio::time::sleep(left) => Ending::Expired,
+            () = self.tunnel.lifetime.over(Timestamp::now) => Ending::Expired,
             ending = self.registered.asked_to_end() => {
                 ending.unwrap_or(Ending::Closed(SessionEnd::Shutdown))
             }
@@ -331,7 +341,7 @@ impl Live {
         let wire_bytes = batch.wire_bytes();
         // A crash right here leaves an outcome on record that the agent never saw.
         let durable = self.tunnel.inner.appender.commit(batch).await?;
-        agent.send(durable).await.map_err(|_| Stop::client_gone())?;
+        agent.send(durable).await.map_err(|error| Stop::unsent(&error))?;
         self.machine.lock().sent_to_agent(wire_bytes);
         Ok(())
     }
@@ -345,7 +355,7 @@ impl Live {
             inner.cancel_request(backend, rule, what, machine.scribe())
         };
         if let Some(request) = request {
-            inner.send_cancel(&self.tunnel.entry, request).await;
+            inner.send_cancel(&self.tunnel.entry, backend, request).await;
         }
     }
 

@@ -6,10 +6,12 @@ mod agent_writer;
 mod bench;
 mod door;
 mod finish;
+mod lifetime;
 mod live;
 mod registry;
 
 pub(crate) use bench::BenchMaker;
+pub(crate) use lifetime::Lifetime;
 pub use registry::SessionInfo;
 pub(crate) use registry::{LiveSession, Registry};
 
@@ -31,6 +33,8 @@ pub(crate) struct Tunnel {
     pub inner: Arc<Inner>,
     pub entry: Arc<TargetEntry>,
     pub identity: Arc<Identity>,
+    /// Ends with the token.
+    pub lifetime: Lifetime,
     pub peer: SocketAddr,
     pub session_id: SessionId,
     pub scribe: Scribe,
@@ -41,7 +45,7 @@ pub(crate) struct Tunnel {
 /// Serves `tunnel` on `io` until its end is on record.
 pub(crate) async fn run(tunnel: Tunnel, io: Box<dyn TunnelIo>) {
     let (mut reader, writer) = tokio::io::split(io);
-    let mut agent = AgentWriter::new(writer);
+    let mut agent = AgentWriter::new(writer, tunnel.inner.limits.stalled_reader_timeout);
     if let Some(live) = door::enter(tunnel, &mut reader, &mut agent).await {
         live.serve(reader, &mut agent).await;
     }

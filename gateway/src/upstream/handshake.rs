@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::BytesMut;
 use gateway_core::pg::backend;
-use gateway_core::pg::frame::{Decoder, Frame, Handling, Piece};
+use gateway_core::pg::frame::{Decoder, Frame, FrameError, Handling, Piece};
 use gateway_core::pg::write;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -34,7 +34,8 @@ pub(super) async fn log_in(
     let mut login = Login::new(target, way);
     let mut decoder = Decoder::new();
     let mut settings = Vec::new();
-    let mut key = BackendKey { pid: 0, key: 0 };
+    let addr = stream.peer_addr();
+    let mut key = BackendKey { pid: 0, key: 0, addr };
     let mut authenticated = false;
     for _ in 0..MAX_MESSAGES {
         let frame = next_frame(&mut stream, &mut decoder).await?;
@@ -61,7 +62,7 @@ pub(super) async fn log_in(
             }
             b'K' if authenticated => {
                 let (pid, secret) = backend::key_data(frame.body()).map_err(protocol)?;
-                key = BackendKey { pid, key: secret };
+                key = BackendKey { pid, key: secret, addr };
             }
             b'Z' if authenticated => {
                 let leftover = decoder.into_rest();
@@ -85,6 +86,12 @@ async fn next_frame(stream: &mut TargetStream, decoder: &mut Decoder) -> Result<
             .next_piece(|_| Handling::Whole(MAX_BYTES))
             .map_err(|error| DialError::Protocol(error.to_string()))?;
         if let Some(Piece::Whole(frame)) = piece {
+            // The decoder asks for a bound only where a message could come in pieces.
+            let (tag, bytes, max) = (frame.tag(), frame.bytes().len(), MAX_BYTES);
+            if bytes > max {
+                let error = FrameError::TooLong { tag, bytes, max };
+                return Err(DialError::Protocol(error.to_string()));
+            }
             return Ok(frame);
         }
         buffer.clear();

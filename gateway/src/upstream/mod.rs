@@ -5,6 +5,7 @@ mod error;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod handshake;
+mod resolve;
 mod stream;
 mod tls;
 mod writer;
@@ -14,6 +15,7 @@ pub use tls::TargetTls;
 pub use writer::TargetWriter;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf};
 use tokio::time::timeout;
 
 use crate::config::Target;
+use resolve::Resolver;
 use stream::TargetStream;
 
 /// The longest a target is waited for after a cancel request: it answers by closing.
@@ -33,6 +36,7 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Dialer {
     target: Arc<Target>,
     tls: Option<TargetTls>,
+    resolver: Resolver,
     dial_timeout: Duration,
 }
 
@@ -56,6 +60,8 @@ pub struct Upstream {
 pub struct BackendKey {
     pub(crate) pid: u32,
     pub(crate) key: u32,
+    /// Where it is, when that is not a socket: a name may lead elsewhere by now.
+    pub(crate) addr: Option<SocketAddr>,
 }
 
 impl std::fmt::Debug for BackendKey {
@@ -78,7 +84,7 @@ impl Dialer {
     /// When a certificate or key cannot be used.
     pub fn new(target: Arc<Target>, dial_timeout: Duration) -> Result<Self, DialError> {
         let tls = TargetTls::load(&target)?;
-        Ok(Self { target, tls, dial_timeout })
+        Ok(Self { target, tls, resolver: Resolver::system(), dial_timeout })
     }
 
     /// The target.
@@ -125,7 +131,8 @@ impl Dialer {
             if let Some(password) = &self.target.password {
                 was_kept = !password.refresh().await?;
             }
-            let stream = stream::connect(&self.target, self.tls.as_ref()).await?;
+            let tls = self.tls.as_ref();
+            let stream = stream::connect(&self.target, tls, &self.resolver, None).await?;
             handshake::log_in(stream, &self.target, database, settings).await
         };
         let outcome = login.await;
@@ -139,16 +146,22 @@ impl Dialer {
         })
     }
 
-    /// Sends a cancel request over a connection of its own, encrypted as sessions are.
+    /// Sends a cancel request to where `backend` is, over a connection of its own, encrypted as sessions are.
     ///
     /// # Errors
     /// See [`DialError`]. Whether something was cancelled is not said by the protocol.
     ///
     /// # Cancel safety
     /// A dropped call may have sent the request.
-    pub async fn cancel(&self, request: Durable<Authorized<Command>>) -> Result<(), DialError> {
+    pub async fn cancel(
+        &self,
+        backend: BackendKey,
+        request: Durable<Authorized<Command>>,
+    ) -> Result<(), DialError> {
         let send = async {
-            let mut stream = stream::connect(&self.target, self.tls.as_ref()).await?;
+            let tls = self.tls.as_ref();
+            let mut stream =
+                stream::connect(&self.target, tls, &self.resolver, backend.addr).await?;
             stream.write_all(&passage::to_target(request)).await?;
             stream.flush().await?;
             // The target closes once it has signalled: only then is it in effect.

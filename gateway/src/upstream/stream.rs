@@ -1,6 +1,7 @@
 //! The transport to a target: TCP or Unix socket, plain or TLS.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
+use super::resolve::Resolver;
 use super::{DialError, TargetTls};
 use crate::config::{Address, Target};
 
@@ -32,14 +34,20 @@ pub enum RawStream {
     Unix(UnixStream),
 }
 
-/// Connects; with TLS where the target is to have it.
+/// Connects, to `at` where that is known already; with TLS where the target is to have it.
 pub(super) async fn connect(
     target: &Target,
     tls: Option<&TargetTls>,
+    resolver: &Resolver,
+    at: Option<SocketAddr>,
 ) -> Result<TargetStream, DialError> {
     let mut raw = match &target.address {
         Address::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            let addresses = match at {
+                Some(known) => vec![known],
+                None => resolver.resolve(host, *port).await?,
+            };
+            let stream = TcpStream::connect(addresses.as_slice()).await?;
             // Units are written whole: waiting for more would only add delay.
             stream.set_nodelay(true)?;
             RawStream::Tcp(stream)
@@ -69,6 +77,18 @@ impl TargetStream {
         let Self::Tls(stream) = self else { return None };
         let certificate = stream.get_ref().1.peer_certificates()?.first()?;
         super::tls::server_end_point(certificate)
+    }
+
+    /// Where it leads, when that is not a Unix socket.
+    pub(super) fn peer_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok(),
+            Self::Tls(stream) => match stream.get_ref().0 {
+                RawStream::Tcp(stream) => stream.peer_addr().ok(),
+                RawStream::Unix(_) => None,
+            },
+            Self::Unix(_) => None,
+        }
     }
 
     /// Whether it is encrypted.

@@ -15,7 +15,7 @@ use tallyport_gateway::connect::{ConnectConfig, Connector, StaticToken};
 use tallyport_gateway::front::{Authenticated, Front, FrontConfig, Limits, RunningFront};
 use tallyport_gateway::tls::{DevCa, ServerIdentity};
 use tallyport_gateway::{
-    BearerToken, ConnectRequest, OpenTunnel, Refusal, TunnelIo, TunnelService,
+    BearerToken, ConnectRequest, OpenTunnel, Refusal, TunnelIo, TunnelService, TurnedAway,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -68,6 +68,8 @@ impl TunnelService for Double {
         let (ended, release) = (self.ended.clone(), self.release.clone());
         Ok(Box::new(DoubleTunnel { target: request.target, ended, release }))
     }
+
+    fn turned_away(&self, _who: TurnedAway) {}
 }
 
 struct DoubleTunnel {

@@ -80,6 +80,8 @@ pub struct Options {
     pub masking_file: Option<std::path::PathBuf>,
     pub max_wait: Duration,
     pub target: &'static str,
+    /// Targets beside `db`, each as it is written.
+    pub others: Vec<String>,
     pub limits: GatewayLimits,
 }
 
@@ -92,6 +94,7 @@ impl Default for Options {
             masking_file: None,
             max_wait: Duration::from_secs(10),
             target: "",
+            others: Vec::new(),
             limits: GatewayLimits::default(),
         }
     }
@@ -157,9 +160,12 @@ impl World {
             text.push_str("user = 'postgres'\nsslmode = 'disable'\n");
         }
         text.push_str(options.target);
-        let raw: RawTarget = toml::from_str(&text).expect("a valid target");
-        let target = raw.check(Path::new("/")).expect("a valid target");
-        let config = GatewayConfig { targets: vec![target], limits: options.limits };
+        let target = |text: &String| {
+            let raw: RawTarget = toml::from_str(text).expect("a valid target");
+            raw.check(Path::new("/")).expect("a valid target")
+        };
+        let targets = std::iter::once(&text).chain(&options.others).map(target).collect();
+        let config = GatewayConfig { targets, limits: options.limits };
         let gateway =
             Gateway::start(config, authenticator, policy, masking, appender).expect("starts");
         let world = Self { gateway, faults, issuer, postgres, log };

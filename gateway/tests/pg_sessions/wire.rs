@@ -115,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Whether nothing comes for a while. Not a wait for a condition: there is none that could be waited for.
     pub async fn is_silent(&mut self) -> bool {
         let mut byte = [0; 1];
-        timeout(Duration::from_millis(300), self.stream.read(&mut byte)).await.is_err()
+        timeout(Duration::from_millis(300), self.read_some(&mut byte)).await.is_err()
     }
 
     /// All messages up to the `count`th of kind `tag`, or the end of the stream.
@@ -132,6 +132,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     pub async fn rest(&mut self) -> Vec<Message> {
         self.until(0, usize::MAX).await
+    }
+
+    /// Some bytes as they come; none at the end.
+    pub async fn read_some(&mut self, buffer: &mut [u8]) -> usize {
+        self.stream.read(buffer).await.unwrap_or(0)
     }
 
     pub async fn read_byte(&mut self) -> u8 {

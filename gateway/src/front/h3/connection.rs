@@ -13,6 +13,7 @@ use super::transport::{self, Transport};
 use crate::front::admission::Admitted;
 use crate::front::gate::{Gate, Peer};
 use crate::front::watch::{Over, Watch};
+use crate::turned_away::Cause;
 
 /// How long the last answers may take to be acknowledged before the connection is closed over them.
 const LINGER: Duration = Duration::from_secs(2);
@@ -48,10 +49,12 @@ pub(in crate::front) async fn serve(
         Ok(Ok(conn)) => conn,
         Ok(Err(error)) => {
             tracing::debug!(%error, "a QUIC handshake failed");
-            return;
+            return gate.turned_away(Front::Quic, Cause::HandshakeFailed, None);
         }
-        Err(_) => return,
+        Err(_) => return gate.turned_away(Front::Quic, Cause::HandshakeTimeout, None),
     };
+    let addr = conn.remote_address();
+    let turned_away = |cause| gate.turned_away(Front::Quic, cause, Some(addr));
     let acks = TaskTracker::new();
     let transport = Transport::new(conn.clone(), limits.max_frame_bytes, acks.clone());
     let mut builder = h3::server::builder();
@@ -59,17 +62,26 @@ pub(in crate::front) async fn serve(
     let built = tokio::time::timeout(limits.handshake_deadline, builder.build(transport)).await;
     let Ok(Ok(mut http3)) = built else {
         transport::close(&conn, Code::H3_GENERAL_PROTOCOL_ERROR, b"HTTP/3 could not be set up");
-        return;
+        return turned_away(Cause::ProtocolError);
     };
     let watch = Arc::new(Watch::new(limits));
-    let peer = Peer { addr: conn.remote_address(), front: Front::Quic, watch };
+    let peer = Peer { addr, front: Front::Quic, watch };
     let link = Link { gate: gate.clone(), conn: conn.clone(), peer };
-    let (code, reason) = match requests(&link, &mut http3).await {
-        End::Gone => return,
-        End::Drained => (Code::H3_NO_ERROR, "the gateway is shutting down"),
-        End::Over(over @ Over::Unused) => (Code::H3_NO_ERROR, over.reason()),
-        End::Over(over) => (Code::H3_EXCESSIVE_LOAD, over.reason()),
+    let (code, reason, over) = match requests(&link, &mut http3).await {
+        End::Gone => {
+            // Only a breach closes it from this side before anything is over.
+            if let Some(quinn::ConnectionError::LocallyClosed) = conn.close_reason() {
+                turned_away(Cause::ProtocolError);
+            }
+            return;
+        }
+        End::Drained => (Code::H3_NO_ERROR, "the gateway is shutting down", None),
+        End::Over(over @ Over::Unused) => (Code::H3_NO_ERROR, over.reason(), None),
+        End::Over(over) => (Code::H3_EXCESSIVE_LOAD, over.reason(), Some(over)),
     };
+    if let Some(cause) = over.and_then(Over::cause) {
+        turned_away(cause);
+    }
     acks.close();
     tokio::select! {
         () = gate.cut.cancelled() => {}

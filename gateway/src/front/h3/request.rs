@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use bytes::Bytes;
-use h3::error::Code;
+use h3::error::{Code, StreamError};
 use h3::quic::SendStream as _;
 use h3::server::{RequestResolver, RequestStream};
 use http::{Request, Response};
@@ -17,6 +17,7 @@ use crate::front::gate::Lost;
 use crate::front::watch::OpenRequest;
 use crate::front::{quic, route};
 use crate::tunnel::TunnelIo;
+use crate::turned_away::Cause;
 
 pub(super) type Stream = RequestStream<BidiStream<Bytes>, Bytes>;
 
@@ -40,9 +41,11 @@ async fn header(
     mut resolver: RequestResolver<Transport, Bytes>,
 ) -> Option<(Request<()>, Stream)> {
     let within = link.gate.limits.headers_deadline;
+    let turned_away = |cause| link.gate.turned_away(link.peer.front, cause, Some(link.peer.addr));
     let frame = timeout(within, poll_fn(|cx| resolver.frame_stream.poll_next(cx))).await;
     let Ok(frame) = frame else {
         resolver.frame_stream.reset(Code::H3_REQUEST_CANCELLED.value());
+        turned_away(Cause::HeadersTimeout);
         return None;
     };
     if frame.is_err() {
@@ -53,9 +56,29 @@ async fn header(
         Ok(Ok(resolved)) => Some(resolved),
         Ok(Err(error)) => {
             tracing::debug!(%error, "an HTTP/3 request was malformed");
+            if let Some(cause) = cause_of(&error) {
+                turned_away(cause);
+            }
             None
         }
-        Err(_) => None,
+        Err(_) => {
+            turned_away(Cause::HeadersTimeout);
+            None
+        }
+    }
+}
+
+/// As it is counted. The end of a whole connection is its own matter.
+fn cause_of(error: &StreamError) -> Option<Cause> {
+    match error {
+        // The code with which the frame guard ends a stream.
+        StreamError::RemoteTerminate { code, .. } if *code == Code::H3_EXCESSIVE_LOAD => {
+            Some(Cause::HeadersTooLarge)
+        }
+        StreamError::HeaderTooBig { .. } => Some(Cause::HeadersTooLarge),
+        StreamError::RemoteTerminate { .. } => Some(Cause::ResetBeforeRequest),
+        StreamError::ConnectionError { .. } => None,
+        _ => Some(Cause::ProtocolError),
     }
 }
 

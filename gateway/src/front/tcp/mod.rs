@@ -28,6 +28,7 @@ use super::gate::{Gate, Peer};
 use super::route;
 use super::watch::Watch;
 use crate::tls::{ALPN_H2, ServerIdentity};
+use crate::turned_away::Cause;
 
 /// Fields of one HTTP/1.1 request.
 const MAX_HTTP1_FIELDS: usize = 64;
@@ -94,7 +95,12 @@ async fn serve(
 ) {
     set_options(&stream, &gate.limits);
     let handshake = timeout(gate.limits.handshake_deadline, tls.accept(stream)).await;
-    let Ok(Ok(stream)) = handshake else { return };
+    let turned_away = |cause| gate.turned_away(Front::Tcp, cause, Some(addr));
+    let stream = match handshake {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(_)) => return turned_away(Cause::HandshakeFailed),
+        Err(_) => return turned_away(Cause::HandshakeTimeout),
+    };
     let watch = Arc::new(Watch::new(&gate.limits));
     let peer = Peer { addr, front: Front::Tcp, watch: watch.clone() };
     let builder = builder(&stream, &gate.limits);
@@ -108,11 +114,17 @@ async fn serve(
         ended = connection.as_mut() => {
             if let Err(error) = ended {
                 tracing::debug!(%error, "a TCP connection ended");
+                if let Some(cause) = cause_of(error.as_ref()) {
+                    turned_away(cause);
+                }
             }
             return;
         }
         over = watch.over() => {
             tracing::debug!(reason = over.reason(), "a TCP connection is over");
+            if let Some(cause) = over.cause() {
+                turned_away(cause);
+            }
             connection.as_mut().graceful_shutdown();
             // Nothing authentic is open: what does not end by itself is dropped.
             let _ended = timeout(LINGER, connection).await;
@@ -123,6 +135,27 @@ async fn serve(
     tokio::select! {
         () = gate.cut.cancelled() => {}
         _ended = connection => {}
+    }
+}
+
+/// As it is counted; `None` where the client merely left.
+fn cause_of(error: &(dyn std::error::Error + 'static)) -> Option<Cause> {
+    let error = error.downcast_ref::<hyper::Error>()?;
+    let http2 = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    if let Some(http2) = http2 {
+        let http2: &h2::Error = http2;
+        return match http2.reason() {
+            Some(h2::Reason::ENHANCE_YOUR_CALM) => Some(Cause::StreamFlood),
+            Some(h2::Reason::NO_ERROR) | None => None,
+            Some(_) => Some(Cause::ProtocolError),
+        };
+    }
+    if error.is_timeout() {
+        Some(Cause::HeadersTimeout)
+    } else if error.is_parse_too_large() {
+        Some(Cause::HeadersTooLarge)
+    } else {
+        error.is_parse().then_some(Cause::ProtocolError)
     }
 }
 
@@ -172,6 +205,7 @@ fn builder(stream: &TlsStream<TcpStream>, limits: &Limits) -> auto::Builder<Toki
 /// Tells a client over the limit that it is, as far as that costs little.
 fn refuse(gate: &Arc<Gate>, tls: &TlsAcceptor, stream: TcpStream, full: Full) {
     tracing::debug!(?full, "a TCP connection was refused");
+    gate.turned_away(Front::Tcp, Cause::TooManyConnections, stream.peer_addr().ok());
     let Ok(permit) = REFUSALS.try_acquire() else { return };
     let (gate_, tls) = (gate.clone(), tls.clone());
     gate.tasks.spawn(async move {
