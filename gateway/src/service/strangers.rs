@@ -176,7 +176,7 @@ impl Counted {
                 key_id: None,
                 expires_at: None,
             };
-            Scribe::new(Arc::new(context)).draft(Body::Authentication(failed))
+            Scribe::new(context.into()).draft(Body::Authentication(failed))
         };
         self.counts.iter().map(draft).collect()
     }
