@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use metrics::{Gauge, gauge};
 use parking_lot::Mutex;
 
 use crate::log::AppendError;
@@ -21,9 +22,10 @@ pub struct LogHealth {
     pub unexplained_gaps: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Health {
     state: Mutex<State>,
+    healthy: Gauge,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +37,12 @@ struct State {
 }
 
 impl Health {
+    pub(super) fn new(role: &str) -> Self {
+        let healthy = gauge!("tallyport_log_healthy", "producer" => role.to_owned());
+        healthy.set(1.0);
+        Self { state: Mutex::default(), healthy }
+    }
+
     /// Notes an outcome; true when it differs from the one before, so that a change is logged once.
     pub(super) fn note(&self, outcome: Result<(), AppendError>) -> bool {
         let mut state = self.state.lock();
@@ -43,7 +51,11 @@ impl Health {
             Ok(()) => state.last_success = Some(SystemTime::now()),
             Err(error) => state.last_error = Some((SystemTime::now(), error)),
         }
-        std::mem::replace(&mut state.failing, failing) != failing
+        let changed = std::mem::replace(&mut state.failing, failing) != failing;
+        if changed {
+            self.healthy.set(if failing { 0.0 } else { 1.0 });
+        }
+        changed
     }
 
     pub(super) fn note_gaps(&self, unexplained: usize) {

@@ -32,6 +32,7 @@ mod reader;
 mod recent;
 mod schema;
 mod store;
+mod usage;
 mod writer;
 
 #[cfg(test)]

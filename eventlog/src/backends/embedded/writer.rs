@@ -107,6 +107,7 @@ impl Loop {
             }
             self.commit(group);
             self.store.checkpoint(false);
+            self.store.note_usage();
         }
     }
 
@@ -119,7 +120,10 @@ impl Loop {
                 Err(mpsc::error::TryRecvError::Empty) => {}
             }
             match self.store.sweep() {
-                Ok(_) => self.store.checkpoint(false),
+                Ok(_) => {
+                    self.store.checkpoint(false);
+                    self.store.note_usage();
+                }
                 Err(error) => {
                     tracing::warn!(%error, "released events could not be deleted; it is tried again later");
                     break;
