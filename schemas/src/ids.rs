@@ -77,6 +77,17 @@ uuid_id! {
     TraceId
 }
 
+impl TraceId {
+    /// A new one, random in every bit: samplers decide by it, and ids that begin with the time or have fixed bits, as
+    /// UUIDs do, would all fall on the same side.
+    #[must_use]
+    pub fn random() -> Self {
+        // The six fixed bits of the one are random in the other.
+        let (one, other) = (Uuid::new_v4().as_u128(), Uuid::new_v4().as_u128());
+        Self(Uuid::from_u128(one ^ other.rotate_left(64)))
+    }
+}
+
 /// A text that was meant to be an id is not one.
 #[derive(Debug, thiserror::Error)]
 #[error("`{text}` is not a {kind}; expected {}", expected(kind))]

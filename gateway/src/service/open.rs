@@ -9,6 +9,7 @@ use tallyport_schemas::{
     Body, Context, Decision, Draft, Effect, Endpoint, Recording, Session, SessionEnd, SessionId,
     SessionStats, TargetKind, TargetRef,
 };
+use tracing::{Instrument as _, Span};
 
 use super::inner::{Inner, TargetEntry};
 use super::slots::Slot;
@@ -23,10 +24,15 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
         return Err(refusal(503, "shutting_down", "the gateway is shutting down; try again later"));
     }
     let outcome = match &request.token {
-        Some(token) => inner.authenticator.verify(token.expose()).await,
+        Some(token) => {
+            let verified = inner.authenticator.verify(token.expose());
+            verified.instrument(tracing::debug_span!("authentication")).await
+        }
         None => Err(AuthFailure::missing()),
     };
+    inner.authentications.checked(&outcome);
     let session_id = SessionId::new();
+    Span::current().record("session", tracing::field::display(session_id));
     let context = context_of(&request, outcome.as_ref().ok(), session_id);
     let mut scribe = Scribe::new(Arc::new(context));
     let checked = authentication_event(&outcome, request.front);
@@ -53,6 +59,7 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
         peer: request.peer,
         session_id,
         scribe,
+        open: None,
         _slot: slot,
     })
 }

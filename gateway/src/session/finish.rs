@@ -25,6 +25,7 @@ impl Live {
         agent: &mut AgentWriter,
     ) {
         self.tunnel.inner.registry.dismiss(&self.registered);
+        self.tunnel.entry.meters.closed(&ending);
         let runs = !self.machine.lock().is_drained();
         let in_order = matches!(ending, Ending::Closed(SessionEnd::Client | SessionEnd::Target));
         if runs && !in_order {

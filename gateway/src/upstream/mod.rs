@@ -5,11 +5,14 @@ mod error;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod handshake;
+mod reach;
 mod stream;
 mod tls;
 mod writer;
 
 pub use error::DialError;
+pub(crate) use reach::LastReach;
+pub use reach::Reach;
 pub use tls::TargetTls;
 pub use writer::TargetWriter;
 
@@ -20,9 +23,10 @@ use std::time::Duration;
 use gateway_core::passage::{self, Authorized, Command};
 use tallyport_eventlog::Durable;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::config::Target;
+use crate::meters::DialMeters;
 use stream::TargetStream;
 
 /// The longest a target is waited for after a cancel request: it answers by closing.
@@ -34,6 +38,8 @@ pub struct Dialer {
     target: Arc<Target>,
     tls: Option<TargetTls>,
     dial_timeout: Duration,
+    meters: DialMeters,
+    reach: Arc<LastReach>,
 }
 
 /// A connection whose target has said that it is ready.
@@ -78,13 +84,19 @@ impl Dialer {
     /// When a certificate or key cannot be used.
     pub fn new(target: Arc<Target>, dial_timeout: Duration) -> Result<Self, DialError> {
         let tls = TargetTls::load(&target)?;
-        Ok(Self { target, tls, dial_timeout })
+        let meters = DialMeters::new(&target.name);
+        Ok(Self { target, tls, dial_timeout, meters, reach: Arc::default() })
     }
 
     /// The target.
     #[must_use]
     pub const fn target(&self) -> &Arc<Target> {
         &self.target
+    }
+
+    /// What the last try of it showed.
+    pub(crate) fn reach(&self) -> &LastReach {
+        &self.reach
     }
 
     /// Connects and logs in. `_on_record` proves that the reason to do so is on record.
@@ -109,10 +121,14 @@ impl Dialer {
                 outcome => outcome,
             }
         };
-        timeout(self.dial_timeout, login)
+        let began = Instant::now();
+        let outcome = timeout(self.dial_timeout, login)
             .await
-            .map_err(|_| DialError::TimedOut { waited: self.dial_timeout })?
-            .map_err(|attempt| attempt.error)
+            .map_err(|_| DialError::TimedOut { waited: self.dial_timeout })
+            .and_then(|login| login.map_err(|attempt| attempt.error));
+        self.meters.dialled(began.elapsed(), &outcome);
+        self.reach.dialled(&outcome);
+        outcome
     }
 
     async fn log_in(
