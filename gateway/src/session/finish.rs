@@ -33,7 +33,7 @@ impl Live {
         }
         target.close().await;
         if let Ending::Lost { cause, message, .. } = &ending {
-            tracing::info!(session = %self.tunnel.session_id, cause, message, "session lost");
+            tracing::info!(session = %self.tunnel.session_id, cause, why = message, "session lost");
         }
         for attempt in 0..ATTEMPTS {
             let listening = attempt == 0 && agent.is_listening();
