@@ -16,6 +16,7 @@ mod services;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tallyport_telemetry::Logs;
 
 use crate::args::{Cli, Command};
 use crate::exit::Failure;
@@ -27,7 +28,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(&cli);
+    let logs = logging::logs(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let done = runtime.block_on(run(cli.command));
+    let done = runtime.block_on(run(cli.command, &logs));
     // Blocking readers (standard input, a browser that never closes) must not hold the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     match done {
@@ -47,19 +48,35 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> Result<(), Failure> {
+async fn run(command: Command, logs: &Logs) -> Result<(), Failure> {
+    match command {
+        // Services start logging by themselves, once they know where their spans go.
+        Command::Dev(args) => services::dev::run(&args, logs).await,
+        Command::Up(args) => services::up::run(&args, None, logs).await,
+        Command::Gateway(args) => services::up::run(&args, Some(Roles::GATEWAY), logs).await,
+        Command::Recorder(args) => services::up::run(&args, Some(Roles::RECORDER), logs).await,
+        Command::Query(args) => services::up::run(&args, Some(Roles::QUERY), logs).await,
+        other => {
+            logs.start();
+            ask(other).await
+        }
+    }
+}
+
+/// What is no service of a configuration.
+async fn ask(command: Command) -> Result<(), Failure> {
     match command {
         Command::Demo(args) => services::demo::run(&args).await,
-        Command::Dev(args) => services::dev::run(&args).await,
-        Command::Up(args) => services::up::run(&args, None).await,
-        Command::Gateway(args) => services::up::run(&args, Some(Roles::GATEWAY)).await,
-        Command::Recorder(args) => services::up::run(&args, Some(Roles::RECORDER)).await,
-        Command::Query(args) => services::up::run(&args, Some(Roles::QUERY)).await,
         Command::Connect(args) => commands::connect::run(&args).await,
         Command::Sql(args) => commands::sql::run(&args).await,
         Command::Ask(args) => commands::ask::run(&args).await,
         Command::Sessions(command) => commands::sessions::run(&command).await,
         Command::Policy(command) => commands::policy::run(&command),
         Command::Config(command) => commands::config::run(&command),
+        Command::Dev(_)
+        | Command::Up(_)
+        | Command::Gateway(_)
+        | Command::Recorder(_)
+        | Command::Query(_) => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 
 mod problem;
 mod raw;
+mod telemetry;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use tallyport_schemas::ProducerId;
 use crate::exit::Failure;
 use raw::RawConfig;
 pub use raw::RawGateway;
+pub use telemetry::TelemetrySettings;
 
 /// A checked configuration. What a role does not need may be absent.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub struct Config {
     pub recorder: Option<RecorderSettings>,
     /// The query service's own section.
     pub query: Option<QuerySettings>,
+    /// Metrics, traces, health and readiness.
+    pub telemetry: TelemetrySettings,
 }
 
 /// What `[recorder]` says.
@@ -125,6 +129,7 @@ impl Config {
             targets: raw.targets,
             recorder: raw.recorder.map(raw::RawRecorder::check),
             query: query.transpose()?,
+            telemetry: raw.telemetry.check()?,
         })
     }
 

@@ -11,6 +11,7 @@ use tallyport_gateway::config::{RawGatewayLimits, RawTarget};
 use tallyport_recorder::{CommitPolicy, Retention};
 
 use super::RecorderSettings;
+use super::telemetry::RawTelemetry;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +29,8 @@ pub struct RawConfig {
     pub targets: Vec<RawTarget>,
     pub recorder: Option<RawRecorder>,
     pub query: Option<RawQuery>,
+    #[serde(default)]
+    pub telemetry: RawTelemetry,
 }
 
 #[derive(Debug, Deserialize)]

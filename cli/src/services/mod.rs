@@ -6,6 +6,8 @@ pub mod up;
 
 mod gateway;
 mod postgres;
+mod readiness;
+mod telemetry;
 mod wiring;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
