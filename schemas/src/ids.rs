@@ -161,3 +161,15 @@ impl fmt::Display for ProducerId {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_random_trace_has_no_fixed_bits() {
+        let ids = (0..64).map(|_| TraceId::random().as_uuid().as_u128());
+        let (all, any) = ids.fold((u128::MAX, 0), |(all, any), id| (all & id, any | id));
+        assert_eq!((all, any), (0, u128::MAX), "a bit that is always the same skews sampling");
+    }
+}

@@ -65,12 +65,10 @@ impl Exporter {
             .build()
             .map_err(|error| failed(&error))?;
         let resource = resource(settings);
-        let ratio = Sampler::TraceIdRatioBased(settings.sample_ratio);
         let traces = SdkTracerProvider::builder()
             .with_resource(resource.clone())
             .with_id_generator(Ids::default())
-            // Whoever traces a call of an agent and says so sees it whole.
-            .with_sampler(Sampler::ParentBased(Box::new(ratio)))
+            .with_sampler(sampler(settings.sample_ratio))
             .with_batch_exporter(spans)
             .build();
         let metrics = SdkMeterProvider::builder()
@@ -80,26 +78,12 @@ impl Exporter {
         Ok(Self { traces, metrics })
     }
 
-    /// Exports the spans of this project, and nothing that is logged inside of them.
+    /// Exports the spans of this project.
     pub(crate) fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let spans = tracing_opentelemetry::layer()
-            .with_tracer(self.traces.tracer("tallyport"))
-            .with_location(false)
-            .with_threads(false)
-            .with_target(false)
-            .with_level(false)
-            .with_tracked_inactivity(false);
-        let wanted = dynamic_filter_fn(|metadata, _| {
-            is_ours(metadata) && (ROOTS.contains(&metadata.name()) || is_collected())
-        })
-        .with_max_level_hint(LevelFilter::DEBUG)
-        .with_callsite_filter(|metadata| {
-            if is_ours(metadata) { Interest::sometimes() } else { Interest::never() }
-        });
-        Adopting(spans).with_filter(wanted)
+        layer_of(&self.traces)
     }
 
     /// Sends what is left, within bounds.
@@ -111,6 +95,33 @@ impl Exporter {
         });
         let _ended = tokio::time::timeout(SHUTDOWN * 2, last).await;
     }
+}
+
+/// Takes the spans of this project, and nothing that is logged inside of them.
+fn layer_of<S>(traces: &SdkTracerProvider) -> impl Layer<S> + use<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let spans = tracing_opentelemetry::layer()
+        .with_tracer(traces.tracer("tallyport"))
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_level(false)
+        .with_tracked_inactivity(false);
+    let wanted = dynamic_filter_fn(|metadata, _| {
+        is_ours(metadata) && (ROOTS.contains(&metadata.name()) || is_collected())
+    })
+    .with_max_level_hint(LevelFilter::DEBUG)
+    .with_callsite_filter(|metadata| {
+        if is_ours(metadata) { Interest::sometimes() } else { Interest::never() }
+    });
+    Adopting(spans).with_filter(wanted)
+}
+
+/// Whoever traces a call of an agent and says so sees it whole; of the others a part is seen.
+fn sampler(ratio: f64) -> Sampler {
+    Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio)))
 }
 
 fn is_ours(metadata: &Metadata<'_>) -> bool {
@@ -203,3 +214,6 @@ impl HttpClient for Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
