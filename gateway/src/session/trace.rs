@@ -60,7 +60,8 @@ impl Statements {
         self.arrived();
         match self.incoming.lock().as_ref() {
             Some(statement) => {
-                statement.record("commands", after.commands());
+                // A number at the collector only when it is signed.
+                statement.record("commands", after.commands().cast_signed());
                 tracing::debug_span!(parent: statement, "commit_intent")
             }
             None => Span::none(),
