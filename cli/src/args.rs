@@ -73,6 +73,16 @@ pub enum Command {
     Config(ConfigCommand),
 }
 
+impl Command {
+    /// Whether it stays up and serves.
+    pub const fn is_service(&self) -> bool {
+        matches!(
+            self,
+            Self::Dev(_) | Self::Up(_) | Self::Gateway(_) | Self::Recorder(_) | Self::Query(_)
+        )
+    }
+}
+
 /// `tallyport demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {

@@ -11,7 +11,7 @@ use crate::exit::Failure;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The commit, as `build.rs` found it; `unknown` for a source archive.
-const COMMIT: &str = env!("TALLYPORT_BUILD_COMMIT");
+pub const COMMIT: &str = env!("TALLYPORT_BUILD_COMMIT");
 
 /// The roles, by their feature, and whether this build has them.
 const ROLES: [(&str, bool); 3] = [

@@ -1,13 +1,11 @@
-//! Diagnostics on stderr. They are never the audit record.
+//! Which log lines the arguments ask for. They go to standard error and are never the audit record.
 
-use std::io::IsTerminal as _;
-
-use tracing_subscriber::EnvFilter;
+use tallyport_telemetry::Logs;
 
 use crate::args::{Cli, Command};
 
-/// Starts logging as the arguments and `RUST_LOG` say.
-pub fn start(cli: &Cli) {
+/// What the arguments say; `RUST_LOG` wins over it.
+pub fn logs(cli: &Cli) -> Logs {
     // Services speak up by themselves; commands only when asked or when something is wrong.
     let serves = matches!(
         cli.command,
@@ -33,14 +31,9 @@ pub fn start(cli: &Cli) {
         "tallyport_access",
         "tallyport_recorder",
         "tallyport_query",
+        "tallyport_telemetry",
     ];
-    let default =
+    let filter =
         ours.iter().fold(others.to_owned(), |filter, name| format!("{filter},{name}={own}"));
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if cli.log_json {
-        subscriber.json().init();
-    } else {
-        subscriber.with_ansi(std::io::stderr().is_terminal()).init();
-    }
+    Logs { filter, json: cli.log_json }
 }

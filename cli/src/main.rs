@@ -28,6 +28,7 @@ mod services;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tallyport_telemetry::Logs;
 
 use crate::args::{Cli, Command};
 use crate::exit::Failure;
@@ -40,7 +41,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(&cli);
+    let logs = logging::logs(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let done = runtime.block_on(run(cli.command));
+    let done = runtime.block_on(run(cli.command, &logs));
     // Blocking readers (standard input, a browser that never closes) must not hold the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     match done {
@@ -60,28 +61,32 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> Result<(), Failure> {
+async fn run(command: Command, logs: &Logs) -> Result<(), Failure> {
+    // Services start logging by themselves, once they know where their spans go.
+    if !command.is_service() {
+        logs.start();
+    }
     match command {
         #[cfg(feature = "dev")]
         Command::Demo(args) => services::demo::run(&args).await,
         #[cfg(feature = "dev")]
-        Command::Dev(args) => services::dev::run(&args).await,
+        Command::Dev(args) => services::dev::run(&args, logs).await,
         #[cfg(not(feature = "dev"))]
         Command::Demo(_) | Command::Dev(_) => Err(built::without("dev")),
         #[cfg(feature = "serve")]
-        Command::Up(args) => services::up::run(&args, None).await,
+        Command::Up(args) => services::up::run(&args, None, logs).await,
         #[cfg(not(feature = "serve"))]
         Command::Up(_) => Err(built::without("gateway,recorder,query")),
         #[cfg(feature = "gateway")]
-        Command::Gateway(args) => services::up::run(&args, Some(Roles::GATEWAY)).await,
+        Command::Gateway(args) => services::up::run(&args, Some(Roles::GATEWAY), logs).await,
         #[cfg(not(feature = "gateway"))]
         Command::Gateway(_) => Err(built::without("gateway")),
         #[cfg(feature = "recorder")]
-        Command::Recorder(args) => services::up::run(&args, Some(Roles::RECORDER)).await,
+        Command::Recorder(args) => services::up::run(&args, Some(Roles::RECORDER), logs).await,
         #[cfg(not(feature = "recorder"))]
         Command::Recorder(_) => Err(built::without("recorder")),
         #[cfg(feature = "query")]
-        Command::Query(args) => services::up::run(&args, Some(Roles::QUERY)).await,
+        Command::Query(args) => services::up::run(&args, Some(Roles::QUERY), logs).await,
         #[cfg(not(feature = "query"))]
         Command::Query(_) => Err(built::without("query")),
         Command::Connect(args) => commands::connect::run(&args).await,

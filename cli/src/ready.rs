@@ -28,6 +28,9 @@ pub struct ReadyFile {
     pub lake: String,
     /// What can be reached.
     pub targets: Vec<ReadyTarget>,
+    /// Where `/metrics`, `/healthz` and `/readyz` are answered, as a URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telemetry: Option<String>,
     /// Where tokens come from.
     pub issuer: ReadyIssuer,
 }
@@ -124,6 +127,8 @@ impl ReadyFile {
             ),
             format!("  issuer    {}", self.issuer.url),
         ];
+        lines
+            .extend(self.telemetry.iter().map(|url| format!("  telemetry {url}/metrics, /readyz")));
         lines.extend(self.targets.iter().map(|target| {
             format!("  target    {} ({}, database {})", target.name, target.kind, target.database)
         }));

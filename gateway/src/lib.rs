@@ -4,6 +4,7 @@ pub mod api;
 pub mod config;
 pub mod connect;
 pub mod front;
+mod meters;
 pub mod service;
 mod session;
 pub mod targets;
@@ -14,7 +15,7 @@ pub mod upstream;
 
 #[cfg(feature = "fuzz")]
 pub use front::fuzz;
-pub use service::{Gateway, ProbeError};
+pub use service::{Gateway, ProbeError, TargetState};
 pub use session::SessionInfo;
 pub use tunnel::{BearerToken, ConnectRequest, OpenTunnel, Refusal, TunnelIo, TunnelService};
 pub use turned_away::{Cause, TurnedAway};

@@ -11,6 +11,7 @@ use futures::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument as _;
 
 use crate::config::Limits;
 use crate::engine::{Engine, Planned};
@@ -104,7 +105,8 @@ impl Engine {
             rows: 0,
             bytes: 0,
         };
-        self.tasks.spawn(running.run(planned, turn));
+        let span = planned.question.span().in_scope(|| tracing::debug_span!("execute"));
+        self.tasks.spawn(running.run(planned, turn).instrument(span));
         Ok(Answer {
             schema,
             snapshot_version,

@@ -24,6 +24,7 @@ use tallyport_schemas::Face;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::catalog::{self, CATALOG, PUBLIC};
 use crate::config::Limits;
@@ -33,6 +34,7 @@ use crate::lake::{Lake, Snapshot};
 use crate::panics::caught;
 use crate::reader::{Gate, Permit, Reader};
 use crate::record::Question;
+use crate::state::{LastLook, QueryState};
 use crate::statement::{Statements, must_be_a_question};
 use crate::table::{Pinned, RAW};
 use crate::tail::{PinnedTail, Tail, TailError};
@@ -62,6 +64,7 @@ pub(crate) struct Engine {
     lake: Arc<Lake>,
     tail: Arc<Tail>,
     partitions: u32,
+    last_look: LastLook,
 }
 
 /// A question that may run: pinned, planned and permitted; nothing of it has run.
@@ -103,6 +106,7 @@ impl Engine {
             lake,
             tail,
             partitions,
+            last_look: LastLook::default(),
         })
     }
 
@@ -127,8 +131,9 @@ impl Engine {
         parameters: Option<ParamValues>,
     ) -> Result<Planned, QueryError> {
         let max = self.limits.max_duration;
+        let span = question.span().in_scope(|| tracing::debug_span!("plan"));
         let planning = caught(self.try_plan(reader, &mut question, statement, parameters));
-        let planned = timeout(max, planning).await;
+        let planned = timeout(max, planning.instrument(span)).await;
         match planned.unwrap_or(Err(QueryError::TimedOut { after: max })) {
             Ok((state, plan, permit, snapshot_version)) => Ok(Planned {
                 state,
@@ -241,10 +246,18 @@ impl Engine {
 
     /// Looks for a newer snapshot and lets go of the tail that it has.
     pub(crate) async fn refresh(&self) {
-        match self.lake.newest(self.partitions, SNAPSHOT_MAX_AGE).await {
+        let looked = self.lake.newest(self.partitions, SNAPSHOT_MAX_AGE).await;
+        self.last_look.note(looked.as_ref().map(|snapshot| snapshot.version));
+        match looked {
             Ok(snapshot) => self.tail.trim(&snapshot),
             Err(error) => tracing::debug!(%error, "the lake could not be looked at"),
         }
+        self.tail.show();
+    }
+
+    /// Whether it can answer.
+    pub(crate) fn state(&self) -> QueryState {
+        self.last_look.state(self.tail.is_following(), self.tail.events())
     }
 }
 

@@ -56,7 +56,7 @@ impl Gate {
         };
         let mut context = Context {
             client: peer.map(Endpoint::from),
-            trace_id: Some(TraceId::new()),
+            trace_id: Some(TraceId::random()),
             ..Context::default()
         };
         if let Ok(identity) = &outcome {

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use tallyport_eventlog::Appender;
 use tallyport_schemas::{Body, CommandId, Draft, Face, Query, QueryPhase, SharedContext};
+use tokio::time::Instant;
+use tracing::Span;
 
 use crate::error::QueryError;
+use crate::meters;
 
 /// One question, as its events tell it. All of them carry the same id.
 #[derive(Clone, Debug)]
@@ -13,6 +16,8 @@ pub(crate) struct Question {
     context: SharedContext,
     appender: Appender,
     query: Query,
+    asked_at: Instant,
+    span: Span,
 }
 
 impl Question {
@@ -26,7 +31,14 @@ impl Question {
             relations: Vec::new(),
             snapshot_version: None,
         };
-        Self { context, appender, query }
+        let trace_id = context.trace_id.map(|id| tracing::field::display(id.as_uuid().simple()));
+        let span = tracing::info_span!("query", trace_id, face = face.as_str());
+        Self { context, appender, query, asked_at: Instant::now(), span }
+    }
+
+    /// The span of all that is done for it.
+    pub(crate) const fn span(&self) -> &Span {
+        &self.span
     }
 
     /// What it reads and from which version, once that is known.
@@ -51,7 +63,9 @@ impl Question {
     /// It ran to its end: on record before the reader learns that it has all.
     pub(crate) async fn completed(&self, rows: u64, after: Duration) -> Result<(), QueryError> {
         let duration_us = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
-        self.commit(QueryPhase::Completed { rows, duration_us }).await
+        let recorded = self.commit(QueryPhase::Completed { rows, duration_us }).await;
+        meters::asked(self.query.face, self.asked_at.elapsed(), recorded.as_ref().copied());
+        recorded
     }
 
     /// It was not answered, or not to its end. Gives back what the reader is told: that it could not be put on record
@@ -63,10 +77,12 @@ impl Question {
             }
             _ => QueryPhase::Failed { error: error.on_record() },
         };
-        match self.commit(phase).await {
+        let told = match self.commit(phase).await {
             Ok(()) => error,
             Err(unrecorded) => unrecorded,
-        }
+        };
+        meters::asked(self.query.face, self.asked_at.elapsed(), Err(&told));
+        told
     }
 
     async fn commit(&self, phase: QueryPhase) -> Result<(), QueryError> {

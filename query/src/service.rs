@@ -21,6 +21,7 @@ use crate::error::StartError;
 use crate::lake::Lake;
 use crate::reader::Gate;
 use crate::runtime::QueryRuntime;
+use crate::state::QueryProbe;
 use crate::tail::Tail;
 use crate::{http, pg, serve};
 
@@ -127,6 +128,12 @@ impl RunningQuery {
         self.background_stop.cancel();
         self.background.close();
         let _stopped = timeout(DRAIN, self.background.wait()).await;
+    }
+
+    /// What tells how it does.
+    #[must_use]
+    pub fn probe(&self) -> QueryProbe {
+        QueryProbe(Arc::clone(&self.engine))
     }
 
     fn serve(&mut self, router: Router, http: Option<Bound>, pg: Option<Bound>) {

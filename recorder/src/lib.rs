@@ -17,7 +17,9 @@ mod batch;
 mod config;
 mod dead_letter;
 mod error;
+mod lag;
 mod lake;
+mod meters;
 mod partition;
 mod progress;
 mod recorder;
@@ -26,5 +28,5 @@ mod start;
 
 pub use config::{CommitPolicy, LakeUrl, RecorderConfig, Retention};
 pub use error::{IntegrityError, LakeError, RecorderError};
-pub use progress::{Condition, PartitionProgress, Progress, WaitError};
-pub use recorder::{Recorder, RunningRecorder};
+pub use progress::{Condition, Outage, PartitionProgress, Progress, WaitError};
+pub use recorder::{LakeProbe, Recorder, RunningRecorder};

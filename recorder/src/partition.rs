@@ -7,13 +7,15 @@ use tallyport_eventlog::{Entry, Log, Position, ReadError, Topic};
 use tallyport_schemas::lake::app_id;
 use tokio::select;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::batch::Pending;
 use crate::config::RecorderConfig;
 use crate::dead_letter;
 use crate::error::{IntegrityError, LakeError, RecorderError};
 use crate::lake::{Change, Lake, Outcome, dead_letters_app_id};
-use crate::progress::{Condition, Reporter};
+use crate::meters::Meters;
+use crate::progress::{Condition, Outage, Reporter};
 use crate::release::ReleaseGate;
 use crate::start::StartPoint;
 
@@ -42,6 +44,7 @@ pub(crate) struct PartitionTask {
     pub(crate) lake: Arc<Lake>,
     pub(crate) config: Arc<RecorderConfig>,
     pub(crate) reporter: Reporter,
+    pub(crate) meters: Meters,
     pub(crate) gate: ReleaseGate,
     pub(crate) start: StartPoint,
     /// Asks to record what is on the log now and to end.
@@ -63,7 +66,8 @@ impl PartitionTask {
         loop {
             let pending = self.collect(&mut goal).await?;
             if !pending.is_empty() {
-                self.record(pending).await?;
+                let span = tracing::debug_span!("recorder_commit", partition = self.partition);
+                self.record(pending).instrument(span).await?;
                 self.release().await;
             }
             if goal.is_some_and(|goal| self.start.next >= goal) {
@@ -166,7 +170,7 @@ impl PartitionTask {
                 Err(IntegrityError::LogDamaged { partition, offset, reason }.into())
             }
             ReadError::Unavailable { reason } => {
-                self.reporter.retrying(&format!("the log cannot be read: {reason}"));
+                self.reporter.retrying(Outage::Log, &format!("the log cannot be read: {reason}"));
                 tracing::warn!(partition = self.partition, %reason, "the log cannot be read; trying again");
                 self.pause(pauses).await?;
                 Ok(None)
@@ -176,7 +180,7 @@ impl PartitionTask {
 
     /// Puts the records into the lake: first what cannot be decoded, then the events and the position.
     async fn record(&mut self, pending: Pending) -> Result<(), RecorderError> {
-        let next = pending.next;
+        let (began, next) = (Instant::now(), pending.next);
         let dead = u64::try_from(pending.dead.len()).unwrap_or(u64::MAX);
         self.record_dead_letters(&pending).await?;
         // A crash right here: the dead letters' own position says what is there, and they are not written again.
@@ -195,6 +199,7 @@ impl PartitionTask {
                     rows = rows.num_rows(),
                     "committed"
                 );
+                self.meters.committed(began.elapsed(), rows.num_rows() as u64, dead);
                 next
             }
             Outcome::Elsewhere(found) => self.adopt(found, next)?,
@@ -206,6 +211,7 @@ impl PartitionTask {
             one.recorded = reached;
             one.log_end = one.log_end.max(reached);
             one.lag = Duration::ZERO;
+            one.oldest = None;
             one.last_commit = Some(SystemTime::now());
             one.dead_letters += dead;
         });
@@ -305,11 +311,15 @@ impl PartitionTask {
                     return Ok(value);
                 }
                 Err(error) if error.may_pass() => {
-                    self.reporter.retrying(&error.to_string());
+                    self.meters.failed();
+                    self.reporter.retrying(Outage::Lake, &error.to_string());
                     tracing::warn!(partition = self.partition, %error, "the lake cannot be written; trying again");
                     self.pause(&mut pauses).await?;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    self.meters.failed();
+                    return Err(error.into());
+                }
             }
         }
     }
@@ -342,12 +352,19 @@ impl PartitionTask {
             u64::try_from(i128::try_from(now_ms).unwrap_or(i128::MAX) - i128::from(oldest))
                 .unwrap_or_default()
         });
-        self.reporter.update(|one| one.lag = Duration::from_millis(age_ms));
+        self.reporter.update(|one| {
+            one.lag = Duration::from_millis(age_ms);
+            one.oldest = pending.oldest_ms.and_then(|ms| u64::try_from(ms).ok()).map(since_epoch);
+        });
     }
 
     const fn unfinished(&self) -> RecorderError {
         RecorderError::Unfinished { partition: self.partition }
     }
+}
+
+fn since_epoch(ms: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(ms)
 }
 
 /// Pauses that double up to a bound.

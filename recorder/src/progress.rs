@@ -23,6 +23,8 @@ pub struct PartitionProgress {
     pub log_end: u64,
     /// How long the oldest record that was read and is not in the lake yet has been on the log.
     pub lag: Duration,
+    /// When the log took that record.
+    pub oldest: Option<SystemTime>,
     /// When the last commit was made by this process.
     pub last_commit: Option<SystemTime>,
     /// Records that went to the table of dead letters since the start of this process.
@@ -38,6 +40,8 @@ pub enum Condition {
     Recording,
     /// Log or lake cannot be used now; it tries again until it can.
     Retrying {
+        /// Which of them.
+        outage: Outage,
         /// Since when.
         since: SystemTime,
         /// What was said.
@@ -45,6 +49,15 @@ pub enum Condition {
     },
     /// It ended, in order or with an error.
     Stopped,
+}
+
+/// What a partition's task waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// The log cannot be read.
+    Log,
+    /// The lake cannot be written.
+    Lake,
 }
 
 /// What was waited for did not come.
@@ -101,10 +114,18 @@ impl PartitionProgress {
             recorded,
             log_end,
             lag: Duration::ZERO,
+            oldest: None,
             last_commit: None,
             dead_letters: 0,
             condition: Condition::Recording,
         }
+    }
+
+    /// How long the oldest record that was read and is not in the lake yet has been on the log at `now`; it grows while
+    /// nothing is recorded.
+    #[must_use]
+    pub fn lag_at(&self, now: SystemTime) -> Duration {
+        self.oldest.and_then(|oldest| now.duration_since(oldest).ok()).unwrap_or_default()
     }
 
     /// Offsets on the log and not in the lake. Offsets may have holes, so it is an upper bound.
@@ -165,17 +186,21 @@ impl Reporter {
         });
     }
 
+    pub(crate) fn view(&self) -> Option<PartitionProgress> {
+        self.all.borrow().partition(self.partition).cloned()
+    }
+
     pub(crate) fn recording(&self) {
         self.update(|one| one.condition = Condition::Recording);
     }
 
-    pub(crate) fn retrying(&self, reason: &str) {
+    pub(crate) fn retrying(&self, outage: Outage, reason: &str) {
         self.update(|one| {
             let since = match &one.condition {
                 Condition::Retrying { since, .. } => *since,
                 _ => SystemTime::now(),
             };
-            one.condition = Condition::Retrying { since, reason: reason.to_owned() };
+            one.condition = Condition::Retrying { outage, since, reason: reason.to_owned() };
         });
     }
 }

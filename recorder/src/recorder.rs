@@ -11,8 +11,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config::RecorderConfig;
-use crate::error::RecorderError;
+use crate::error::{LakeError, RecorderError};
+use crate::lag;
 use crate::lake::Lake;
+use crate::meters::Meters;
 use crate::partition::{PartitionTask, TOPIC};
 use crate::progress::{PartitionProgress, Progress, Reporter, WaitError, wait_until};
 use crate::release::ReleaseGate;
@@ -27,8 +29,13 @@ pub struct Recorder;
 pub struct RunningRecorder {
     progress: watch::Receiver<Progress>,
     supervisor: JoinHandle<Result<(), RecorderError>>,
+    lake: Arc<Lake>,
     stop: DropGuard,
 }
+
+/// Asks the lake whether it is there. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct LakeProbe(Arc<Lake>);
 
 impl Recorder {
     /// Opens the lake, compares its positions with the log, and follows the log until `shutdown` is cancelled.
@@ -68,6 +75,7 @@ impl Recorder {
                 lake: Arc::clone(&lake),
                 config: Arc::clone(&config),
                 reporter: Reporter::new(partition, all.clone()),
+                meters: Meters::new(partition),
                 gate: ReleaseGate::new(config.retention),
                 start,
                 stop: stop.clone(),
@@ -75,10 +83,16 @@ impl Recorder {
             };
             tasks.spawn(task.run());
         }
+        let watching = stop.clone().run_until_cancelled_owned(lag::watch(log, all));
+        tasks.spawn(async move {
+            watching.await;
+            Ok(())
+        });
         let drain_timeout = config.drain_timeout;
+        let probed = Arc::clone(&lake);
         let supervisor = Supervisor { tasks, lake, stop: stop.clone(), give_up, drain_timeout };
         let supervisor = tokio::spawn(supervisor.run());
-        Ok(RunningRecorder { progress, supervisor, stop: stop.drop_guard() })
+        Ok(RunningRecorder { progress, supervisor, lake: probed, stop: stop.drop_guard() })
     }
 }
 
@@ -87,6 +101,12 @@ impl RunningRecorder {
     #[must_use]
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.clone()
+    }
+
+    /// What asks the lake whether it is there.
+    #[must_use]
+    pub fn lake_probe(&self) -> LakeProbe {
+        LakeProbe(Arc::clone(&self.lake))
     }
 
     /// Waits until everything of `partition` before `offset` is in the lake.
@@ -128,9 +148,22 @@ impl RunningRecorder {
     /// # Cancel safety
     /// A dropped call goes on stopping.
     pub async fn stop(self) -> Result<(), RecorderError> {
-        let Self { progress: _, supervisor, stop } = self;
+        let Self { progress: _, supervisor, lake: _, stop } = self;
         drop(stop);
         supervisor.await.map_err(|error| RecorderError::Task(error.to_string()))?
+    }
+}
+
+impl LakeProbe {
+    /// Reads the newest version of the lake's table of events. It writes nothing.
+    ///
+    /// # Errors
+    /// When the lake cannot be read.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn read(&self) -> Result<(), LakeError> {
+        self.0.events.touch().await
     }
 }
 

@@ -94,6 +94,17 @@ uuid_id! {
     TraceId
 }
 
+impl TraceId {
+    /// A new one, random in every bit: samplers decide by it, and ids that begin with the time or have fixed bits, as
+    /// UUIDs do, would all fall on the same side.
+    #[must_use]
+    pub fn random() -> Self {
+        // The six fixed bits of the one are random in the other.
+        let (one, other) = (Uuid::new_v4().as_u128(), Uuid::new_v4().as_u128());
+        Self(Uuid::from_u128(one ^ other.rotate_left(64)))
+    }
+}
+
 /// A text that was meant to be an id is not one.
 #[derive(Debug, thiserror::Error)]
 #[error("`{text}` is not a {kind}; expected {}", expected(kind))]
@@ -194,5 +205,12 @@ mod tests {
         let made: std::collections::HashSet<EventId> =
             (0..10_000).map(|_| EventId::new()).collect();
         assert_eq!(made.len(), 10_000);
+    }
+
+    #[test]
+    fn a_random_trace_has_no_fixed_bits() {
+        let ids = (0..64).map(|_| TraceId::random().as_uuid().as_u128());
+        let (all, any) = ids.fold((u128::MAX, 0), |(all, any), id| (all & id, any | id));
+        assert_eq!((all, any), (0, u128::MAX), "a bit that is always the same skews sampling");
     }
 }

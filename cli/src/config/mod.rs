@@ -3,6 +3,7 @@
 
 mod problem;
 mod raw;
+mod telemetry;
 
 #[cfg(feature = "lake")]
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use tallyport_schemas::{ParseIdError, ProducerId};
 use crate::exit::Failure;
 use raw::RawConfig;
 pub use raw::RawGateway;
+pub use telemetry::TelemetrySettings;
 
 /// A checked configuration. What a role does not need may be absent.
 #[derive(Debug)]
@@ -53,6 +55,8 @@ pub struct Config {
     pub recorder: Option<()>,
     /// The query service's own section.
     pub query: Option<QuerySettings>,
+    /// Metrics, traces, health and readiness.
+    pub telemetry: TelemetrySettings,
 }
 
 /// What `[recorder]` says.
@@ -145,6 +149,7 @@ impl Config {
             #[cfg(not(feature = "lake"))]
             recorder: raw.recorder.map(|_| ()),
             query: query.transpose()?,
+            telemetry: raw.telemetry.check()?,
         })
     }
 

@@ -17,6 +17,7 @@ use tallyport_recorder::{CommitPolicy, Retention};
 
 #[cfg(feature = "lake")]
 use super::RecorderSettings;
+use super::telemetry::RawTelemetry;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,6 +42,8 @@ pub struct RawConfig {
     #[cfg(not(feature = "lake"))]
     pub recorder: Option<IgnoredAny>,
     pub query: Option<RawQuery>,
+    #[serde(default)]
+    pub telemetry: RawTelemetry,
 }
 
 #[derive(Debug, Deserialize)]

@@ -11,9 +11,11 @@ use tallyport_eventlog::{AppenderOptions, LogUrl};
 use tallyport_gateway::tls::{DevCa, ServerIdentity};
 use tallyport_query::{LakeConfig, ListenConfig, QueryConfig};
 use tallyport_recorder::{CommitPolicy, LakeUrl, RecorderConfig};
+use tallyport_telemetry::Logs;
 
 use super::gateway::{DevTarget, GatewayPlan};
 use super::postgres::ThrowAwayPostgres;
+use super::telemetry::Observed;
 use super::wiring::{Plan, Services};
 use super::{end_at_once_on_another_signal, interrupted};
 use crate::answer::Asker;
@@ -59,7 +61,14 @@ impl DevOptions {
 }
 
 /// Starts, writes the ready file, serves until it is interrupted.
-pub async fn run(args: &DevArgs) -> Result<(), Failure> {
+pub async fn run(args: &DevArgs, logs: &Logs) -> Result<(), Failure> {
+    let mut observed = Observed::start_dev(LOOPBACK, logs).await?;
+    let served = serve(args, &mut observed).await;
+    observed.stop().await;
+    served
+}
+
+async fn serve(args: &DevArgs, observed: &mut Observed) -> Result<(), Failure> {
     let mut running = start(DevOptions {
         data: args.data.clone().unwrap_or_else(|| DEFAULT_DATA.into()),
         listen: args.listen,
@@ -71,6 +80,8 @@ pub async fn run(args: &DevArgs) -> Result<(), Failure> {
         masking: args.masking.clone(),
     })
     .await?;
+    observed.serving(&running.services);
+    running.ready.telemetry = observed.url();
     if let Some(path) = &args.ready_file {
         running.ready.write(path)?;
     }
@@ -84,6 +95,7 @@ pub async fn run(args: &DevArgs) -> Result<(), Failure> {
         running.services.recorder = None;
     }
     end_at_once_on_another_signal();
+    observed.stopping().await;
     let stopped = running.shutdown().await;
     failure.map_or(stopped, Err)
 }
@@ -310,6 +322,7 @@ fn ready_file(
             kind: "postgresql".to_owned(),
             database: target.database.clone(),
         }],
+        telemetry: None,
         issuer: ReadyIssuer {
             url: issuer.issuer_url.clone(),
             token_url: issuer.token_url.clone(),

@@ -215,6 +215,16 @@ impl RunningGateway {
         Ok(Self { gateway, front, appender, drain: plan.drain })
     }
 
+    /// The service behind the fronts.
+    pub const fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// What puts its events on the log.
+    pub const fn appender(&self) -> &Appender {
+        &self.appender
+    }
+
     /// Where QUIC is answered.
     pub const fn quic_addr(&self) -> SocketAddr {
         self.front.quic_addr

@@ -12,6 +12,10 @@ mod gateway;
 #[cfg(feature = "dev")]
 mod postgres;
 #[cfg(feature = "serve")]
+mod readiness;
+#[cfg(feature = "serve")]
+mod telemetry;
+#[cfg(feature = "serve")]
 mod wiring;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};

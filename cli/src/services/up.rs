@@ -10,9 +10,11 @@ use tallyport_eventlog::LogUrl;
 use tallyport_gateway::tls::ServerIdentity;
 #[cfg(feature = "query")]
 use tallyport_query::{LakeConfig, ListenConfig, QueryConfig};
+use tallyport_telemetry::Logs;
 
 #[cfg(feature = "gateway")]
 use super::gateway::GatewayPlan;
+use super::telemetry::Observed;
 use super::wiring::{Plan, Services};
 use super::{end_at_once_on_another_signal, interrupted};
 use crate::args::ConfigArgs;
@@ -84,22 +86,31 @@ impl Roles {
 }
 
 /// Serves these roles, or those of the file, until it is told to stop or a service fails for good.
-pub async fn run(args: &ConfigArgs, roles: Option<Roles>) -> Result<(), Failure> {
+pub async fn run(args: &ConfigArgs, roles: Option<Roles>, logs: &Logs) -> Result<(), Failure> {
     let config = Config::read(&args.config)?.named(args.node.as_deref())?;
     let roles = roles.map_or_else(|| Roles::of(&config)?.built(&config), Ok)?;
+    let mut observed = Observed::start(&config.telemetry, &config.node, logs).await?;
+    let served = serve(&config, roles, &mut observed).await;
+    observed.stop().await;
+    served
+}
+
+async fn serve(config: &Config, roles: Roles, observed: &mut Observed) -> Result<(), Failure> {
     if matches!(config.log, LogUrl::Embedded(_)) && !roles.recorder {
         tracing::warn!(
             "no [recorder] in the one process of the embedded log: nothing reaches the lake"
         );
     }
-    let mut services = Services::start(plan(&config, roles)?).await?;
-    tracing::info!(config = %args.config.display(), ?roles, "serving");
+    let mut services = Services::start(plan(config, roles)?).await?;
+    observed.serving(&services);
+    tracing::info!(config = %config.path.display(), ?roles, "serving");
     let failure = tokio::select! {
         () = interrupted() => None,
         failure = services.failed() => Some(failure),
     };
     tracing::info!("stopping: sessions drain, the log is flushed");
     end_at_once_on_another_signal();
+    observed.stopping().await;
     if failure.is_some() {
         // The recorder has ended already and may be waited for only once.
         #[cfg(feature = "recorder")]

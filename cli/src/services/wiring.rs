@@ -21,6 +21,10 @@ use crate::exit::Failure;
 
 /// How long what is on the log may take to reach the lake before `recorded` gives up.
 const RECORDED_WITHIN: Duration = Duration::from_secs(60);
+/// A recorder is late when an event waits for so many times the age at which it is due.
+const LATE_AFTER_COMMITS: u32 = 6;
+/// And never within this: a single slow answer of an object store is no outage.
+const MIN_MAX_LAG: Duration = Duration::from_secs(15);
 
 /// What to start. A role that is absent does not run here.
 pub struct Plan {
@@ -56,7 +60,17 @@ pub struct Services {
     pub query: Option<(RunningQuery, Appender, PolicyFollower)>,
     /// The recorder.
     #[cfg(feature = "recorder")]
-    pub recorder: Option<(RunningRecorder, CancellationToken)>,
+    pub recorder: Option<RecorderHere>,
+}
+
+/// A recorder that runs.
+#[cfg(feature = "recorder")]
+pub struct RecorderHere {
+    /// It.
+    pub running: RunningRecorder,
+    /// Older events than this on the log alone mean that it is late.
+    pub max_lag: Duration,
+    stop: CancellationToken,
 }
 
 impl Services {
@@ -87,10 +101,11 @@ impl Services {
         #[cfg(feature = "recorder")]
         if let Some(config) = plan.recorder {
             let stop = CancellationToken::new();
-            let recorder = Recorder::start(config, Arc::clone(&self.log), stop.clone())
+            let max_lag = MIN_MAX_LAG.max(config.commit.max_age * LATE_AFTER_COMMITS);
+            let running = Recorder::start(config, Arc::clone(&self.log), stop.clone())
                 .await
                 .map_err(recorder_failure)?;
-            self.recorder = Some((recorder, stop));
+            self.recorder = Some(RecorderHere { running, max_lag, stop });
         }
         #[cfg(feature = "query")]
         if let Some(config) = plan.query {
@@ -121,12 +136,12 @@ impl Services {
     /// Waits until everything that is on the log now is in the lake.
     #[cfg(feature = "dev")]
     pub async fn recorded(&self) -> Result<(), Failure> {
-        let Some((recorder, _)) = &self.recorder else { return Ok(()) };
+        let Some(recorder) = &self.recorder else { return Ok(()) };
         let deadline = Instant::now() + RECORDED_WITHIN;
         for partition in 0..self.log.partitions(Topic::Audit) {
             let latest = self.log.latest(Topic::Audit, partition).await.map_err(Failure::failed)?;
             let left = deadline.saturating_duration_since(Instant::now());
-            recorder.wait_until(partition, latest, left).await.map_err(Failure::failed)?;
+            recorder.running.wait_until(partition, latest, left).await.map_err(Failure::failed)?;
         }
         Ok(())
     }
@@ -135,7 +150,7 @@ impl Services {
     pub async fn failed(&mut self) -> Failure {
         #[cfg(feature = "recorder")]
         return match &mut self.recorder {
-            Some((recorder, _)) => match recorder.ended().await {
+            Some(recorder) => match recorder.running.ended().await {
                 Ok(()) => Failure::failed("the recorder stopped by itself"),
                 Err(error) => recorder_failure(error),
             },
@@ -158,9 +173,9 @@ impl Services {
             appender.stop().await.map_err(Failure::failed)?;
         }
         #[cfg(feature = "recorder")]
-        if let Some((recorder, stop)) = self.recorder {
+        if let Some(RecorderHere { running, stop, .. }) = self.recorder {
             stop.cancel();
-            recorder.stop().await.map_err(recorder_failure)?;
+            running.stop().await.map_err(recorder_failure)?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use metrics::{Gauge, gauge};
 use parking_lot::Mutex;
 
 use crate::log::AppendError;
@@ -21,9 +22,10 @@ pub struct LogHealth {
     pub unexplained_gaps: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Health {
     state: Mutex<State>,
+    healthy: Gauge,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +39,12 @@ struct State {
 }
 
 impl Health {
+    pub(super) fn new(role: &str) -> Self {
+        let healthy = gauge!("tallyport_log_healthy", "producer" => role.to_owned());
+        healthy.set(1.0);
+        Self { state: Mutex::default(), healthy }
+    }
+
     /// An append begins.
     pub(super) fn begin(&self) {
         self.state.lock().under_way = Some(Instant::now());
@@ -47,6 +55,7 @@ impl Health {
         let mut state = self.state.lock();
         let overdue = state.is_overdue(limit);
         if overdue {
+            self.healthy.set(0.0);
             let reason = format!("no answer within {} ms", limit.as_millis());
             state.last_error = Some((SystemTime::now(), AppendError::Unknown { reason }));
         }
@@ -62,7 +71,11 @@ impl Health {
             Ok(()) => state.last_success = Some(SystemTime::now()),
             Err(error) => state.last_error = Some((SystemTime::now(), error)),
         }
-        std::mem::replace(&mut state.failing, failing) != failing
+        let changed = std::mem::replace(&mut state.failing, failing) != failing;
+        if changed {
+            self.healthy.set(if failing { 0.0 } else { 1.0 });
+        }
+        changed
     }
 
     pub(super) fn note_gaps(&self, unexplained: usize) {

@@ -13,6 +13,7 @@ use crate::log::{AppendError, Log, Position, Record, Topic};
 mod committer;
 mod gaps;
 mod health;
+mod meters;
 mod sequencer;
 mod weight;
 
@@ -22,6 +23,7 @@ mod tests;
 use committer::Committer;
 use health::Health;
 pub use health::LogHealth;
+use meters::Meters;
 use sequencer::{Encoded, Sequencer, Slot, Waiter};
 
 /// A value that stands for something about to pass, and the events that record it.
@@ -126,6 +128,7 @@ struct Inner {
     options: AppenderOptions,
     pending: Arc<Semaphore>,
     health: Arc<Health>,
+    meters: Meters,
 }
 
 impl Appender {
@@ -143,7 +146,7 @@ impl Appender {
         options: AppenderOptions,
     ) -> Result<Self, CommitError> {
         let sequencer = Arc::new(Sequencer::new(producer, epoch_now()));
-        let health = Arc::new(Health::default());
+        let health = Arc::new(Health::new(role));
         let committer = Committer::new(log, Arc::clone(&sequencer), Arc::clone(&health), options);
         committer.start().map_err(|error| {
             CommitError::Append(AppendError::Refused {
@@ -153,7 +156,9 @@ impl Appender {
             })
         })?;
         let pending = Arc::new(Semaphore::new(options.max_pending_bytes as usize));
-        let appender = Self { inner: Arc::new(Inner { sequencer, options, pending, health }) };
+        let meters = Meters::new(role);
+        let inner = Inner { sequencer, options, pending, health, meters };
+        let appender = Self { inner: Arc::new(inner) };
         let started = Integrity::ProducerStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             role: role.to_owned(),
@@ -200,7 +205,10 @@ impl Appender {
         if drafts.is_empty() {
             return Ok(Vec::new());
         }
-        let mut positions = self.append(drafts).await?.into_iter();
+        let (began, events) = (Instant::now(), drafts.len());
+        let outcome = self.append(drafts).await;
+        self.inner.meters.committed(began, events, &outcome);
+        let mut positions = outcome?.into_iter();
         let mint = |(value, count)| {
             Durable::mint(value, positions.by_ref().take(count).collect::<Vec<Position>>())
         };

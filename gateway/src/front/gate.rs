@@ -19,11 +19,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
+use tracing::{Instrument as _, Span};
 
 use super::admission::Admission;
 use super::config::Limits;
 use super::route::{self, Refused};
+use super::trace::{self, session_span};
 use super::watch::Watch;
+use crate::meters;
 use crate::tunnel::{ConnectRequest, OpenTunnel, TunnelIo, TunnelService};
 use crate::turned_away::{Cause, TurnedAway};
 
@@ -62,13 +65,14 @@ pub(super) struct Peer {
 /// A tunnel that may run.
 pub(super) struct Opened {
     tunnel: Box<dyn OpenTunnel>,
+    span: Span,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Opened {
     /// Serves the tunnel to its end, which is on record then.
     pub(super) async fn run(self, io: Box<dyn TunnelIo>) {
-        self.tunnel.run(io).await;
+        self.tunnel.run(io).instrument(self.span).await;
     }
 }
 
@@ -109,21 +113,27 @@ impl Gate {
     /// Opens the tunnel that a CONNECT asks for, or says how it is to be answered.
     pub(super) async fn open(&self, peer: &Peer, head: &request::Parts) -> Result<Opened, Refused> {
         let turned_away = |cause| self.turned_away(peer.front, cause, Some(peer.addr));
-        let connect = route::connect(head).inspect_err(|_| turned_away(Cause::ProtocolError))?;
+        let connect = route::connect(head).inspect_err(|_| {
+            meters::turned_away("bad_request");
+            turned_away(Cause::ProtocolError);
+        })?;
         let token_was_sent = connect.token.is_some();
         if peer.watch.is_exhausted() {
             let message =
                 "too many requests with an invalid token on this connection; get a new token";
+            meters::turned_away("too_many_failures");
             let status = StatusCode::TOO_MANY_REQUESTS;
             turned_away(Cause::TooManyFailures);
             return Err(route::answer(status, "too_many_failures", message).into());
         }
         let Ok(slot) = self.tunnels.clone().try_acquire_owned() else {
             turned_away(Cause::TooManyTunnels);
+            meters::turned_away("too_many_tunnels");
             let message = "the gateway has as many tunnels open as it may; try again later";
             let status = StatusCode::SERVICE_UNAVAILABLE;
             return Err(route::answer(status, "too_many_tunnels", message).into());
         };
+        let span = session_span(&head.headers, connect.trace_id, &connect.target, peer.front);
         let request = ConnectRequest {
             target: connect.target,
             token: connect.token,
@@ -131,15 +141,18 @@ impl Gate {
             front: peer.front,
             trace_id: connect.trace_id,
         };
-        match tokio::time::timeout(self.limits.open_deadline, self.service.open(request)).await {
-            Ok(Ok(tunnel)) => Ok(Opened { tunnel, _slot: slot }),
+        let opening = self.service.open(request).instrument(span.clone());
+        match tokio::time::timeout(self.limits.open_deadline, opening).await {
+            Ok(Ok(tunnel)) => Ok(Opened { tunnel, span, _slot: slot }),
             Ok(Err(refusal)) => {
+                meters::refused(&refusal);
                 if refusal.status == StatusCode::UNAUTHORIZED.as_u16() {
                     peer.watch.failed_authentication();
                 }
                 Err(route::refusal(&refusal, token_was_sent).into())
             }
             Err(_) => {
+                meters::turned_away("open_timeout");
                 let message = "the tunnel could not be opened in time; try again later";
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 Err(route::answer(status, "open_timeout", message).into())
@@ -157,7 +170,7 @@ impl Gate {
             let bounded = Limited::new(body, self.limits.max_body_bytes);
             Body::new(TimedBody::new(bounded, self.limits.body_deadline))
         });
-        let trace_id = route::trace_id(request.headers());
+        let trace_id = trace::trace_id(request.headers());
         let extensions = request.extensions_mut();
         extensions.insert(ConnectInfo(peer.addr));
         extensions.insert(peer.front);

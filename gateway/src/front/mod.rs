@@ -12,6 +12,7 @@ mod h3;
 mod quic;
 mod route;
 mod tcp;
+mod trace;
 mod watch;
 
 use std::net::{IpAddr, SocketAddr};

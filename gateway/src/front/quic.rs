@@ -8,6 +8,7 @@ use quinn::{
 };
 use rand::Rng as _;
 use tallyport_schemas::Front;
+use tracing::Instrument as _;
 
 use super::config::Limits;
 use super::gate::Gate;
@@ -118,9 +119,10 @@ fn admit(gate: &Arc<Gate>, incoming: Incoming) {
         }
         return;
     }
-    match gate.admission.admit(ip) {
+    match gate.admission.admit(ip, Front::Quic) {
         Ok(admitted) => {
-            gate.tasks.spawn(h3::serve(gate.clone(), incoming, admitted));
+            let span = tracing::debug_span!("connection", front = "quic");
+            gate.tasks.spawn(h3::serve(gate.clone(), incoming, admitted).instrument(span));
         }
         Err(full) => {
             tracing::debug!(%ip, ?full, "a QUIC connection was refused");

@@ -7,15 +7,14 @@ use http::header::{
 };
 use http::{Method, Response, StatusCode, Uri, request};
 use tallyport_schemas::TraceId;
-use uuid::Uuid;
 
+use super::trace::trace_id;
 use crate::tunnel::{BearerToken, Refusal};
 
 /// The longest name of a target that a front looks at.
 const MAX_TARGET_NAME_BYTES: usize = 128;
 /// What a client that was turned away for now should wait.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Fields that belong to one HTTP/1.1 connection; HTTP/2 and HTTP/3 forbid them (RFC 9114 section 4.2).
 const CONNECTION_FIELDS: [HeaderName; 5] = [
     http::header::CONNECTION,
@@ -96,18 +95,6 @@ fn token(headers: &HeaderMap) -> Result<Option<BearerToken>, Refused> {
         return Err(answer(StatusCode::BAD_REQUEST, "invalid_request", message).into());
     }
     Ok(value.and_then(|value| value.to_str().ok()).and_then(BearerToken::from_authorization))
-}
-
-/// The caller's trace (W3C `traceparent`), or a new one.
-pub(super) fn trace_id(headers: &HeaderMap) -> TraceId {
-    headers
-        .get(TRACEPARENT)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split('-').nth(1))
-        .filter(|hex| hex.len() == 32)
-        .and_then(|hex| Uuid::try_parse(hex).ok())
-        .filter(|id| !id.is_nil())
-        .map_or_else(TraceId::new, TraceId::from_uuid)
 }
 
 /// The answer to a CONNECT that the service refused.
@@ -203,19 +190,6 @@ mod tests {
         assert_eq!(connect(&head("db", &both)).unwrap_err().status(), StatusCode::BAD_REQUEST);
         let twice = [("authorization", "Bearer abc"), ("authorization", "Bearer abd")];
         assert_eq!(connect(&head("db", &twice)).unwrap_err().status(), StatusCode::BAD_REQUEST);
-    }
-
-    #[test]
-    fn trace_is_the_callers_or_new() {
-        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
-        let given = head("db", &[("traceparent", &format!("00-{id}-00f067aa0ba902b7-01"))]);
-        assert_eq!(trace_id(&given.headers).as_uuid().simple().to_string(), id);
-        for bad in
-            ["", "00", "00-zz-1-1", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"]
-        {
-            let fresh = trace_id(&head("db", &[("traceparent", bad)]).headers);
-            assert!(!fresh.as_uuid().is_nil());
-        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::slots::Slots;
 use super::strangers::Strangers;
 use crate::config::{GatewayConfig, GatewayLimits};
+use crate::meters::{AuthenticationMeters, TargetMeters};
 use crate::session::Registry;
 use crate::targets::{CatalogCache, MaskingStore};
 use crate::upstream::{BackendKey, DialError, Dialer};
@@ -41,6 +42,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub(crate) struct TargetEntry {
     pub dialer: Dialer,
+    pub meters: TargetMeters,
     catalogs: Mutex<HashMap<String, Arc<CatalogCache>>>,
 }
 
@@ -52,6 +54,7 @@ pub(crate) struct Inner {
     pub appender: Appender,
     pub limits: GatewayLimits,
     pub registry: Registry,
+    pub authentications: AuthenticationMeters,
     targets: HashMap<String, Arc<TargetEntry>>,
     pub(super) slots: Arc<Slots>,
     pub(super) strangers: Arc<Strangers>,
@@ -75,7 +78,8 @@ impl Inner {
                 Dialer::new(Arc::new(target), config.limits.dial_timeout).map_err(|source| {
                     StartError::Target { name: name.clone(), source: Box::new(source) }
                 })?;
-            let entry = TargetEntry { dialer, catalogs: Mutex::default() };
+            let meters = TargetMeters::new(&name);
+            let entry = TargetEntry { dialer, meters, catalogs: Mutex::default() };
             if targets.insert(name.clone(), Arc::new(entry)).is_some() {
                 return Err(StartError::DuplicateTarget(name));
             }
@@ -95,6 +99,7 @@ impl Inner {
             appender,
             limits: config.limits,
             registry: Registry::default(),
+            authentications: AuthenticationMeters::new(),
             targets,
             slots: Slots::new(config.limits.max_sessions, config.limits.max_sessions_per_principal),
             strangers,

@@ -24,6 +24,7 @@ use crate::session::{self, SessionInfo, Tunnel};
 use crate::targets::{CatalogLoadError, MaskingStore};
 use crate::tunnel::{ConnectRequest, OpenTunnel, Refusal, TunnelIo, TunnelService};
 use crate::turned_away::TurnedAway;
+use crate::upstream::Reach;
 
 /// A target does not answer as a session needs it.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,15 @@ pub enum ProbeError {
     /// It cannot be reached, does not let the gateway in, or does not tell its catalog.
     #[error(transparent)]
     Catalog(#[from] CatalogLoadError),
+}
+
+/// A target as the gateway found it when it was last tried.
+#[derive(Clone, Debug)]
+pub struct TargetState {
+    /// Its name.
+    pub name: String,
+    /// What the last try showed; absent before the first.
+    pub reach: Option<Reach>,
 }
 
 /// The gateway. Cheap to clone.
@@ -103,8 +113,26 @@ impl Gateway {
         let unknown = || ProbeError::Unknown(target.to_owned());
         let entry = self.inner.target(target).ok_or_else(unknown)?;
         let cache = self.inner.catalog(&entry, &entry.dialer.target().databases.default);
-        cache.refresh(self.inner.policy.current().version()).await?;
+        let read = cache.refresh(self.inner.policy.current().version()).await;
+        match &read {
+            Ok(_) => entry.dialer.reach().note(None),
+            // It says nothing of the target: nothing was sent to it.
+            Err(CatalogLoadError::Commit(_)) => {}
+            Err(CatalogLoadError::Dial(error)) => entry.dialer.reach().note(Some(error.code())),
+            Err(_) => entry.dialer.reach().note(Some("catalog")),
+        }
+        read?;
         Ok(())
+    }
+
+    /// The targets as they were found when they were last tried, by sessions or by [`Self::probe`]; sorted by name.
+    #[must_use]
+    pub fn target_states(&self) -> Vec<TargetState> {
+        let state = |name: String| {
+            let reach = self.inner.target(&name).and_then(|entry| entry.dialer.reach().view());
+            TargetState { name, reach }
+        };
+        self.targets().into_iter().map(state).collect()
     }
 
     /// Opens nothing more, waits up to `deadline` for the sessions to end by themselves, then ends the rest: each end is

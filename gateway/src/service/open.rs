@@ -11,6 +11,7 @@ use tallyport_schemas::{
     SessionStats, TargetKind, TargetRef,
 };
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 use super::inner::{Inner, TargetEntry};
 use super::slots::Slot;
@@ -25,10 +26,14 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
         return Err(refusal(503, "shutting_down", "the gateway is shutting down; try again later"));
     }
     let outcome = match &request.token {
-        Some(token) => inner.authenticator.verify(token.expose()).await,
+        Some(token) => {
+            let verified = inner.authenticator.verify(token.expose());
+            verified.instrument(tracing::debug_span!("authentication")).await
+        }
         None => Err(AuthFailure::missing()),
     };
     let checked_at = (Timestamp::now(), Instant::now());
+    inner.authentications.checked(&outcome);
     if let Err(failure) = &outcome
         && !inner.strangers.may_record(request.front, failure, request.peer)
     {
@@ -36,6 +41,7 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
         return Err(turned_away_by_token(failure));
     }
     let session_id = SessionId::new();
+    Span::current().record("session", tracing::field::display(session_id));
     let context = context_of(&request, outcome.as_ref().ok(), session_id);
     let mut scribe = Scribe::new(context.into());
     let checked = authentication_event(&outcome, request.front);
@@ -63,6 +69,7 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
         peer: request.peer,
         session_id,
         scribe,
+        open: None,
         _slot: slot,
     })
 }

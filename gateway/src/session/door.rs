@@ -15,9 +15,11 @@ use parking_lot::Mutex;
 use tallyport_schemas::{ContentError, Context, Session, SessionStats};
 use tokio::io::{AsyncReadExt as _, ReadHalf};
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use super::live::Live;
 use super::{AgentWriter, BenchMaker, SessionInfo, Tunnel, ask_context};
+use crate::meters;
 use crate::tunnel::TunnelIo;
 use crate::upstream::{DialError, Upstream};
 
@@ -64,7 +66,10 @@ pub(super) async fn enter(
             cancel(&mut tunnel, key).await;
             return None;
         }
-        Ok(Ok(Packet::Startup(message))) => open(&mut tunnel, &message, agent).await,
+        Ok(Ok(Packet::Startup(message))) => {
+            let opening = open(&mut tunnel, &message, agent);
+            opening.instrument(tracing::debug_span!("session_open")).await
+        }
         Ok(Ok(Packet::Ssl | Packet::GssEnc)) => {
             Err(TurnedAway::silently("protocol_error", "too many start-up packets"))
         }
@@ -121,7 +126,8 @@ struct Opened {
 }
 
 impl Opened {
-    fn live(mut self, tunnel: Tunnel, unread: &[u8]) -> Live {
+    fn live(mut self, mut tunnel: Tunnel, unread: &[u8]) -> Live {
+        tunnel.open = Some(tunnel.entry.meters.opened());
         self.machine.agent_bytes(unread);
         let said_already = std::mem::take(&mut self.upstream.leftover);
         self.machine.target_bytes(&said_already);
@@ -211,7 +217,8 @@ async fn dial(
         }
     };
     let leave = tunnel.inner.appender.commit(leave).await.map_err(TurnedAway::log)?;
-    let dialled = tunnel.entry.dialer.dial(&leave, &accepted.database, &accepted.settings).await;
+    let dialled = tunnel.entry.dialer.dial(&leave, &accepted.database, &accepted.settings);
+    let dialled = dialled.instrument(tracing::debug_span!("dial")).await;
     dialled.map_err(|error: DialError| {
         tracing::warn!(target = tunnel.entry.dialer.target().name, %error, "target not reached");
         TurnedAway::telling(error.reply(), "target_unreachable", &error)
@@ -260,6 +267,7 @@ async fn pass(
 }
 
 async fn turn_away(tunnel: &mut Tunnel, away: TurnedAway, agent: &mut AgentWriter) {
+    meters::turned_away(away.cause);
     let end = Session::Lost {
         cause: away.cause.to_owned(),
         message: away.message,

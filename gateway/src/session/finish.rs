@@ -30,6 +30,7 @@ impl Live {
         agent: &mut AgentWriter,
     ) {
         self.tunnel.inner.registry.dismiss(&self.registered);
+        self.tunnel.entry.meters.closed(&ending);
         let runs = !self.machine.lock().is_drained();
         let in_order = matches!(ending, Ending::Closed(SessionEnd::Client | SessionEnd::Target));
         let must_stop = runs && !in_order;
@@ -41,7 +42,7 @@ impl Live {
             self.until_stopped(target_reader).await;
         }
         if let Ending::Lost { cause, message, .. } = &ending {
-            tracing::info!(session = %self.tunnel.session_id, cause, message, "session lost");
+            tracing::info!(session = %self.tunnel.session_id, cause, why = message, "session lost");
         }
         self.record_end(&ending, agent).await;
     }

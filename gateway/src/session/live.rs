@@ -22,7 +22,9 @@ use tallyport_schemas::SessionEnd;
 use tokio::io::{AsyncReadExt as _, ReadHalf};
 use tokio::sync::Notify;
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
+use super::trace::Statements;
 use super::{AgentWriter, BenchMaker, LiveSession, Tunnel, ask_context};
 use crate::targets::CatalogLoadError;
 use crate::tunnel::TunnelIo;
@@ -45,6 +47,7 @@ pub(super) struct Live {
     drained: Notify,
     /// There is something to answer without the target.
     answer: Notify,
+    statements: Statements,
 }
 
 /// Why a direction stopped.
@@ -137,6 +140,7 @@ impl Live {
             started: Instant::now(),
             drained: Notify::new(),
             answer: Notify::new(),
+            statements: Statements::new(),
         }
     }
 
@@ -208,7 +212,10 @@ impl Live {
                 AgentStep::NeedMore => {
                     buffer.clear();
                     match reader.read_buf(&mut buffer).await {
-                        Ok(1..) => self.machine.lock().agent_bytes(&buffer),
+                        Ok(1..) => {
+                            self.statements.arrived();
+                            self.machine.lock().agent_bytes(&buffer);
+                        }
                         Ok(0) | Err(_) => return Ok(Stop::client_gone()),
                     }
                 }
@@ -219,9 +226,11 @@ impl Live {
                         self.benches.catalog.touch();
                     }
                     // A crash right here leaves an intent on record that never reached the target.
-                    let durable = appender.commit(forward.unit).await?;
+                    let span = self.statements.commit_intent(&self.tunnel, &forward.after);
+                    let durable = appender.commit(forward.unit).instrument(span).await?;
                     self.machine.lock().forwarded(forward.after, self.now_us())?;
                     self.answer.notify_one();
+                    self.statements.sent();
                     target.send(durable).await.map_err(|_| Stop::target_gone())?;
                     if terminates {
                         return Ok(Stop::Goodbye);
@@ -229,7 +238,9 @@ impl Live {
                 }
                 AgentStep::Refuse(refuse) => {
                     let terminates = refuse.after.terminates;
-                    let _on_record = appender.commit(refuse.note).await?;
+                    let span = self.statements.commit_intent(&self.tunnel, &refuse.after);
+                    let _on_record = appender.commit(refuse.note).instrument(span).await?;
+                    self.statements.refused();
                     self.machine.lock().noted(refuse.after, self.now_us())?;
                     self.answer.notify_one();
                     if terminates {
@@ -242,6 +253,7 @@ impl Live {
 
     fn agent_step(&self, bench: &Arc<Bench>) -> Result<AgentStep, Violation> {
         let context = ask_context(self.tunnel.session_id, self.tunnel.peer);
+        let _judging = self.statements.judge().entered();
         let court = Court { bench, context: &context, now_us: self.now_us() };
         self.machine.lock().agent_step(&court)
     }
@@ -340,9 +352,12 @@ impl Live {
     async fn pass(&self, batch: MaskedResponse, agent: &mut AgentWriter) -> Result<(), Stop> {
         let wire_bytes = batch.wire_bytes();
         // A crash right here leaves an outcome on record that the agent never saw.
-        let durable = self.tunnel.inner.appender.commit(batch).await?;
+        let recording = self.tunnel.inner.appender.commit(batch);
+        let durable = recording.instrument(self.statements.commit_outcome()).await?;
         agent.send(durable).await.map_err(|error| Stop::unsent(&error))?;
-        self.machine.lock().sent_to_agent(wire_bytes);
+        let mut machine = self.machine.lock();
+        machine.sent_to_agent(wire_bytes);
+        self.statements.answered(machine.is_drained());
         Ok(())
     }
 

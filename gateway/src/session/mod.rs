@@ -9,6 +9,7 @@ mod finish;
 mod lifetime;
 mod live;
 mod registry;
+mod trace;
 
 pub(crate) use bench::BenchMaker;
 pub(crate) use lifetime::Lifetime;
@@ -24,6 +25,7 @@ use tallyport_access::Identity;
 use tallyport_access::policy::AskContext;
 use tallyport_schemas::SessionId;
 
+use crate::meters::OpenSession;
 use crate::service::{Inner, Slot, TargetEntry};
 use crate::tunnel::TunnelIo;
 use agent_writer::AgentWriter;
@@ -38,6 +40,8 @@ pub(crate) struct Tunnel {
     pub peer: SocketAddr,
     pub session_id: SessionId,
     pub scribe: Scribe,
+    /// Counted from the moment that its target is ready.
+    pub open: Option<OpenSession>,
     /// Held for the life of the tunnel: sessions are bounded.
     pub _slot: Slot,
 }

@@ -72,6 +72,26 @@ impl DialError {
         matches!(self, Self::Refused { sqlstate } if sqlstate.starts_with("28"))
     }
 
+    /// What went wrong in one word: for metrics and readiness, which carry no text of a target.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Io(_) => "io",
+            Self::TimedOut { .. } => "timed_out",
+            Self::NoTls => "no_tls",
+            Self::Tls(_) => "tls",
+            Self::File { .. } => "file",
+            Self::BadHost(_) => "bad_host",
+            Self::Credential(_) => "credential",
+            Self::NoPassword => "no_password",
+            Self::ClearPassword => "clear_password",
+            Self::Method(_) => "method",
+            Self::Scram => "scram",
+            Self::Refused { .. } => "refused",
+            Self::Protocol(_) => "protocol",
+        }
+    }
+
     /// What the agent gets: no text of the target, nothing about how the gateway logs in.
     #[must_use]
     pub fn reply(&self) -> ErrorReply {

@@ -5,12 +5,15 @@ mod error;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod handshake;
+mod reach;
 mod resolve;
 mod stream;
 mod tls;
 mod writer;
 
 pub use error::DialError;
+pub(crate) use reach::LastReach;
+pub use reach::Reach;
 pub use tls::TargetTls;
 pub use writer::TargetWriter;
 
@@ -22,9 +25,10 @@ use std::time::Duration;
 use gateway_core::passage::{self, Authorized, Command};
 use tallyport_eventlog::Durable;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::config::Target;
+use crate::meters::DialMeters;
 use resolve::Resolver;
 use stream::TargetStream;
 
@@ -38,6 +42,8 @@ pub struct Dialer {
     tls: Option<TargetTls>,
     resolver: Resolver,
     dial_timeout: Duration,
+    meters: DialMeters,
+    reach: Arc<LastReach>,
 }
 
 /// A connection whose target has said that it is ready.
@@ -84,13 +90,20 @@ impl Dialer {
     /// When a certificate or key cannot be used.
     pub fn new(target: Arc<Target>, dial_timeout: Duration) -> Result<Self, DialError> {
         let tls = TargetTls::load(&target)?;
-        Ok(Self { target, tls, resolver: Resolver::system(), dial_timeout })
+        let meters = DialMeters::new(&target.name);
+        let (resolver, reach) = (Resolver::system(), Arc::default());
+        Ok(Self { target, tls, resolver, dial_timeout, meters, reach })
     }
 
     /// The target.
     #[must_use]
     pub const fn target(&self) -> &Arc<Target> {
         &self.target
+    }
+
+    /// What the last try of it showed.
+    pub(crate) fn reach(&self) -> &LastReach {
+        &self.reach
     }
 
     /// Connects and logs in. `_on_record` proves that the reason to do so is on record.
@@ -115,10 +128,14 @@ impl Dialer {
                 outcome => outcome,
             }
         };
-        timeout(self.dial_timeout, login)
+        let began = Instant::now();
+        let outcome = timeout(self.dial_timeout, login)
             .await
-            .map_err(|_| DialError::TimedOut { waited: self.dial_timeout })?
-            .map_err(|attempt| attempt.error)
+            .map_err(|_| DialError::TimedOut { waited: self.dial_timeout })
+            .and_then(|login| login.map_err(|attempt| attempt.error));
+        self.meters.dialled(began.elapsed(), &outcome);
+        self.reach.dialled(&outcome);
+        outcome
     }
 
     async fn log_in(

@@ -34,7 +34,7 @@ fn of(error: &DataFusionError) -> QueryError {
         DataFusionError::Plan(message) => invalid(message.clone(), "42000"),
         DataFusionError::NotImplemented(message) => invalid(message.clone(), "0A000"),
         DataFusionError::ResourcesExhausted(message) => {
-            tracing::warn!(%message, "a query was stopped for its memory");
+            tracing::warn!(why = %message, "a query was stopped for its memory");
             QueryError::OutOfMemory
         }
         DataFusionError::Execution(message) => QueryError::Failed { message: message.clone() },

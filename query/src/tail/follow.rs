@@ -1,6 +1,7 @@
 //! One follower per partition: reads the log as it grows and holds it, decoded only as far as it must be.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tallyport_eventlog::{Entry, Log, Position, ReadError, Topic};
@@ -26,7 +27,6 @@ pub(super) async fn run(follower: Arc<Follower>, log: Arc<dyn Log>, stop: Cancel
 }
 
 async fn follow(follower: &Follower, log: &dyn Log) {
-    let mut failing = false;
     begin(follower, log).await;
     loop {
         while follower.held.lock().bytes() >= follower.max_bytes {
@@ -36,7 +36,7 @@ async fn follow(follower: &Follower, log: &dyn Log) {
         let from = Position { partition: follower.partition, offset };
         match log.read(Topic::Audit, from, READ_BYTES, READ_WAIT).await {
             Ok(entries) => {
-                failing = false;
+                follower.failing.store(false, Ordering::Relaxed);
                 let bytes: usize = entries.iter().map(|entry| entry.value.len()).sum();
                 hold(follower, offset, entries).await;
                 if bytes < READ_BYTES / 2 {
@@ -46,10 +46,9 @@ async fn follow(follower: &Follower, log: &dyn Log) {
             // The lake has what was dropped; a query that still needs it is told so.
             Err(ReadError::Truncated { earliest, .. }) => follower.held.lock().restart(earliest),
             Err(error) => {
-                if !failing {
+                if !follower.failing.swap(true, Ordering::Relaxed) {
                     tracing::warn!(partition = follower.partition, %error, "the tail waits for the log");
                 }
-                failing = true;
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
         }

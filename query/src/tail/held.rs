@@ -78,6 +78,11 @@ impl Held {
         self.next
     }
 
+    /// How many offsets it spans.
+    pub(super) const fn offsets(&self) -> u64 {
+        self.next.saturating_sub(self.start)
+    }
+
     /// What it weighs, in bytes.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes

@@ -10,8 +10,10 @@ mod held;
 mod range;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::record_batch::RecordBatch;
+use metrics::{Gauge, gauge};
 use parking_lot::Mutex;
 use tallyport_eventlog::{Log, ReadError, Topic};
 use tokio::sync::Notify;
@@ -28,6 +30,7 @@ pub(crate) use range::LogRange;
 pub(crate) struct Tail {
     log: Arc<dyn Log>,
     followers: Vec<Arc<Follower>>,
+    events: Gauge,
 }
 
 /// Bytes of the log that questions may have to decode, over all partitions: what is beyond is decoded as it arrives.
@@ -45,6 +48,8 @@ pub(crate) struct Follower {
     /// Said when something was dropped and there is room again.
     room: Notify,
     max_bytes: usize,
+    /// The last read of the log failed.
+    failing: AtomicBool,
 }
 
 /// The tail that one query sees: exactly what its snapshot lacks, up to where the log was when it began.
@@ -84,12 +89,13 @@ impl Tail {
                 max_undecoded,
                 room: Notify::new(),
                 max_bytes,
+                failing: AtomicBool::new(false),
             });
             tasks.spawn(follow::run(Arc::clone(&follower), Arc::clone(&log), stop.clone()));
             follower
         };
         let followers = (0..partitions).map(follow).collect();
-        Self { log, followers }
+        Self { log, followers, events: gauge!("tallyport_query_tail_events") }
     }
 
     /// Drops what `snapshot` has.
@@ -100,6 +106,21 @@ impl Tail {
                 follower.room.notify_one();
             }
         }
+    }
+
+    /// Whether every follower could read the log when it last tried.
+    pub(crate) fn is_following(&self) -> bool {
+        self.followers.iter().all(|follower| !follower.failing.load(Ordering::Relaxed))
+    }
+
+    /// How many offsets are held.
+    pub(crate) fn events(&self) -> u64 {
+        self.followers.iter().map(|follower| follower.held.lock().offsets()).sum()
+    }
+
+    /// Tells operators how many.
+    pub(crate) fn show(&self) {
+        self.events.set(self.events() as f64);
     }
 
     /// What `snapshot` lacks, up to the end of the log as it is now.

@@ -108,6 +108,11 @@ impl Table {
         Err(IntegrityError::OtherLog { table: self.name(), found, ours: ours.to_string() })
     }
 
+    /// Looks at the newest version.
+    pub(crate) async fn touch(&self) -> Result<(), LakeError> {
+        self.head.lock().await.refresh(&self.storage, &self.app_ids).await
+    }
+
     /// Where an application id is, as of the newest version.
     pub(crate) async fn position(&self, app_id: &str) -> Result<Option<u64>, LakeError> {
         let mut head = self.head.lock().await;

@@ -20,6 +20,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "tallyport-query",
         &["tallyport-schemas", "tallyport-access", "tallyport-eventlog", "tallyport-lake"],
     ),
+    ("tallyport-telemetry", &[]),
     (
         "tallyport",
         &[
@@ -30,6 +31,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "tallyport-gateway",
             "tallyport-recorder",
             "tallyport-query",
+            "tallyport-telemetry",
         ],
     ),
     ("dev-services", &[]),
@@ -48,6 +50,14 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("deltalake", &["tallyport-recorder", "tallyport-query"]),
     ("datafusion", &["tallyport-recorder", "tallyport-query"]),
     ("datafusion-postgres", &["tallyport-query"]),
+    ("metrics-exporter-prometheus", &["tallyport-telemetry"]),
+    ("metrics-exporter-otel", &["tallyport-telemetry"]),
+    ("metrics-util", &["tallyport-telemetry"]),
+    ("opentelemetry", &["tallyport-telemetry"]),
+    ("opentelemetry_sdk", &["tallyport-telemetry"]),
+    ("opentelemetry-otlp", &["tallyport-telemetry"]),
+    ("tracing-opentelemetry", &["tallyport-telemetry"]),
+    ("tracing-subscriber", &["tallyport-telemetry"]),
 ];
 
 /// Members that test and measure the others; they may know everything and nothing may know them.
@@ -114,7 +124,9 @@ fn one_version_of_what_must_be_one() {
         .other_options(vec!["--locked".to_owned()])
         .exec()
         .expect("cargo metadata runs");
-    for library in ["arrow", "parquet", "datafusion", "rustls", "object_store"] {
+    for library in
+        ["arrow", "parquet", "datafusion", "rustls", "object_store", "metrics", "opentelemetry"]
+    {
         let versions: BTreeSet<String> = metadata
             .packages
             .iter()

@@ -35,6 +35,7 @@ mod reader;
 mod recent;
 mod schema;
 mod store;
+mod usage;
 mod writer;
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::mark::Mark;
 use super::placing::{blocks, place};
 use super::recent::Recent;
 use super::schema::{connect, identity, signed, table, unsigned};
+use super::usage::Usage;
 use crate::backends::PerTopic;
 use crate::{Entry, LogId, Position, Record, Topic};
 
@@ -45,6 +46,7 @@ pub(super) struct Store {
     live_bytes: u64,
     /// Roughly what the write-ahead log holds that the database does not.
     wal_pending_bytes: u64,
+    usage: Usage,
 }
 
 /// The write-ahead log is moved into the database when it has grown by this.
@@ -93,11 +95,13 @@ impl Store {
             max_bytes,
             live_bytes: 0,
             wal_pending_bytes: 0,
+            usage: Usage::new(max_bytes - wal_bound(max_bytes)),
         };
         store.load_kept().map_err(database_error)?;
         store.note_lost_tail().map_err(database_error)?;
         store.load_lost().map_err(database_error)?;
         store.measure_live_bytes().map_err(database_error)?;
+        store.usage.note(store.live_bytes);
         Ok(store)
     }
 
@@ -275,6 +279,13 @@ impl Store {
         let pages = pragma("page_count")?.saturating_sub(pragma("freelist_count")?);
         self.live_bytes = pages * pragma("page_size")?;
         Ok(())
+    }
+
+    /// Tells operators how full it is, now and then.
+    pub(super) fn note_usage(&mut self) {
+        if self.usage.is_due() && self.measure_live_bytes().is_ok() {
+            self.usage.note(self.live_bytes);
+        }
     }
 
     fn begin(&mut self) -> rusqlite::Result<()> {

@@ -41,7 +41,9 @@ impl Writer {
 
     /// What may wait until those who appended have their answer.
     pub(super) fn checkpoint(&self) {
-        self.store.lock().checkpoint(false);
+        let mut store = self.store.lock();
+        store.checkpoint(false);
+        store.note_usage();
     }
 
     /// Forgets the offsets below `upto`, then frees their space slice by slice, so that appends come in between.
@@ -59,6 +61,7 @@ impl Writer {
                 break;
             }
             store.checkpoint(false);
+            store.note_usage();
             // An append that waits has the next turn. One that hangs at the disk must not hold this thread too.
             MutexGuard::unlock_fair(store);
             let Some(next) = self.store.try_lock_for(RELEASE_WAIT) else { break };

@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tracing::Instrument as _;
 
 use super::FrontError;
 use super::admission::{Admitted, Full};
@@ -76,10 +77,12 @@ pub(super) async fn accept(gate: Arc<Gate>, listener: TcpListener, tls: TlsAccep
                 continue;
             }
         };
-        match gate.admission.admit(addr.ip()) {
+        match gate.admission.admit(addr.ip(), Front::Tcp) {
             Ok(admitted) => {
                 let (gate_, tls) = (gate.clone(), tls.clone());
-                gate.tasks.spawn(serve(gate_, tls, stream, addr, admitted));
+                let span = tracing::debug_span!("connection", front = "tcp");
+                let serving = serve(gate_, tls, stream, addr, admitted).instrument(span);
+                gate.tasks.spawn(serving);
             }
             Err(full) => refuse(&gate, &tls, stream, full),
         }

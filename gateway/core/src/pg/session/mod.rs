@@ -129,6 +129,20 @@ pub struct After {
     pub changes_catalog: bool,
 }
 
+impl After {
+    /// Statements that pass, as the session's record counts them.
+    #[must_use]
+    pub const fn commands(&self) -> u64 {
+        self.commands
+    }
+
+    /// Units that do not.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
+    }
+}
+
 /// Where a series of the extended protocol stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Series {

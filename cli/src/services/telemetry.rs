@@ -1,0 +1,83 @@
+//! Telemetry of a process of services: started before them, told what they are, stopped after them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tallyport_schemas::SCHEMA_VERSION;
+use tallyport_telemetry::{Build, Logs, Settings, Telemetry};
+
+use super::readiness::Watch;
+use super::wiring::Services;
+use crate::config::TelemetrySettings;
+use crate::exit::Failure;
+
+/// How often `dev` looks at its target.
+const DEV_PROBE: Duration = Duration::from_secs(30);
+
+/// Telemetry of one process.
+pub struct Observed {
+    telemetry: Telemetry,
+    probe_every: Duration,
+    watch: Option<Watch>,
+}
+
+impl Observed {
+    /// Starts logging and the rest of what the configuration asks for.
+    pub async fn start(
+        settings: &TelemetrySettings,
+        instance: &str,
+        logs: &Logs,
+    ) -> Result<Self, Failure> {
+        let whole = Settings {
+            listen: settings.listen,
+            otlp_endpoint: settings.otlp_endpoint.clone(),
+            sample_ratio: settings.sample_ratio,
+            instance: instance.to_owned(),
+            build: Build {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                commit: crate::built::COMMIT.to_owned(),
+                schema: SCHEMA_VERSION.to_owned(),
+            },
+        };
+        let telemetry = Telemetry::start(&whole, logs).await.map_err(Failure::failed)?;
+        Ok(Self { telemetry, probe_every: settings.probe_every, watch: None })
+    }
+
+    /// For `dev`: on a free port of `loopback`, exporting where the environment says.
+    pub async fn start_dev(loopback: SocketAddr, logs: &Logs) -> Result<Self, Failure> {
+        let settings = TelemetrySettings {
+            listen: Some(loopback),
+            // What one developer does is all of interest, and little.
+            sample_ratio: 1.0,
+            probe_every: DEV_PROBE,
+            ..TelemetrySettings::from_environment().map_err(Failure::usage)?
+        };
+        Self::start(&settings, "dev", logs).await
+    }
+
+    /// Where it is served, as a URL.
+    pub fn url(&self) -> Option<String> {
+        self.telemetry.address().map(|address| format!("http://{address}"))
+    }
+
+    /// The services run: readiness follows them. Nobody is probed where nobody can ask.
+    pub fn serving(&mut self, services: &Services) {
+        if self.telemetry.address().is_some() {
+            self.watch = Some(Watch::start(services, self.telemetry.readiness(), self.probe_every));
+        }
+    }
+
+    /// The services are about to stop: the process is not ready any more.
+    pub async fn stopping(&mut self) {
+        self.telemetry.readiness().stopping();
+        if let Some(watch) = self.watch.take() {
+            watch.stop().await;
+        }
+    }
+
+    /// The services have stopped.
+    pub async fn stop(mut self) {
+        self.stopping().await;
+        self.telemetry.stop().await;
+    }
+}

@@ -1,0 +1,143 @@
+//! Whether the process can do its work: every check looks when it is asked, and remembers since when it says so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+/// How often checks look although nobody asks, so that `since` is true.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What a check found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// Whether the process can do its work as far as this check goes.
+    pub ok: bool,
+    /// What it looked at: codes, numbers and configured names. It is told to anybody who asks.
+    pub detail: Value,
+}
+
+/// One question that readiness depends on.
+pub struct Check {
+    name: &'static str,
+    look: Box<dyn Fn() -> Verdict + Send + Sync>,
+    last: Mutex<Option<(bool, Timestamp)>>,
+}
+
+/// The checks of this process. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Clone, Debug, Default)]
+enum State {
+    #[default]
+    Starting,
+    Serving(Arc<[Check]>),
+    Stopping,
+}
+
+impl Check {
+    /// A check of this name; `look` must answer at once.
+    pub fn new(name: &'static str, look: impl Fn() -> Verdict + Send + Sync + 'static) -> Self {
+        Self { name, look: Box::new(look), last: Mutex::default() }
+    }
+
+    fn look(&self) -> (Verdict, Timestamp) {
+        let verdict = (self.look)();
+        let mut last = self.last.lock();
+        let since = last
+            .filter(|(ok, _)| *ok == verdict.ok)
+            .map_or_else(Timestamp::now, |(_, since)| since);
+        *last = Some((verdict.ok, since));
+        (verdict, since)
+    }
+}
+
+impl Readiness {
+    /// The services run: from now on these checks say whether the process is ready.
+    pub fn serving(&self, checks: Vec<Check>) {
+        *self.state.lock() = State::Serving(checks.into());
+    }
+
+    /// The process ends: it is not ready any more, so that nothing new is sent to it while it drains.
+    pub fn stopping(&self) {
+        *self.state.lock() = State::Stopping;
+    }
+
+    /// Whether it is ready, and what each check says.
+    #[must_use]
+    pub fn report(&self) -> (bool, Value) {
+        let state = self.state.lock().clone();
+        let (word, checks) = match &state {
+            State::Starting => ("starting", None),
+            State::Serving(checks) => ("serving", Some(checks)),
+            State::Stopping => ("stopping", None),
+        };
+        let mut ready = checks.is_some();
+        let mut said = Map::new();
+        for check in checks.into_iter().flat_map(|checks| checks.iter()) {
+            let (verdict, since) = check.look();
+            ready &= verdict.ok;
+            let answer = json!({ "ok": verdict.ok, "since": since, "detail": verdict.detail });
+            said.insert(check.name.to_owned(), answer);
+        }
+        (ready, json!({ "ready": ready, "state": word, "checks": said }))
+    }
+
+    /// Looks now and then until `stop`.
+    pub(crate) async fn keep_looking(self, stop: CancellationToken) {
+        let looking = async {
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                let _report = self.report();
+            }
+        };
+        stop.run_until_cancelled(looking).await;
+    }
+}
+
+impl std::fmt::Debug for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Check").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn it_is_ready_only_while_it_serves_and_every_check_agrees() {
+        let readiness = Readiness::default();
+        assert!(!readiness.report().0, "nothing runs yet");
+        let good = Arc::new(AtomicBool::new(true));
+        let looked = Arc::clone(&good);
+        let sound = Check::new("sound", || Verdict { ok: true, detail: Value::Null });
+        let other = Check::new("other", move || Verdict {
+            ok: looked.load(Ordering::Relaxed),
+            detail: json!({ "n": 1 }),
+        });
+        readiness.serving(vec![sound, other]);
+        let (ready, said) = readiness.report();
+        assert!(ready);
+        assert_eq!(said["checks"]["other"]["detail"], json!({ "n": 1 }));
+        let since = said["checks"]["other"]["since"].clone();
+        assert_eq!(readiness.report().1["checks"]["other"]["since"], since, "nothing changed");
+        good.store(false, Ordering::Relaxed);
+        let (ready, said) = readiness.report();
+        assert!(!ready, "one check is enough");
+        assert_ne!(said["checks"]["other"]["since"], since, "it says so since now");
+        assert_eq!(said["checks"]["sound"]["ok"], json!(true));
+        good.store(true, Ordering::Relaxed);
+        assert!(readiness.report().0);
+        readiness.stopping();
+        assert!(!readiness.report().0, "what drains takes nothing new");
+    }
+}
