@@ -80,8 +80,8 @@ async fn a_target_that_answers_with_garbage_ends_its_session_only() {
 /// A row of 2 GiB, and notices without end: they pass in pieces, and cost time, not memory. Who asked may leave.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_floods_costs_no_memory() {
-    const READ_BYTES: usize = 96 << 20;
-    const GROWTH: u64 = 64 << 20;
+    const READ_BYTES: usize = 56 << 20;
+    const GROWTH: u64 = 48 << 20;
     let Some(service) = tokio::task::spawn_blocking(postgres).await.unwrap() else {
         eprintln!("NOT RUN: {}: PostgreSQL cannot be installed", module_path!());
         return;
