@@ -1,30 +1,31 @@
-//! Durable appends per second on the embedded log, beside plain append + fdatasync in the same run.
+//! Durable appends per second: on the embedded log beside plain append + fdatasync of the same disk, on Kafka beside
+//! Kafka's own `kafka-producer-perf-test` against the same broker, all in one run.
 //!
-//! Every writer waits for its event before it sends the next one. Three ways take turns, each with 1, 16 and 64
-//! writers: a file that one task appends to and syncs once per group (the floor), [`Log::append`] of a ready record,
-//! and [`Appender::commit`], which also numbers and encodes the event.
+//! Every writer waits for its event before it sends the next one; 1, 64 and 512 of them. The floor is a file that one
+//! thread appends events of the same size to and syncs once per group. Kafka's tool does not wait: it keeps as many
+//! records in flight as fit into its buffer, with the same acknowledgement (`acks=all`, idempotent, zstd, 1 ms of linger); what
+//! it reaches is what the broker allows.
 //!
-//! `cargo bench -p tallyport-benches --bench append [-- SECONDS]`; add `--profile dev` to measure the build that the
-//! tests use.
+//! `cargo bench -p tallyport-benches --bench append [-- SECONDS] [--log embedded|kafka|both]`; add `--profile dev` to
+//! measure the build that the tests use.
 
 use std::error::Error;
 use std::fs::File;
 use std::future::Future;
 use std::io::Write as _;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tallyport_eventlog::{
-    Appender, AppenderOptions, EmbeddedOptions, Log, LogUrl, Record, Topic, open,
-};
+use dev_services::{DevService, StartError};
+use tallyport_eventlog::{Appender, AppenderOptions, EmbeddedOptions, LogUrl, open};
 use tallyport_schemas::{Body, Context, Draft, Integrity, ProducerId, ocsf};
 use tokio::sync::{mpsc, oneshot};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-const WRITERS: [usize; 3] = [1, 16, 64];
+const WRITERS: [usize; 3] = [1, 64, 512];
 const DEFAULT_SECONDS: u64 = 3;
-const EVENT_BYTES: usize = 500;
+/// Records of Kafka's own tool per second of a turn: enough to fill it, whatever the machine.
+const TOOL_RECORDS_PER_SECOND: u64 = 60_000;
 const TURN: Duration = Duration::from_secs(1);
 const QUEUE: usize = 1024;
 
@@ -35,59 +36,136 @@ struct Figures {
     p99: Duration,
 }
 
-fn main() -> Result<(), Failure> {
-    // `cargo bench` passes `--bench`.
-    let seconds = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(DEFAULT_SECONDS);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(compare(seconds))
+struct Options {
+    seconds: u64,
+    embedded: bool,
+    kafka: bool,
 }
 
-async fn compare(seconds: u64) -> Result<(), Failure> {
+fn options() -> Result<Options, Failure> {
+    let mut options = Options { seconds: DEFAULT_SECONDS, embedded: true, kafka: true };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--bench" => {}
+            "--log" => {
+                let log = arguments.next().unwrap_or_default();
+                (options.embedded, options.kafka) = match log.as_str() {
+                    "embedded" => (true, false),
+                    "kafka" => (false, true),
+                    "both" => (true, true),
+                    other => return Err(format!("--log {other}: embedded, kafka or both").into()),
+                };
+            }
+            seconds => options.seconds = seconds.parse()?,
+        }
+    }
+    Ok(options)
+}
+
+fn main() -> Result<(), Failure> {
+    let options = options()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    println!("profile: {}", if cfg!(debug_assertions) { "dev" } else { "release" });
+    let (bytes, encoding) = encoding(ProducerId::parse("bench")?);
+    println!("an event has {bytes} bytes, encoded in {encoding:.1?}");
+    println!(
+        "{:>7}  {:<28} {:>10} {:>9} {:>9}  {:>8}",
+        "writers", "way", "events/s", "p50 ms", "p99 ms", "of limit"
+    );
+    if options.embedded {
+        runtime.block_on(embedded(options.seconds, bytes))?;
+    }
+    if options.kafka {
+        match DevService::start("kafka", &[]) {
+            Ok(service) => runtime.block_on(kafka(&service, options.seconds, bytes))?,
+            Err(StartError::NotInstallable { .. }) => {
+                println!("NOT RUN: appends on Kafka: it cannot be installed");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+async fn embedded(seconds: u64, event_bytes: usize) -> Result<(), Failure> {
     let dir = tempfile::tempdir_in(std::env::current_dir()?)?;
     let raw = raw_file(dir.path().join("raw"))?;
-    let log = open(&LogUrl::Embedded(EmbeddedOptions::new(dir.path().join("log")))).await?;
-    let other = open(&LogUrl::Embedded(EmbeddedOptions::new(dir.path().join("log2")))).await?;
-    let options = AppenderOptions::default();
-    let id = ProducerId::parse("bench")?;
-    let appender = Appender::start(other, id.clone(), "gateway", options).await?;
-    println!("profile: {}", if cfg!(debug_assertions) { "dev" } else { "release" });
-    let (bytes, encoding) = encoding(id);
-    println!(
-        "a record has {EVENT_BYTES} bytes; a committed event {bytes}, encoded in {encoding:.1?}"
-    );
-    println!(
-        "{:>7}  {:<22} {:>10} {:>9} {:>9}  {:>8}",
-        "writers", "way", "events/s", "p50 ms", "p99 ms", "of raw"
-    );
+    let log = LogUrl::Embedded(EmbeddedOptions::new(dir.path().join("log")));
+    let appender = appender(&log).await?;
     for writers in WRITERS {
-        let mut sums = [Sums::default(), Sums::default(), Sums::default()];
-        let [floor, embedded, committed] = &mut sums;
+        let mut sums = [Sums::default(), Sums::default()];
+        let [floor, committed] = &mut sums;
         // Turns of a second each, so that what else the machine does meets all of them alike.
         for _ in 0..seconds {
             let file = raw.clone();
-            floor.add(turn(writers, move || raw_append(file.clone())).await?);
-            let log = Arc::clone(&log);
-            embedded.add(turn(writers, move || log_append(Arc::clone(&log))).await?);
+            let plain = move || raw_append(file.clone(), event_bytes);
+            floor.add(turn(writers, plain).await?);
             let appender = appender.clone();
             committed.add(turn(writers, move || commit(appender.clone())).await?);
         }
-        let [floor, embedded, committed] = sums.map(Sums::figures);
-        print(writers, "append + fdatasync", &floor, &floor);
-        print(writers, "embedded Log::append", &embedded, &floor);
-        print(writers, "Appender::commit", &committed, &floor);
+        let [floor, committed] = sums.map(Sums::figures);
+        print(writers, "append + fdatasync", &floor, floor.per_second);
+        print(writers, "commit, embedded log", &committed, floor.per_second);
     }
     appender.stop().await?;
     Ok(())
 }
 
-fn print(writers: usize, way: &str, figures: &Figures, floor: &Figures) {
+async fn kafka(service: &DevService, seconds: u64, event_bytes: usize) -> Result<(), Failure> {
+    let log = LogUrl::parse(&format!("kafka://{}?partitions=6", service.text("bootstrap")))?;
+    let appender = appender(&log).await?;
+    let limit = producer_perf_test(service, seconds, event_bytes)?;
+    println!("{:>7}  {:<28} {limit:>10.0}", "", "kafka-producer-perf-test");
+    for writers in WRITERS {
+        let mut committed = Sums::default();
+        for _ in 0..seconds {
+            let appender = appender.clone();
+            committed.add(turn(writers, move || commit(appender.clone())).await?);
+        }
+        print(writers, "commit, Kafka", &committed.figures(), limit);
+    }
+    appender.stop().await?;
+    Ok(())
+}
+
+async fn appender(log: &LogUrl) -> Result<Appender, Failure> {
+    let id = ProducerId::parse("bench")?;
+    Ok(Appender::start(open(log).await?, id, "gateway", AppenderOptions::default()).await?)
+}
+
+/// Records per second of Kafka's own tool, with the settings of our producer, into the same topic.
+fn producer_perf_test(
+    service: &DevService,
+    seconds: u64,
+    event_bytes: usize,
+) -> Result<f64, Failure> {
+    let bootstrap = format!("bootstrap.servers={}", service.text("bootstrap"));
+    let done = std::process::Command::new(service.text("java"))
+        .args(["-cp", service.text("classpath"), "org.apache.kafka.tools.ProducerPerformance"])
+        .args(["--topic", "tallyport.audit.v1", "--throughput", "-1"])
+        .args(["--num-records", &(seconds * TOOL_RECORDS_PER_SECOND).to_string()])
+        .args(["--record-size", &event_bytes.to_string(), "--producer-props", &bootstrap])
+        .args(["acks=all", "enable.idempotence=true", "compression.type=zstd", "linger.ms=1"])
+        .output()?;
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let last = said.lines().rev().find(|line| line.contains("records/sec"));
+    let rate = last.and_then(|line| line.split(" records sent, ").nth(1));
+    let rate = rate.and_then(|rest| rest.split_whitespace().next());
+    let rate = rate.ok_or_else(|| {
+        format!("kafka-producer-perf-test failed: {said}{}", String::from_utf8_lossy(&done.stderr))
+    })?;
+    Ok(rate.parse()?)
+}
+
+fn print(writers: usize, way: &str, figures: &Figures, limit: f64) {
     let ms = |time: Duration| time.as_secs_f64() * 1000.0;
     println!(
-        "{writers:>7}  {way:<22} {:>10.0} {:>9.2} {:>9.2}  {:>7.0}%",
+        "{writers:>7}  {way:<28} {:>10.0} {:>9.2} {:>9.2}  {:>7.0}%",
         figures.per_second,
         ms(figures.p50),
         ms(figures.p99),
-        100.0 * figures.per_second / floor.per_second
+        100.0 * figures.per_second / limit
     );
 }
 
@@ -167,17 +245,11 @@ async fn commit(appender: Appender) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn log_append(log: Arc<dyn Log>) -> Result<(), Failure> {
-    let value = vec![b'e'; EVENT_BYTES].into();
-    log.append(vec![Record { topic: Topic::Audit, key: "k".into(), value }]).await?;
-    Ok(())
-}
-
 type Waiting = (Vec<u8>, oneshot::Sender<std::io::Result<()>>);
 
-async fn raw_append(raw: mpsc::Sender<Waiting>) -> Result<(), Failure> {
+async fn raw_append(raw: mpsc::Sender<Waiting>, bytes: usize) -> Result<(), Failure> {
     let (done, synced) = oneshot::channel();
-    raw.send((vec![b'e'; EVENT_BYTES], done)).await?;
+    raw.send((vec![b'e'; bytes], done)).await?;
     Ok(synced.await??)
 }
 
