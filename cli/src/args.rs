@@ -313,4 +313,27 @@ pub enum ConfigCommand {
         /// The configuration file (TOML).
         path: PathBuf,
     },
+    /// List every key of a configuration file, with its type, its default and what it does.
+    #[command(
+        after_help = "Examples:\n  tallyport config keys\n  tallyport config keys gateway.limits\n  tallyport config keys --format json-schema > tallyport.schema.json   # for an editor"
+    )]
+    Keys {
+        /// Only keys that begin so.
+        #[arg(default_value = "")]
+        prefix: String,
+        /// How they are written.
+        #[arg(long, value_enum, default_value_t = KeysFormat::Table)]
+        format: KeysFormat,
+    },
+}
+
+/// How the keys of a configuration are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum KeysFormat {
+    /// A table for a terminal.
+    Table,
+    /// A table in Markdown: docs/reference/configuration-keys.md.
+    Markdown,
+    /// JSON Schema (draft 2020-12).
+    JsonSchema,
 }

@@ -289,3 +289,44 @@ fn configurations_are_checked() {
     exits(&["up", "--config", &no_role], 2, "it names no role");
     exits(&["recorder", "--config", &no_role], 2, "[recorder] is missing");
 }
+
+/// Written anew with `UPDATE_GOLDEN=1`, as the golden files are.
+#[test]
+fn the_reference_of_keys_is_what_the_types_say() {
+    let path = dev_services::repo_root().join("docs/reference/configuration-keys.md");
+    let output = run(&["config", "keys", "--format", "markdown"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let now = format!(
+        "# Every key\n\nWritten by `tallyport config keys --format markdown`; what they are for and how they work together \
+         is in\n[configuration.md](configuration.md). `NAME[]` is each of `[[NAME]]`, `*` any name.\n\n{}",
+        String::from_utf8(output.stdout).unwrap()
+    );
+    if std::env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1") {
+        std::fs::write(&path, now).unwrap();
+        return;
+    }
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        there == now,
+        "docs/reference/configuration-keys.md is not current: run UPDATE_GOLDEN=1"
+    );
+    // A key that nobody explained is as good as none.
+    let bare: Vec<&str> = now.lines().filter(|line| line.ends_with("|  |")).collect();
+    assert!(bare.is_empty(), "without a description: {bare:?}");
+}
+
+#[test]
+fn keys_are_listed_by_prefix_and_as_a_schema() {
+    let listed = said(&run(&["config", "keys", "gateway.limits"]));
+    assert!(
+        listed.contains("gateway.limits.dial_seconds") && !listed.contains("log.url"),
+        "{listed}"
+    );
+    exits(&["config", "keys", "nothing.so"], 2, "lists all");
+    let schema = said(&run(&["config", "keys", "--format", "json-schema"]));
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    assert_eq!(schema["additionalProperties"], false, "an unknown key is an error");
+    assert!(schema["properties"]["telemetry"].is_object());
+    let required = schema["required"].to_string();
+    assert!(required.contains("\"node\"") && required.contains("\"log\""), "{required}");
+}

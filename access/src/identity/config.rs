@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tallyport_schemas::PrincipalKind;
 
 /// One trusted issuer, as written. Every key is described in docs/reference/identity.md.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
     /// The `iss` of its tokens, exactly; also where its discovery document is found.
@@ -76,7 +77,7 @@ impl IssuerConfig {
 }
 
 /// How an issuer's keys are fetched and kept.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeyCacheConfig {
     /// Keys older than this are fetched anew while they still serve, in seconds.
@@ -104,7 +105,7 @@ impl Default for KeyCacheConfig {
 ///
 /// A claim is named by its name, or by a JSON pointer (RFC 6901) when it begins with `/`: `groups`,
 /// `https://example.com/groups`, `/realm_access/roles`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClaimMapping {
     /// Whether it is a human, an agent or a service.
@@ -141,7 +142,7 @@ impl Default for ClaimMapping {
 }
 
 /// Where a fact is found, and whether a token without it is refused.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(from = "RawClaimSource")]
 pub struct ClaimSource {
     /// The claim's name or JSON pointer.
@@ -164,14 +165,14 @@ impl ClaimSource {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a claim's name, or a table with `claim` and `required`")]
 enum RawClaimSource {
     Name(String),
     Full(FullClaimSource),
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct FullClaimSource {
     claim: String,
@@ -189,7 +190,7 @@ impl From<RawClaimSource> for ClaimSource {
 }
 
 /// How the kind of a principal is told. A value that is not in `values` refuses the token.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KindMapping {
     /// The claim's name or JSON pointer.

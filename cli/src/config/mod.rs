@@ -1,6 +1,7 @@
 //! The configuration file: raw as written, then checked. An unknown key or a bad value is an error that names the
 //! file, the key and the fix. Reference: docs/reference/configuration.md.
 
+mod keys;
 mod problem;
 mod raw;
 mod telemetry;
@@ -19,6 +20,7 @@ use tallyport_recorder::{CommitPolicy, LakeUrl, RecorderConfig, Retention};
 use tallyport_schemas::{ParseIdError, ProducerId};
 
 use crate::exit::Failure;
+pub use keys::{Key, keys, schema};
 use raw::RawConfig;
 pub use raw::RawGateway;
 pub use telemetry::TelemetrySettings;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "lake")]
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 #[cfg(not(feature = "lake"))]
 use serde::de::IgnoredAny;
@@ -19,34 +20,46 @@ use tallyport_recorder::{CommitPolicy, Retention};
 use super::RecorderSettings;
 use super::telemetry::RawTelemetry;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawConfig {
     /// Names this machine in producer ids; unique among all machines that write to one log.
     pub node: String,
+    /// The log that nothing passes without.
     pub log: RawLog,
+    /// Who is trusted to issue tokens; at least one.
     #[serde(default)]
     pub issuers: Vec<IssuerConfig>,
+    /// Who may do what: Cedar policies.
     pub policy: RawPath,
+    /// Which columns are sensitive, and how they are masked.
     pub masking: Option<RawPath>,
+    /// Where the recorder writes and the query service reads; one lake for one log.
     #[cfg(feature = "lake")]
     pub lake: Option<RawLake>,
     /// Of roles that this build does not have: they may be there, and are not looked into.
     #[cfg(not(feature = "lake"))]
+    #[schemars(skip)]
     pub lake: Option<IgnoredAny>,
+    /// The gateway, where it runs here.
     pub gateway: Option<RawGateway>,
+    /// What can be reached.
     #[serde(default)]
     pub targets: Vec<RawTarget>,
+    /// The recorder, where it runs here.
     #[cfg(feature = "lake")]
     pub recorder: Option<RawRecorder>,
     #[cfg(not(feature = "lake"))]
+    #[schemars(skip)]
     pub recorder: Option<IgnoredAny>,
+    /// The query service, where it runs here.
     pub query: Option<RawQuery>,
+    /// What operators look at.
     #[serde(default)]
     pub telemetry: RawTelemetry,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawLog {
     /// `embedded:DIR` or `kafka://HOST:PORT,...`.
@@ -56,14 +69,15 @@ pub struct RawLog {
     pub max_wait_ms: u64,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawPath {
+    /// A file; of policies also a directory of `*.cedar`.
     pub path: PathBuf,
 }
 
 #[cfg(feature = "lake")]
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawLake {
     /// `file:///DIR` or `s3://BUCKET/PREFIX`.
@@ -74,7 +88,7 @@ pub struct RawLake {
 }
 
 /// `[gateway]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawGateway {
     /// Address of both fronts: UDP for QUIC, TCP for HTTP/2 and HTTP/1.1.
@@ -100,7 +114,7 @@ impl RawGateway {
 }
 
 #[cfg(feature = "lake")]
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRecorder {
     /// Commit after so many records.
@@ -154,7 +168,7 @@ impl RawRecorder {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawQuery {
     /// HTTP address; without TLS only on loopback.

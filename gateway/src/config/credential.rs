@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -10,7 +11,7 @@ use super::{SecretCommand, SecretCommandError};
 
 /// Where a secret is: `{ env = "NAME" }`, `{ file = "PATH" }`, `{ command = ["PROGRAM", "ARGUMENT"] }` or
 /// `{ value = "..." }`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Credential {
     /// In an environment variable.
@@ -18,9 +19,9 @@ pub enum Credential {
     /// In a file; one line break at its end is not part of it.
     File(PathBuf),
     /// On the standard output of a program; one line break at its end is not part of it.
-    Command(SecretCommand),
+    Command(#[schemars(with = "Vec<String>")] SecretCommand),
     /// Here. For development: a configuration file is a bad place for a secret.
-    Value(Secret),
+    Value(#[schemars(with = "String")] Secret),
 }
 
 /// A secret: wiped on drop, never shown.

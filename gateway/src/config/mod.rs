@@ -10,6 +10,7 @@ pub use target::{Address, ClientIdentity, RawTarget, SslMode, Target, TargetLimi
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// A value of the configuration cannot be used.
@@ -29,7 +30,7 @@ impl ConfigError {
 }
 
 /// Limits of the gateway as a whole, as written.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawGatewayLimits {
     /// The most sessions at once (default 4096).

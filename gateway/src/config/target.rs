@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use gateway_core::pg::session::Limits;
 use gateway_core::pg::startup::Databases;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tallyport_schemas::{Recording, TargetKind, TargetRef};
 
 use super::{ConfigError, Credential};
 
 /// `[[targets]]` as written.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawTarget {
     /// What agents call it: `[a-z0-9._-]`, at most 63 characters.
@@ -48,7 +49,7 @@ pub struct RawTarget {
 }
 
 /// `[targets.limits]` as written.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetLimits {
     /// The most sessions at once on this target (default: the gateway's own limit).
