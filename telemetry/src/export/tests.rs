@@ -29,8 +29,7 @@ fn exported(ratio: f64, work: impl FnOnce()) -> Vec<SpanData> {
         .build();
     let subscriber = tracing_subscriber::registry().with(layer_of(&traces));
     tracing::subscriber::with_default(subscriber, work);
-    let spans = kept.0.lock().clone();
-    spans
+    kept.0.lock().clone()
 }
 
 /// A session as the gateway makes it; gives whether its statements would be traced.
