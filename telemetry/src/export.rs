@@ -18,10 +18,10 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
-use tracing::{Metadata, Subscriber};
-use tracing_subscriber::Layer;
-use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Layer, layer};
 use url::Url;
 
 use crate::adopt::{Adopting, Ids};
@@ -109,14 +109,22 @@ where
         .with_target(false)
         .with_level(false)
         .with_tracked_inactivity(false);
-    let wanted = dynamic_filter_fn(|metadata, _| {
-        is_ours(metadata) && (ROOTS.contains(&metadata.name()) || is_collected())
-    })
-    .with_max_level_hint(LevelFilter::DEBUG)
-    .with_callsite_filter(|metadata| {
-        if is_ours(metadata) { Interest::sometimes() } else { Interest::never() }
-    });
-    Adopting(spans).with_filter(wanted)
+    let ours = filter_fn(is_ours).with_max_level_hint(LevelFilter::DEBUG);
+    Adopting(spans).with_filter(ours).and_then(OnlyCollected)
+}
+
+/// Turns off what is inside of a span that is not collected, for every layer: a filter of one layer would only hide it
+/// from that layer, and it would be made all the same.
+struct OnlyCollected;
+
+impl<S: Subscriber> Layer<S> for OnlyCollected {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if is_detail(metadata) { Interest::sometimes() } else { Interest::always() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _ctx: layer::Context<'_, S>) -> bool {
+        !is_detail(metadata) || is_collected()
+    }
 }
 
 /// Whoever traces a call of an agent and says so sees it whole; of the others a part is seen.
@@ -126,6 +134,11 @@ fn sampler(ratio: f64) -> Sampler {
 
 fn is_ours(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && OURS.iter().any(|name| metadata.target().starts_with(name))
+}
+
+/// Whether it is a span that means something only as a part of a trace.
+fn is_detail(metadata: &Metadata<'_>) -> bool {
+    is_ours(metadata) && *metadata.level() > Level::INFO && !ROOTS.contains(&metadata.name())
 }
 
 /// Whether the span that the caller is in is being collected.
