@@ -202,17 +202,6 @@ async fn open(lake: &LakeConfig) -> DeltaTable {
 }
 
 pub async fn record(log: &dyn Log, lake: &LakeConfig, partition: u32, upto: u64) {
-    record_as(log, lake, partition, upto, None).await;
-}
-
-/// The same, into a table that says which log it is of, where it is new.
-pub async fn record_as(
-    log: &dyn Log,
-    lake: &LakeConfig,
-    partition: u32,
-    upto: u64,
-    log_id: Option<&str>,
-) {
     let table = open(lake).await;
     let app = lake::app_id(partition);
     let mut from = 0;
@@ -242,8 +231,30 @@ pub async fn record_as(
         .write([builder.finish().unwrap()])
         .with_save_mode(SaveMode::Append)
         .with_partition_columns(["ingest_date"])
-        .with_configuration(log_id.map(|id| (lake::LOG_ID_PROPERTY, Some(id))))
         .with_commit_properties(CommitProperties::default().with_application_transaction(position))
         .await
+        .unwrap();
+}
+
+/// Makes the table say which log it is of, as the recorder does when it makes one: a commit of the metadata alone.
+pub fn name_log(lake: &LakeConfig, id: &str) {
+    let log = lake.url.to_file_path().unwrap().join(lake::EVENTS_TABLE).join("_delta_log");
+    let mut commits: Vec<_> = std::fs::read_dir(&log)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|it| it == "json"))
+        .collect();
+    commits.sort();
+    let lines: Vec<Value> = commits
+        .iter()
+        .flat_map(|path| {
+            std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+        })
+        .map(|line| serde_json::from_str(&line).unwrap())
+        .collect();
+    let mut metadata =
+        lines.into_iter().rfind(|line: &Value| line["metaData"].is_object()).unwrap();
+    metadata["metaData"]["configuration"][lake::LOG_ID_PROPERTY] = id.into();
+    std::fs::write(log.join(format!("{:020}.json", commits.len())), format!("{metadata}\n"))
         .unwrap();
 }
