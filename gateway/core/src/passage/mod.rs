@@ -10,14 +10,15 @@
 
 pub(crate) mod batch;
 mod bench;
+mod denial;
 pub mod own;
 mod scribe;
 pub(crate) mod unit;
 
 pub use batch::CHUNK_BYTES;
 pub use bench::Bench;
+pub use denial::Denial;
 pub use scribe::Scribe;
-pub use unit::Denial;
 
 use bytes::Bytes;
 use tallyport_eventlog::{Auditable, Durable};

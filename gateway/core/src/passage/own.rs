@@ -9,7 +9,8 @@ use tallyport_schemas::{
     StatementKind,
 };
 
-use super::unit::{Denial, blank};
+use super::denial::Denial;
+use super::unit::blank;
 use super::{Authorized, Bench, Command, Connection, Note, Scribe};
 use crate::pg::write;
 
