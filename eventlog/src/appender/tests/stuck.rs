@@ -69,9 +69,11 @@ async fn an_append_that_blocks_holds_up_nobody_and_is_told_by_health() {
         stuck: AtomicBool::new(false),
         upkeep: AtomicU32::new(0),
     });
+    // Alike, as the defaults are: the one commit that gives up must tell, since no other may come.
+    let limits = AppenderOptions { append_timeout: options().max_wait, ..options() };
     let shared: Arc<dyn Log> = Arc::clone(&log) as _;
     let id = ProducerId::parse("p").unwrap();
-    let appender = Appender::start(shared, id, "gateway", options()).await.unwrap();
+    let appender = Appender::start(shared, id, "gateway", limits).await.unwrap();
     assert!(appender.health().ok);
 
     log.stuck.store(true, Relaxed);
