@@ -62,6 +62,13 @@ pub struct Answer {
     pub errors: Vec<String>,
 }
 
+/// A cache that grows to `entries`. [`LruCache::new`] would take all of its memory at once, in every session.
+fn at_most<K: std::hash::Hash + Eq, V>(entries: NonZeroUsize) -> LruCache<K, V> {
+    let mut cache = LruCache::unbounded();
+    cache.resize(entries);
+    cache
+}
+
 impl Answer {
     fn failed(error: String) -> Self {
         Self { errors: vec![error], ..Self::default() }
@@ -83,8 +90,8 @@ impl Asker {
         Self {
             set,
             who,
-            slices: Mutex::new(LruCache::new(KEPT_RESOURCES)),
-            answers: Mutex::new(LruCache::new(KEPT_ANSWERS)),
+            slices: Mutex::new(at_most(KEPT_RESOURCES)),
+            answers: Mutex::new(at_most(KEPT_ANSWERS)),
             context: Mutex::default(),
         }
     }

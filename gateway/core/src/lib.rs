@@ -13,3 +13,5 @@ pub mod passage;
 pub mod pg;
 pub mod sql;
 pub mod verdict;
+
+mod kept;

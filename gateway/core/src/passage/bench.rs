@@ -39,7 +39,13 @@ impl Bench {
     /// `asker` and `judge` are of the same principal and the same policy.
     #[must_use]
     pub fn new(judge: Judge, asker: Asker, target: TargetRef, recording: Recording) -> Self {
-        Self { judge, asker, target, recording, kept: Mutex::new(LruCache::new(KEPT_VERDICTS)) }
+        Self {
+            judge,
+            asker,
+            target,
+            recording,
+            kept: Mutex::new(crate::kept::at_most(KEPT_VERDICTS)),
+        }
     }
 
     /// What is decided about `parsed` in a session in this state.

@@ -232,7 +232,7 @@ impl Machine {
             skip: Skip::No,
             series_open: false,
             unflushed: false,
-            parsed: LruCache::new(PARSED_KEPT),
+            parsed: crate::kept::at_most(PARSED_KEPT),
             target: Decoder::new(),
             held_piece: None,
             pipe: Pipe::default(),
