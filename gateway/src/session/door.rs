@@ -263,7 +263,7 @@ async fn pass(
         return Ok(());
     };
     let response = tunnel.inner.appender.commit(response).await.map_err(TurnedAway::log)?;
-    agent.send(response).await.map_err(|error| TurnedAway::silently("client_gone", error))
+    agent.send(response, false).await.map_err(|error| TurnedAway::silently("client_gone", error))
 }
 
 async fn turn_away(tunnel: &mut Tunnel, away: TurnedAway, agent: &mut AgentWriter) {

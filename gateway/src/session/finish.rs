@@ -75,7 +75,7 @@ impl Live {
             match self.tunnel.inner.appender.commit(last).await {
                 Ok(durable) => {
                     if listening {
-                        let _gone = timeout(FAREWELL_TIMEOUT, agent.send(durable)).await;
+                        let _gone = timeout(FAREWELL_TIMEOUT, agent.send(durable, false)).await;
                     }
                     return;
                 }

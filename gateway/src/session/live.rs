@@ -8,12 +8,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-use futures::FutureExt as _;
 use gateway_core::passage::Bench;
-use gateway_core::pg::session::{
-    AgentStep, Court, Ending, Machine, MaskedResponse, TargetStep, Violation,
-};
+use gateway_core::pg::session::{AgentStep, Court, Ending, Machine, Violation};
 use gateway_core::pg::write::ErrorReply;
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -24,6 +20,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
+use super::read_buffer::ReadBuffer;
 use super::trace::Statements;
 use super::{AgentWriter, BenchMaker, LiveSession, Tunnel, ask_context};
 use crate::targets::CatalogLoadError;
@@ -31,7 +28,6 @@ use crate::tunnel::TunnelIo;
 use crate::upstream::{TargetWriter, Upstream};
 
 /// Bytes read at once, from either side.
-const READ_BYTES: usize = 64 * 1024;
 /// The longest a target is waited for to answer what was sent before the client said goodbye.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -40,14 +36,14 @@ pub(super) struct Live {
     pub tunnel: Tunnel,
     pub machine: Mutex<Machine>,
     pub registered: Arc<LiveSession>,
-    benches: BenchMaker,
+    pub(super) benches: BenchMaker,
     upstream: Option<Upstream>,
     started: Instant,
     /// The target owes nothing any more.
-    drained: Notify,
+    pub(super) drained: Notify,
     /// There is something to answer without the target.
-    answer: Notify,
-    statements: Statements,
+    pub(super) answer: Notify,
+    pub(super) statements: Statements,
 }
 
 /// Why a direction stopped.
@@ -98,12 +94,12 @@ impl From<CatalogLoadError> for Stop {
 }
 
 impl Stop {
-    fn target_gone() -> Self {
+    pub(super) fn target_gone() -> Self {
         Self::Ended(Ending::Closed(SessionEnd::Target))
     }
 
     /// What the agent did not take: it left, or it reads no more.
-    fn unsent(error: &std::io::Error) -> Self {
+    pub(super) fn unsent(error: &std::io::Error) -> Self {
         if error.kind() != std::io::ErrorKind::TimedOut {
             return Self::client_gone();
         }
@@ -205,20 +201,17 @@ impl Live {
         target: &mut TargetWriter,
     ) -> Result<Stop, Stop> {
         let appender = &self.tunnel.inner.appender;
-        let mut buffer = BytesMut::with_capacity(READ_BYTES);
+        let mut buffer = ReadBuffer::new();
         loop {
             let bench = self.benches.newest().await?;
             match self.agent_step(&bench)? {
-                AgentStep::NeedMore => {
-                    buffer.clear();
-                    match reader.read_buf(&mut buffer).await {
-                        Ok(1..) => {
-                            self.statements.arrived();
-                            self.machine.lock().agent_bytes(&buffer);
-                        }
-                        Ok(0) | Err(_) => return Ok(Stop::client_gone()),
+                AgentStep::NeedMore => match reader.read_buf(buffer.emptied()).await {
+                    Ok(1..) => {
+                        self.statements.arrived();
+                        self.machine.lock().agent_bytes(buffer.bytes());
                     }
-                }
+                    Ok(0) | Err(_) => return Ok(Stop::client_gone()),
+                },
                 AgentStep::Wait => self.wait_until_drained().await,
                 AgentStep::Forward(forward) => {
                     let terminates = forward.after.terminates;
@@ -268,97 +261,6 @@ impl Live {
             }
             drained.await;
         }
-    }
-
-    async fn outbound<R: tokio::io::AsyncRead + Unpin>(
-        &self,
-        reader: &mut R,
-        agent: &mut AgentWriter,
-    ) -> Stop {
-        match self.answer_all(reader, agent).await {
-            Ok(stop) | Err(stop) => stop,
-        }
-    }
-
-    async fn answer_all<R: tokio::io::AsyncRead + Unpin>(
-        &self,
-        reader: &mut R,
-        agent: &mut AgentWriter,
-    ) -> Result<Stop, Stop> {
-        let mut buffer = BytesMut::with_capacity(READ_BYTES);
-        loop {
-            self.drain_decoded(agent).await?;
-            buffer.clear();
-            // What the target has ready joins the batch; when it has nothing right now, the batch goes out.
-            let read = match reader.read_buf(&mut buffer).now_or_never() {
-                Some(read) => read,
-                None => {
-                    if self.flush(agent).await? {
-                        continue;
-                    }
-                    tokio::select! {
-                        read = reader.read_buf(&mut buffer) => read,
-                        () = self.answer.notified() => continue,
-                    }
-                }
-            };
-            match read {
-                Ok(1..) => self.machine.lock().target_bytes(&buffer),
-                Ok(0) | Err(_) => {
-                    self.flush(agent).await?;
-                    return Ok(Stop::target_gone());
-                }
-            }
-        }
-    }
-
-    /// Goes on with all that is decoded; full batches go out on the way.
-    async fn drain_decoded(&self, agent: &mut AgentWriter) -> Result<(), Stop> {
-        let mut refreshed = false;
-        loop {
-            let (step, cancels, drained) = {
-                let mut machine = self.machine.lock();
-                let step = machine.target_step(self.now_us());
-                (step, machine.take_cancel(), machine.is_drained())
-            };
-            if drained {
-                self.drained.notify_waiters();
-            }
-            if cancels {
-                self.cancel_target("tallyport:row_limit").await;
-            }
-            match step {
-                Ok(TargetStep::NeedMore) => return Ok(()),
-                Ok(TargetStep::Batch(batch)) => self.pass(batch, agent).await?,
-                Err(Violation::UnknownOrigin { .. }) if !refreshed => {
-                    // The table may be younger than the snapshot: one look, then it counts as unknown.
-                    refreshed = true;
-                    let bench = self.benches.refreshed().await?;
-                    self.machine.lock().renew(&bench);
-                }
-                Err(violation) => return Err(violation.into()),
-            }
-        }
-    }
-
-    async fn flush(&self, agent: &mut AgentWriter) -> Result<bool, Stop> {
-        let batch = self.machine.lock().flush()?;
-        match batch {
-            Some(batch) => self.pass(batch, agent).await.map(|()| true),
-            None => Ok(false),
-        }
-    }
-
-    async fn pass(&self, batch: MaskedResponse, agent: &mut AgentWriter) -> Result<(), Stop> {
-        let wire_bytes = batch.wire_bytes();
-        // A crash right here leaves an outcome on record that the agent never saw.
-        let recording = self.tunnel.inner.appender.commit(batch);
-        let durable = recording.instrument(self.statements.commit_outcome()).await?;
-        agent.send(durable).await.map_err(|error| Stop::unsent(&error))?;
-        let mut machine = self.machine.lock();
-        machine.sent_to_agent(wire_bytes);
-        self.statements.answered(machine.is_drained());
-        Ok(())
     }
 
     /// Cancels what the target runs for this session.

@@ -1,6 +1,6 @@
 //! One tunnel: from the first packet to the event of its end.
 //!
-//! `door` reads the start-up packets and dials; `live` runs the two directions; `finish` puts the end on record.
+//! `door` reads the start-up packets and dials; `live` runs the two directions, `outbound` the one to the agent; `finish` puts the end on record.
 
 mod agent_writer;
 mod bench;
@@ -8,6 +8,8 @@ mod door;
 mod finish;
 mod lifetime;
 mod live;
+mod outbound;
+mod read_buffer;
 mod registry;
 mod trace;
 

@@ -13,6 +13,7 @@ mod broken;
 mod fault;
 mod fault_forms;
 mod harness;
+mod in_pieces;
 mod lifecycle;
 mod limits;
 mod masking;

@@ -8,7 +8,7 @@
 //! Memory of one session: a unit of at most [`Limits::max_message_bytes`] plus [`UNIT_BYTES`], a row of at most
 //! [`Limits::max_row_bytes`] when it must be masked (else [`crate::pg::frame::STREAM_ABOVE_BYTES`]), one batch of
 //! [`crate::passage::CHUNK_BYTES`] plus one message, and the prepared statements' texts
-//! ([`names::MAX_STATEMENT_TEXT_BYTES`]).
+//! ([`names::MAX_STATEMENT_TEXT_BYTES`]). Who drives it holds up to two more batches, which wait for their record.
 
 mod agent;
 mod end;
@@ -285,6 +285,12 @@ impl Machine {
     /// Counts bytes that the agent got.
     pub const fn sent_to_agent(&mut self, bytes: usize) {
         self.stats.bytes_to_agent += bytes as u64;
+    }
+
+    /// Whether what was given for the agent so far ends inside a message that comes in pieces.
+    #[must_use]
+    pub const fn is_inside_answer(&self) -> bool {
+        self.target.is_inside_message()
     }
 
     /// Later answers are read under a fresher catalog or policy: those that are on their way too.
