@@ -21,6 +21,7 @@ mod commands;
 mod config;
 mod exit;
 mod logging;
+mod memory;
 mod output;
 mod ready;
 mod services;
@@ -41,6 +42,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Before anything secret is read.
+    if let Err(error) = memory::keep_private() {
+        eprintln!(
+            "tallyport: core files cannot be switched off, and they would hold secrets: {error}"
+        );
+        return ExitCode::FAILURE;
+    }
     let logs = logging::logs(&cli);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
