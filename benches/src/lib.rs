@@ -1,1 +1,9 @@
-//! Benches and side-by-side load drivers.
+//! What the benches share: the gateway alone on an embedded log, ordinary load, and figures of processes.
+
+pub mod figures;
+pub mod load;
+pub mod stand;
+pub mod wire;
+
+/// A bench ends with the first thing that goes wrong.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;

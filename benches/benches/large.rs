@@ -1,0 +1,183 @@
+//! One large result, and one large COPY into a table: direct and through the gateway, with everything recorded and with
+//! digests only; and the most memory that the gateway's process had meanwhile.
+//!
+//! The gateway runs alone in this process on an embedded log, `connect` in a child, PostgreSQL is the real one. The
+//! client reads and throws away. The ways take turns within every round.
+//!
+//! `cargo bench -p tallyport-benches --bench large [-- --mib 1024 --rounds 3]`.
+
+use std::time::Instant;
+
+use tallyport_benches::Failure;
+use tallyport_benches::figures::{
+    Waits, forget_peak, peak_kib, processor_us, profile, resident_kib,
+};
+use tallyport_benches::load::{postgres, psql};
+use tallyport_benches::stand::{ALLOW_ALL, Peer, Setup, Stand, child};
+use tallyport_benches::wire::Client;
+use tokio::net::TcpStream;
+
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const DIGEST: &str = r#"@id("digest") @record("digest") permit (principal, action, resource);"#;
+/// Bytes of a row: its number, and hexadecimal digits, which compress to a little over half.
+const ROW: usize = 520;
+
+const MIB: usize = 1024 * 1024;
+
+struct Options {
+    mib: usize,
+    rounds: usize,
+}
+
+/// A way to the database.
+struct Way {
+    name: &'static str,
+    port: u16,
+    gateway: Option<(Stand, Peer)>,
+    select: Waits,
+    copy: Waits,
+    peak: f64,
+    recorded: u64,
+    processor: f64,
+}
+
+impl Way {
+    fn new(name: &'static str, port: u16, gateway: Option<(Stand, Peer)>) -> Self {
+        let (select, copy) = <(Waits, Waits)>::default();
+        Self { name, port, gateway, select, copy, peak: 0.0, recorded: 0, processor: 0.0 }
+    }
+
+    async fn through(name: &'static str, setup: Setup) -> Result<Self, Failure> {
+        let stand = Stand::start(setup).await?;
+        let (connect, port) = stand.connect().await?;
+        Ok(Self::new(name, port, Some((stand, connect))))
+    }
+}
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match child(&arguments).await? {
+            true => Ok(()),
+            false => measure(&options(&arguments)?).await,
+        }
+    })
+}
+
+fn options(arguments: &[String]) -> Result<Options, Failure> {
+    let mut options = Options { mib: 1024, rounds: 3 };
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let mut value = || rest.next().ok_or_else(|| format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--bench" => {}
+            "--mib" => options.mib = value()?.parse()?,
+            "--rounds" => options.rounds = value()?.parse()?,
+            other => return Err(format!("{other}: --mib N, --rounds N").into()),
+        }
+    }
+    Ok(options)
+}
+
+async fn measure(options: &Options) -> Result<(), Failure> {
+    let postgres = postgres(&[]).await?;
+    let direct = postgres.port("port");
+    let bytes = options.mib * MIB;
+    println!("profile: {}; filling a table of {} MiB", profile(), options.mib);
+    fill(direct, bytes / ROW).await?;
+    let digest = Setup { policy: DIGEST, ..Setup::new(direct) };
+    let mut ways = [
+        Way::new("direct", direct, None),
+        Way::through("all recorded", Setup { policy: ALLOW_ALL, ..digest }).await?,
+        Way::through("digest only", digest).await?,
+    ];
+    for round in 1..=options.rounds {
+        for way in &mut ways {
+            turn(way, bytes).await?;
+            eprintln!("round {round} of {}: {}", options.rounds, way.name);
+        }
+    }
+    report(&mut ways, options);
+    for way in ways {
+        if let Some((stand, connect)) = way.gateway {
+            connect.kill().await?;
+            stand.stop().await;
+        }
+    }
+    Ok(())
+}
+
+/// Rows that no page cache of compressed pages makes smaller than they are.
+async fn fill(port: u16, rows: usize) -> Result<(), Failure> {
+    let digests: Vec<String> =
+        (0..16).map(|part| format!("md5((g * 16 + {part})::text)")).collect();
+    let sql = format!(
+        "CREATE UNLOGGED TABLE wide AS SELECT g AS id, {} AS body FROM generate_series(1, {rows}) g; \
+         CREATE UNLOGGED TABLE sink (id bigint, body text); VACUUM ANALYZE wide",
+        digests.join(" || ")
+    );
+    for statement in sql.split("; ") {
+        psql(port, statement).await?;
+    }
+    Ok(())
+}
+
+async fn turn(way: &mut Way, bytes: usize) -> Result<(), Failure> {
+    let before = resident_kib(std::process::id());
+    forget_peak()?;
+    let processor = processor_us(std::process::id());
+    let mut client = Client::login(TcpStream::connect(("127.0.0.1", way.port)).await?).await?;
+    let begun = Instant::now();
+    let answer = client.query("SELECT id, body FROM wide").await?;
+    way.select.add(begun.elapsed());
+    if answer.bytes < bytes as u64 / 2 {
+        return Err(format!("an answer of {} bytes", answer.bytes).into());
+    }
+    way.processor += processor_us(std::process::id()) - processor;
+    let line = format!("1\t{}\n", "0123456789abcdef".repeat(32));
+    let begun = Instant::now();
+    client.copy_in("COPY sink FROM STDIN", &line, bytes).await?;
+    way.copy.add(begun.elapsed());
+    client.query("TRUNCATE sink").await?;
+    client.close().await?;
+    way.peak = way.peak.max(peak_kib(std::process::id()) - before);
+    way.recorded = way.gateway.as_ref().map_or(0, |(stand, _)| stand.log_bytes());
+    Ok(())
+}
+
+fn report(ways: &mut [Way], options: &Options) {
+    println!(
+        "{:<14} {:>12} {:>9} {:>12} {:>9} {:>14} {:>14} {:>16}",
+        "way",
+        "SELECT MB/s",
+        "of direct",
+        "COPY in MB/s",
+        "of direct",
+        "more memory",
+        "log MiB in all",
+        "processor s/GB"
+    );
+    let mb = (options.mib * MIB) as f64 / 1e6;
+    let mut direct = None;
+    for way in ways {
+        let [select, copy] = [&mut way.select, &mut way.copy].map(|waits| {
+            let [median] = waits.at([50]);
+            mb / (median / 1000.0)
+        });
+        let (of_select, of_copy) = *direct.get_or_insert((select, copy));
+        println!(
+            "{:<14} {select:>12.0} {:>9.2} {copy:>12.0} {:>9.2} {:>10.1} MiB {:>14} {:>16.2}",
+            way.name,
+            select / of_select,
+            copy / of_copy,
+            way.peak / 1024.0,
+            way.recorded / MIB as u64,
+            way.processor / 1e6 / (mb / 1000.0) / options.rounds as f64,
+        );
+    }
+    println!("medians of {} rounds of {} MiB", options.rounds, options.mib);
+}

@@ -1,0 +1,273 @@
+//! From Kafka to committed Delta, beside librdkafka alone on the same topic and the same cores; then how soon an event is
+//! visible to SQL after its append.
+//!
+//! Kafka is the real one, with 6 partitions; the recorder runs in this process with the settings of production, the
+//! lake is a directory below the current one. `--serve` stays up afterwards with a query service over the same log and
+//! lake, prints where they are in one line of JSON and ends with its standard input: for `audit_questions.py`.
+//!
+//! `cargo bench -p tallyport-lake-benches [-- --events 1000000 --appends 200 --serve]`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dev_services::{DevService, StartError};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
+use serde_json::{Value, json};
+use tallyport_access::Authenticator;
+use tallyport_access::dev_issuer::{DevClient, DevIssuer};
+use tallyport_access::policy::PolicyStore;
+use tallyport_benches::Failure;
+use tallyport_benches::figures::{Waits, peak_kib, processor_us, profile};
+use tallyport_eventlog::{Appender, AppenderOptions, Log, LogUrl, Topic, open};
+use tallyport_lake_benches::generate::Events;
+use tallyport_query::{LakeConfig, Limits, ListenConfig, QueryConfig, QueryService, RunningQuery};
+use tallyport_recorder::{LakeUrl, Recorder, RecorderConfig, RunningRecorder};
+use tallyport_schemas::{Body, Context, Draft, Integrity, PrincipalKind, ProducerId};
+use tokio::io::AsyncReadExt as _;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const PARTITIONS: u32 = 6;
+const POLICY: &str = r#"@id("all") permit (principal, action, resource);"#;
+const AUDITOR: &str = "bench-auditor";
+/// Records of one append while the topic is filled.
+const BATCH: u64 = 5_000;
+const PATIENCE: Duration = Duration::from_hours(1);
+
+struct Options {
+    events: u64,
+    appends: usize,
+    serve: bool,
+}
+
+fn options() -> Result<Options, Failure> {
+    let mut options = Options { events: 1_000_000, appends: 200, serve: false };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--bench" => {}
+            "--events" => options.events = value()?.parse()?,
+            "--appends" => options.appends = value()?.parse()?,
+            "--serve" => options.serve = true,
+            other => return Err(format!("{other}: --events N, --appends N, --serve").into()),
+        }
+    }
+    Ok(options)
+}
+
+fn main() -> Result<(), Failure> {
+    let options = options()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match DevService::start("kafka", &[]) {
+        Ok(kafka) => runtime.block_on(measure(&options, &kafka)),
+        Err(StartError::NotInstallable { .. }) => {
+            println!("NOT RUN: recorder and query service over Kafka: it cannot be installed");
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn measure(options: &Options, kafka: &DevService) -> Result<(), Failure> {
+    let bootstrap = kafka.text("bootstrap").to_owned();
+    let log =
+        open(&LogUrl::parse(&format!("kafka://{bootstrap}?partitions={PARTITIONS}"))?).await?;
+    eprintln!("profile: {}; appending {} events", profile(), options.events);
+    fill(&log, options.events).await?;
+    let mut ends = Vec::new();
+    for partition in 0..PARTITIONS {
+        ends.push(log.latest(Topic::Audit, partition).await?);
+    }
+    let consumed = {
+        let ends = ends.clone();
+        tokio::task::spawn_blocking(move || consume(&bootstrap, &ends)).await??
+    };
+    let dir = tempfile::tempdir_in(std::env::current_dir()?)?;
+    let lake = Url::from_directory_path(dir.path().join("lake")).map_err(|()| "no such path")?;
+    let (recorder, recorded) = record(&log, &lake, &ends, consumed.bytes).await?;
+    eprintln!(
+        "{:<18} {:>10} {:>8} {:>14} {:>14}",
+        "way", "events/s", "MB/s", "of librdkafka", "us/event (cpu)"
+    );
+    for (way, figure) in [("librdkafka alone", &consumed), ("recorder to Delta", &recorded)] {
+        let rate = |figure: &Moved| figure.events as f64 / figure.took.as_secs_f64();
+        eprintln!(
+            "{way:<18} {:>10.0} {:>8.1} {:>14.2} {:>14.1}",
+            rate(figure),
+            figure.bytes as f64 / 1e6 / figure.took.as_secs_f64(),
+            rate(figure) / rate(&consumed),
+            figure.processor_us / figure.events as f64,
+        );
+    }
+    eprintln!("most memory of this process: {:.0} MiB", peak_kib(std::process::id()) / 1024.0);
+    let query = Query::start(&log, &lake).await?;
+    query.freshness(options.appends).await?;
+    if options.serve {
+        let told = json!({"sql": query.url, "token": query.token, "pid": std::process::id(),
+            "events": dir.path().join("lake/events"), "count": options.events});
+        println!("{told}");
+        tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
+    }
+    query.running.stop().await;
+    recorder.stop().await?;
+    Ok(())
+}
+
+/// What was moved, and what it took.
+struct Moved {
+    events: u64,
+    bytes: u64,
+    took: Duration,
+    processor_us: f64,
+}
+
+async fn fill(log: &Arc<dyn Log>, count: u64) -> Result<(), Failure> {
+    let mut events = Events::new(count)?;
+    let begun = Instant::now();
+    let mut appended = 0;
+    loop {
+        let records = events.records(BATCH);
+        if records.is_empty() {
+            return Ok(());
+        }
+        appended += records.len();
+        log.append(records).await?;
+        if appended.is_multiple_of(1_000_000) {
+            eprintln!("{appended} events appended in {:.0?}", begun.elapsed());
+        }
+    }
+}
+
+/// As the client library gives the messages, without looking into them.
+fn consume(bootstrap: &str, ends: &[u64]) -> Result<Moved, Failure> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "bench")
+        .set("enable.auto.commit", "false")
+        .create()?;
+    let mut from = TopicPartitionList::new();
+    for partition in 0..ends.len() {
+        from.add_partition_offset(
+            Topic::Audit.name(),
+            i32::try_from(partition)?,
+            Offset::Beginning,
+        )?;
+    }
+    consumer.assign(&from)?;
+    let (mut events, mut bytes, wanted) = (0, 0, ends.iter().sum::<u64>());
+    let (begun, before) = (Instant::now(), processor_us(std::process::id()));
+    while events < wanted {
+        let message = consumer.poll(Duration::from_secs(30)).ok_or("the topic ended early")??;
+        events += 1;
+        bytes += message.payload_len() as u64;
+    }
+    let processor_us = processor_us(std::process::id()) - before;
+    Ok(Moved { events, bytes, took: begun.elapsed(), processor_us })
+}
+
+async fn record(
+    log: &Arc<dyn Log>,
+    lake: &Url,
+    ends: &[u64],
+    bytes: u64,
+) -> Result<(RunningRecorder, Moved), Failure> {
+    let config = RecorderConfig::new(LakeUrl::parse(lake.as_str())?);
+    let (begun, before) = (Instant::now(), processor_us(std::process::id()));
+    let recorder = Recorder::start(config, Arc::clone(log), CancellationToken::new()).await?;
+    for (partition, end) in ends.iter().enumerate() {
+        recorder.wait_until(u32::try_from(partition)?, *end, PATIENCE).await?;
+    }
+    let took = begun.elapsed();
+    let processor_us = processor_us(std::process::id()) - before;
+    let events = ends.iter().sum();
+    Ok((recorder, Moved { events, bytes, took, processor_us }))
+}
+
+/// The query service with a reader's token.
+struct Query {
+    running: RunningQuery,
+    appender: Appender,
+    http: reqwest::Client,
+    url: String,
+    token: String,
+    _issuer: DevIssuer,
+}
+
+impl Query {
+    async fn start(log: &Arc<dyn Log>, lake: &Url) -> Result<Self, Failure> {
+        let auditor = DevClient { kind: PrincipalKind::Human, ..DevClient::new(AUDITOR) };
+        let issuer = DevIssuer::start("127.0.0.1:0".parse()?, vec![auditor]).await?;
+        let http = reqwest::Client::new();
+        let secret = issuer.clients().first().map(|client| client.secret.expose().to_owned());
+        let form = [("grant_type", "client_credentials"), ("ttl", "3600")];
+        let asked = http.post(&issuer.token_url).basic_auth(AUDITOR, secret).form(&form);
+        let answer: Value = asked.send().await?.json().await?;
+        let token =
+            answer.get("access_token").and_then(Value::as_str).ok_or("no token")?.to_owned();
+        let start = async |id: &str, role: &'static str| {
+            let id = ProducerId::parse(id)?;
+            Ok::<_, Failure>(
+                Appender::start(Arc::clone(log), id, role, AppenderOptions::default()).await?,
+            )
+        };
+        let config = QueryConfig {
+            lake: LakeConfig::new(lake.clone()),
+            http: Some(ListenConfig::plain("127.0.0.1:0".parse()?)),
+            pgwire: None,
+            limits: Limits { max_memory_bytes: 4 << 30, ..Limits::default() },
+        };
+        let authenticator = Authenticator::new(vec![issuer.issuer_config()])?;
+        let policies = PolicyStore::from_text(POLICY, "bench.cedar")?;
+        let own = start("bench/query", "query").await?;
+        let running =
+            QueryService::start(config, Arc::clone(log), authenticator, policies, own).await?;
+        let address = running.http_addr.ok_or("no address")?;
+        let appender = start("bench/gateway", "gateway").await?;
+        Ok(Self {
+            running,
+            appender,
+            http,
+            url: format!("http://{address}/v1/sql"),
+            token,
+            _issuer: issuer,
+        })
+    }
+
+    async fn count(&self, sql: &str) -> Result<u64, Failure> {
+        let asked = self.http.post(&self.url).bearer_auth(&self.token).json(&json!({ "sql": sql }));
+        let answer: Value = asked.send().await?.json().await?;
+        let value = answer.pointer("/rows/0/0").and_then(Value::as_u64);
+        value.ok_or_else(|| answer.to_string().into())
+    }
+
+    /// From the acknowledged append to the answer that has the event.
+    async fn freshness(&self, times: usize) -> Result<(), Failure> {
+        let mut waits = Waits::new();
+        for number in 0..times {
+            let body = Integrity::Checkpoint {
+                tree_size: number as u64,
+                root: "0".repeat(64),
+                key_id: "bench".to_owned(),
+                signature: "0".repeat(64),
+            };
+            let draft = Draft::new(Context::default().into(), None, Body::Integrity(body));
+            let sql = format!("SELECT count(*) FROM events WHERE event_id = '{}'", draft.event_id);
+            let _on_record = self.appender.commit(draft).await?;
+            let begun = Instant::now();
+            while self.count(&sql).await? == 0 {}
+            waits.add(begun.elapsed());
+        }
+        let [p50, p99] = waits.at([50, 99]);
+        eprintln!(
+            "an event is visible to SQL after its append: p50 {p50:.1} ms, p99 {p99:.1} ms ({times} appends)"
+        );
+        Ok(())
+    }
+}
