@@ -101,6 +101,11 @@ impl ConnectError {
         Self::Refused { status: status.as_u16(), code: words.code, message: words.message }
     }
 
+    /// Whether the gateway refused since it ends: nothing was opened, and another may have its address.
+    pub(super) fn is_shutting_down(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "shutting_down")
+    }
+
     pub(super) fn broken(reason: impl std::fmt::Display) -> Self {
         Self::Broken { reason: reason.to_string() }
     }

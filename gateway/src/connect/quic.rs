@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use h3::client::{RequestStream, SendRequest};
+use h3::error::{Code, StreamError};
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use quinn::crypto::rustls::QuicClientConfig;
@@ -43,6 +44,9 @@ const MAX_HEADER_BYTES: u64 = 64 * 1024;
 pub(super) const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 /// How long the last bytes may take to be acknowledged at the end.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Connections on which one tunnel is tried: each gateway may leave just then.
+const MAX_TRIES: u32 = 3;
 
 type Requests = SendRequest<Opener, Bytes>;
 type Stream = RequestStream<BidiStream<Bytes>, Bytes>;
@@ -89,14 +93,27 @@ impl Pool {
         target: &str,
         token: &BearerToken,
     ) -> Result<Tunnel, ConnectError> {
-        let (link, kept) = self.link(config).await?;
-        match open_on(link, target, token).await {
-            // A kept connection may have died unnoticed; a session that it opened is lost with it.
-            Err(ConnectError::Broken { .. }) if kept => {
-                let (link, _) = self.link(config).await?;
-                open_on(link, target, token).await
+        let mut tries = 0;
+        loop {
+            let (link, kept) = self.link(config).await?;
+            tries += 1;
+            // No clone is kept: they are counted as tunnels.
+            let id = link.conn.stable_id();
+            match open_on(link, target, token).await {
+                // A kept connection may have died unnoticed; a session that it opened is lost with it.
+                Err(Failed::Broken(_)) if kept && tries < MAX_TRIES => self.leave(id).await,
+                // The gateway leaves, and another has its address or will have.
+                Err(Failed::NotTaken(_)) if tries < MAX_TRIES => self.leave(id).await,
+                outcome => return outcome.map_err(Failed::into_error),
             }
-            outcome => outcome,
+        }
+    }
+
+    /// Opens nothing more on this connection; what it carries goes on.
+    async fn leave(&self, id: usize) {
+        let mut current = self.current.lock().await;
+        if current.as_ref().is_some_and(|link| link.conn.stable_id() == id) {
+            *current = None;
         }
     }
 
@@ -104,7 +121,7 @@ impl Pool {
         if let Some(link) = self.current.lock().await.take() {
             link.acks.close();
             let _acknowledged = timeout(CLOSE_WITHIN, link.acks.wait()).await;
-            transport::close(&link.conn, h3::error::Code::H3_NO_ERROR, b"");
+            transport::close(&link.conn, Code::H3_NO_ERROR, b"");
         }
     }
 
@@ -194,16 +211,43 @@ async fn set_up(conn: quinn::Connection) -> Result<Link, ConnectError> {
     Ok(Link { conn, requests, acks, tunnels: Arc::new(()) })
 }
 
-async fn open_on(
-    mut link: Link,
-    target: &str,
-    token: &BearerToken,
-) -> Result<Tunnel, ConnectError> {
-    let request = connect_request(target, token)?;
-    let mut stream = link.requests.send_request(request).await.map_err(ConnectError::broken)?;
-    let response = stream.recv_response().await.map_err(ConnectError::broken)?;
+/// Why a connection opened no tunnel.
+enum Failed {
+    /// The gateway did not look at the request: it takes none any more on this connection (RFC 9114 section 5.2).
+    NotTaken(ConnectError),
+    /// The connection broke, or the stream; the gateway may have opened the session.
+    Broken(ConnectError),
+    Other(ConnectError),
+}
+
+impl Failed {
+    fn of(error: StreamError) -> Self {
+        let not_taken = matches!(
+            error,
+            StreamError::RemoteClosing { .. }
+                | StreamError::RemoteTerminate { code: Code::H3_REQUEST_REJECTED, .. }
+        );
+        let error = ConnectError::broken(error);
+        if not_taken { Self::NotTaken(error) } else { Self::Broken(error) }
+    }
+
+    fn into_error(self) -> ConnectError {
+        match self {
+            Self::NotTaken(error) | Self::Broken(error) | Self::Other(error) => error,
+        }
+    }
+}
+
+async fn open_on(mut link: Link, target: &str, token: &BearerToken) -> Result<Tunnel, Failed> {
+    let request = connect_request(target, token).map_err(Failed::Other)?;
+    let mut stream = link.requests.send_request(request).await.map_err(Failed::of)?;
+    let response = stream.recv_response().await.map_err(Failed::of)?;
     if response.status() != StatusCode::OK {
-        return Err(refusal(response.status(), stream).await);
+        return Err(match refusal(response.status(), stream).await {
+            // It came too late to be told otherwise.
+            refused if refused.is_shutting_down() => Failed::NotTaken(refused),
+            refused => Failed::Other(refused),
+        });
     }
     let (outgoing, incoming) = stream.split();
     let io = H3Tunnel::new(incoming, outgoing);
