@@ -1,6 +1,7 @@
 //! What the fronts are told, and every bound that they hold.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::tls::ServerIdentity;
@@ -17,6 +18,9 @@ pub struct FrontConfig {
     /// The name of this gateway, no other's that has this key. With it, clients of a gateway that was killed learn that
     /// from the next one on this address at once, not by their idle timeout.
     pub node: Option<String>,
+    /// The Unix socket at which another process of this user, of another `node`, may take the port over, and at which this
+    /// one asks for it at its start. Without it the port is bound, and nobody is given it.
+    pub takeover_socket: Option<PathBuf>,
     /// The bounds.
     pub limits: Limits,
 }
@@ -25,7 +29,14 @@ impl FrontConfig {
     /// Both fronts on one address, with the default bounds.
     #[must_use]
     pub fn new(listen: SocketAddr, identity: ServerIdentity) -> Self {
-        Self { quic: listen, tcp: listen, identity, node: None, limits: Limits::default() }
+        Self {
+            quic: listen,
+            tcp: listen,
+            identity,
+            node: None,
+            takeover_socket: None,
+            limits: Limits::default(),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use quinn::{
 };
 use rand::Rng as _;
 use tallyport_schemas::Front;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::config::Limits;
@@ -98,11 +99,11 @@ pub(super) fn raise_limits(conn: &quinn::Connection, limits: &Limits) {
     conn.set_receive_window(VarInt::from_u32(limits.receive_window));
 }
 
-/// Takes connections until the fronts stop.
-pub(super) async fn accept(gate: Arc<Gate>, endpoint: quinn::Endpoint) {
+/// Takes connections until `stop`.
+pub(super) async fn accept(gate: Arc<Gate>, endpoint: quinn::Endpoint, stop: CancellationToken) {
     loop {
         let incoming = tokio::select! {
-            () = gate.stop.cancelled() => return,
+            () = stop.cancelled() => return,
             incoming = endpoint.accept() => incoming,
         };
         let Some(incoming) = incoming else { return };

@@ -18,3 +18,5 @@ mod raw;
 mod routes;
 mod shutdown;
 mod support;
+mod takeover;
+mod takeover_socket;

@@ -75,6 +75,13 @@ impl Http3 {
         within(self.requests.send_request(request)).await.unwrap()
     }
 
+    /// Whether the gateway takes no request of this connection any more.
+    pub async fn is_refused(&mut self) -> bool {
+        let request = Request::get("https://localhost/healthz").body(()).unwrap();
+        let Ok(mut stream) = within(self.requests.send_request(request)).await else { return true };
+        within(stream.recv_response()).await.is_err()
+    }
+
     pub async fn send(&mut self, request: Request<()>) -> (Response<()>, Stream) {
         let mut stream = self.start(request).await;
         let response = within(stream.recv_response()).await.unwrap();

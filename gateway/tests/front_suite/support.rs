@@ -46,6 +46,19 @@ pub struct Double {
     pub asked: AtomicUsize,
 }
 
+impl Double {
+    pub fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<Ended>) {
+        let (sender, ended) = mpsc::unbounded_channel();
+        let double = Self {
+            ended: sender,
+            release: Arc::default(),
+            opened: AtomicUsize::new(0),
+            asked: AtomicUsize::new(0),
+        };
+        (Arc::new(double), ended)
+    }
+}
+
 #[async_trait]
 impl TunnelService for Double {
     async fn open(&self, request: ConnectRequest) -> Result<Box<dyn OpenTunnel>, Refusal> {
@@ -138,7 +151,7 @@ async fn drain(io: &mut Box<dyn TunnelIo>) -> Ended {
     }
 }
 
-fn api() -> axum::Router {
+pub fn api() -> axum::Router {
     async fn whoami(ConnectInfo(peer): ConnectInfo<SocketAddr>, headers: HeaderMap) -> Response {
         let expected = format!("Bearer {GOOD_TOKEN}");
         if headers.get("authorization").is_none_or(|value| value.as_bytes() != expected.as_bytes())
@@ -184,15 +197,9 @@ impl Gateway {
         let identity = ServerIdentity::load(&ca.cert_path(), &ca.key_path()).unwrap();
         let mut config = FrontConfig::new(listen, identity.clone());
         change(&mut config.limits);
-        let (sender, ended) = mpsc::unbounded_channel();
         // A gateway that was here before may need a moment to let go of its socket.
         until(|| config.quic.port() == 0 || std::net::UdpSocket::bind(config.quic).is_ok()).await;
-        let double = Arc::new(Double {
-            ended: sender,
-            release: Arc::default(),
-            opened: AtomicUsize::new(0),
-            asked: AtomicUsize::new(0),
-        });
+        let (double, ended) = Double::new();
         let front = Front::start(config, double.clone(), api()).await.unwrap();
         Self { front, double, ended, identity, ca, _dir: dir }
     }

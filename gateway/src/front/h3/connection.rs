@@ -6,10 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use h3::error::Code;
 use tallyport_schemas::Front;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::request;
 use super::transport::{self, Transport};
+use crate::front::LAST_REQUESTS;
 use crate::front::admission::Admitted;
 use crate::front::gate::{Gate, Peer};
 use crate::front::watch::{Over, Watch};
@@ -17,6 +19,9 @@ use crate::turned_away::Cause;
 
 /// How long the last answers may take to be acknowledged before the connection is closed over them.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// Requests that a client may have sent before it knew; more than it may have open at a time.
+const REQUESTS_UNDER_WAY: usize = 1024;
 
 type Http3 = h3::server::Connection<Transport, Bytes>;
 
@@ -95,20 +100,28 @@ pub(in crate::front) async fn serve(
 async fn requests(link: &Link, http3: &mut Http3) -> End {
     let gate = &link.gate;
     let watch = &link.peer.watch;
-    let mut closing = false;
+    let mut phase = Phase::Open;
+    let mut was_asked = false;
     loop {
         tokio::select! {
             biased;
             () = gate.cut.cancelled() => return End::Drained,
-            () = gate.stop.cancelled(), if !closing => {
-                closing = true;
-                // A failure to send GOAWAY shows in `accept` as well.
-                let _told = tokio::time::timeout(LINGER, http3.shutdown(0)).await;
+            () = gate.stop.cancelled(), if matches!(phase, Phase::Open) => {
+                phase = Phase::Leaving(Instant::now() + LAST_REQUESTS);
+                // Of a connection without a request it could only be said that it takes none; the first may be under way.
+                if was_asked {
+                    say_goaway(http3, REQUESTS_UNDER_WAY).await;
+                }
             }
-            () = watch.empty(), if closing => return End::Drained,
+            () = phase.last_requests_came() => {
+                phase = Phase::Closing;
+                say_goaway(http3, 0).await;
+            }
+            () = watch.empty(), if matches!(phase, Phase::Closing) => return End::Drained,
             over = watch.over() => return End::Over(over),
             accepted = http3.accept() => match accepted {
                 Ok(Some(resolver)) => {
+                    was_asked = true;
                     let open = watch.request();
                     gate.tasks.spawn(request::serve(link.clone(), resolver, open));
                 }
@@ -120,4 +133,29 @@ async fn requests(link: &Link, http3: &mut Http3) -> End {
             },
         }
     }
+}
+
+/// What a connection takes.
+#[derive(Clone, Copy)]
+enum Phase {
+    Open,
+    /// The client was told to open what is next elsewhere; what it asked before it knew is taken until then.
+    Leaving(Instant),
+    /// Nothing more.
+    Closing,
+}
+
+impl Phase {
+    async fn last_requests_came(self) {
+        match self {
+            Self::Leaving(until) => tokio::time::sleep_until(until).await,
+            Self::Open | Self::Closing => std::future::pending().await,
+        }
+    }
+}
+
+/// Tells the client that so many requests more are taken, and none after.
+async fn say_goaway(http3: &mut Http3, more: usize) {
+    // A failure to send it shows in `accept` as well.
+    let _told = tokio::time::timeout(LINGER, http3.shutdown(more)).await;
 }

@@ -20,14 +20,15 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::FrontError;
 use super::admission::{Admitted, Full};
 use super::config::Limits;
 use super::gate::{Gate, Peer};
 use super::route;
 use super::watch::Watch;
+use super::{FrontError, LAST_REQUESTS};
 use crate::tls::{ALPN_H2, ServerIdentity};
 use crate::turned_away::Cause;
 
@@ -62,11 +63,16 @@ pub(super) fn acceptor(identity: &ServerIdentity) -> Result<TlsAcceptor, FrontEr
     Ok(TlsAcceptor::from(Arc::new(identity.tcp_config()?)))
 }
 
-/// Takes connections until the fronts stop.
-pub(super) async fn accept(gate: Arc<Gate>, listener: TcpListener, tls: TlsAcceptor) {
+/// Takes connections until `stop`.
+pub(super) async fn accept(
+    gate: Arc<Gate>,
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    stop: CancellationToken,
+) {
     loop {
         let accepted = tokio::select! {
-            () = gate.stop.cancelled() => return,
+            () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         let (stream, addr) = match accepted {
@@ -111,6 +117,11 @@ async fn serve(
     let service = service_fn(move |request| request::serve(link.clone(), request));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
+    // A client that has just connected may be about to ask, and would find the connection closed.
+    let leaves = async {
+        gate.stop.cancelled().await;
+        tokio::time::sleep(LAST_REQUESTS).await;
+    };
     tokio::select! {
         biased;
         () = gate.cut.cancelled() => return,
@@ -133,7 +144,7 @@ async fn serve(
             let _ended = timeout(LINGER, connection).await;
             return;
         }
-        () = gate.stop.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = leaves => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         () = gate.cut.cancelled() => {}
