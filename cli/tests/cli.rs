@@ -283,6 +283,12 @@ fn configurations_are_checked() {
         &text.replace("audiences = [\"tallyport\"]", "audiences = []"),
     );
     exits(&["config", "check", &no_audience], 2, "issuers");
+    let two_of_one_log = file(
+        folder.path(),
+        "t.toml",
+        &text.replace("[gateway]\n", "[gateway]\ntakeover_socket = \"front.sock\"\n"),
+    );
+    exits(&["up", "--config", &two_of_one_log], 2, "gateway.takeover_socket: two processes");
     let (head, _) = text.split_once("[gateway]").expect("the example has roles");
     let no_role = file(folder.path(), "d.toml", head);
     exits(&["config", "check", &no_role], 2, "it names no role");

@@ -100,6 +100,9 @@ pub struct RawGateway {
     /// The longest a shutdown waits for open sessions.
     #[serde(default = "default_drain_seconds")]
     pub drain_seconds: u64,
+    /// A Unix socket for upgrades: a new gateway of another `node` that is started with the same one takes the port over
+    /// from the one that runs, which then drains and ends; absent, nobody can. Needs the log on Kafka.
+    pub takeover_socket: Option<PathBuf>,
     /// Bounds of the gateway as a whole.
     #[serde(default)]
     pub limits: RawGatewayLimits,
@@ -109,6 +112,7 @@ impl RawGateway {
     pub fn relative_to(mut self, folder: &Path) -> Self {
         self.cert = folder.join(self.cert);
         self.key = folder.join(self.key);
+        self.takeover_socket = self.takeover_socket.map(|path| folder.join(path));
         self
     }
 }

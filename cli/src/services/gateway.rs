@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tallyport_access::Authenticator;
 use tallyport_access::policy::PolicyStore;
-use tallyport_eventlog::Appender;
+use tallyport_eventlog::{Appender, LogUrl};
 use tallyport_gateway::config::{Credential, GatewayConfig, RawTarget, Secret, Target};
-use tallyport_gateway::front::{Front, FrontConfig, RunningFront};
+use tallyport_gateway::front::{Front, FrontConfig, FrontError, RunningFront};
 use tallyport_gateway::targets::MaskingStore;
 use tallyport_gateway::tls::ServerIdentity;
 use tallyport_gateway::{Gateway, ProbeError, TunnelService, api};
@@ -29,6 +29,8 @@ pub struct GatewayPlan {
     listen: SocketAddr,
     /// Names it among all that have its key; absent where every start has its own address.
     node: Option<String>,
+    /// Where another process may take its port over.
+    takeover_socket: Option<PathBuf>,
     identity: ServerIdentity,
     config: GatewayConfig,
     masking: MaskingStore,
@@ -54,9 +56,16 @@ impl GatewayPlan {
             Some(path) => MaskingStore::load(path).map_err(Failure::usage)?,
             None => MaskingStore::none(),
         };
+        if section.takeover_socket.is_some() && matches!(config.log, LogUrl::Embedded(_)) {
+            return Err(named(
+                &"gateway.takeover_socket: two processes at once need the log on Kafka, and the embedded one is a \
+                  single process's; leave the key out, or set log.url to kafka://...",
+            ));
+        }
         Ok(Self {
             listen: section.listen,
             node: Some(config.node.clone()),
+            takeover_socket: section.takeover_socket.clone(),
             identity: ServerIdentity::load(&section.cert, &section.key).map_err(Failure::usage)?,
             config: GatewayConfig {
                 targets,
@@ -77,6 +86,7 @@ impl GatewayPlan {
         Ok(Self {
             listen,
             node: None,
+            takeover_socket: None,
             identity,
             config: GatewayConfig { targets: vec![target.check()?], ..GatewayConfig::default() },
             masking: MaskingStore::load(masking).map_err(Failure::usage)?,
@@ -208,10 +218,13 @@ impl RunningGateway {
                 .map_err(Failure::usage)?;
         let mut config = FrontConfig::new(plan.listen, plan.identity);
         config.node = plan.node;
+        config.takeover_socket = plan.takeover_socket;
         let service: Arc<dyn TunnelService> = Arc::new(gateway.clone());
-        let front = Front::start(config, service, api::router(appender.clone()))
-            .await
-            .map_err(Failure::failed)?;
+        let front = Front::start(config, service, api::router(appender.clone())).await;
+        let front = front.map_err(|error| match error {
+            FrontError::Takeover(error) if error.is_configuration() => Failure::usage(error),
+            error => Failure::failed(error),
+        })?;
         Ok(Self { gateway, front, appender, drain: plan.drain })
     }
 
@@ -240,10 +253,18 @@ impl RunningGateway {
         self.front.tcp_addr
     }
 
-    /// No new sessions, the open ones drain, their ends are recorded, the producer says goodbye.
-    pub async fn stop(self) -> Result<(), Failure> {
+    /// Until another process has taken the port over: its node's name.
+    pub fn taken_over(&self) -> impl Future<Output = String> + Send + use<> {
+        self.front.taken_over()
+    }
+
+    /// Nobody new comes in, the open sessions drain, their ends are recorded, the producer says goodbye.
+    pub async fn stop(mut self) -> Result<(), Failure> {
+        let began = Instant::now();
+        // What was asked before clients knew is still opened; then nothing more.
+        self.front.retire(self.drain).await;
         // Sessions first: what they are told at the end, and what is recorded of it, still needs the way to the agent.
-        self.gateway.shutdown(self.drain).await;
+        self.gateway.shutdown(self.drain.saturating_sub(began.elapsed())).await;
         let drained = self.front.shutdown(FRONT_DRAIN).await;
         if drained.cut_tunnels > 0 {
             tracing::warn!(

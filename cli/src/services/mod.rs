@@ -43,7 +43,26 @@ pub fn end_at_once_on_another_signal() {
     eprintln!("tallyport: stopping: open sessions drain; another signal ends at once");
     tokio::spawn(async {
         another.await;
-        eprintln!("tallyport: a second signal: ended at once; open sessions were cut");
-        std::process::exit(130);
+        end_at_once();
     });
+}
+
+/// The same for a process that stops without a signal: the first only asks for what is under way.
+#[cfg(feature = "serve")]
+pub fn end_at_once_on_second_signal() {
+    let first = interrupted();
+    eprintln!("tallyport: stopping: another process has the port, open sessions drain");
+    tokio::spawn(async {
+        first.await;
+        let another = interrupted();
+        eprintln!("tallyport: open sessions drain already; another signal ends at once");
+        another.await;
+        end_at_once();
+    });
+}
+
+#[cfg(feature = "serve")]
+fn end_at_once() {
+    eprintln!("tallyport: a second signal: ended at once; open sessions were cut");
+    std::process::exit(130);
 }

@@ -16,7 +16,7 @@ use tallyport_telemetry::Logs;
 use super::gateway::GatewayPlan;
 use super::telemetry::Observed;
 use super::wiring::{Plan, Services};
-use super::{end_at_once_on_another_signal, interrupted};
+use super::{end_at_once_on_another_signal, end_at_once_on_second_signal, interrupted};
 use crate::args::ConfigArgs;
 use crate::config::Config;
 use crate::exit::Failure;
@@ -104,12 +104,24 @@ async fn serve(config: &Config, roles: Roles, observed: &mut Observed) -> Result
     let mut services = Services::start(plan(config, roles)?).await?;
     observed.serving(&services);
     tracing::info!(config = %config.path.display(), ?roles, "serving");
+    let taken_over = services.taken_over();
     let failure = tokio::select! {
-        () = interrupted() => None,
-        failure = services.failed() => Some(failure),
+        () = interrupted() => {
+            tracing::info!("stopping: sessions drain, the log is flushed");
+            end_at_once_on_another_signal();
+            None
+        }
+        node = taken_over => {
+            tracing::info!(node, "stopping, since another process has the port: sessions drain, the log is flushed");
+            end_at_once_on_second_signal();
+            None
+        }
+        failure = services.failed() => {
+            tracing::info!("stopping after a failure: sessions drain, the log is flushed");
+            end_at_once_on_another_signal();
+            Some(failure)
+        }
     };
-    tracing::info!("stopping: sessions drain, the log is flushed");
-    end_at_once_on_another_signal();
     observed.stopping().await;
     if failure.is_some() {
         // The recorder has ended already and may be waited for only once.

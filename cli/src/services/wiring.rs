@@ -127,8 +127,15 @@ impl Services {
         if let Some(gateway) = plan.gateway {
             let policies = load_policy(&plan.policy)?;
             let appender = appender(&self.log, &plan.node, "gateway", plan.appender).await?;
-            self.gateway =
-                Some(RunningGateway::start(gateway, plan.authenticator, policies, appender).await?);
+            let ending = appender.clone();
+            let started =
+                RunningGateway::start(gateway, plan.authenticator, policies, appender).await;
+            if started.is_err()
+                && let Err(error) = ending.stop().await
+            {
+                tracing::debug!(%error, "the end of an epoch that came to nothing is not on record");
+            }
+            self.gateway = Some(started?);
         }
         Ok(())
     }
@@ -158,6 +165,20 @@ impl Services {
         };
         #[cfg(not(feature = "recorder"))]
         std::future::pending().await
+    }
+
+    /// Until another process has taken over what agents come in by: its node's name.
+    pub fn taken_over(&self) -> impl Future<Output = String> + Send + use<> {
+        #[cfg(feature = "gateway")]
+        let taken = self.gateway.as_ref().map(RunningGateway::taken_over);
+        #[cfg(not(feature = "gateway"))]
+        let taken: Option<std::future::Pending<String>> = None;
+        async move {
+            match taken {
+                Some(taken) => taken.await,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// Stops in order: no new sessions, the open ones drain, the audit's readers end, the recorder takes what is left.
