@@ -16,4 +16,5 @@ mod fresh;
 mod lake;
 mod sessions;
 mod site;
+mod takeover;
 mod together;

@@ -3,9 +3,12 @@
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use dev_services::{DevService, repo_root};
 use serde_json::Value;
+use tallyport_gateway::BearerToken;
+use tallyport_gateway::connect::{ConnectConfig, Connector, StaticToken};
 use tallyport_gateway::tls::DevCa;
 use tallyport_tests::{Forward, binary, eventually, kill, rows, start_or_say};
 
@@ -55,17 +58,24 @@ impl Site {
         self.folder.path().join(name)
     }
 
-    /// A configuration file of this log, this lake, and these sections out of `gateway`, `recorder`, `query`.
+    /// A configuration file of this log, this lake, and these sections out of `gateway`, `recorder`, `query`. With
+    /// `takeover` its gateway gives its port, and asks for it.
     pub fn config(&self, name: &str, log: &str, lake: &str, sections: &[&str]) -> PathBuf {
         let (issuer, audience) = (self.oidc.text("issuer"), self.oidc.text("audience"));
         let mut text = format!(
             "node = \"site-1\"\n[log]\nurl = \"{log}\"\n[[issuers]]\nissuer = \"{issuer}\"\naudiences = [\"{audience}\"]\n\
              [policy]\npath = \"policy.cedar\"\n[masking]\npath = \"masking.toml\"\n{lake}"
         );
+        let takeover = if sections.contains(&"takeover") {
+            "takeover_socket = \"front.sock\"\ndrain_seconds = 60\n"
+        } else {
+            ""
+        };
         for section in sections {
             text += &match *section {
+                "takeover" => String::new(),
                 "gateway" => format!(
-                    "[gateway]\nlisten = \"127.0.0.1:{}\"\ncert = \"tls/server.pem\"\nkey = \"tls/server.key\"\n\
+                    "[gateway]\nlisten = \"127.0.0.1:{}\"\ncert = \"tls/server.pem\"\nkey = \"tls/server.key\"\n{takeover}\
                      [[targets]]\nname = \"sample\"\naddress = \"127.0.0.1:{}\"\ndatabase = \"postgres\"\n\
                      user = \"postgres\"\nsslmode = \"disable\"\n",
                     self.gateway,
@@ -113,11 +123,16 @@ impl Site {
 
     /// A token of the auditor.
     pub async fn token(&self) -> String {
-        let secret = std::fs::read_to_string(self.path(AUDITOR)).expect("its secret");
+        self.token_of(AUDITOR).await
+    }
+
+    /// A token of this client.
+    pub async fn token_of(&self, client: &str) -> String {
+        let secret = std::fs::read_to_string(self.path(client)).expect("its secret");
         let resource = format!("urn:tallyport:{}", self.oidc.text("audience"));
         let form = [
             ("grant_type", "client_credentials"),
-            ("client_id", AUDITOR),
+            ("client_id", client),
             ("client_secret", &secret),
             ("resource", &resource),
         ];
@@ -125,6 +140,18 @@ impl Site {
         let answer: Value =
             request.send().await.expect("the provider answers").json().await.expect("JSON");
         answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    /// Makes clients of the gateway with this token, each with a connection of its own.
+    pub fn connector_maker(&self, token: &str) -> impl Fn() -> Connector + Send + use<> {
+        let token = token.to_owned();
+        let (gateway, ca) = (format!("127.0.0.1:{}", self.gateway), self.ca.ca_path());
+        move || {
+            let token = Arc::new(StaticToken::new(BearerToken::new(token.clone())));
+            let mut config = ConnectConfig::new(gateway.clone(), token);
+            config.ca = Some(ca.clone());
+            Connector::new(config).expect("the CA can be read")
+        }
     }
 
     /// Whether the gateway's port takes connections.
