@@ -81,8 +81,10 @@ def units(root):
     root = pathlib.Path(root)
     for unit in sorted((root / 'deploy/systemd').glob('*.service')):
         text = unit.read_text()
+        # Of a template, one instance: blue.
+        name = unit.name.replace('@.', '@blue.')
         config = re.search(r'--config /etc/tallyport/(\S+)', text)
-        file = root / 'deploy/systemd' / (config[1] if config else 'none')
+        file = root / 'deploy/systemd' / (config[1].replace('%i', 'blue') if config else 'none')
         expect(file.is_file(), f'{unit.name}: no example of {file.name}')
         expect('RestartPreventExitStatus=2 4' in text, f'{unit.name}: starts again where that does not help')
         if not file.is_file():
@@ -91,7 +93,12 @@ def units(root):
         stop = int(re.search(r'TimeoutStopSec=(\d+)s', text)[1])
         expect(stop >= drain + 20, f'{unit.name}: is killed after {stop} s, while sessions drain for {drain} s and the recorder for 20 s')
         for named in re.findall(r'/run/credentials/([^/"]+)/', file.read_text()):
-            expect(named == unit.name, f'{file.name}: names credentials of {named}, is read by {unit.name}')
+            expect(named == name, f'{file.name}: names credentials of {named}, is read by {name}')
+        socket = tomllib.loads(file.read_text()).get('gateway', {}).get('takeover_socket')
+        if socket:
+            runtime = re.search(r'^RuntimeDirectory=(\S+)$', text, re.M)
+            held = runtime and socket.startswith(f'/run/{runtime[1]}/') and 'RuntimeDirectoryPreserve=yes' in text
+            expect(held, f'{unit.name}: {socket} is in no runtime directory of it that stays')
 
 
 def containers(root):
