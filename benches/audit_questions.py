@@ -92,7 +92,7 @@ class ChDb:
         from chdb import session
         self.session = session.Session()
         folder = pathlib.Path(files[0]).parent.parent
-        self.session.query(f"CREATE VIEW events AS SELECT * FROM file('{folder}/*/*.parquet', Parquet)")
+        self.session.query(f"CREATE VIEW events AS SELECT * FROM file('{folder}/ingest_date=*/*.parquet', Parquet)")
 
     def rows(self, sql):
         return [line for line in str(self.session.query(sql, "JSONCompactEachRow")).splitlines() if line]
@@ -137,7 +137,7 @@ def main():
 
 
 def compare(told, options):
-    files = sorted(str(file) for file in pathlib.Path(told["events"]).glob("*/*.parquet"))
+    files = sorted(str(file) for file in pathlib.Path(told["events"]).glob("ingest_date=*/*.parquet"))
     size = sum(os.path.getsize(file) for file in files)
     engines = [Tallyport(told), DuckDb(files), ChDb(files)]
     one = engines[0].rows("SELECT event_id, session_id, principal_subject FROM events WHERE family = 'command' "
