@@ -127,10 +127,14 @@ def main():
     service = subprocess.Popen([*bench, "--serve", "--events", str(options.events)],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
-        told = next((json.loads(line) for line in service.stdout if line.startswith("{")), None)
-        if told is None:
-            sys.exit("the bench ended (see above)")
-        compare(told, options)
+        for line in service.stdout:
+            if line.startswith("{"):
+                compare(json.loads(line), options)
+                break
+            print(line, end="")
+        else:
+            # It said why: Kafka cannot be had here, or an error.
+            sys.exit(service.wait())
     finally:
         service.stdin.close()
         service.wait()

@@ -4,16 +4,17 @@
 //! The gateway runs alone in this process on an embedded log, `connect` in a child, PostgreSQL is the real one. The
 //! client reads and throws away. The ways take turns within every round.
 //!
-//! `cargo bench -p tallyport-benches --bench large [-- --mib 1024 --rounds 3]`.
+//! `cargo bench -p tallyport-benches --bench large [-- --help]`.
 
 use std::time::Instant;
 
+use clap::Parser as _;
 use tallyport_benches::Failure;
 use tallyport_benches::figures::{
-    Waits, forget_peak, peak_kib, processor_us, profile, resident_kib,
+    Waits, forget_peak, peak_kib, processor_us, profile, resident_kib, spread,
 };
 use tallyport_benches::load::{postgres, psql};
-use tallyport_benches::stand::{ALLOW_ALL, Peer, Setup, Stand, child};
+use tallyport_benches::stand::{ALLOW_ALL, Peer, Setup, Stand, run};
 use tallyport_benches::wire::Client;
 use tokio::net::TcpStream;
 
@@ -25,11 +26,24 @@ const DIGEST: &str = r#"@id("digest") @record("digest") permit (principal, actio
 /// Bytes of a row: its number, and hexadecimal digits, which compress to a little over half.
 const ROW: usize = 520;
 
+/// Pieces of COPY data that are sent again and again, and lines of each.
+const COPY_PIECES: usize = 64;
+const COPY_ROWS: usize = 128;
+
 const MIB: usize = 1024 * 1024;
 
+/// One large result, and one large COPY into a table.
+#[derive(clap::Parser)]
 struct Options {
+    /// How large.
+    #[arg(long, default_value_t = 1024)]
     mib: usize,
+    /// Turns of each way.
+    #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// What `cargo bench` adds.
+    #[arg(long, hide = true)]
+    bench: bool,
 }
 
 /// A way to the database.
@@ -58,29 +72,7 @@ impl Way {
 }
 
 fn main() -> Result<(), Failure> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        match child(&arguments).await? {
-            true => Ok(()),
-            false => measure(&options(&arguments)?).await,
-        }
-    })
-}
-
-fn options(arguments: &[String]) -> Result<Options, Failure> {
-    let mut options = Options { mib: 1024, rounds: 3 };
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        let mut value = || rest.next().ok_or_else(|| format!("{argument} needs a value"));
-        match argument.as_str() {
-            "--bench" => {}
-            "--mib" => options.mib = value()?.parse()?,
-            "--rounds" => options.rounds = value()?.parse()?,
-            other => return Err(format!("{other}: --mib N, --rounds N").into()),
-        }
-    }
-    Ok(options)
+    run(async |arguments| measure(&Options::parse_from(arguments)).await)
 }
 
 async fn measure(options: &Options) -> Result<(), Failure> {
@@ -95,9 +87,10 @@ async fn measure(options: &Options) -> Result<(), Failure> {
         Way::through("all recorded", Setup { policy: ALLOW_ALL, ..digest }).await?,
         Way::through("digest only", digest).await?,
     ];
+    let lines = copy_lines();
     for round in 1..=options.rounds {
         for way in &mut ways {
-            turn(way, bytes).await?;
+            turn(way, &lines, bytes).await?;
             eprintln!("round {round} of {}: {}", options.rounds, way.name);
         }
     }
@@ -126,7 +119,17 @@ async fn fill(port: u16, rows: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn turn(way: &mut Way, bytes: usize) -> Result<(), Failure> {
+/// Lines for COPY as hard to compress as the rows are: in pieces larger than what is compressed at once.
+fn copy_lines() -> Vec<String> {
+    let digits =
+        |row: usize| (0..32).map(move |part| format!("{:016x}", spread((row * 32 + part) as u64)));
+    let line = |row| format!("{row}\t{}\n", digits(row).collect::<String>());
+    (0..COPY_PIECES)
+        .map(|piece| (0..COPY_ROWS).map(|row| line(piece * COPY_ROWS + row)).collect())
+        .collect()
+}
+
+async fn turn(way: &mut Way, lines: &[String], bytes: usize) -> Result<(), Failure> {
     let before = resident_kib(std::process::id());
     forget_peak()?;
     let processor = processor_us(std::process::id());
@@ -138,9 +141,8 @@ async fn turn(way: &mut Way, bytes: usize) -> Result<(), Failure> {
         return Err(format!("an answer of {} bytes", answer.bytes).into());
     }
     way.processor += processor_us(std::process::id()) - processor;
-    let line = format!("1\t{}\n", "0123456789abcdef".repeat(32));
     let begun = Instant::now();
-    client.copy_in("COPY sink FROM STDIN", &line, bytes).await?;
+    client.copy_in("COPY sink FROM STDIN", lines, bytes).await?;
     way.copy.add(begun.elapsed());
     client.query("TRUNCATE sink").await?;
     client.close().await?;

@@ -4,15 +4,16 @@
 //! The gateway runs alone in this process on an embedded log; the sessions are opened by a child, through the same
 //! connector as `tallyport connect`, 100 to a QUIC connection; PostgreSQL and pgbench are the real ones.
 //!
-//! `cargo bench -p tallyport-benches --bench sessions [-- --idle 5000 --rate 200 --seconds 10 --traffic 8]`.
+//! `cargo bench -p tallyport-benches --bench sessions [-- --help]`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Parser as _;
 use tallyport_benches::Failure;
 use tallyport_benches::figures::{Waits, processor_us, profile, resident_kib};
 use tallyport_benches::load::{pgbench, pgbench_tables, postgres, psql};
-use tallyport_benches::stand::{Peer, Setup, Stand, TARGET, child, connector};
+use tallyport_benches::stand::{Peer, Setup, Stand, TARGET, connector, role, run};
 use tallyport_benches::wire::Client;
 use tallyport_gateway::connect::{Connector, Tunnel};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -30,44 +31,31 @@ const OPENING: usize = 32;
 /// What just happened has left the queues and the allocator then.
 const SETTLE: Duration = Duration::from_secs(3);
 
+/// Idle sessions, and new ones beside traffic.
+#[derive(clap::Parser)]
 struct Options {
+    /// Sessions that stay idle.
+    #[arg(long, default_value_t = 5000)]
     idle: usize,
+    /// New sessions a second.
+    #[arg(long, default_value_t = 200)]
     rate: u32,
+    /// For so long.
+    #[arg(long, default_value_t = 10)]
     seconds: u32,
+    /// Clients of pgbench beside them.
+    #[arg(long, default_value_t = 8)]
     traffic: u32,
+    /// What `cargo bench` adds.
+    #[arg(long, hide = true)]
+    bench: bool,
 }
 
 fn main() -> Result<(), Failure> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        if let Some(rest) = arguments.strip_prefix(&[SESSIONS.to_owned()]) {
-            return open_sessions(rest).await;
-        }
-        match child(&arguments).await? {
-            true => Ok(()),
-            false => measure(&options(&arguments)?).await,
-        }
+    run(async |arguments| match role(&arguments, SESSIONS) {
+        Some(rest) => open_sessions(rest).await,
+        None => measure(&Options::parse_from(arguments)).await,
     })
-}
-
-fn options(arguments: &[String]) -> Result<Options, Failure> {
-    let mut options = Options { idle: 5000, rate: 200, seconds: 10, traffic: 8 };
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        let mut value = || rest.next().ok_or_else(|| format!("{argument} needs a value"));
-        match argument.as_str() {
-            "--bench" => {}
-            "--idle" => options.idle = value()?.parse()?,
-            "--rate" => options.rate = value()?.parse()?,
-            "--seconds" => options.seconds = value()?.parse()?,
-            "--traffic" => options.traffic = value()?.parse()?,
-            other => {
-                return Err(format!("{other}: --idle, --rate, --seconds, --traffic").into());
-            }
-        }
-    }
-    Ok(options)
 }
 
 async fn measure(options: &Options) -> Result<(), Failure> {

@@ -2,57 +2,42 @@
 //! connection and beside pgbouncer in session mode, and the processor time of each process per transaction.
 //!
 //! The gateway runs in this process on an embedded log, `connect` in a child process (this program again), PostgreSQL
-//! and pgbench are the real ones. `--log memory` takes the disk and SQLite away, to tell their share.
+//! and pgbench are the real ones.
 //!
-//! `cargo bench -p tallyport-benches --bench way [-- --clients 1,64 --seconds 5 --log embedded|memory --hold]`;
-//! `--hold` stays up after the load and prints the process ids, for a profiler.
+//! `cargo bench -p tallyport-benches --bench way [-- --help]`.
 
+use clap::Parser as _;
 use tallyport_benches::Failure;
 use tallyport_benches::figures::{processor_us, profile};
 use tallyport_benches::load::{Load, pgbench, pgbench_tables, pgbouncer, postgres};
-use tallyport_benches::stand::{Setup, Stand, child};
+use tallyport_benches::stand::{Setup, Stand, run};
 
 /// As in the binary.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// `pgbench -S` through the gateway alone.
+#[derive(clap::Parser)]
 struct Options {
+    /// Clients at a time, one run for each.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 64])]
     clients: Vec<u32>,
+    /// Seconds of each run.
+    #[arg(long, default_value_t = 5)]
     seconds: u32,
-    in_memory: bool,
+    /// `embedded`, or `memory`, which takes the disk and SQLite away.
+    #[arg(long, default_value = "embedded", value_parser = ["embedded", "memory"])]
+    log: String,
+    /// Stay up after the load and print the process ids, for a profiler.
+    #[arg(long)]
     hold: bool,
+    /// What `cargo bench` adds.
+    #[arg(long, hide = true)]
+    bench: bool,
 }
 
 fn main() -> Result<(), Failure> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        match child(&arguments).await? {
-            true => Ok(()),
-            false => measure(&options(&arguments)?).await,
-        }
-    })
-}
-
-fn options(arguments: &[String]) -> Result<Options, Failure> {
-    let mut options = Options { clients: vec![1, 64], seconds: 5, in_memory: false, hold: false };
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        let mut value = || rest.next().ok_or_else(|| format!("{argument} needs a value"));
-        match argument.as_str() {
-            "--bench" => {}
-            "--clients" => {
-                let counts = value()?.split(',').map(str::parse);
-                options.clients = counts.collect::<Result<_, _>>()?;
-            }
-            "--seconds" => options.seconds = value()?.parse()?,
-            "--log" => options.in_memory = value()? == "memory",
-            "--hold" => options.hold = true,
-            // As the other benches take it, for the smoke run.
-            seconds => options.seconds = seconds.parse()?,
-        }
-    }
-    Ok(options)
+    run(async |arguments| measure(&Options::parse_from(arguments)).await)
 }
 
 async fn measure(options: &Options) -> Result<(), Failure> {
@@ -61,7 +46,8 @@ async fn measure(options: &Options) -> Result<(), Failure> {
     pgbench_tables(direct).await?;
     let bouncer = pgbouncer(direct).await?;
     let peer = bouncer.as_ref().map(|service| service.port("port"));
-    let stand = Stand::start(Setup { in_memory: options.in_memory, ..Setup::new(direct) }).await?;
+    let stand =
+        Stand::start(Setup { in_memory: options.log == "memory", ..Setup::new(direct) }).await?;
     let (connect, port) = stand.connect().await?;
     for port in [Some(direct), peer, Some(port)].into_iter().flatten() {
         pgbench(port, 2, 2).await?;

@@ -83,3 +83,12 @@ fn status_kib(pid: u32, field: &str) -> f64 {
 pub const fn profile() -> &'static str {
     if cfg!(debug_assertions) { "dev" } else { "release" }
 }
+
+/// Splitmix64: spreads numbers, so that what is made of them looks like chance and is the same every time.
+#[must_use]
+pub const fn spread(number: u64) -> u64 {
+    let z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,5 +1,5 @@
 //! The gateway alone, in this process, without recorder and query service; `connect` in a child, which is this program
-//! again: a bench hands its arguments to [`child`] first.
+//! again: a bench starts by [`run`].
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -181,17 +181,34 @@ impl Peer {
     }
 }
 
-/// Runs as `connect` does when the arguments say so.
+/// Runs a bench: as `connect` when the arguments say so, which [`Stand::connect`] sees to, else what `measure` does with
+/// them.
 ///
 /// # Errors
-/// When it cannot; it does not end otherwise.
-pub async fn child(arguments: &[String]) -> Result<bool, Failure> {
-    let Some(rest) = arguments.strip_prefix(&[CONNECT.to_owned()]) else { return Ok(false) };
-    let connector = Arc::new(connector(rest)?);
+/// The first thing that went wrong.
+pub fn run(measure: impl AsyncFnOnce(Vec<String>) -> Result<(), Failure>) -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match role(&arguments, CONNECT) {
+            Some(rest) => connect(rest).await,
+            None => measure(arguments).await,
+        }
+    })
+}
+
+/// What follows `role`, where this is the child that [`Stand::spawn`] started as that.
+#[must_use]
+pub fn role<'a>(arguments: &'a [String], role: &str) -> Option<&'a [String]> {
+    let [_program, first, rest @ ..] = arguments else { return None };
+    (first == role).then_some(rest)
+}
+
+async fn connect(arguments: &[String]) -> Result<(), Failure> {
+    let connector = Arc::new(connector(arguments)?);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
-    connector.forward(listener, TARGET, CancellationToken::new()).await?;
-    Ok(true)
+    Ok(connector.forward(listener, TARGET, CancellationToken::new()).await?)
 }
 
 /// A connector by the arguments of [`Stand::spawn`].

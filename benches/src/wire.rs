@@ -7,8 +7,6 @@ use crate::Failure;
 
 const PROTOCOL: i32 = 0x0003_0000;
 const READ: usize = 256 * 1024;
-/// Of a piece of COPY data.
-const COPY_PIECE: usize = 64 * 1024;
 
 /// A session that is ready for statements.
 #[derive(Debug)]
@@ -48,15 +46,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Client<S> {
         self.until_ready().await
     }
 
-    /// `COPY ... FROM STDIN` with `line` again and again, `bytes` in all.
+    /// `COPY ... FROM STDIN` with `pieces` in turn, `bytes` in all.
     ///
     /// # Errors
     /// When it fails.
-    pub async fn copy_in(&mut self, sql: &str, line: &str, bytes: usize) -> Result<(), Failure> {
+    pub async fn copy_in(
+        &mut self,
+        sql: &str,
+        pieces: &[String],
+        bytes: usize,
+    ) -> Result<(), Failure> {
         self.send(Some(b'Q'), format!("{sql}\0").as_bytes()).await?;
-        let piece = line.repeat((COPY_PIECE / line.len()).max(1));
-        for _ in 0..bytes.div_ceil(piece.len()) {
+        let mut sent = 0;
+        for piece in pieces.iter().cycle().filter(|piece| !piece.is_empty()) {
             self.send(Some(b'd'), piece.as_bytes()).await?;
+            sent += piece.len();
+            if sent >= bytes {
+                break;
+            }
         }
         self.send(Some(b'c'), b"").await?;
         self.until_ready().await.map(drop)

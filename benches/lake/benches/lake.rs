@@ -5,11 +5,12 @@
 //! lake is a directory below the current one. `--serve` stays up afterwards with a query service over the same log and
 //! lake, prints where they are in one line of JSON and ends with its standard input: for `audit_questions.py`.
 //!
-//! `cargo bench -p tallyport-lake-benches [-- --events 1000000 --appends 200 --serve]`.
+//! `cargo bench -p tallyport-lake-benches [-- --help]`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Parser as _;
 use dev_services::{DevService, StartError};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -40,30 +41,25 @@ const AUDITOR: &str = "bench-auditor";
 const BATCH: u64 = 5_000;
 const PATIENCE: Duration = Duration::from_hours(1);
 
+/// The recorder beside librdkafka alone, and how soon SQL sees an event.
+#[derive(clap::Parser)]
 struct Options {
+    /// Events to record.
+    #[arg(long, default_value_t = 1_000_000)]
     events: u64,
+    /// Events to wait for in SQL, one after the other.
+    #[arg(long, default_value_t = 200)]
     appends: usize,
+    /// Stay up with a query service until standard input ends.
+    #[arg(long)]
     serve: bool,
-}
-
-fn options() -> Result<Options, Failure> {
-    let mut options = Options { events: 1_000_000, appends: 200, serve: false };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
-        match argument.as_str() {
-            "--bench" => {}
-            "--events" => options.events = value()?.parse()?,
-            "--appends" => options.appends = value()?.parse()?,
-            "--serve" => options.serve = true,
-            other => return Err(format!("{other}: --events N, --appends N, --serve").into()),
-        }
-    }
-    Ok(options)
+    /// What `cargo bench` adds.
+    #[arg(long, hide = true)]
+    bench: bool,
 }
 
 fn main() -> Result<(), Failure> {
-    let options = options()?;
+    let options = Options::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match DevService::start("kafka", &[]) {
         Ok(kafka) => runtime.block_on(measure(&options, &kafka)),

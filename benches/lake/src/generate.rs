@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use tallyport_benches::Failure;
+use tallyport_benches::figures::spread;
 use tallyport_eventlog::{Record, Topic};
 use tallyport_schemas::*;
 use uuid::Uuid;
@@ -107,9 +108,9 @@ struct Who {
 impl Who {
     /// Some principals work much more than others, as they do.
     const fn of(session: u64) -> Self {
-        let spread = mix(session);
-        let principal = (spread % PRINCIPALS) * ((spread >> 20) % PRINCIPALS) / PRINCIPALS;
-        Self { session, principal, owner: principal % OWNERS, target: (spread >> 40) % TARGETS }
+        let chance = spread(session);
+        let principal = (chance % PRINCIPALS) * ((chance >> 20) % PRINCIPALS) / PRINCIPALS;
+        Self { session, principal, owner: principal % OWNERS, target: (chance >> 40) % TARGETS }
     }
 
     fn session_id(&self, first: Timestamp) -> SessionId {
@@ -161,19 +162,19 @@ impl Who {
 
     /// The statement that a step is about.
     fn statement(&self, number: u64) -> Statement {
-        let spread = mix(self.session * STATEMENTS + number);
-        let table = (spread % 12) as usize * ((spread >> 8) % 12) as usize / 12;
+        let chance = spread(self.session * STATEMENTS + number);
+        let table = (chance % 12) as usize * ((chance >> 8) % 12) as usize / 12;
         let table = TABLES.get(table).copied().unwrap_or_default();
-        let denied = (spread >> 16).is_multiple_of(50);
-        let failed = (spread >> 24).is_multiple_of(40);
-        let wide = (spread >> 32).is_multiple_of(4);
+        let denied = (chance >> 16).is_multiple_of(50);
+        let failed = (chance >> 24).is_multiple_of(40);
+        let wide = (chance >> 32).is_multiple_of(4);
         let columns = if wide { &COLUMNS[..] } else { &COLUMNS[..3] };
-        Statement { spread, table, columns, denied, failed }
+        Statement { chance, table, columns, denied, failed }
     }
 }
 
 struct Statement {
-    spread: u64,
+    chance: u64,
     table: &'static str,
     columns: &'static [&'static str],
     denied: bool,
@@ -225,7 +226,7 @@ fn end(who: &Who) -> Session {
         bytes_to_target: 1_200,
         bytes_to_agent: 24_000,
     };
-    if mix(who.session).is_multiple_of(97) {
+    if spread(who.session).is_multiple_of(97) {
         let cause = "target_unreachable".to_owned();
         return Session::Lost {
             cause,
@@ -276,10 +277,10 @@ fn sent(statement: &Statement, command: CommandId) -> Command {
         disposition: if statement.denied { Disposition::Refused } else { Disposition::Forwarded },
         statement: Some(format!(
             "SELECT {list} FROM app.{table} WHERE id = {} LIMIT 20",
-            statement.spread % 1_000_000
+            statement.chance % 1_000_000
         )),
-        statement_sha256: Some(hex(statement.spread)),
-        fingerprint: Some(format!("{:016x}", mix(table.len() as u64))),
+        statement_sha256: Some(hex(statement.chance)),
+        fingerprint: Some(format!("{:016x}", spread(table.len() as u64))),
         kinds: vec![StatementKind::Select],
         tables: vec![ObjectRef { schema: Some("app".to_owned()), name: table.to_owned() }],
         columns: statement.columns.iter().map(|column| reference(table, column)).collect(),
@@ -291,14 +292,14 @@ fn sent(statement: &Statement, command: CommandId) -> Command {
         prepared: None,
         portal: None,
         wire_bytes: 90,
-        wire_sha256: hex(statement.spread ^ 1),
+        wire_sha256: hex(statement.chance ^ 1),
         content: None,
         chunk: None,
     }
 }
 
 fn answer(statement: &Statement, command: CommandId) -> ResponseSummary {
-    let rows = if statement.denied || statement.failed { 0 } else { 1 + statement.spread % 20 };
+    let rows = if statement.denied || statement.failed { 0 } else { 1 + statement.chance % 20 };
     let masked = |column: &&str| *column == "ssn";
     ResponseSummary {
         command_id: command,
@@ -312,7 +313,7 @@ fn answer(statement: &Statement, command: CommandId) -> ResponseSummary {
             .then(|| if statement.denied { "42501" } else { "57014" }.to_owned()),
         rows,
         bytes: 120 + rows * 96,
-        sha256: hex(statement.spread ^ 2),
+        sha256: hex(statement.chance ^ 2),
         columns: statement
             .columns
             .iter()
@@ -328,9 +329,9 @@ fn answer(statement: &Statement, command: CommandId) -> ResponseSummary {
         recording: Recording::Digest,
         chunks: 1,
         wire_bytes: 120 + rows * 96,
-        wire_sha256: hex(statement.spread ^ 2),
+        wire_sha256: hex(statement.chance ^ 2),
         content: None,
-        duration_us: 200 + (statement.spread >> 12) % 5_000 * ((statement.spread >> 50) % 50),
+        duration_us: 200 + (statement.chance >> 12) % 5_000 * ((statement.chance >> 50) % 50),
     }
 }
 
@@ -338,17 +339,9 @@ fn reference(table: &str, column: &str) -> ColumnRef {
     ColumnRef { schema: Some("app".to_owned()), table: table.to_owned(), column: column.to_owned() }
 }
 
-/// Splitmix64: spreads numbers.
-const fn mix(number: u64) -> u64 {
-    let z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
 /// As hard to compress as a digest.
 fn hex(of: u64) -> String {
-    [0, 1, 2, 3].map(|part| format!("{:016x}", mix(of.wrapping_mul(4) + part))).concat()
+    [0, 1, 2, 3].map(|part| format!("{:016x}", spread(of.wrapping_mul(4) + part))).concat()
 }
 
 /// A UUIDv7 of this time with these last bits.
