@@ -86,7 +86,8 @@ impl Server {
 
     /// Sends its first message, and checks the gateway's proof and binding as PostgreSQL does.
     fn challenge(&mut self, login: &mut Login<'_>, binding: &[u8]) {
-        let nonce = self.bare.split("r=").nth(1).unwrap();
+        // A nonce has no comma (RFC 5802, section 5.1), but may well have an `r=` in it.
+        let (_, nonce) = self.bare.split_once(",r=").unwrap();
         self.first = format!("r={nonce}server,s={},i={ITERATIONS}", STANDARD.encode(SALT));
         let last = sent(login.answer(&message(11, self.first.as_bytes())));
         let last = String::from_utf8(last).unwrap();
