@@ -2,7 +2,9 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -62,4 +64,39 @@ fn a_crash_writes_no_core_file_although_its_starter_allows_one() {
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
     assert!(!dumps_core(connect), "a core file with the token in it");
+}
+
+/// What lets a command run as somebody who is not root, whom nothing is kept from: that one, or whoever runs the tests.
+fn user() -> &'static str {
+    let output = Command::new("id").arg("-u").output().unwrap();
+    let is_root = output.stdout == b"0\n";
+    if is_root { "setpriv --reuid=65534 --regid=65534 --clear-groups" } else { "" }
+}
+
+fn others_of_its_user_may_look_into(child: &Child) -> bool {
+    let look = format!("exec {} cat /proc/{}/environ >/dev/null 2>&1", user(), child.id());
+    Command::new("sh").args(["-c", &look]).status().unwrap().success()
+}
+
+#[test]
+fn no_other_process_of_its_user_may_look_into_it() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+    // Where the user can reach it, wherever the build is.
+    let binary = folder.path().join("tallyport");
+    std::fs::copy(TALLYPORT, &binary).unwrap();
+    let user = user();
+    let mut ordinary = start(folder.path(), &format!("{user} sh -c 'touch ready; read line'"));
+    assert!(appears(&folder.path().join("ready")));
+    let connect = format!(
+        "{user} ./tallyport connect sample --gateway 127.0.0.1:1 --token planted --listen-file listens"
+    );
+    let mut connect = start(folder.path(), &connect);
+    assert!(appears(&folder.path().join("listens")), "it listens");
+    assert!(others_of_its_user_may_look_into(&ordinary), "else this test says nothing");
+    assert!(!others_of_its_user_may_look_into(&connect), "its memory, too, would be open");
+    for child in [&mut ordinary, &mut connect] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }
