@@ -54,7 +54,7 @@ pub struct Actor {
 }
 
 /// What the token says of the agent beyond its name: model, agent name, task and other mapped claims.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AgentAttributes {
     /// The model that acts, such as a vendor's model name.

@@ -3,16 +3,13 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use cedar_policy::{Authorizer, Context, Decision, Entities, EntityUid, Request};
+use cedar_policy::{Authorizer, Context, Decision, Request};
 use lru::LruCache;
 use parking_lot::Mutex;
 use tallyport_schemas::Obligation;
 
+use super::known::{Known, at_most};
 use super::{Action, AskContext, PolicySet, Resource};
-use crate::Identity;
-
-/// Resources whose entities one asker keeps ready.
-const KEPT_RESOURCES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
 /// Answers that one asker keeps.
 const KEPT_ANSWERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(511);
@@ -25,28 +22,13 @@ const KEPT_ANSWERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(511);
 #[derive(Debug)]
 pub struct Asker {
     set: Arc<PolicySet>,
-    /// The principal, its groups and the actions; or why they could not be built, which denies everything.
-    who: Result<Who, String>,
-    slices: Mutex<LruCache<Resource, Arc<Slice>>>,
+    known: Arc<Known>,
     answers: Mutex<LruCache<Question, Answer>>,
     /// The context asked with last: one statement asks many questions in one context, and making it is dear.
     context: Mutex<Option<(AskContext, Context)>>,
 }
 
 type Question = (Action, Resource, AskContext);
-
-#[derive(Debug)]
-struct Who {
-    principal: EntityUid,
-    entities: Entities,
-}
-
-/// All entities of a question on one resource.
-#[derive(Debug)]
-struct Slice {
-    resource: EntityUid,
-    entities: Entities,
-}
 
 /// What policy says to one question.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,13 +44,6 @@ pub struct Answer {
     pub errors: Vec<String>,
 }
 
-/// A cache that grows to `entries`. [`LruCache::new`] would take all of its memory at once, in every session.
-fn at_most<K: std::hash::Hash + Eq, V>(entries: NonZeroUsize) -> LruCache<K, V> {
-    let mut cache = LruCache::unbounded();
-    cache.resize(entries);
-    cache
-}
-
 impl Answer {
     fn failed(error: String) -> Self {
         Self { errors: vec![error], ..Self::default() }
@@ -76,24 +51,9 @@ impl Answer {
 }
 
 impl Asker {
-    pub(super) fn new(set: Arc<PolicySet>, identity: &Identity) -> Self {
-        let who = set
-            .vocabulary()
-            .principal(identity)
-            .map_err(|error| error.to_string())
-            .and_then(|(principal, entities)| {
-                Entities::from_entities(entities, Some(&set.vocabulary().schema))
-                    .map(|entities| Who { principal, entities })
-                    .map_err(|error| error.to_string())
-            })
-            .map_err(|error| format!("the principal cannot be told to the policy: {error}"));
-        Self {
-            set,
-            who,
-            slices: Mutex::new(at_most(KEPT_RESOURCES)),
-            answers: Mutex::new(at_most(KEPT_ANSWERS)),
-            context: Mutex::default(),
-        }
+    pub(super) fn new(set: Arc<PolicySet>, known: Arc<Known>) -> Self {
+        let answers = Mutex::new(at_most(KEPT_ANSWERS));
+        Self { set, known, answers, context: Mutex::default() }
     }
 
     /// The set it asks.
@@ -130,8 +90,8 @@ impl Asker {
         context: &AskContext,
     ) -> Result<Answer, String> {
         let vocabulary = self.set.vocabulary();
-        let who = self.who.as_ref().map_err(Clone::clone)?;
-        let slice = self.slice(who, resource)?;
+        let who = self.known.who.as_ref().map_err(Clone::clone)?;
+        let slice = self.known.slice(who, resource, vocabulary)?;
         let policies = self.set.on(action);
         let action =
             vocabulary.action(action).ok_or_else(|| "the action has no name".to_owned())?;
@@ -163,21 +123,5 @@ impl Asker {
         let made = asked.to_cedar().map_err(|error| error.to_string())?;
         *last = Some((asked.clone(), made.clone()));
         Ok(made)
-    }
-
-    fn slice(&self, who: &Who, resource: &Resource) -> Result<Arc<Slice>, String> {
-        if let Some(slice) = self.slices.lock().get(resource) {
-            return Ok(Arc::clone(slice));
-        }
-        let vocabulary = self.set.vocabulary();
-        let (id, entities) = vocabulary.resource(resource).map_err(|error| error.to_string())?;
-        let entities = who
-            .entities
-            .clone()
-            .add_entities(entities, Some(&vocabulary.schema))
-            .map_err(|error| error.to_string())?;
-        let slice = Arc::new(Slice { resource: id, entities });
-        self.slices.lock().put(resource.clone(), Arc::clone(&slice));
-        Ok(slice)
     }
 }

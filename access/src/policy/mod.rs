@@ -13,6 +13,7 @@ mod by_action;
 mod context;
 mod error;
 mod files;
+mod known;
 mod reads;
 mod resource;
 mod set;

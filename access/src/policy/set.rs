@@ -12,6 +12,7 @@ use tallyport_schemas::Obligation;
 use super::annotations::{self, Binding};
 use super::by_action::ByAction;
 use super::files::{self, SourceFile};
+use super::known::Identities;
 use super::vocabulary::Vocabulary;
 use super::{Action, Asker, PolicyError, Problem, reads};
 use crate::Identity;
@@ -30,6 +31,7 @@ pub struct PolicySet {
     warnings: Vec<String>,
     reads_time: bool,
     vocabulary: Vocabulary,
+    identities: Identities,
 }
 
 impl PolicySet {
@@ -81,7 +83,7 @@ impl PolicySet {
     /// Asks this set for `identity`.
     #[must_use]
     pub fn asker(self: &Arc<Self>, identity: &Identity) -> Asker {
-        Asker::new(Arc::clone(self), identity)
+        Asker::new(Arc::clone(self), self.identities.get(identity, &self.vocabulary))
     }
 
     pub(super) fn from_files(
@@ -110,6 +112,7 @@ impl PolicySet {
             bindings: draft.bindings,
             warnings: draft.warnings,
             vocabulary,
+            identities: Identities::new(),
         })
     }
 

@@ -10,9 +10,9 @@ use cedar_policy::{
 use tallyport_schemas::PrincipalKind;
 use tallyport_schemas::cedar::{NAMESPACE, SCHEMA};
 
+use super::known::Facts;
 use super::resource::joined;
 use super::{Action, PolicyError, Resource};
-use crate::Identity;
 
 /// The schema and the entity types, parsed once per policy set.
 #[derive(Debug)]
@@ -75,11 +75,8 @@ impl Vocabulary {
     }
 
     /// The principal's entity with its groups and its issuer.
-    pub(super) fn principal(
-        &self,
-        identity: &Identity,
-    ) -> Result<(EntityUid, Vec<Entity>), Unbuildable> {
-        let principal = &identity.principal;
+    pub(super) fn principal(&self, facts: &Facts) -> Result<(EntityUid, Vec<Entity>), Unbuildable> {
+        let principal = &facts.principal;
         let kind = match principal.kind {
             PrincipalKind::Human => "Human",
             PrincipalKind::Agent => "Agent",
@@ -94,8 +91,8 @@ impl Vocabulary {
             entities.push(Entity::new_no_attrs(group.clone(), HashSet::new()));
             parents.insert(group);
         }
-        let tags = identity.agent.other.iter().map(|(key, value)| (key.clone(), text(value)));
-        let attributes = principal_attributes(identity);
+        let tags = facts.agent.other.iter().map(|(key, value)| (key.clone(), text(value)));
+        let attributes = principal_attributes(facts);
         entities.push(Entity::new_with_tags(id.clone(), attributes, parents, tags)?);
         Ok((id, entities))
     }
@@ -189,9 +186,9 @@ fn level_attributes(path: &[&str]) -> Attributes {
     attributes
 }
 
-fn principal_attributes(identity: &Identity) -> Attributes {
-    let principal = &identity.principal;
-    let actor = identity.delegation.first();
+fn principal_attributes(facts: &Facts) -> Attributes {
+    let principal = &facts.principal;
+    let actor = facts.actor.as_ref();
     let mut attributes = HashMap::from([
         ("issuer".to_owned(), text(&principal.issuer)),
         ("subject".to_owned(), text(&principal.subject)),
@@ -200,9 +197,9 @@ fn principal_attributes(identity: &Identity) -> Attributes {
     ]);
     let optional = [
         ("owner", principal.owner.as_ref()),
-        ("model", identity.agent.model.as_ref()),
-        ("agent", identity.agent.agent.as_ref()),
-        ("task", identity.agent.task.as_ref()),
+        ("model", facts.agent.model.as_ref()),
+        ("agent", facts.agent.agent.as_ref()),
+        ("task", facts.agent.task.as_ref()),
         ("actor", actor.map(|actor| &actor.subject)),
         ("actorIssuer", actor.and_then(|actor| actor.issuer.as_ref())),
     ];

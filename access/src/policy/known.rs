@@ -1,0 +1,124 @@
+//! What a policy set has been told of an identity, shared by all who ask on its behalf.
+//!
+//! Cedar wants every entity of a question in one map, actions included: some ten KiB for each principal and each resource,
+//! and a good part of what a new session costs. A thousand sessions of one agent need them once.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use cedar_policy::{Entities, EntityUid};
+use lru::LruCache;
+use parking_lot::Mutex;
+use tallyport_schemas::{Actor, AgentAttributes, Principal};
+
+use super::Resource;
+use super::vocabulary::Vocabulary;
+use crate::Identity;
+
+/// Identities that one set keeps for the next who ask. One that makes room stays with those who have it.
+const KEPT_IDENTITIES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
+
+/// Resources whose entities are kept ready for one identity.
+const KEPT_RESOURCES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
+
+/// Everything of an identity that policy can see, and nothing else: who is alike in it is alike to policy.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Facts {
+    pub(super) principal: Principal,
+    /// The current actor: the others of the chain do not count (RFC 8693, section 4.1).
+    pub(super) actor: Option<Actor>,
+    pub(super) agent: AgentAttributes,
+}
+
+impl Facts {
+    pub(super) fn of(identity: &Identity) -> Self {
+        Self {
+            principal: identity.principal.clone(),
+            actor: identity.delegation.first().cloned(),
+            agent: identity.agent.clone(),
+        }
+    }
+}
+
+/// One identity, as entities.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// The principal, its groups and the actions; or why they could not be built, which denies everything.
+    pub(super) who: Result<Who, String>,
+    slices: Mutex<LruCache<Resource, Arc<Slice>>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Who {
+    pub(super) principal: EntityUid,
+    entities: Entities,
+}
+
+/// All entities of a question on one resource.
+#[derive(Debug)]
+pub(super) struct Slice {
+    pub(super) resource: EntityUid,
+    pub(super) entities: Entities,
+}
+
+impl Known {
+    fn new(facts: &Facts, vocabulary: &Vocabulary) -> Self {
+        let who = vocabulary
+            .principal(facts)
+            .map_err(|error| error.to_string())
+            .and_then(|(principal, entities)| {
+                Entities::from_entities(entities, Some(&vocabulary.schema))
+                    .map(|entities| Who { principal, entities })
+                    .map_err(|error| error.to_string())
+            })
+            .map_err(|error| format!("the principal cannot be told to the policy: {error}"));
+        Self { who, slices: Mutex::new(at_most(KEPT_RESOURCES)) }
+    }
+
+    pub(super) fn slice(
+        &self,
+        who: &Who,
+        resource: &Resource,
+        vocabulary: &Vocabulary,
+    ) -> Result<Arc<Slice>, String> {
+        if let Some(slice) = self.slices.lock().get(resource) {
+            return Ok(Arc::clone(slice));
+        }
+        let (id, entities) = vocabulary.resource(resource).map_err(|error| error.to_string())?;
+        let entities = who
+            .entities
+            .clone()
+            .add_entities(entities, Some(&vocabulary.schema))
+            .map_err(|error| error.to_string())?;
+        let slice = Arc::new(Slice { resource: id, entities });
+        self.slices.lock().put(resource.clone(), Arc::clone(&slice));
+        Ok(slice)
+    }
+}
+
+/// The identities that one set knows.
+#[derive(Debug)]
+pub(super) struct Identities(Mutex<LruCache<Facts, Arc<Known>>>);
+
+impl Identities {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(at_most(KEPT_IDENTITIES)))
+    }
+
+    pub(super) fn get(&self, identity: &Identity, vocabulary: &Vocabulary) -> Arc<Known> {
+        let facts = Facts::of(identity);
+        if let Some(known) = self.0.lock().get(&facts) {
+            return Arc::clone(known);
+        }
+        let known = Arc::new(Known::new(&facts, vocabulary));
+        self.0.lock().put(facts, Arc::clone(&known));
+        known
+    }
+}
+
+/// A cache that grows to `entries`. [`LruCache::new`] would take all of its memory at once.
+pub(super) fn at_most<K: std::hash::Hash + Eq, V>(entries: NonZeroUsize) -> LruCache<K, V> {
+    let mut cache = LruCache::unbounded();
+    cache.resize(entries);
+    cache
+}
