@@ -52,7 +52,7 @@ pub(super) async fn enter(
     mut tunnel: Tunnel,
     reader: &mut ReadHalf<Box<dyn TunnelIo>>,
     agent: &mut AgentWriter,
-) -> Option<Live> {
+) -> Option<Box<Live>> {
     let mut buffer = BytesMut::new();
     let wait = tunnel.inner.limits.startup_timeout;
     let first = timeout(wait, first_packet(&mut tunnel, reader, &mut buffer, agent)).await;
@@ -75,7 +75,7 @@ pub(super) async fn enter(
         }
     };
     match outcome {
-        Ok(opened) => Some(opened.live(tunnel, &buffer)),
+        Ok(opened) => Some(Box::new(opened.live(tunnel, &buffer))),
         Err(away) => {
             turn_away(&mut tunnel, away, agent).await;
             None

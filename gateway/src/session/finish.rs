@@ -24,7 +24,7 @@ const STOP_WAIT: Duration = Duration::from_millis(250);
 impl Live {
     /// Stops the target, records the end, tells the agent, in this order.
     pub(super) async fn finish<R: AsyncRead + Unpin>(
-        self,
+        self: Box<Self>,
         ending: Ending,
         (target_reader, target): (&mut R, &mut TargetWriter),
         agent: &mut AgentWriter,

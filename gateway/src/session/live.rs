@@ -27,7 +27,6 @@ use crate::targets::CatalogLoadError;
 use crate::tunnel::TunnelIo;
 use crate::upstream::{TargetWriter, Upstream};
 
-/// Bytes read at once, from either side.
 /// The longest a target is waited for to answer what was sent before the client said goodbye.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -141,8 +140,11 @@ impl Live {
     }
 
     /// Runs until one side, time, or somebody ends it; its end is on record when this returns.
+    ///
+    /// A task has room for all that it will ever do at once, for as long as it lives: what is large and moved, or comes
+    /// last, is boxed.
     pub(super) async fn serve(
-        mut self,
+        mut self: Box<Self>,
         mut reader: ReadHalf<Box<dyn TunnelIo>>,
         agent: &mut AgentWriter,
     ) {
@@ -172,7 +174,7 @@ impl Live {
                 }
             }
         };
-        self.finish(ending, (&mut target_reader, &mut target), agent).await;
+        Box::pin(self.finish(ending, (&mut target_reader, &mut target), agent)).await;
     }
 
     /// The token's time, or somebody's order.
