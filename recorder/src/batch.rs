@@ -1,7 +1,5 @@
 //! What was read from one partition and is not in the lake yet. No IO.
 
-use arrow::array::RecordBatch;
-use arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
 use arrow::error::ArrowError;
 use tallyport_eventlog::Entry;
 use tallyport_schemas::arrow::EventBatchBuilder;
@@ -10,6 +8,7 @@ use tallyport_schemas::ocsf;
 use crate::config::CommitPolicy;
 use crate::dead_letter::DeadLetter;
 use crate::error::IntegrityError;
+use crate::rows::Rows;
 
 /// Rows are in this order within a commit. Looking for what one principal did then reads few pages.
 const SORTED_BY: [&str; 3] = ["principal_subject", "time", "log_offset"];
@@ -28,14 +27,15 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    pub(crate) fn new(partition: u32, from: u64) -> Self {
+    /// `bytes` are about what it comes to: their room is asked for once, and taken as they come.
+    pub(crate) fn new(partition: u32, from: u64, bytes: usize) -> Self {
         Self {
             partition,
             next: from,
             oldest_ms: None,
             dead: Vec::new(),
             dead_bytes: 0,
-            events: EventBatchBuilder::new(),
+            events: EventBatchBuilder::with_capacity(bytes),
         }
     }
 
@@ -84,19 +84,10 @@ impl Pending {
         self.rows() >= policy.max_rows || self.events.bytes() + self.dead_bytes >= policy.max_bytes
     }
 
-    /// The events as one sorted batch, and what is left.
-    pub(crate) fn into_events(self) -> Result<RecordBatch, ArrowError> {
-        sorted(&self.events.finish()?)
+    /// The events, sorted.
+    pub(crate) fn into_events(self) -> Result<Rows, ArrowError> {
+        Rows::sorted(self.events.finish()?, &SORTED_BY)
     }
-}
-
-fn sorted(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let by: Vec<SortColumn> = SORTED_BY
-        .iter()
-        .filter_map(|name| batch.column_by_name(name))
-        .map(|values| SortColumn { values: values.clone(), options: None })
-        .collect();
-    take_record_batch(batch, &lexsort_to_indices(&by, None)?)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod partition;
 mod progress;
 mod recorder;
 mod release;
+mod rows;
 mod start;
 
 pub use config::{CommitPolicy, LakeUrl, RecorderConfig, Retention};

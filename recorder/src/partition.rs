@@ -17,6 +17,7 @@ use crate::lake::{Change, Lake, Outcome, dead_letters_app_id};
 use crate::meters::Meters;
 use crate::progress::{Condition, Outage, Reporter};
 use crate::release::ReleaseGate;
+use crate::rows::Rows;
 use crate::start::StartPoint;
 
 /// What is recorded: every event is on this topic.
@@ -79,7 +80,7 @@ impl PartitionTask {
     /// Reads and decodes until there is enough for a commit, the oldest record is old enough, or all is read that
     /// was on the log when the stop was asked for.
     async fn collect(&mut self, goal: &mut Option<u64>) -> Result<Pending, RecorderError> {
-        let mut pending = Pending::new(self.partition, self.start.next);
+        let mut pending = self.pending(self.start.next);
         let mut due: Option<Instant> = None;
         let mut pauses = Pauses::default();
         loop {
@@ -125,13 +126,17 @@ impl PartitionTask {
                 Err(error) if pending.is_empty() => {
                     if let Some(next) = self.after_read_error(error, &mut pauses).await? {
                         self.start.next = next;
-                        pending = Pending::new(self.partition, next);
+                        pending = self.pending(next);
                     }
                 }
                 // What was read is recorded first; the next read says the same again.
                 Err(_) => return Ok(pending),
             }
         }
+    }
+
+    fn pending(&self, from: u64) -> Pending {
+        Pending::new(self.partition, from, self.config.commit.max_bytes)
     }
 
     /// Lets more events come, unless the commit is due or the end is asked for.
@@ -196,10 +201,10 @@ impl PartitionTask {
                     partition = self.partition,
                     version,
                     next,
-                    rows = rows.num_rows(),
+                    rows = rows.len(),
                     "committed"
                 );
-                self.meters.committed(began.elapsed(), rows.num_rows() as u64, dead);
+                self.meters.committed(began.elapsed(), rows.len() as u64, dead);
                 next
             }
             Outcome::Elsewhere(found) => self.adopt(found, next)?,
@@ -264,7 +269,7 @@ impl PartitionTask {
                 last,
                 "records that are no events go to the table of dead letters"
             );
-            let rows = dead_letter::batch(&letters).map_err(LakeError::Encode)?;
+            let rows = Rows::of(dead_letter::batch(&letters).map_err(LakeError::Encode)?);
             let adds = self.retrying(|| table.write(&rows)).await?;
             let change = Change { app_id: &app_id, from: position, to: pending.next, adds: &adds };
             match self.retrying(|| table.commit(&change)).await? {

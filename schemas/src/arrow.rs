@@ -38,7 +38,14 @@ impl EventBatchBuilder {
     /// An empty batch.
     #[must_use]
     pub fn new() -> Self {
-        Self { columns: Columns::new(), len: 0, bytes: 0, refused: 0 }
+        Self::with_capacity(0)
+    }
+
+    /// An empty batch with room for about so many bytes of `raw`, so that it need not grow from copy to copy.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        let columns = Columns::with_capacity(bytes.min(Self::MAX_BYTES));
+        Self { columns, len: 0, bytes: 0, refused: 0 }
     }
 
     /// Adds `event`, whose exact bytes on the log are `raw`, from this place on the log.

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel as _;
 use deltalake::kernel::transaction::{CommitData, TransactionError};
 use deltalake::kernel::{
@@ -28,12 +27,14 @@ use super::head::Head;
 use super::store::{Storage, io_error};
 use super::{local, reconcile, writer_properties};
 use crate::error::{IntegrityError, LakeError};
+use crate::rows::Rows;
 
 /// Tries to win a version before giving the caller a rest. Each lost try means that another writer's commit won.
 const MAX_TRIES: u32 = 64;
 
-/// Rows encoded between two chances for other tasks of the runtime.
-const ROWS_PER_SLICE: usize = 8_192;
+/// Rows put in order and encoded at once: few enough to stay near the processor from the one to the other. In between
+/// other tasks of the runtime have their chance.
+const ROWS_PER_PIECE: usize = 1_024;
 
 /// The longest pause between two tries; it grows with the tries, so that writers in step fall out of it.
 const MAX_PAUSE: Duration = Duration::from_millis(50);
@@ -122,8 +123,8 @@ impl Table {
 
     /// Writes rows to files that no commit names yet. A crash right here leaves files that nobody sees; a vacuum
     /// removes them.
-    pub(crate) async fn write(&self, rows: &RecordBatch) -> Result<Vec<Add>, LakeError> {
-        if rows.num_rows() == 0 {
+    pub(crate) async fn write(&self, rows: &Rows) -> Result<Vec<Add>, LakeError> {
+        if rows.len() == 0 {
             return Ok(Vec::new());
         }
         let table = self.head.lock().await.table.clone();
@@ -172,13 +173,12 @@ impl Table {
     async fn encode(
         &self,
         table: &BlindDeltaTable,
-        rows: &RecordBatch,
+        rows: &Rows,
     ) -> Result<Vec<Add>, DeltaTableError> {
         let mut writer = RecordBatchWriter::for_blind_appends(table)?
             .with_writer_properties(writer_properties(&self.definition));
-        for start in (0..rows.num_rows()).step_by(ROWS_PER_SLICE) {
-            let length = ROWS_PER_SLICE.min(rows.num_rows() - start);
-            writer.write(rows.slice(start, length)).await?;
+        for start in (0..rows.len()).step_by(ROWS_PER_PIECE) {
+            writer.write(rows.piece(start, ROWS_PER_PIECE)?).await?;
             tokio::task::yield_now().await;
         }
         writer.flush().await

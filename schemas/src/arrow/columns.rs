@@ -14,7 +14,8 @@ pub(super) trait Kind {
     type Value<'a>: Default;
     type Builder: ArrayBuilder;
     fn data_type() -> DataType;
-    fn builder() -> Self::Builder;
+    /// `bytes` are about what all values of a large column come to.
+    fn builder(bytes: usize) -> Self::Builder;
     fn append(builder: &mut Self::Builder, value: Self::Value<'_>);
     /// What the value weighs in the batch, in bytes.
     fn bytes(value: &Self::Value<'_>) -> usize;
@@ -48,8 +49,8 @@ macro_rules! columns {
                 )+]
             }
 
-            pub(super) fn new() -> Self {
-                Self { $($name: $kind::builder(),)+ }
+            pub(super) fn with_capacity(bytes: usize) -> Self {
+                Self { $($name: $kind::builder(bytes),)+ }
             }
 
             pub(super) fn append(&mut self, row: Row<'_>) {
@@ -165,6 +166,9 @@ pub(super) struct Instant;
 pub(super) struct Day;
 pub(super) struct Bytes;
 
+/// Rows that a builder has room for before it grows.
+const ROWS: usize = 1_024;
+
 /// An offset and a validity bit, rounded up.
 const SLOT_BYTES: usize = 5;
 
@@ -174,7 +178,7 @@ impl Kind for Text {
     fn data_type() -> DataType {
         DataType::Utf8
     }
-    fn builder() -> Self::Builder {
+    fn builder(_: usize) -> Self::Builder {
         StringBuilder::new()
     }
     fn append(builder: &mut Self::Builder, value: Self::Value<'_>) {
@@ -198,7 +202,7 @@ impl Kind for Texts {
     fn data_type() -> DataType {
         DataType::List(Arc::new(Self::item()))
     }
-    fn builder() -> Self::Builder {
+    fn builder(_: usize) -> Self::Builder {
         ListBuilder::new(StringBuilder::new()).with_field(Self::item())
     }
     fn append(builder: &mut Self::Builder, value: Self::Value<'_>) {
@@ -219,8 +223,8 @@ impl Kind for Bytes {
     fn data_type() -> DataType {
         DataType::Binary
     }
-    fn builder() -> Self::Builder {
-        BinaryBuilder::new()
+    fn builder(bytes: usize) -> Self::Builder {
+        BinaryBuilder::with_capacity(ROWS, bytes)
     }
     fn append(builder: &mut Self::Builder, value: Self::Value<'_>) {
         builder.append_option(value);
@@ -238,7 +242,7 @@ macro_rules! fixed {
             fn data_type() -> DataType {
                 $data_type
             }
-            fn builder() -> Self::Builder {
+            fn builder(_: usize) -> Self::Builder {
                 $new
             }
             fn append(builder: &mut Self::Builder, value: Self::Value<'_>) {

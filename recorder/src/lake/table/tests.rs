@@ -261,7 +261,7 @@ async fn many_writers_of_one_position_never_repeat_a_step() {
                 if to > STEPS {
                     return won;
                 }
-                let rows = dead_letter::batch(&[]).unwrap();
+                let rows = Rows::of(dead_letter::batch(&[]).unwrap());
                 let adds = table.write(&rows).await.unwrap();
                 let change = Change { app_id: APP, from, to, adds: &adds };
                 if let Outcome::Committed(_) = table.commit(&change).await.unwrap() {
