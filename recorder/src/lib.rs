@@ -21,6 +21,7 @@ mod lag;
 mod lake;
 mod meters;
 mod partition;
+mod pauses;
 mod progress;
 mod recorder;
 mod release;

@@ -15,6 +15,7 @@ use crate::dead_letter;
 use crate::error::{IntegrityError, LakeError, RecorderError};
 use crate::lake::{Change, Lake, Outcome, dead_letters_app_id};
 use crate::meters::Meters;
+use crate::pauses::Pauses;
 use crate::progress::{Condition, Outage, Reporter};
 use crate::release::ReleaseGate;
 use crate::rows::Rows;
@@ -32,10 +33,6 @@ const GATHER_PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest read of a quiet log: releases and the log's end are looked at in between.
 const READ_WAIT: Duration = Duration::from_secs(1);
-
-/// Pauses between tries while log or lake are out.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The task of one partition.
 #[derive(Debug)]
@@ -370,18 +367,6 @@ impl PartitionTask {
 
 fn since_epoch(ms: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(ms)
-}
-
-/// Pauses that double up to a bound.
-#[derive(Debug, Default)]
-struct Pauses(u32);
-
-impl Pauses {
-    fn next(&mut self) -> Duration {
-        let pause = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(self.0).unwrap_or(u32::MAX));
-        self.0 = self.0.saturating_add(1);
-        pause.min(LONGEST_PAUSE)
-    }
 }
 
 /// Decodes off the runtime's threads: a read of [`READ_BYTES`] takes them many milliseconds. What is beyond
