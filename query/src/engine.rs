@@ -11,7 +11,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{FunctionRegistry as _, SessionState};
+use datafusion::execution::{FunctionRegistry as _, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
@@ -48,6 +48,9 @@ const PIN_TRIES: usize = 3;
 const METADATA_CACHE_BYTES: usize = 512 * 1024 * 1024;
 /// What the first read of a file fetches of its end, in bytes: one round trip for footer and indexes.
 const METADATA_SIZE_HINT: usize = 2 * 1024 * 1024;
+/// The rule of the engine that pushes filters above a scan into it. The one for filters that are only known while the
+/// question runs has another name, and stays.
+const FILTERS_FROM_ABOVE: &str = "FilterPushdown";
 /// Consumers that the log names when memory runs out.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 
@@ -298,7 +301,12 @@ pub(crate) fn base_session(limits: &Limits) -> Result<SessionState, StartError> 
     options.execution.time_zone = Some("UTC".to_owned());
     let context = SessionContext::new_with_config_rt(config, runtime);
     setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
-    let mut state = context.state();
+    let state = context.state();
+    let rules = state.physical_optimizers().iter();
+    // The scan has the filters already. Pushed down once more from above, every row would be asked twice.
+    let rules = rules.filter(|rule| rule.name() != FILTERS_FROM_ABOVE).cloned().collect();
+    let mut state =
+        SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rules(rules).build();
     functions::restrict(&mut state)?;
     Ok(state)
 }
@@ -309,5 +317,27 @@ impl fmt::Debug for Planned {
             .field("plan", &self.plan.display().to_string())
             .field("snapshot_version", &self.snapshot_version)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scan_is_given_its_filters_once() {
+        let names = |state: &SessionState| {
+            state
+                .physical_optimizers()
+                .iter()
+                .map(|rule| rule.name().to_owned())
+                .collect::<Vec<_>>()
+        };
+        let from_above = FILTERS_FROM_ABOVE.to_owned();
+        let usual = names(&SessionContext::new().state());
+        assert!(usual.contains(&from_above), "the rule has another name now: {usual:?}");
+        let ours = names(&base_session(&Limits::default()).unwrap());
+        assert!(!ours.contains(&from_above), "{ours:?}");
+        assert_eq!(ours.len() + 1, usual.len(), "all others stay: {ours:?}");
     }
 }
