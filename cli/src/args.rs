@@ -68,6 +68,9 @@ pub enum Command {
     /// Policies: check a file, test what it decides.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// The lake: rewrite its small files into large ones.
+    #[command(subcommand)]
+    Lake(LakeCommand),
     /// Configuration: check a file.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -306,6 +309,26 @@ pub enum PolicyCommand {
 }
 
 /// `tallyport config ...`.
+#[derive(Debug, Subcommand)]
+pub enum LakeCommand {
+    /// Rewrite the small files of closed days into few large ones. Recording and questions go on meanwhile.
+    ///
+    /// A recorder writes a file for every commit and partition of the log, thousands a day; a question opens each that it
+    /// cannot leave out. Rows do not change. Once a day is enough, from one machine.
+    #[command(
+        after_help = "Examples:\n  tallyport lake compact --config /etc/tallyport/tallyport.toml\n  tallyport lake compact --config tallyport.toml --today     # what was recorded today, too"
+    )]
+    Compact {
+        /// The recorder's configuration file (TOML): its [lake] is rewritten.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Today's files, too (UTC).
+        #[arg(long)]
+        today: bool,
+    },
+}
+
+/// `tallyport config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Check a configuration file and everything it names; opens nothing.

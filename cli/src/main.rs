@@ -102,6 +102,10 @@ async fn run(command: Command, logs: &Logs) -> Result<(), Failure> {
         Command::Ask(args) => commands::ask::run(&args).await,
         Command::Sessions(command) => commands::sessions::run(&command).await,
         Command::Policy(command) => commands::policy::run(&command),
+        #[cfg(feature = "recorder")]
+        Command::Lake(command) => commands::lake::run(&command).await,
+        #[cfg(not(feature = "recorder"))]
+        Command::Lake(_) => Err(built::without("recorder")),
         #[cfg(feature = "serve")]
         Command::Config(command) => commands::config::run(&command),
         #[cfg(not(feature = "serve"))]

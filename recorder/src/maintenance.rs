@@ -19,7 +19,7 @@ pub struct Compacted {
     pub files_after: u64,
 }
 
-/// Rewrites the files of every day before `today` into few large ones, with the properties of all files of the
+/// Rewrites the files of every day (UTC) before `day` into few large ones, with the properties of all files of the
 /// table. Rows do not change, and a recorder may go on recording meanwhile. Replaced files stay until a vacuum.
 ///
 /// # Errors
@@ -27,10 +27,10 @@ pub struct Compacted {
 ///
 /// # Cancel safety
 /// A dropped call leaves files that no commit names.
-pub async fn compact_closed_days(
+pub async fn compact_days_before(
     lake: &LakeUrl,
     storage_options: &HashMap<String, String>,
-    today: Date,
+    day: Date,
 ) -> Result<Compacted, LakeError> {
     let definition = TableDefinition::events();
     let url = lake.table(definition.name)?;
@@ -38,8 +38,8 @@ pub async fn compact_closed_days(
     let lake_error = |error| LakeError::of(&url, &error);
     let mut table = DeltaTable::new(storage.log_store);
     table.load().await.map_err(lake_error)?;
-    let today = today.to_string();
-    let closed = [(INGEST_DATE, FilterOp::Lt, FilterValue::Scalar(today.as_str()))];
+    let day = day.to_string();
+    let closed = [(INGEST_DATE, FilterOp::Lt, FilterValue::Scalar(day.as_str()))];
     let (_, metrics) = table
         .optimize()
         .with_type(OptimizeType::Compact)

@@ -4,6 +4,8 @@ pub mod ask;
 #[cfg(feature = "serve")]
 pub mod config;
 pub mod connect;
+#[cfg(feature = "recorder")]
+pub mod lake;
 pub mod policy;
 mod policy_test;
 pub mod sessions;

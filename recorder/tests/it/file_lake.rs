@@ -245,7 +245,7 @@ async fn closed_days_are_compacted_while_recording_goes_on() {
     log.set_end(0, 2_500);
     recorder.wait_until(0, 2_400, SOON).await.unwrap();
     let today = "2026-09-23".parse().unwrap();
-    let done = maintenance::compact_closed_days(&config.lake, &config.storage_options, today)
+    let done = maintenance::compact_days_before(&config.lake, &config.storage_options, today)
         .await
         .unwrap();
     assert!(done.files_before > done.files_after && done.files_after >= 1, "{done:?}");

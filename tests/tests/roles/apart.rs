@@ -1,9 +1,12 @@
 //! Three processes, each killed in the middle of a load and started again; then the books are compared.
 
 use std::path::Path;
+use std::process::Command;
 
 use dev_services::DevService;
-use tallyport_tests::{Books, Forward, Load, eventually, psql, roll, said, setting, start_or_say};
+use tallyport_tests::{
+    Books, Forward, Load, binary, eventually, psql, roll, said, setting, start_or_say,
+};
 
 use crate::site::{Role, Site};
 use crate::together::checks;
@@ -46,6 +49,7 @@ fn nothing_passes_unrecorded_whichever_role_is_killed() {
         books.executed(site.statement_log());
         eprintln!("round {round}: {books}");
     }
+    compacts(&config);
     books.compare(&|sql| site.sql(sql), IN_FLIGHT);
     sessions::happen_and_are_told(&site, forward.port());
 
@@ -55,6 +59,18 @@ fn nothing_passes_unrecorded_whichever_role_is_killed() {
     // The last to end: it takes what is on the log by then.
     roles.recorder.stop();
     lake::has_the_whole_topic(&s3, PREFIX, &kafka);
+}
+
+/// While everything goes on.
+fn compacts(config: &Path) {
+    let compacted = Command::new(binary())
+        .args(["lake", "compact", "--today", "--config"])
+        .arg(config)
+        .output()
+        .expect("the binary runs; build it with make build");
+    let said = said(&compacted);
+    assert!(compacted.status.success(), "{said}");
+    assert!(said.contains("events of all days: ") && said.contains(" files became 1;"), "{said}");
 }
 
 impl<'a> Roles<'a> {

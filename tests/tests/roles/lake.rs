@@ -35,6 +35,7 @@ fn recorded(s3: &DevService, prefix: &str) -> Recorded {
     );
     let client = reqwest::Client::new();
     let mut recorded = Recorded::default();
+    let mut files = BTreeMap::new();
     for version in 0.. {
         let url = format!("{endpoint}/{bucket}/{prefix}/events/_delta_log/{version:020}.json");
         let (status, text) = runtime.block_on(async {
@@ -48,19 +49,31 @@ fn recorded(s3: &DevService, prefix: &str) -> Recorded {
             other => panic!("{url}: HTTP {other}: {text}"),
         }
         for line in text.lines() {
-            recorded.take(&serde_json::from_str(line).expect("an action of Delta"));
+            let action = serde_json::from_str(line).expect("an action of Delta");
+            take(&mut files, &action);
+            recorded.take(&action);
         }
     }
+    recorded.rows = files.values().sum();
     recorded
+}
+
+/// The rows of each file that is there: a compaction takes files away and adds others with the same rows.
+fn take(files: &mut BTreeMap<String, u64>, action: &Value) {
+    if let Some(removed) = action["remove"]["path"].as_str() {
+        assert!(files.remove(removed).is_some(), "what is removed was there: {action}");
+        assert_eq!(action["remove"]["dataChange"], false, "no row is removed: {action}");
+    }
+    if let Some(added) = action["add"]["path"].as_str() {
+        let stats = action["add"]["stats"].as_str().expect("statistics");
+        let stats: Value = serde_json::from_str(stats).expect("statistics");
+        let rows = stats["numRecords"].as_u64().expect("a number of records");
+        files.insert(added.to_owned(), rows);
+    }
 }
 
 impl Recorded {
     fn take(&mut self, action: &Value) {
-        assert!(action.get("remove").is_none(), "nothing is removed: {action}");
-        if let Some(stats) = action["add"]["stats"].as_str() {
-            let stats: Value = serde_json::from_str(stats).expect("statistics");
-            self.rows += stats["numRecords"].as_u64().expect("a number of records");
-        }
         if let Some(partition) =
             action["txn"]["appId"].as_str().and_then(|id| id.rsplit('/').next())
         {
