@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Twelve audit questions over what the recorder wrote: the query service beside DuckDB and chDB on the same files.
 
-    audit_questions.py [--events 10000000] [--rounds 5] [--only who-read,slow] [--json FILE]
+    audit_questions.py [--events 10000000] [--rounds 5] [--compact] [--only who-read,slow] [--json FILE]
 
 Runs `cargo bench -p tallyport-lake-benches -- --serve` first, which fills Kafka, records it and prints its own figures
-(LAKE_BENCH is another way to start it). All three read the same Parquet files; the query service also checks a
+(LAKE_BENCH is another way to start it); --compact rewrites the files first as `tallyport lake compact` does. All three read the same Parquet files; the query service also checks a
 token, asks policy and puts every question on record. Cold: the page cache was dropped (root) before the question; the
 processes stay, as a service does. Warm: the median of the rounds. The answers must have equally many rows.
 """
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -91,8 +92,9 @@ class ChDb:
     def __init__(self, files):
         from chdb import session
         self.session = session.Session()
+        listed = ",".join(str(pathlib.Path(file).relative_to(pathlib.Path(file).parent.parent)) for file in files)
         folder = pathlib.Path(files[0]).parent.parent
-        self.session.query(f"CREATE VIEW events AS SELECT * FROM file('{folder}/ingest_date=*/*.parquet', Parquet)")
+        self.session.query(f"CREATE VIEW events AS SELECT * FROM file('{folder}/{{{listed}}}', Parquet)")
 
     def rows(self, sql):
         return [line for line in str(self.session.query(sql, "JSONCompactEachRow")).splitlines() if line]
@@ -117,6 +119,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--compact", action="store_true")
     parser.add_argument("--only", default="")
     parser.add_argument("--json")
     options = parser.parse_args()
@@ -124,7 +127,7 @@ def main():
     if missing:
         sys.exit(f"{' and '.join(missing)} from PyPI must be installed for this Python; deploy/dev/bench does that")
     bench = shlex.split(os.environ.get("LAKE_BENCH", "cargo bench --locked -p tallyport-lake-benches --"))
-    service = subprocess.Popen([*bench, "--serve", "--events", str(options.events)],
+    service = subprocess.Popen([*bench, "--serve", "--events", str(options.events), *(["--compact"] if options.compact else [])],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         for line in service.stdout:
@@ -140,8 +143,19 @@ def main():
         service.wait()
 
 
+def live(table):
+    """The files of the newest version: those that a compaction replaced are still there."""
+    files = {}
+    for commit in sorted((table / "_delta_log").glob("*.json")):
+        for action in map(json.loads, commit.read_text().splitlines()):
+            for kind in ("add", "remove"):
+                if kind in action:
+                    files[urllib.parse.unquote(action[kind]["path"])] = kind == "add"
+    return sorted(str(table / path) for path, there in files.items() if there)
+
+
 def compare(told, options):
-    files = sorted(str(file) for file in pathlib.Path(told["events"]).glob("ingest_date=*/*.parquet"))
+    files = live(pathlib.Path(told["events"]))
     size = sum(os.path.getsize(file) for file in files)
     engines = [Tallyport(told), DuckDb(files), ChDb(files)]
     one = engines[0].rows("SELECT event_id, session_id, principal_subject FROM events WHERE family = 'command' "

@@ -7,6 +7,7 @@
 //!
 //! `cargo bench -p tallyport-lake-benches [-- --help]`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ use tallyport_benches::figures::{Waits, peak_kib, processor_us, profile};
 use tallyport_eventlog::{Appender, AppenderOptions, Log, LogUrl, Topic, open};
 use tallyport_lake_benches::generate::Events;
 use tallyport_query::{LakeConfig, Limits, ListenConfig, QueryConfig, QueryService, RunningQuery};
-use tallyport_recorder::{LakeUrl, Recorder, RecorderConfig, RunningRecorder};
+use tallyport_recorder::{LakeUrl, Recorder, RecorderConfig, RunningRecorder, maintenance};
 use tallyport_schemas::{Body, Context, Draft, Integrity, PrincipalKind, ProducerId};
 use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,8 @@ const POLICY: &str = r#"@id("all") permit (principal, action, resource);"#;
 const AUDITOR: &str = "bench-auditor";
 /// Records of one append while the topic is filled.
 const BATCH: u64 = 5_000;
+/// More than fit into a commit of the default size.
+const ROWS_OF_A_COMMIT: u64 = 16_384;
 const PATIENCE: Duration = Duration::from_hours(1);
 
 /// The recorder beside librdkafka alone, and how soon SQL sees an event.
@@ -53,6 +56,9 @@ struct Options {
     /// Stay up with a query service until standard input ends.
     #[arg(long)]
     serve: bool,
+    /// Rewrite the files into few large ones first, as `tallyport lake compact` does with closed days.
+    #[arg(long)]
+    compact: bool,
     /// What `cargo bench` adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -87,7 +93,7 @@ async fn measure(options: &Options, kafka: &DevService) -> Result<(), Failure> {
     };
     let dir = tempfile::tempdir_in(std::env::current_dir()?)?;
     let lake = Url::from_directory_path(dir.path().join("lake")).map_err(|()| "no such path")?;
-    let (recorder, recorded) = record(&log, &lake, &ends, consumed.bytes).await?;
+    let recorded = record(&log, &lake, &ends, consumed.bytes).await?;
     eprintln!(
         "{:<18} {:>10} {:>8} {:>14} {:>14}",
         "way", "events/s", "MB/s", "of librdkafka", "us/event (cpu)"
@@ -103,6 +109,10 @@ async fn measure(options: &Options, kafka: &DevService) -> Result<(), Failure> {
         );
     }
     eprintln!("most memory of this process: {:.0} MiB", peak_kib(std::process::id()) / 1024.0);
+    if options.compact {
+        compact(&lake).await?;
+    }
+    let recorder = recorder(&log, &lake).await?;
     let query = Query::start(&log, &lake).await?;
     query.freshness(options.appends).await?;
     if options.serve {
@@ -168,22 +178,50 @@ fn consume(bootstrap: &str, ends: &[u64]) -> Result<Moved, Failure> {
     Ok(Moved { events, bytes, took: begun.elapsed(), processor_us })
 }
 
+async fn recorder(log: &Arc<dyn Log>, lake: &Url) -> Result<RunningRecorder, Failure> {
+    let config = RecorderConfig::new(LakeUrl::parse(lake.as_str())?);
+    Ok(Recorder::start(config, Arc::clone(log), CancellationToken::new()).await?)
+}
+
+/// To the last event on the log. Near its end it is asked to stop, so that the last commit of a partition does not wait
+/// for the age at which it would be due.
 async fn record(
     log: &Arc<dyn Log>,
     lake: &Url,
     ends: &[u64],
     bytes: u64,
-) -> Result<(RunningRecorder, Moved), Failure> {
-    let config = RecorderConfig::new(LakeUrl::parse(lake.as_str())?);
+) -> Result<Moved, Failure> {
     let (begun, before) = (Instant::now(), processor_us(std::process::id()));
-    let recorder = Recorder::start(config, Arc::clone(log), CancellationToken::new()).await?;
+    let recorder = recorder(log, lake).await?;
+    let mut progress = recorder.progress();
     for (partition, end) in ends.iter().enumerate() {
-        recorder.wait_until(u32::try_from(partition)?, *end, PATIENCE).await?;
+        let near = end.saturating_sub(ROWS_OF_A_COMMIT);
+        recorder.wait_until(u32::try_from(partition)?, near, PATIENCE).await?;
     }
+    recorder.stop().await?;
     let took = begun.elapsed();
     let processor_us = processor_us(std::process::id()) - before;
-    let events = ends.iter().sum();
-    Ok((recorder, Moved { events, bytes, took, processor_us }))
+    let last = progress.borrow_and_update().clone();
+    let recorded = last.partitions.iter().map(|one| one.recorded).collect::<Vec<_>>();
+    if recorded != ends {
+        return Err(format!("the log ends at {ends:?}, recorded is up to {recorded:?}").into());
+    }
+    Ok(Moved { events: ends.iter().sum(), bytes, took, processor_us })
+}
+
+async fn compact(lake: &Url) -> Result<(), Failure> {
+    let (begun, before) = (Instant::now(), processor_us(std::process::id()));
+    let url = LakeUrl::parse(lake.as_str())?;
+    let day = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().tomorrow()?;
+    let done = maintenance::compact_days_before(&url, &HashMap::new(), day).await?;
+    eprintln!(
+        "{} files became {} in {:.1?}, {:.1} s of processor time",
+        done.files_before,
+        done.files_after,
+        begun.elapsed(),
+        (processor_us(std::process::id()) - before) / 1e6
+    );
+    Ok(())
 }
 
 /// The query service with a reader's token.
