@@ -153,6 +153,12 @@ pub enum LakeError {
         /// What the storage said.
         reason: String,
     },
+    /// There is no lake yet.
+    #[error("there is no lake at {url}: the recorder makes it when it starts; check lake.url")]
+    Absent {
+        /// The table.
+        url: Url,
+    },
     /// There is something else at that place.
     #[error("{url} has files but is no Delta table; give the lake a place of its own")]
     NotATable {

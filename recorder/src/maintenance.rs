@@ -1,6 +1,7 @@
 //! Rewrites what the recorder no longer writes to.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use deltalake::operations::optimize::OptimizeType;
 use deltalake::{DeltaTable, FilterOp, FilterValue};
@@ -22,6 +23,9 @@ pub struct Compacted {
 /// Rewrites the files of every day (UTC) before `day` into few large ones, with the properties of all files of the
 /// table. Rows do not change, and a recorder may go on recording meanwhile. Replaced files stay until a vacuum.
 ///
+/// Of a lake in a directory the new files are synced after the commit that names them, for the Delta library makes that
+/// commit: where power is lost in between, the version before has them all.
+///
 /// # Errors
 /// When the lake cannot be read or written; nothing changed then.
 ///
@@ -34,18 +38,32 @@ pub async fn compact_days_before(
 ) -> Result<Compacted, LakeError> {
     let definition = TableDefinition::events();
     let url = lake.table(definition.name)?;
+    // Looked for before it is opened: what opens a local lake makes its directory.
+    let no_directory =
+        url.scheme() == "file" && !url.to_file_path().is_ok_and(|path| path.exists());
+    if no_directory {
+        return Err(LakeError::Absent { url });
+    }
     let storage = open_storage(url.clone(), storage_options)?;
+    if !storage.has_table().await? {
+        return Err(LakeError::Absent { url });
+    }
     let lake_error = |error| LakeError::of(&url, &error);
-    let mut table = DeltaTable::new(storage.log_store);
+    let mut table = DeltaTable::new(Arc::clone(&storage.log_store));
     table.load().await.map_err(lake_error)?;
     let day = day.to_string();
     let closed = [(INGEST_DATE, FilterOp::Lt, FilterValue::Scalar(day.as_str()))];
-    let (_, metrics) = table
+    let (table, metrics) = table
         .optimize()
         .with_type(OptimizeType::Compact)
         .with_filters(&closed)
         .with_writer_properties(writer_properties(&definition))
         .await
         .map_err(lake_error)?;
+    if metrics.num_files_added > 0 {
+        let files = table.get_files_by_partitions(&closed).await.map_err(lake_error)?;
+        let files = files.into_iter().map(String::from).collect();
+        storage.sync(files, table.version()).await?;
+    }
     Ok(Compacted { files_before: metrics.num_files_removed, files_after: metrics.num_files_added })
 }

@@ -25,7 +25,7 @@ async fn compact(path: &Path, with_today: bool) -> Result<(), Failure> {
     let before = if with_today { today.tomorrow().map_err(Failure::failed)? } else { today };
     let done = maintenance::compact_days_before(&config.lake, &config.storage_options, before)
         .await
-        .map_err(|error| Failure::failed(format!("{error}; nothing changed")))?;
+        .map_err(Failure::failed)?;
     let days = if with_today { "all days" } else { "the days before today" };
     match done.files_before {
         0 => print_line(format_args!("nothing to do: the events of {days} are in large files")),

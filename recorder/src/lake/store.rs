@@ -9,6 +9,7 @@ use deltalake::logstore::LogStoreRef;
 use futures::TryStreamExt as _;
 use url::Url;
 
+use super::local;
 use crate::error::LakeError;
 
 /// Settings of a networked store unless the configuration has its own: an outage shows within seconds, not minutes,
@@ -78,6 +79,22 @@ impl Storage {
             }
         }
         Ok(false)
+    }
+
+    /// Syncs files and the commit of `version`, where they are on this machine.
+    ///
+    /// # Errors
+    /// When one is not there or cannot be synced.
+    pub(crate) async fn sync(
+        &self,
+        mut files: Vec<String>,
+        version: Option<u64>,
+    ) -> Result<(), LakeError> {
+        let Some(root) = self.local.clone() else { return Ok(()) };
+        files.extend(version.map(|version| format!("{DELTA_LOG}/{version:020}.json")));
+        let synced = tokio::task::spawn_blocking(move || local::sync_files(&root, &files)).await;
+        let synced = synced.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        synced.map_err(|error| io_error(&self.url, &error))
     }
 
     pub(crate) fn store_error(&self, error: ObjectStoreError) -> LakeError {

@@ -235,6 +235,22 @@ async fn files_and_table_are_as_agreed() {
     assert!(files < 400_000, "{files} bytes for 350 events: bloom filters must fit the rows");
 }
 
+#[tokio::test]
+async fn without_a_lake_there_is_nothing_to_compact_and_none_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(&dir.path().join("lake"));
+    let today = "2026-09-23".parse().unwrap();
+    let compact = async || {
+        maintenance::compact_days_before(&config.lake, &config.storage_options, today).await
+    };
+    let error = compact().await.unwrap_err();
+    assert!(error.to_string().contains("check lake.url"), "{error}");
+    assert!(!dir.path().join("lake").exists(), "the place stays as it was");
+    std::fs::create_dir_all(dir.path().join("lake/events")).unwrap();
+    let error = compact().await.unwrap_err();
+    assert!(error.to_string().contains("there is no lake"), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn closed_days_are_compacted_while_recording_goes_on() {
     let dir = tempfile::tempdir().unwrap();
