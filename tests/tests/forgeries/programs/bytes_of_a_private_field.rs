@@ -3,7 +3,7 @@ use gateway_core::passage::{Authorized, Command};
 use tallyport_eventlog::Durable;
 
 fn peek(durable: &Durable<Authorized<Command>>) -> &[u8] {
-    &durable.get().value.bytes
+    &durable.get().value.bytes //~ E0616: field `value` of struct `Authorized` is private
 }
 
 fn main() {}

@@ -2,7 +2,7 @@
 use gateway_core::passage::{Masked, Response};
 
 fn forge(response: Response) -> Masked<Response> {
-    Masked { value: response, drafts: Vec::new() }
+    Masked { value: response, drafts: Vec::new() } //~ E0451: fields `value` and `drafts` of struct
 }
 
 fn main() {}

@@ -2,7 +2,7 @@
 use gateway_core::passage::{self, Authorized, Command};
 
 fn send(authorized: Authorized<Command>) {
-    let _bytes = passage::to_target(authorized);
+    let _bytes = passage::to_target(authorized); //~ E0308: mismatched types
 }
 
 fn main() {}

@@ -1,6 +1,0 @@
-//! There is no proof of nothing.
-use tallyport_eventlog::Durable;
-
-fn main() {
-    let _forged: Durable<u8> = Default::default();
-}

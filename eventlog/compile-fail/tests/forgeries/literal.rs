@@ -1,6 +1,0 @@
-//! A literal needs the fields, which are private.
-use tallyport_eventlog::Durable;
-
-fn main() {
-    let _forged = Durable { value: 1, positions: Vec::new() };
-}
