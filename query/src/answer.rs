@@ -6,7 +6,7 @@ use std::time::Duration;
 use arrow::array::{Array as _, ArrayRef};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -91,7 +91,22 @@ impl Engine {
             Ok(turn) => turn,
             Err(error) => return Err(planned.question.ended(error).await),
         };
-        planned.question.started().await?;
+        // How it will be read is worked out while its start goes on record; nothing is read before that.
+        let how = async {
+            tokio::select! {
+                biased;
+                () = left.cancelled() => Err(QueryError::ReaderLeft),
+                () = cancel.cancelled() => Err(QueryError::Cancelled),
+                how = timeout(self.limits.max_duration, caught(planned.physical())) =>
+                    how.unwrap_or(Err(QueryError::TimedOut { after: self.limits.max_duration })),
+            }
+        };
+        let (started, how) = tokio::join!(planned.question.started(), how);
+        started?;
+        let plan = match how {
+            Ok(plan) => plan,
+            Err(error) => return Err(planned.question.ended(error).await),
+        };
         let schema = Arc::clone(planned.plan.schema().inner());
         let snapshot_version = planned.snapshot_version;
         let (pieces, receiver) = mpsc::channel(WAITING_BATCHES);
@@ -106,7 +121,7 @@ impl Engine {
             bytes: 0,
         };
         let span = planned.question.span().in_scope(|| tracing::debug_span!("execute"));
-        self.tasks.spawn(running.run(planned, turn).instrument(span));
+        self.tasks.spawn(running.run(planned, plan, turn).instrument(span));
         Ok(Answer {
             schema,
             snapshot_version,
@@ -114,6 +129,12 @@ impl Engine {
             ended: false,
             _running: gone.drop_guard(),
         })
+    }
+}
+
+impl Planned {
+    async fn physical(&self) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
+        Ok(self.state.create_physical_plan(&self.plan).await?)
     }
 }
 
@@ -131,7 +152,7 @@ struct Running {
 }
 
 impl Running {
-    async fn run(mut self, planned: Planned, turn: Turn) {
+    async fn run(mut self, planned: Planned, plan: Arc<dyn ExecutionPlan>, turn: Turn) {
         let began = Instant::now();
         let question = planned.question.clone();
         let left = planned.reader.time_left().unwrap_or(Duration::ZERO);
@@ -143,7 +164,7 @@ impl Running {
             () = gone.cancelled() => Err(QueryError::ReaderLeft),
             () = cancel.cancelled() => Err(QueryError::Cancelled),
             () = stop.cancelled() => Err(QueryError::Stopping),
-            done = timeout_at(deadline, caught(self.pump(planned))) => match done {
+            done = timeout_at(deadline, caught(self.pump(planned, plan))) => match done {
                 Ok(done) => done,
                 Err(_) if by_token => Err(QueryError::TokenExpired),
                 Err(_) => Err(QueryError::TimedOut { after: self.limits.max_duration }),
@@ -162,11 +183,14 @@ impl Running {
     }
 
     /// Gives the rows to the reader as fast as it takes them.
-    async fn pump(&mut self, planned: Planned) -> Result<(), QueryError> {
+    async fn pump(
+        &mut self,
+        planned: Planned,
+        plan: Arc<dyn ExecutionPlan>,
+    ) -> Result<(), QueryError> {
         let max_rows = planned.permit.row_limit.map(|limit| (limit, "row_limit of the policy"));
         let own = (self.limits.max_rows, "max_rows");
         let (max_rows, limit) = max_rows.into_iter().chain([own]).min().unwrap_or(own);
-        let plan = planned.state.create_physical_plan(&planned.plan).await?;
         let mut batches = execute_stream(plan, planned.state.task_ctx())?;
         while let Some(batch) = batches.next().await {
             let batch = batch?;

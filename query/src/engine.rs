@@ -91,8 +91,8 @@ impl Engine {
         stop: CancellationToken,
     ) -> Result<Self, StartError> {
         let (lake, tail, partitions) = sources;
-        let nothing = Snapshot { version: None, next: Vec::new(), rows: None };
-        let empty = Arc::new(Pinned { snapshot: Arc::new(nothing), tail: PinnedTail::default() });
+        let empty =
+            Arc::new(Pinned { snapshot: Arc::new(Snapshot::NONE), tail: PinnedTail::default() });
         let shape = catalog::shape(&base, empty).await?;
         let statics = PgCatalogStaticTables::try_new()?;
         let pg_catalog =
@@ -188,8 +188,7 @@ impl Engine {
         reader: &Reader,
         statement: Statement,
     ) -> Result<LogicalPlan, QueryError> {
-        let nothing = Snapshot { version: None, next: Vec::new(), rows: None };
-        let pinned = Pinned { snapshot: Arc::new(nothing), tail: PinnedTail::default() };
+        let pinned = Pinned { snapshot: Arc::new(Snapshot::NONE), tail: PinnedTail::default() };
         Ok(caught(self.logical(reader, Arc::new(pinned), statement)).await?.1)
     }
 

@@ -16,6 +16,11 @@ use tokio::time::Instant;
 use crate::config::LakeConfig;
 use crate::error::QueryError;
 
+mod bounds;
+mod files;
+
+use files::Files;
+
 /// Commits that are followed one by one. Then all positions are read anew, which costs about as much as one read per
 /// commit and shows a table that was replaced by another.
 const MAX_FOLLOWED: u64 = 64;
@@ -51,12 +56,19 @@ pub(crate) struct Snapshot {
     pub(crate) next: Vec<Option<u64>>,
     /// Its rows; absent while there is no table.
     pub(crate) rows: Option<Arc<dyn TableProvider>>,
+    /// The same, as long as we read them ourselves.
+    files: Option<Arc<Files>>,
+}
+
+impl Snapshot {
+    /// No table.
+    pub(crate) const NONE: Self = Self { version: None, next: Vec::new(), rows: None, files: None };
 }
 
 impl Lake {
     /// `session` gives the settings of the scan.
     pub(crate) fn new(config: LakeConfig, log: LogId, session: Arc<SessionState>) -> Self {
-        let snapshot = Arc::new(Snapshot { version: None, next: Vec::new(), rows: None });
+        let snapshot = Arc::new(Snapshot::NONE);
         let state = State { table: None, positions: None, snapshot, loaded: None };
         Self { log, config, session, state: Mutex::new(state) }
     }
@@ -84,7 +96,8 @@ impl Lake {
                 is_of(&table, &self.log)?;
                 let at = positions(&table, state.positions.clone(), partitions).await;
                 let at = at.map_err(unreadable)?;
-                let snapshot = self.snapshot(&table, &at.positions, partitions).await;
+                let before = state.snapshot.files.as_deref();
+                let snapshot = self.snapshot(&table, &at.positions, partitions, before).await;
                 let snapshot = snapshot.map_err(unreadable)?;
                 went_on(&state.snapshot, &snapshot)?;
                 state.snapshot = Arc::new(snapshot);
@@ -123,10 +136,22 @@ impl Lake {
         table: &DeltaTable,
         positions: &Positions,
         partitions: u32,
+        before: Option<&Files>,
     ) -> Result<Snapshot, DeltaTableError> {
         let next = (0..partitions).map(|one| positions.get(&lake::app_id(one))).collect();
-        let rows = table.table_provider().with_session(Arc::clone(&self.session)).build().await?;
-        Ok(Snapshot { version: table.version(), next, rows: Some(Arc::new(rows)) })
+        let (files, rows): (_, Arc<dyn TableProvider>) =
+            match Files::of(table, &self.session, before) {
+                Ok(files) => {
+                    let files = Arc::new(files);
+                    (Some(Arc::clone(&files)), files)
+                }
+                Err(unusual) => {
+                    tracing::debug!(%unusual, "the Delta library reads the table");
+                    let session = Arc::clone(&self.session);
+                    (None, Arc::new(table.table_provider().with_session(session).build().await?))
+                }
+            };
+        Ok(Snapshot { version: table.version(), next, rows: Some(rows), files })
     }
 }
 

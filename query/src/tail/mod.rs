@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::record_batch::RecordBatch;
+use futures::future::try_join_all;
 use metrics::{Gauge, gauge};
 use parking_lot::Mutex;
 use tallyport_eventlog::{Log, ReadError, Topic};
@@ -125,10 +126,14 @@ impl Tail {
 
     /// What `snapshot` lacks, up to the end of the log as it is now.
     pub(crate) async fn pin(&self, snapshot: &Snapshot) -> Result<PinnedTail, TailError> {
+        let recorded = |partition: u32| snapshot.next.get(partition as usize).copied().flatten();
+        // All at once: where a partition ends is a question to a broker.
+        let partitions = 0..self.log.partitions(Topic::Audit);
+        let pieces = partitions.map(|partition| self.pin_partition(partition, recorded(partition)));
         let mut pinned = PinnedTail::default();
-        for partition in 0..self.log.partitions(Topic::Audit) {
-            let recorded = snapshot.next.get(partition as usize).copied().flatten();
-            self.pin_partition(partition, recorded, &mut pinned).await?;
+        for piece in try_join_all(pieces).await? {
+            pinned.batches.extend(piece.batches);
+            pinned.ranges.extend(piece.ranges);
         }
         Ok(pinned)
     }
@@ -137,8 +142,7 @@ impl Tail {
         &self,
         partition: u32,
         recorded: Option<u64>,
-        pinned: &mut PinnedTail,
-    ) -> Result<(), TailError> {
+    ) -> Result<PinnedTail, TailError> {
         let goal = self.log.latest(Topic::Audit, partition).await?;
         let from = recorded.unwrap_or_default();
         if goal < from {
@@ -161,9 +165,8 @@ impl Tail {
                 return Err(TailError::Moved { partition, wanted: *wanted, earliest });
             }
         }
-        pinned.batches.extend(piece.batches);
-        pinned.ranges.extend(missing.into_iter().map(|(from, goal)| range(from, goal)));
-        Ok(())
+        let ranges = missing.into_iter().map(|(from, goal)| range(from, goal)).collect();
+        Ok(PinnedTail { batches: piece.batches, ranges })
     }
 }
 
