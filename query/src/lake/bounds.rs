@@ -84,18 +84,20 @@ impl FileBounds {
         self.kept.rows
     }
 
-    /// For the engine, what is known of the time of its events. It lies within, and is never one value.
+    /// For the engine, what is known of the time of its events, and of no column beyond: a whole row of them for each
+    /// file is 30 KB. The time lies within, and is never one value.
     pub(crate) fn time_only(&self, schema: &SchemaRef) -> Statistics {
         let mut known = Statistics::new_unknown(schema);
+        let columns = &mut known.column_statistics;
+        columns.truncate(schema.index_of(TIME).map_or(0, |index| index + 1));
         let time = self.kept.columns.get(TIME);
-        let column = schema.index_of(TIME).ok();
-        let column = column.and_then(|index| known.column_statistics.get_mut(index));
         if let (Some(Range { least: Some(least), greatest: Some(greatest), .. }), Some(column)) =
-            (time, column)
+            (time, columns.last_mut())
         {
             column.min_value = Precision::Exact(least.clone());
             column.max_value = Precision::Exact(greatest.clone());
         }
+        columns.shrink_to_fit();
         known
     }
 
@@ -237,6 +239,29 @@ mod tests {
             let within = (at("2026-11-27T10:00:00.123Z"), at("2026-11-27T10:00:00.124Z"));
             assert_eq!(time(&file), within, "{said}");
             assert_eq!(file.latest(), Some(micros("2026-11-27T10:00:00.124Z")));
+        }
+    }
+
+    #[test]
+    fn the_engine_is_given_the_time_alone_and_never_as_one_value() {
+        let stats = r#"{"numRecords":1,"minValues":{"log_offset":5,"event_id":"a","time":"2026-11-27T10:00:00Z"},
+            "maxValues":{"log_offset":5,"event_id":"a","time":"2026-11-27T10:00:00Z"}}"#;
+        let schema = full_schema();
+        let known = FileBounds::new(Some(stats), std::iter::empty(), &schema).time_only(&schema);
+        let at = schema.index_of(TIME).unwrap();
+        assert_eq!(known.num_rows, Precision::Absent);
+        assert_eq!(known.column_statistics.len(), at + 1, "a file's share of memory");
+        for (index, column) in known.column_statistics.iter().enumerate() {
+            if index == at {
+                let [least, greatest] =
+                    [&column.min_value, &column.max_value].map(|end| end.get_value().unwrap());
+                assert!(least < greatest, "{least} {greatest}");
+            } else {
+                assert_eq!(
+                    (&column.min_value, &column.max_value),
+                    (&Precision::Absent, &Precision::Absent)
+                );
+            }
         }
     }
 

@@ -66,6 +66,9 @@ pub(crate) enum Unusual {
     Partitions(Vec<String>),
     #[error("the file {0} lies elsewhere or has no partition")]
     File(String),
+    /// The library gives an empty list, too, where it has not loaded one: it shall say itself that there is nothing.
+    #[error("it has no files")]
+    Empty,
     #[error(transparent)]
     Delta(#[from] DeltaTableError),
     #[error(transparent)]
@@ -93,7 +96,7 @@ impl Files {
             .map(|file| (file.part.path(), file))
             .collect();
         let mut files = Vec::new();
-        for view in snapshot.log_data().iter() {
+        for view in snapshot.snapshot().try_log_data()?.iter() {
             let file = match known.get(&view.object_store_path()) {
                 Some(file) => Arc::clone(file),
                 None => {
@@ -102,6 +105,9 @@ impl Files {
                 }
             };
             files.push(file);
+        }
+        if files.is_empty() {
+            return Err(Unusual::Empty);
         }
         // The latest are what most questions are about, and what lets one for the latest rows skip the others.
         files.sort_by_key(|file| std::cmp::Reverse(file.bounds.latest()));
@@ -173,7 +179,7 @@ impl LakeFile {
         part.partition_values = partition.into_iter().map(|(_, value)| value).collect();
         // For a question whose answer narrows as it is found (the latest 100), and for nothing else: a bound that was cut
         // must not be taken for a value.
-        part = part.with_statistics(Arc::new(bounds.time_only(table.file_schema())));
+        part.statistics = Some(Arc::new(bounds.time_only(table.file_schema())));
         Some(Self { part, bounds })
     }
 }
