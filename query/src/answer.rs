@@ -91,12 +91,13 @@ impl Engine {
             Ok(turn) => turn,
             Err(error) => return Err(planned.question.ended(error).await),
         };
-        // How it will be read is worked out while its start goes on record; nothing is read before that.
+        // How it will be read is worked out while its start goes on record; no row is read before that.
         let how = async {
             tokio::select! {
                 biased;
                 () = left.cancelled() => Err(QueryError::ReaderLeft),
                 () = cancel.cancelled() => Err(QueryError::Cancelled),
+                () = self.stop.cancelled() => Err(QueryError::Stopping),
                 how = timeout(self.limits.max_duration, caught(planned.physical())) =>
                     how.unwrap_or(Err(QueryError::TimedOut { after: self.limits.max_duration })),
             }

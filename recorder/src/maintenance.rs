@@ -27,7 +27,7 @@ pub struct Compacted {
 /// commit: where power is lost in between, the version before has them all.
 ///
 /// # Errors
-/// When the lake cannot be read or written; nothing changed then.
+/// When the lake cannot be read or written; nothing changed then, except where it is the sync that failed.
 ///
 /// # Cancel safety
 /// A dropped call leaves files that no commit names.

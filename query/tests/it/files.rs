@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use tallyport_schemas::lake;
+use tallyport_schemas::{Context, Principal, PrincipalKind, lake};
 
 use crate::freshness::event;
 use crate::world::World;
@@ -90,6 +90,34 @@ async fn a_question_opens_only_files_that_can_have_its_rows() {
     assert!(fails(&world.try_sql("auditor", all).await), "a file that is gone is no empty file");
     show(hidden);
     assert_eq!(world.rows(all).await, vec![json!(["SELECT 2"])]);
+    world.running.stop().await;
+}
+
+/// Least and greatest values in the log of a table may be cut, and a bound that is cut wrongly would hide an event.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_longer_than_what_is_kept_of_it_is_found() {
+    let world = World::start().await;
+    let subjects =
+        ["a", "z", "\u{10ffff}", "\u{e9}"].map(|one| one.repeat(250 / one.len()) + "end");
+    for subject in &subjects {
+        let principal = Principal {
+            issuer: "https://issuer.example".to_owned(),
+            subject: subject.clone(),
+            display_name: "somebody".to_owned(),
+            kind: PrincipalKind::Agent,
+            groups: Vec::new(),
+            owner: None,
+        };
+        let mut draft = event("SELECT 1");
+        draft.context = Context { principal: Some(principal), ..Context::default() }.into();
+        world.commit(draft).await;
+        world.record_all().await;
+    }
+    until_snapshot(&world, subjects.len() as u64 - 1).await;
+    for subject in &subjects {
+        let found = format!("SELECT count(*) FROM commands WHERE principal_subject = '{subject}'");
+        assert_eq!(world.value(&found).await, json!(1), "{subject}");
+    }
     world.running.stop().await;
 }
 
