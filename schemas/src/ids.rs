@@ -90,6 +90,10 @@ uuid_id! {
     CommandId
 }
 uuid_id! {
+    /// Names one request for an approval.
+    ApprovalId
+}
+uuid_id! {
     /// Ties what belongs to one request together across services (W3C trace context, 16 bytes).
     TraceId
 }

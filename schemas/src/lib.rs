@@ -28,7 +28,9 @@ mod words;
 
 pub use content::{Content, ContentEncoding, ContentError};
 pub use envelope::{Body, Context, Draft, Event, Family, Producer, SCHEMA_VERSION};
-pub use families::approval::{Approval, ApprovalRequest};
+pub use families::approval::{
+    Approval, ApprovalRequest, ApprovalRequirement, ApprovalScope, AskedCommand,
+};
 pub use families::authentication::{AuthMethod, Authentication, Front, Outcome};
 pub use families::command::{
     ColumnRef, Command, Disposition, ObjectRef, Parameter, ParameterValue, Phase, StatementKind,
@@ -39,7 +41,7 @@ pub use families::policy::{PolicyChange, PolicyKind};
 pub use families::query::{Face, Query, QueryPhase};
 pub use families::response::{OutputColumn, Recording, Response, ResponseStatus, ResponseSummary};
 pub use families::session::{Session, SessionEnd, SessionStats};
-pub use ids::{CommandId, EventId, ParseIdError, ProducerId, SessionId, TraceId};
+pub use ids::{ApprovalId, CommandId, EventId, ParseIdError, ProducerId, SessionId, TraceId};
 pub use principal::{Actor, AgentAttributes, Principal, PrincipalKind};
 pub use shared::SharedContext;
 pub use target::{Endpoint, TargetKind, TargetRef};

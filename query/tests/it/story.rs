@@ -30,6 +30,10 @@ pub fn command_id(number: u128) -> CommandId {
     CommandId::from_uuid(id(number))
 }
 
+fn approval_id() -> ApprovalId {
+    ApprovalId::from_uuid(id(0xa9))
+}
+
 fn principal(subject: &str, name: &str, kind: PrincipalKind, owner: Option<&str>) -> Principal {
     Principal {
         issuer: IDP.into(),
@@ -343,35 +347,25 @@ fn saturday() -> Vec<Draft> {
     let ada = principal("ada", "Ada", PrincipalKind::Human, None);
     let mut teller = Teller::new(context(2, ada, &["bot-2"]));
     let grace = principal("grace", "Grace", PrincipalKind::Human, None);
-    let mut reviewer =
-        Teller::new(Context { principal: Some(grace.clone()), ..Context::default() });
     let read = "SELECT ssn FROM app.customers WHERE id = 2";
-    teller.tell("2024-03-09T23:00:00Z", opened("2024-03-10T01:00:00Z")).tell(
-        "2024-03-09T23:00:01Z",
-        Body::Approval(Approval::Requested(ApprovalRequest {
-            approval_id: "ap-1".into(),
-            command_id: Some(command_id(3)),
-            digest: "00".into(),
-            group: "reviewers".into(),
-            quorum: 1,
-            reason: "clear text".into(),
-            expires_at: at("2024-03-10T00:00:00Z"),
-        })),
-    );
-    reviewer.tell(
-        "2024-03-09T23:01:00Z",
-        Body::Approval(Approval::Granted {
-            approval_id: "ap-1".into(),
-            reviewer: grace,
-            comment: None,
-        }),
-    );
     teller
+        .tell("2024-03-09T23:00:00Z", opened("2024-03-10T01:00:00Z"))
+        .tell("2024-03-09T23:00:01Z", Body::Approval(Approval::Requested(Box::new(asked(read)))));
+    teller
+        .tell(
+            "2024-03-09T23:01:00Z",
+            Body::Approval(Approval::Granted {
+                approval_id: approval_id(),
+                reviewer: grace,
+                comment: None,
+            }),
+        )
         .tell(
             "2024-03-09T23:01:01Z",
             Body::Approval(Approval::Used {
-                approval_id: "ap-1".into(),
+                approval_id: approval_id(),
                 command_id: command_id(3),
+                digest: "00".into(),
             }),
         )
         .tell("2024-03-09T23:01:02Z", decision(3, Effect::Allow, "sql:select", None))
@@ -388,5 +382,33 @@ fn saturday() -> Vec<Draft> {
                 stats: stats(1, 0, 3, 300),
             }),
         );
-    [teller.drafts, reviewer.drafts].concat()
+    teller.drafts
+}
+
+fn asked(statement: &str) -> ApprovalRequest {
+    let command = AskedCommand {
+        command_id: command_id(3),
+        statement: statement.into(),
+        parameters: Vec::new(),
+        kinds: vec![StatementKind::Select],
+        tables: Vec::new(),
+        columns: Vec::new(),
+        functions: Vec::new(),
+        labels: Vec::new(),
+        read_only: true,
+        opaque: false,
+        has_where: false,
+    };
+    ApprovalRequest {
+        approval_id: approval_id(),
+        digest: "00".into(),
+        session_bound: false,
+        scope: ApprovalScope::Once,
+        requirements: vec![ApprovalRequirement { group: "reviewers".into(), quorum: 1 }],
+        policy_ids: Vec::new(),
+        policy_version: "00".into(),
+        reasons: vec!["clear text".into()],
+        command,
+        expires_at: at("2024-03-10T00:00:00Z"),
+    }
 }

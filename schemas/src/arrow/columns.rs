@@ -151,6 +151,10 @@ columns! {
     face: Text;
     snapshot_version: Int64;
     approval_id: Text;
+    digest: Text;
+    reviewer_issuer: Text;
+    reviewer_subject: Text;
+    reviewer_name: Text;
     application: Text;
     raw: Bytes, not_null;
 }

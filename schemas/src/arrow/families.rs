@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use super::columns::Row;
 use super::row::{all_written, instant, int, maybe, text, texts, written};
 use crate::{
-    Approval, Authentication, Body, Command, Content, Decision, Integrity, OutputColumn,
-    PolicyChange, Query, QueryPhase, Response, ResponseSummary, Session, SessionStats,
+    Approval, ApprovalRequest, Authentication, Body, Command, Content, Decision, Integrity,
+    OutputColumn, Parameter, PolicyChange, Principal, Query, QueryPhase, Response, ResponseSummary,
+    Session, SessionStats,
 };
 
 pub(super) fn fill<'a>(row: &mut Row<'a>, body: &'a Body) {
@@ -102,14 +103,17 @@ fn fill_command<'a>(row: &mut Row<'a>, command: &'a Command) {
     row.labels = texts(&command.labels);
     row.read_only = Some(command.read_only);
     row.opaque = Some(command.opaque);
-    // Texts and numbers only, so this cannot fail; `raw` holds them in any case.
-    row.parameters = (!command.parameters.is_empty())
-        .then(|| serde_json::to_string(&command.parameters).ok().map(Cow::Owned))
-        .flatten();
+    row.parameters = parameters(&command.parameters);
     row.prepared = maybe(command.prepared.as_ref());
     row.portal = maybe(command.portal.as_ref());
     row.chunk = command.chunk.and_then(int);
     fill_wire(row, command.wire_bytes, &command.wire_sha256, command.content.as_ref());
+}
+
+/// As JSON. Texts and numbers only, so this cannot fail; `raw` holds them in any case.
+fn parameters<'a>(all: &[Parameter]) -> Option<Cow<'a, str>> {
+    let written = (!all.is_empty()).then(|| serde_json::to_string(all));
+    written.and_then(Result::ok).map(Cow::Owned)
 }
 
 fn fill_wire<'a>(row: &mut Row<'a>, bytes: u64, sha256: &'a str, content: Option<&'a Content>) {
@@ -175,33 +179,55 @@ fn column_name(column: &OutputColumn) -> Cow<'_, str> {
 }
 
 fn fill_approval<'a>(row: &mut Row<'a>, approval: &'a Approval) {
+    row.approval_id = written(approval.approval_id());
     match approval {
-        Approval::Requested(request) => {
-            row.approval_id = text(&request.approval_id);
-            row.command_id = request.command_id.and_then(written);
-            row.reason = text(&request.reason);
-            row.expires_at = instant(request.expires_at);
-        }
-        Approval::Granted { approval_id, comment, .. } => {
+        Approval::Requested(request) => fill_asked(row, request),
+        Approval::Granted { reviewer, comment, .. } => {
             row.outcome = text("granted");
-            row.approval_id = text(approval_id);
-            row.reason = maybe(comment.as_ref());
+            fill_review(row, reviewer, comment.as_ref());
         }
-        Approval::Denied { approval_id, comment, .. } => {
+        Approval::Denied { reviewer, comment, .. } => {
             row.outcome = text("denied");
-            row.approval_id = text(approval_id);
-            row.reason = maybe(comment.as_ref());
+            fill_review(row, reviewer, comment.as_ref());
         }
-        Approval::Expired { approval_id } => {
-            row.outcome = text("expired");
-            row.approval_id = text(approval_id);
+        Approval::Expired { .. } => row.outcome = text("expired"),
+        Approval::Withdrawn { cause, .. } => {
+            row.outcome = text("withdrawn");
+            row.failure = text(cause);
         }
-        Approval::Used { approval_id, command_id } => {
+        Approval::Used { command_id, digest, .. } => {
             row.outcome = text("used");
-            row.approval_id = text(approval_id);
             row.command_id = written(command_id);
+            row.digest = text(digest);
         }
     }
+}
+
+fn fill_asked<'a>(row: &mut Row<'a>, request: &'a ApprovalRequest) {
+    let command = &request.command;
+    row.command_id = written(command.command_id);
+    row.digest = text(&request.digest);
+    row.reason = (!request.reasons.is_empty()).then(|| Cow::Owned(request.reasons.join("; ")));
+    row.expires_at = instant(request.expires_at);
+    row.policy_ids = texts(&request.policy_ids);
+    row.policy_version = text(&request.policy_version);
+    row.obligations = all_written(&request.requirements);
+    row.statement = text(&command.statement);
+    row.parameters = parameters(&command.parameters);
+    row.kinds = all_written(&command.kinds);
+    row.tables = all_written(&command.tables);
+    row.columns = all_written(&command.columns);
+    row.functions = texts(&command.functions);
+    row.labels = texts(&command.labels);
+    row.read_only = Some(command.read_only);
+    row.opaque = Some(command.opaque);
+}
+
+fn fill_review<'a>(row: &mut Row<'a>, reviewer: &'a Principal, comment: Option<&'a String>) {
+    row.reviewer_issuer = text(&reviewer.issuer);
+    row.reviewer_subject = text(&reviewer.subject);
+    row.reviewer_name = text(&reviewer.display_name);
+    row.reason = maybe(comment);
 }
 
 fn fill_policy<'a>(row: &mut Row<'a>, change: &'a PolicyChange) {

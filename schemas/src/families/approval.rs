@@ -1,30 +1,107 @@
 //! A human was asked, or answered.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{CommandId, Principal};
+use crate::words::words;
+use crate::{ApprovalId, ColumnRef, CommandId, ObjectRef, Parameter, Principal, StatementKind};
 
 /// What is asked for. The digest binds it to exactly one thing that may run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApprovalRequest {
     /// Names the request.
-    pub approval_id: String,
-    /// The command that waits.
-    pub command_id: Option<CommandId>,
-    /// SHA-256 over statement, parameters, target, principal, delegation chain and policy version.
+    pub approval_id: ApprovalId,
+    /// SHA-256 over statement, parameters, target, principal, delegation chain, policy version and what else a meaning
+    /// rests on, lower-case hexadecimal. Only what has this digest runs.
     pub digest: String,
-    /// Whose members may answer.
-    pub group: String,
-    /// How many of them must agree.
-    pub quorum: u32,
-    /// Why it is asked.
-    pub reason: String,
+    /// Whether only the session that asked may run it: its own state is part of what the statement means.
+    pub session_bound: bool,
+    /// How often it may run.
+    pub scope: ApprovalScope,
+    /// Who must agree: all of these.
+    pub requirements: Vec<ApprovalRequirement>,
+    /// The policies that demand it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policy_ids: Vec<String>,
+    /// SHA-256 of the policy set, lower-case hexadecimal.
+    pub policy_version: String,
+    /// Why it is asked, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// What would run.
+    pub command: AskedCommand,
     /// When it lapses.
     #[schemars(with = "String")]
     pub expires_at: Timestamp,
+}
+
+/// Members of a group who must agree.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalRequirement {
+    /// The group.
+    pub group: String,
+    /// How many of its members.
+    pub quorum: u32,
+}
+
+/// `2 of dba`.
+impl fmt::Display for ApprovalRequirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.quorum, self.group)
+    }
+}
+
+/// How often what was approved may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalScope {
+    /// Once, before the request lapses.
+    Once,
+    /// Again and again, in the session that asked, until that ends.
+    Session,
+}
+
+words!(ApprovalScope { Once => "once", Session => "session" });
+
+/// A command that waits, as a reviewer must see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskedCommand {
+    /// Names it; its decisions, its command and its response carry the same.
+    pub command_id: CommandId,
+    /// The statement's whole text.
+    pub statement: String,
+    /// Bound parameters, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<Parameter>,
+    /// What its statements do, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<StatementKind>,
+    /// The relations it names or reaches through views; sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<ObjectRef>,
+    /// The columns it names; sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<ColumnRef>,
+    /// The functions it calls; sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<String>,
+    /// The labels of what it touches; sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// Whether it provably changes nothing.
+    pub read_only: bool,
+    /// Whether it runs code whose effect cannot be seen from its text.
+    pub opaque: bool,
+    /// Whether it has an UPDATE or DELETE, and each of them a WHERE clause.
+    pub has_where: bool,
 }
 
 /// A step in an approval's life.
@@ -32,55 +109,81 @@ pub struct ApprovalRequest {
 #[serde(tag = "activity", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Approval {
     /// It was asked for.
-    Requested(ApprovalRequest),
-    /// A reviewer agreed.
+    Requested(Box<ApprovalRequest>),
+    /// A reviewer agreed. Whether that was enough is what all events before it say.
     Granted {
         /// The request.
-        approval_id: String,
+        approval_id: ApprovalId,
         /// Who.
         reviewer: Principal,
         /// What the reviewer wrote.
         comment: Option<String>,
     },
-    /// A reviewer refused.
+    /// A reviewer refused: one is enough.
     Denied {
         /// The request.
-        approval_id: String,
+        approval_id: ApprovalId,
         /// Who.
         reviewer: Principal,
         /// What the reviewer wrote.
         comment: Option<String>,
     },
-    /// Nobody answered in time.
+    /// Not enough reviewers agreed in time, or it was not used in time.
     Expired {
         /// The request.
-        approval_id: String,
+        approval_id: ApprovalId,
     },
-    /// What was approved ran.
+    /// Nobody waits for it any more.
+    Withdrawn {
+        /// The request.
+        approval_id: ApprovalId,
+        /// Why: a stable code such as `cancelled`, `client_gone` or `superseded`.
+        cause: String,
+    },
+    /// What was approved runs. Only the first of these counts where it may run once.
     Used {
         /// The request.
-        approval_id: String,
-        /// The command that ran.
+        approval_id: ApprovalId,
+        /// The command that runs.
         command_id: CommandId,
+        /// Its digest: that of the request.
+        digest: String,
     },
 }
 
 impl Approval {
+    /// The request it is about.
+    #[must_use]
+    pub const fn approval_id(&self) -> ApprovalId {
+        match self {
+            Self::Requested(request) => request.approval_id,
+            Self::Granted { approval_id, .. }
+            | Self::Denied { approval_id, .. }
+            | Self::Expired { approval_id }
+            | Self::Withdrawn { approval_id, .. }
+            | Self::Used { approval_id, .. } => *approval_id,
+        }
+    }
+
     pub(crate) const fn activity(&self) -> &'static str {
         match self {
             Self::Requested(_) => "requested",
             Self::Granted { .. } => "granted",
             Self::Denied { .. } => "denied",
             Self::Expired { .. } => "expired",
+            Self::Withdrawn { .. } => "withdrawn",
             Self::Used { .. } => "used",
         }
     }
 
     pub(crate) const fn command_id(&self) -> Option<CommandId> {
         match self {
-            Self::Requested(request) => request.command_id,
+            Self::Requested(request) => Some(request.command.command_id),
             Self::Used { command_id, .. } => Some(*command_id),
-            Self::Granted { .. } | Self::Denied { .. } | Self::Expired { .. } => None,
+            Self::Granted { .. }
+            | Self::Denied { .. }
+            | Self::Expired { .. }
+            | Self::Withdrawn { .. } => None,
         }
     }
 }

@@ -123,45 +123,48 @@ pub(super) fn approval<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Appr
     whose(value, event);
     value.resources = resources(event);
     let who = name(event);
-    let id = match it {
+    match it {
         Approval::Requested(request) => {
             value.is(Class::UserAccess, (OTHER, "Request"));
             value.status(status::REQUESTED);
-            value.status_detail = text(&request.reason);
-            value.message(&format!("{who} asks {} for approval", request.group));
-            &request.approval_id
+            value.status_detail = owned(request.reasons.join("; "));
+            let of: Vec<_> = request.requirements.iter().map(ToString::to_string).collect();
+            value.message(&format!("{who} asks {} for approval", of.join(" and ")));
         }
-        Approval::Granted { approval_id, reviewer, comment } => {
+        Approval::Granted { reviewer, comment, .. } => {
             value.is(Class::UserAccess, ASSIGN_PRIVILEGES);
             value.status(status::SUCCESS);
             reviewed(value, reviewer, comment.as_deref());
             value.message(&format!("{} approved a request of {who}", reviewer.display_name));
-            approval_id
         }
-        Approval::Denied { approval_id, reviewer, comment } => {
+        Approval::Denied { reviewer, comment, .. } => {
             value.is(Class::UserAccess, ASSIGN_PRIVILEGES);
             value.severity(severity::MEDIUM);
             value.status(status::FAILURE);
             value.status_code = text("denied");
             reviewed(value, reviewer, comment.as_deref());
             value.message(&format!("{} denied a request of {who}", reviewer.display_name));
-            approval_id
         }
-        Approval::Expired { approval_id } => {
+        Approval::Expired { .. } => {
             value.is(Class::UserAccess, (OTHER, "Expire"));
             value.status(status::FAILURE);
             value.status_code = text("expired");
-            value.message(&format!("nobody answered a request of {who} in time"));
-            approval_id
+            value.message(&format!("a request of {who} was not answered, or not used, in time"));
         }
-        Approval::Used { approval_id, .. } => {
+        Approval::Withdrawn { cause, .. } => {
+            value.is(Class::UserAccess, (OTHER, "Withdraw"));
+            value.status(status::FAILURE);
+            value.status_code = text("withdrawn");
+            value.status_detail = text(cause);
+            value.message(&format!("{who} does not wait for an approval any more: {cause}"));
+        }
+        Approval::Used { .. } => {
             value.is(Class::UserAccess, (OTHER, "Use"));
             value.status(status::SUCCESS);
             value.message(&format!("{who} used an approval"));
-            approval_id
         }
-    };
-    value.privileges = Some(vec![Cow::Borrowed(id)]);
+    }
+    value.privileges = Some(vec![Cow::Owned(it.approval_id().to_string())]);
 }
 
 fn reviewed<'a>(value: &mut Value<'a>, reviewer: &'a Principal, comment: Option<&'a str>) {

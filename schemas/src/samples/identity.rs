@@ -2,6 +2,7 @@
 
 use super::{
     Named, agent, alone, at, command_id, delegated, expiry, outside, person, service, sha256,
+    texts, uuid,
 };
 use crate::*;
 
@@ -101,34 +102,58 @@ fn sessions() -> Vec<Named> {
 }
 
 fn approvals() -> Vec<Named> {
-    let approval_id = || "approval-19".to_owned();
-    let requested = Approval::Requested(ApprovalRequest {
-        approval_id: approval_id(),
-        command_id: Some(command_id()),
-        digest: sha256("what may run"),
-        group: "finance-approvers".into(),
-        quorum: 1,
-        reason: "a statement without WHERE changes app.invoices".into(),
-        expires_at: expiry(),
-    });
+    let approval_id = ApprovalId::from_uuid(uuid(0xa9));
     let granted = Approval::Granted {
-        approval_id: approval_id(),
+        approval_id,
         reviewer: person(),
         comment: Some("as agreed in FIN-311".into()),
     };
-    let denied = Approval::Denied { approval_id: approval_id(), reviewer: person(), comment: None };
-    let used = Approval::Used { approval_id: approval_id(), command_id: command_id() };
+    let denied = Approval::Denied { approval_id, reviewer: person(), comment: None };
+    let withdrawn = Approval::Withdrawn { approval_id, cause: "client_gone".into() };
+    let used =
+        Approval::Used { approval_id, command_id: command_id(), digest: sha256("what may run") };
     vec![
-        ("approval.requested", alone(), Body::Approval(requested)),
+        ("approval.requested", alone(), Body::Approval(requested(approval_id))),
         ("approval.granted", alone(), Body::Approval(granted)),
         ("approval.denied", alone(), Body::Approval(denied)),
-        (
-            "approval.expired",
-            alone(),
-            Body::Approval(Approval::Expired { approval_id: approval_id() }),
-        ),
+        ("approval.expired", alone(), Body::Approval(Approval::Expired { approval_id })),
+        ("approval.withdrawn", alone(), Body::Approval(withdrawn)),
         ("approval.used", alone(), Body::Approval(used)),
     ]
+}
+
+fn requested(approval_id: ApprovalId) -> Approval {
+    let invoices = || "invoices".to_owned();
+    let statement = "UPDATE app.invoices SET paid = true WHERE customer = $1";
+    let command = AskedCommand {
+        command_id: command_id(),
+        statement: statement.into(),
+        parameters: vec![Parameter { bytes: 2, value: ParameterValue::Text("42".into()) }],
+        kinds: vec![StatementKind::Update],
+        tables: vec![ObjectRef { schema: Some("app".into()), name: invoices() }],
+        columns: vec![ColumnRef {
+            schema: Some("app".into()),
+            table: invoices(),
+            column: "paid".into(),
+        }],
+        functions: Vec::new(),
+        labels: texts(&["money"]),
+        read_only: false,
+        opaque: false,
+        has_where: true,
+    };
+    Approval::Requested(Box::new(ApprovalRequest {
+        approval_id,
+        digest: sha256("what may run"),
+        session_bound: false,
+        scope: ApprovalScope::Once,
+        requirements: vec![ApprovalRequirement { group: "finance-approvers".into(), quorum: 2 }],
+        policy_ids: texts(&["invoices-need-approval"]),
+        policy_version: sha256("policies"),
+        reasons: texts(&["sql:update on app.invoices needs 2 of finance-approvers"]),
+        command,
+        expires_at: expiry(),
+    }))
 }
 
 fn policies() -> Vec<Named> {

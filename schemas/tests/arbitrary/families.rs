@@ -173,18 +173,10 @@ impl Seed {
     }
 
     pub(super) fn approval(&mut self) -> Approval {
-        let approval_id = self.text();
-        match self.byte() % 5 {
+        let approval_id = self.approval_id();
+        match self.byte() % 6 {
             0 => Approval::Expired { approval_id },
-            1 => Approval::Requested(ApprovalRequest {
-                approval_id,
-                command_id: self.option(Self::command_id),
-                digest: self.text(),
-                group: self.text(),
-                quorum: self.bits() as u32,
-                reason: self.text(),
-                expires_at: self.time(),
-            }),
+            1 => Approval::Requested(Box::new(self.approval_request())),
             2 => Approval::Granted {
                 approval_id,
                 reviewer: self.principal(),
@@ -195,7 +187,44 @@ impl Seed {
                 reviewer: self.principal(),
                 comment: self.option(Self::text),
             },
-            _ => Approval::Used { approval_id, command_id: self.command_id() },
+            4 => Approval::Withdrawn { approval_id, cause: self.text() },
+            _ => Approval::Used { approval_id, command_id: self.command_id(), digest: self.text() },
+        }
+    }
+
+    fn approval_id(&mut self) -> ApprovalId {
+        ApprovalId::from_uuid(self.uuid())
+    }
+
+    fn approval_request(&mut self) -> ApprovalRequest {
+        ApprovalRequest {
+            approval_id: self.approval_id(),
+            digest: self.text(),
+            session_bound: self.bool(),
+            scope: self.pick(&[ApprovalScope::Once, ApprovalScope::Session]),
+            requirements: self
+                .list(|it| ApprovalRequirement { group: it.text(), quorum: it.bits() as u32 }),
+            policy_ids: self.list(Self::text),
+            policy_version: self.text(),
+            reasons: self.list(Self::text),
+            command: self.asked_command(),
+            expires_at: self.time(),
+        }
+    }
+
+    fn asked_command(&mut self) -> AskedCommand {
+        AskedCommand {
+            command_id: self.command_id(),
+            statement: self.text(),
+            parameters: self.list(Self::parameter),
+            kinds: self.list(|s| s.pick(StatementKind::ALL)),
+            tables: self.list(|s| ObjectRef { schema: s.option(Self::text), name: s.text() }),
+            columns: self.list(Self::column),
+            functions: self.list(Self::text),
+            labels: self.list(Self::text),
+            read_only: self.bool(),
+            opaque: self.bool(),
+            has_where: self.bool(),
         }
     }
 
