@@ -11,6 +11,7 @@ use crate::durable::Durable;
 use crate::log::{AppendError, Log, Position, Record, Topic};
 
 mod committer;
+mod control;
 mod gaps;
 mod health;
 mod meters;
@@ -124,6 +125,7 @@ pub struct Appender {
 
 #[derive(Debug)]
 struct Inner {
+    log: Arc<dyn Log>,
     sequencer: Arc<Sequencer>,
     options: AppenderOptions,
     pending: Arc<Semaphore>,
@@ -147,7 +149,8 @@ impl Appender {
     ) -> Result<Self, CommitError> {
         let sequencer = Arc::new(Sequencer::new(producer, epoch_now()));
         let health = Arc::new(Health::new(role));
-        let committer = Committer::new(log, Arc::clone(&sequencer), Arc::clone(&health), options);
+        let committer =
+            Committer::new(Arc::clone(&log), Arc::clone(&sequencer), Arc::clone(&health), options);
         committer.start().map_err(|error| {
             CommitError::Append(AppendError::Refused {
                 reason: format!(
@@ -157,7 +160,7 @@ impl Appender {
         })?;
         let pending = Arc::new(Semaphore::new(options.max_pending_bytes as usize));
         let meters = Meters::new(role);
-        let inner = Inner { sequencer, options, pending, health, meters };
+        let inner = Inner { log, sequencer, options, pending, health, meters };
         let appender = Self { inner: Arc::new(inner) };
         let started = Integrity::ProducerStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -206,7 +209,7 @@ impl Appender {
             return Ok(Vec::new());
         }
         let (began, events) = (Instant::now(), drafts.len());
-        let outcome = self.append(drafts).await;
+        let outcome = self.append(drafts, None).await;
         self.inner.meters.committed(began, events, &outcome);
         let mut positions = outcome?.into_iter();
         let mint = |(value, count)| {
@@ -259,7 +262,12 @@ impl Appender {
         self.inner.health.view(pending, self.inner.options.append_timeout)
     }
 
-    async fn append(&self, drafts: Vec<(Topic, Draft)>) -> Result<Vec<Position>, CommitError> {
+    /// `copies` takes the records as they were encoded.
+    async fn append(
+        &self,
+        drafts: Vec<(Topic, Draft)>,
+        copies: Option<&mut Vec<Record>>,
+    ) -> Result<Vec<Position>, CommitError> {
         let options = &self.inner.options;
         let deadline = Instant::now() + options.max_wait;
         let timed_out = |_| {
@@ -273,7 +281,7 @@ impl Appender {
         let weight = drafts.iter().map(|(_, draft)| weight::estimate_bytes(draft)).sum::<usize>();
         let permit = self.acquire(weight);
         let permit = timeout_at(deadline, permit).await.map_err(timed_out)??;
-        let answer = self.enqueue(drafts, permit)?;
+        let answer = self.enqueue(drafts, permit, copies)?;
         let answered = timeout_at(deadline, answer).await.map_err(timed_out)?;
         // The committer answers all that it takes; it can only vanish with the runtime.
         Ok(answered.map_err(|_| CommitError::Stopped)??)
@@ -291,6 +299,7 @@ impl Appender {
         &self,
         drafts: Vec<(Topic, Draft)>,
         permit: OwnedSemaphorePermit,
+        copies: Option<&mut Vec<Record>>,
     ) -> Result<oneshot::Receiver<Result<Vec<Position>, AppendError>>, CommitError> {
         let (done, answer) = oneshot::channel();
         let sequencer = &self.inner.sequencer;
@@ -298,6 +307,9 @@ impl Appender {
         let numbered = drafts.into_iter().zip(first_seq..);
         let records: Vec<Record> =
             numbered.map(|((topic, draft), seq)| sequencer.record(topic, draft, seq)).collect();
+        if let Some(copies) = copies {
+            copies.clone_from(&records);
+        }
         let fits = records.iter().try_for_each(Record::check_size);
         let _committer_gone = match &fits {
             Ok(()) => {

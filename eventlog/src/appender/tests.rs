@@ -7,6 +7,7 @@ use super::*;
 use crate::backends::memory::MemoryLog;
 use crate::faults::{Fault, FaultKind, FaultLog};
 
+mod control;
 mod stuck;
 
 /// Far more than any of these tests needs, and far less than a hang.
