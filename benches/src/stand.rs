@@ -99,7 +99,7 @@ impl Stand {
         let ca = DevCa::create_or_load(&dir.path().join("tls"))?;
         let identity = ServerIdentity::load(&ca.cert_path(), &ca.key_path())?;
         let front = FrontConfig::new("127.0.0.1:0".parse()?, identity);
-        let front = Front::start(front, Arc::new(gateway.clone()), api::router(appender)).await?;
+        let front = Front::start(front, Arc::new(gateway.clone()), api::router(&gateway)).await?;
         Ok(Self { front, gateway, _issuer: issuer, dir })
     }
 

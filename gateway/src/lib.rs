@@ -3,6 +3,7 @@
 pub mod api;
 pub mod config;
 pub mod connect;
+mod control;
 pub mod front;
 mod meters;
 pub mod service;

@@ -81,6 +81,14 @@ impl Action {
         Self::AuditRaw,
     ];
 
+    /// Whether what asks for it is a statement, which can wait for an approval.
+    pub(super) const fn can_wait(self) -> bool {
+        !matches!(
+            self,
+            Self::Connect | Self::ColRead | Self::ColReadMasked | Self::AuditQuery | Self::AuditRaw
+        )
+    }
+
     /// The id in policies, such as `sql:select`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

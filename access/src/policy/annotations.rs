@@ -5,18 +5,18 @@
 
 use cedar_policy::{ActionConstraint, Effect, Policy};
 
-use super::Action;
+use super::{Action, ApprovalDemand};
 
 /// An annotation that binds: its kind and its value, as written.
 pub(super) type Binding = (String, String);
 
 /// Keys that are understood.
-const KEYS: &str = "id, mask, row_limit, record, advice";
+const KEYS: &str = "id, mask, row_limit, record, require_approval, advice";
 /// Keys whose meaning is settled but not enforced by this version: taking them would let pass what should not.
-const NOT_YET: [(&str, &str); 2] = [
-    ("require_approval", "approvals are not available in this version"),
-    ("ttl", "time limits of sessions by policy are not available in this version"),
-];
+const NOT_YET: [(&str, &str); 1] =
+    [("ttl", "time limits of sessions by policy are not available in this version")];
+/// Groups of actions that are all of statements.
+const WAITING_GROUPS: [&str; 2] = ["sql:write", "sql:session"];
 const MAX_ID_BYTES: usize = 128;
 const MAX_ADVICE_BYTES: usize = 500;
 /// The most characters a partial mask may show.
@@ -51,6 +51,14 @@ fn check_one(policy: &Policy, key: &str, value: &str) -> Result<bool, String> {
             .map(|()| true),
         "row_limit" => on_permit(policy, key).and_then(|()| check_row_limit(value)).map(|()| true),
         "record" => on_permit(policy, key).and_then(|()| check_record(value)).map(|()| true),
+        "require_approval" => on_permit(policy, key)
+            .and_then(|()| only_statements(policy))
+            .and_then(|()| {
+                ApprovalDemand::parse(value).map_err(|error| {
+                    format!("@require_approval(\"{}\"): {error}", shortened(value))
+                })
+            })
+            .map(|_| true),
         other => Err(format!("@{other} is not an annotation; use one of {KEYS}")),
     }
 }
@@ -78,6 +86,32 @@ fn only_masked_reads(policy: &Policy) -> Result<(), String> {
     } else {
         Err("@mask applies to `col:readMasked` alone; write `action == \
              Tallyport::Action::\"col:readMasked\"` and permit the rest in a policy of its own"
+            .to_owned())
+    }
+}
+
+/// Only a statement can wait. A permit of anything else, such as opening a session or reading a column in clear, would
+/// look as if it waited for an approval and would not.
+fn only_statements(policy: &Policy) -> Result<(), String> {
+    let waits = |uid: &cedar_policy::EntityUid| {
+        let id = uid.id().unescaped();
+        let action = Action::ALL.into_iter().find(|action| action.as_str() == id);
+        match action {
+            Some(action) => action.can_wait(),
+            None => WAITING_GROUPS.contains(&id),
+        }
+    };
+    let only = match policy.action_constraint() {
+        ActionConstraint::Any => false,
+        ActionConstraint::Eq(uid) => waits(&uid),
+        ActionConstraint::In(uids) => uids.iter().all(waits),
+    };
+    if only {
+        Ok(())
+    } else {
+        Err("@require_approval applies to statements; name their actions, such as `action == \
+             Tallyport::Action::\"sql:delete\"` or `action in [Tallyport::Action::\"sql:write\"]`, and permit \
+             sql:connect, the col: and the audit: actions in policies of their own"
             .to_owned())
     }
 }
@@ -152,4 +186,29 @@ fn is_plain_number(text: &str) -> bool {
 
 fn shortened(value: &str) -> String {
     value.chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::PolicySet;
+
+    /// The schema says what is in a group; here it is said again which groups are of statements alone.
+    #[test]
+    fn the_groups_that_may_wait_hold_nothing_that_cannot() {
+        for group in WAITING_GROUPS {
+            let text = format!(
+                "@id(\"p\") @require_approval(\"1 of dba\") permit(principal, action in Tallyport::Action::\"{group}\", resource);"
+            );
+            let set = PolicySet::parse(&text, "p.cedar").unwrap();
+            let covered: Vec<Action> = Action::ALL
+                .into_iter()
+                .filter(|action| set.on(*action).policies().next().is_some())
+                .collect();
+            assert!(
+                covered.len() > 2 && covered.iter().all(|action| action.can_wait()),
+                "{covered:?}"
+            );
+        }
+    }
 }

@@ -8,6 +8,7 @@
 
 mod action;
 mod annotations;
+mod approval;
 mod asker;
 mod by_action;
 mod context;
@@ -21,6 +22,7 @@ mod store;
 mod vocabulary;
 
 pub use action::Action;
+pub use approval::{ApprovalDemand, BadDemand};
 pub use asker::{Answer, Asker};
 pub use context::AskContext;
 pub use error::{PolicyError, Problem};

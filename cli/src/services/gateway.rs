@@ -220,7 +220,7 @@ impl RunningGateway {
         config.node = plan.node;
         config.takeover_socket = plan.takeover_socket;
         let service: Arc<dyn TunnelService> = Arc::new(gateway.clone());
-        let front = Front::start(config, service, api::router(appender.clone())).await;
+        let front = Front::start(config, service, api::router(&gateway)).await;
         let front = front.map_err(|error| match error {
             FrontError::Takeover(error) if error.is_configuration() => Failure::usage(error),
             error => Failure::failed(error),

@@ -236,6 +236,12 @@ impl Appender {
         outcome.map_err(|_| CommitError::TimedOut { waited })?.map_err(|_| CommitError::Stopped)?
     }
 
+    /// The log that it appends to: for whoever reads back.
+    #[must_use]
+    pub fn log(&self) -> &Arc<dyn Log> {
+        &self.inner.log
+    }
+
     /// Who writes.
     #[must_use]
     pub fn producer(&self) -> &ProducerId {

@@ -4,10 +4,12 @@
 //! * [`sql`]: what a statement means: kinds, relations, columns, functions, over a snapshot of the target's catalog.
 //! * [`masking`]: labels, masks, and how they apply to text and binary values.
 //! * [`verdict`]: what policy says of a statement, with its obligations.
+//! * [`approval`]: what waits for a human, and what the control log makes of it.
 //! * [`passage`]: the types that carry I1 and I2: `Authorized<Command>`, `Masked<Response>`.
 //!
 //! Nothing here opens a socket, reads a clock or writes an event; what passes is decided by types minted here.
 
+pub mod approval;
 pub mod masking;
 pub mod passage;
 pub mod pg;

@@ -119,6 +119,10 @@ fn feed_agent(
                     steps.push("refuse".to_owned());
                     machine.noted(refuse.after, 0).unwrap();
                 }
+                Ok(AgentStep::Hold(_)) => {
+                    steps.push("hold".to_owned());
+                    return steps;
+                }
                 Err(violation) => {
                     steps.push(violation.to_string());
                     return steps;

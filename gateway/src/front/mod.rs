@@ -31,7 +31,7 @@ use crate::tunnel::TunnelService;
 pub use config::{FrontConfig, Limits};
 pub use gate::Authenticated;
 pub(crate) use h3::{transport, tunnel as h3_tunnel};
-pub(crate) use route::TargetName;
+pub(crate) use route::{TargetName, answer, refusal as refusal_answer};
 pub use takeover::{TakeoverError, WhyRefused};
 
 use gate::Gate;

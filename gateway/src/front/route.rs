@@ -98,7 +98,7 @@ fn token(headers: &HeaderMap) -> Result<Option<BearerToken>, Refused> {
 }
 
 /// The answer to a CONNECT that the service refused.
-pub(super) fn refusal(refusal: &Refusal, token_was_sent: bool) -> Response<Bytes> {
+pub(crate) fn refusal(refusal: &Refusal, token_was_sent: bool) -> Response<Bytes> {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     let mut response = answer(status, refusal.code, &refusal.message);
     if status == StatusCode::UNAUTHORIZED {
@@ -114,7 +114,7 @@ pub(super) fn refusal(refusal: &Refusal, token_was_sent: bool) -> Response<Bytes
 }
 
 /// A JSON answer `{"code":...,"message":...}`.
-pub(super) fn answer(status: StatusCode, code: &str, message: &str) -> Response<Bytes> {
+pub(crate) fn answer(status: StatusCode, code: &str, message: &str) -> Response<Bytes> {
     let body = serde_json::json!({ "code": code, "message": message }).to_string();
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;

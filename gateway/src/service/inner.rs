@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::slots::Slots;
 use super::strangers::Strangers;
 use crate::config::{GatewayConfig, GatewayLimits};
+use crate::control::{Control, follow};
 use crate::meters::{AuthenticationMeters, TargetMeters};
 use crate::session::Registry;
 use crate::targets::{CatalogCache, MaskingStore};
@@ -54,6 +55,8 @@ pub(crate) struct Inner {
     pub appender: Appender,
     pub limits: GatewayLimits,
     pub registry: Registry,
+    /// What all gateways know together.
+    pub control: Control,
     pub authentications: AuthenticationMeters,
     targets: HashMap<String, Arc<TargetEntry>>,
     pub(super) slots: Arc<Slots>,
@@ -92,7 +95,10 @@ impl Inner {
         let strangers = Strangers::new();
         let interval = config.limits.strangers_interval;
         tasks.spawn(strangers.clone().report(appender.clone(), interval, cancel.clone()));
+        let control = Control::new(appender.clone());
+        tasks.spawn(follow(control.clone(), Arc::clone(appender.log()), cancel.clone()));
         Ok(Self {
+            control,
             authenticator,
             policy,
             masking,

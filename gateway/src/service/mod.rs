@@ -1,10 +1,12 @@
 //! The gateway as the fronts see it: checks the token, decides, puts both on record, opens the tunnel.
 
+mod caller;
 mod inner;
 mod open;
 mod slots;
 mod strangers;
 
+pub(crate) use caller::Caller;
 pub use inner::StartError;
 pub(crate) use inner::{Inner, TargetEntry};
 pub(crate) use slots::Slot;
@@ -76,6 +78,10 @@ impl Gateway {
     ) -> Result<Self, StartError> {
         let inner = Inner::start(config, authenticator, policy, masking, appender)?;
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    pub(crate) fn inner(&self) -> Arc<Inner> {
+        Arc::clone(&self.inner)
     }
 
     /// The sessions that are live now.

@@ -6,6 +6,7 @@ use gateway_core::passage::{Note, Scribe};
 use gateway_core::verdict::Judge;
 use jiff::Timestamp;
 use tallyport_access::{AuthFailure, Identity, authentication_event};
+use tallyport_eventlog::CommitError;
 use tallyport_schemas::{
     Body, Context, Decision, Draft, Effect, Endpoint, Recording, Session, SessionEnd, SessionId,
     SessionStats, TargetKind, TargetRef,
@@ -52,14 +53,8 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
             .map(|admitted| (identity, admitted)),
     };
     // A crash right here leaves the attempt on record or not; no tunnel is open either way.
-    let _on_record = inner.appender.commit(Note::new(drafts)).await.map_err(|error| {
-        tracing::error!(%error, "a tunnel was refused: the log does not take its events");
-        refusal(
-            503,
-            "log_unavailable",
-            "the audit log is not available; nothing passes without a record, try again later",
-        )
-    })?;
+    let recorded = inner.appender.commit(Note::new(drafts)).await;
+    let _on_record = recorded.map_err(|error| log_unavailable(&error))?;
     let (identity, (entry, slot)) = answer?;
     Ok(Tunnel {
         inner: Arc::clone(inner),
@@ -138,7 +133,16 @@ fn admit(
     }
 }
 
-fn turned_away_by_token(failure: &AuthFailure) -> Refusal {
+pub(super) fn log_unavailable(error: &CommitError) -> Refusal {
+    tracing::error!(%error, "a request was refused: the log does not take its events");
+    refusal(
+        503,
+        "log_unavailable",
+        "the audit log is not available; nothing passes without a record, try again later",
+    )
+}
+
+pub(super) fn turned_away_by_token(failure: &AuthFailure) -> Refusal {
     if failure.is_transient() {
         return Refusal { status: 503, code: "issuer_unavailable", message: failure.to_string() };
     }

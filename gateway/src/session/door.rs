@@ -187,7 +187,8 @@ async fn open(
     let state =
         SessionState::at_startup(bench.catalog().search_path(), |name| accepted.setting(name));
     let machine =
-        Machine::new(target.limits, scribe, state, upstream.settings.iter().cloned().collect());
+        Machine::new(target.limits, scribe, state, upstream.settings.iter().cloned().collect())
+            .started_with(accepted.settings);
     Ok(Opened { machine, upstream, benches, registered })
 }
 
@@ -239,6 +240,14 @@ async fn cancel(tunnel: &mut Tunnel, key: CancelKey) {
         }
         return;
     };
+    if session.cancel_hold() {
+        let what = format!("cancel what session {} waits to run", session.info.session_id);
+        let note = own::cancel_held(&mut tunnel.scribe, policy.version(), what);
+        if let Err(error) = tunnel.inner.appender.commit(note).await {
+            tracing::warn!(%error, "a cancellation is not on record");
+        }
+        return;
+    }
     let what = format!("cancel what session {} runs", session.info.session_id);
     tunnel
         .inner

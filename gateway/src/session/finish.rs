@@ -44,6 +44,7 @@ impl Live {
         if let Ending::Lost { cause, message, .. } = &ending {
             tracing::info!(session = %self.tunnel.session_id, cause, why = message, "session lost");
         }
+        self.withdraw_asked(&ending).await;
         self.record_end(&ending, agent).await;
     }
 

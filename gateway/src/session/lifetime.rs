@@ -24,6 +24,11 @@ impl Lifetime {
         Self { expires_at, deadline: monotonic + left_until(expires_at, wall) }
     }
 
+    /// When it is over by the wall clock.
+    pub(crate) const fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
     /// Zero once it is over by either clock.
     fn left(&self, wall: Timestamp, monotonic: Instant) -> Duration {
         let by_deadline = self.deadline.saturating_duration_since(monotonic);

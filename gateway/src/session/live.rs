@@ -4,6 +4,7 @@
 //! for the log or for a slow agent nothing more is read from the target, so memory stays bounded and backpressure
 //! reaches PostgreSQL.
 
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use gateway_core::pg::write::ErrorReply;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tallyport_eventlog::CommitError;
-use tallyport_schemas::SessionEnd;
+use tallyport_schemas::{ApprovalId, SessionEnd};
 use tokio::io::{AsyncReadExt as _, ReadHalf};
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -42,6 +43,8 @@ pub(super) struct Live {
     pub(super) drained: Notify,
     /// There is something to answer without the target.
     pub(super) answer: Notify,
+    /// Approvals that were asked for here.
+    pub(super) asked: Mutex<BTreeSet<ApprovalId>>,
     pub(super) statements: Statements,
 }
 
@@ -109,7 +112,7 @@ impl Stop {
         })
     }
 
-    fn client_gone() -> Self {
+    pub(super) fn client_gone() -> Self {
         Self::Ended(Ending::Lost {
             cause: "client_gone".to_owned(),
             message: "the client's connection ended without a goodbye".to_owned(),
@@ -135,6 +138,7 @@ impl Live {
             started: Instant::now(),
             drained: Notify::new(),
             answer: Notify::new(),
+            asked: Mutex::default(),
             statements: Statements::new(),
         }
     }
@@ -206,7 +210,14 @@ impl Live {
         let mut buffer = ReadBuffer::new();
         loop {
             let bench = self.benches.newest().await?;
-            match self.agent_step(&bench)? {
+            let mut step = self.agent_step(&bench)?;
+            if let AgentStep::Hold(held) = step {
+                // Rare and large: it is not to be part of every session's memory.
+                step = Box::pin(self.hold(held, reader, &mut buffer)).await?;
+            }
+            match step {
+                // What is held comes back as something else.
+                AgentStep::Hold(_) => {}
                 AgentStep::NeedMore => match reader.read_buf(buffer.emptied()).await {
                     Ok(1..) => {
                         self.statements.arrived();
@@ -246,7 +257,7 @@ impl Live {
         }
     }
 
-    fn agent_step(&self, bench: &Arc<Bench>) -> Result<AgentStep, Violation> {
+    pub(super) fn agent_step(&self, bench: &Arc<Bench>) -> Result<AgentStep, Violation> {
         let context = ask_context(self.tunnel.session_id, self.tunnel.peer);
         let _judging = self.statements.judge().entered();
         let court = Court { bench, context: &context, now_us: self.now_us() };

@@ -1,11 +1,13 @@
 //! One tunnel: from the first packet to the event of its end.
 //!
-//! `door` reads the start-up packets and dials; `live` runs the two directions, `outbound` the one to the agent; `finish` puts the end on record.
+//! `door` reads the start-up packets and dials; `live` runs the two directions, `outbound` the one to the agent; `hold`
+//! waits for approvals; `finish` puts the end on record.
 
 mod agent_writer;
 mod bench;
 mod door;
 mod finish;
+mod hold;
 mod lifetime;
 mod live;
 mod outbound;

@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures::FutureExt as _;
 use gateway_core::pg::session::Ending;
 use gateway_core::pg::startup::CancelKey;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tallyport_schemas::{Principal, SessionId, TargetRef};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::upstream::BackendKey;
@@ -39,6 +42,18 @@ pub(crate) struct LiveSession {
     pub backend: BackendKey,
     ending: Mutex<Option<Ending>>,
     ended: CancellationToken,
+    /// A statement waits for an approval: a cancel request is for that.
+    holding: AtomicBool,
+    hold_cancelled: Notify,
+}
+
+/// A statement waits while this lives.
+pub(super) struct Holding<'a>(&'a LiveSession);
+
+impl Drop for Holding<'_> {
+    fn drop(&mut self) {
+        self.0.holding.store(false, Ordering::Release);
+    }
 }
 
 /// All of them.
@@ -52,6 +67,31 @@ impl LiveSession {
     pub(crate) fn end(&self, ending: Ending) {
         self.ending.lock().get_or_insert(ending);
         self.ended.cancel();
+    }
+
+    /// Says that a statement waits from now on.
+    pub(super) fn holds(&self) -> Holding<'_> {
+        // Of an earlier wait: it must not cancel this one.
+        let _stale = self.hold_cancelled.notified().now_or_never();
+        self.holding.store(true, Ordering::Release);
+        Holding(self)
+    }
+
+    /// Cancels what waits for an approval; false when nothing does.
+    pub(super) fn cancel_hold(&self) -> bool {
+        let holding = self.holding.load(Ordering::Acquire);
+        if holding {
+            self.hold_cancelled.notify_one();
+        }
+        holding
+    }
+
+    /// Waits until what waits for an approval is to be cancelled.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(super) async fn hold_cancelled(&self) {
+        self.hold_cancelled.notified().await;
     }
 
     /// How it was asked to end, once it was.
@@ -77,6 +117,8 @@ impl Registry {
             backend,
             ending: Mutex::new(None),
             ended: CancellationToken::new(),
+            holding: AtomicBool::new(false),
+            hold_cancelled: Notify::new(),
         });
         by_key.insert(key, Arc::clone(&live));
         live

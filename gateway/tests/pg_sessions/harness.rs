@@ -106,6 +106,9 @@ pub struct World {
     pub issuer: DevIssuer,
     pub postgres: &'static DevService,
     log: Arc<MemoryLog>,
+    authenticator: Authenticator,
+    policy: &'static str,
+    targets: Vec<String>,
 }
 
 impl World {
@@ -120,7 +123,17 @@ impl World {
             kind: PrincipalKind::Agent,
             ..DevClient::new(id)
         };
-        let clients = vec![agent("agent", "agents"), agent("other", "others")];
+        let human =
+            |id: &str, group: &str| DevClient { kind: PrincipalKind::Human, ..agent(id, group) };
+        let clients = vec![
+            agent("agent", "agents"),
+            agent("other", "others"),
+            agent("robot", "dba"),
+            DevClient { owner: Some("dana".to_owned()), ..agent("owned", "dba") },
+            human("dana", "dba"),
+            human("eli", "dba"),
+            human("sam", "security"),
+        ];
         let local: SocketAddr = "127.0.0.1:0".parse().expect("an address");
         let issuer = DevIssuer::start(local, clients).await.expect("the issuer starts");
         let authenticator =
@@ -160,15 +173,12 @@ impl World {
             text.push_str("user = 'postgres'\nsslmode = 'disable'\n");
         }
         text.push_str(options.target);
-        let target = |text: &String| {
-            let raw: RawTarget = toml::from_str(text).expect("a valid target");
-            raw.check(Path::new("/")).expect("a valid target")
-        };
-        let targets = std::iter::once(&text).chain(&options.others).map(target).collect();
-        let config = GatewayConfig { targets, limits: options.limits };
-        let gateway =
-            Gateway::start(config, authenticator, policy, masking, appender).expect("starts");
-        let world = Self { gateway, faults, issuer, postgres, log };
+        let targets: Vec<String> = std::iter::once(text).chain(options.others).collect();
+        let config = config(&targets, options.limits);
+        let gateway = Gateway::start(config, authenticator.clone(), policy, masking, appender)
+            .expect("starts");
+        let policy = options.policy;
+        let world = Self { gateway, faults, issuer, postgres, log, authenticator, policy, targets };
         // Both stores report what is in force at the start: later faults meet nothing of that.
         world
             .wait_for("policy at start", |events| {
@@ -176,6 +186,21 @@ impl World {
             })
             .await;
         world
+    }
+
+    /// Another gateway with the same policy and targets, on the same log and with nothing else of the first.
+    pub async fn another(&self, name: &str) -> Gateway {
+        let appender = Appender::start(
+            Arc::clone(&self.faults) as Arc<dyn Log>,
+            ProducerId::parse(format!("{name}/gateway")).expect("a name"),
+            "gateway",
+            AppenderOptions::default(),
+        );
+        let policy = PolicyStore::from_text(self.policy, "test.cedar").expect("a valid policy");
+        let config = config(&self.targets, GatewayLimits::default());
+        let appender = appender.await.expect("the log starts");
+        Gateway::start(config, self.authenticator.clone(), policy, MaskingStore::none(), appender)
+            .expect("starts")
     }
 
     pub async fn token(&self, client: &str, ttl: Option<u64>) -> String {
@@ -193,7 +218,15 @@ impl World {
     }
 
     pub async fn open(&self, token: &str, target: &str) -> Result<Box<dyn OpenTunnel>, Refusal> {
-        self.gateway
+        Self::open_at(&self.gateway, token, target).await
+    }
+
+    pub async fn open_at(
+        gateway: &Gateway,
+        token: &str,
+        target: &str,
+    ) -> Result<Box<dyn OpenTunnel>, Refusal> {
+        gateway
             .open(ConnectRequest {
                 target: target.to_owned(),
                 token: Some(BearerToken::new(token.to_owned())),
@@ -206,7 +239,11 @@ impl World {
 
     /// A tunnel that is served, without a byte sent yet.
     pub async fn tunnel_with(&self, token: &str) -> DuplexStream {
-        let tunnel = self.open(token, "db").await.expect("lets in");
+        Self::tunnel_at(&self.gateway, token).await
+    }
+
+    pub async fn tunnel_at(gateway: &Gateway, token: &str) -> DuplexStream {
+        let tunnel = Self::open_at(gateway, token, "db").await.expect("lets in");
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         tokio::spawn(tunnel.run(Box::new(theirs)));
         ours
@@ -289,6 +326,14 @@ impl World {
         tokio::spawn(connection);
         client
     }
+}
+
+fn config(targets: &[String], limits: GatewayLimits) -> GatewayConfig {
+    let target = |text: &String| {
+        let raw: RawTarget = toml::from_str(text).expect("a valid target");
+        raw.check(Path::new("/")).expect("a valid target")
+    };
+    GatewayConfig { targets: targets.iter().map(target).collect(), limits }
 }
 
 /// The commands among events.

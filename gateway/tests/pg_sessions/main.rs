@@ -7,6 +7,8 @@
     reason = "tests say what they expect by failing"
 )]
 
+mod approvals;
+mod approvals_shared;
 mod between;
 mod bounds;
 mod broken;
@@ -20,6 +22,7 @@ mod masking;
 mod record;
 mod record_policy;
 mod refusal;
+mod reviewers;
 mod transparency;
 mod upstream;
 mod wire;

@@ -151,7 +151,16 @@ pub fn tags(messages: &[Message]) -> String {
 
 /// A field of the first ErrorResponse.
 pub fn error_field(messages: &[Message], code: u8) -> String {
-    let (_, body) = messages.iter().find(|(tag, _)| *tag == b'E').expect("an error");
+    field(messages, b'E', code)
+}
+
+/// A field of the first NoticeResponse.
+pub fn notice_field(messages: &[Message], code: u8) -> String {
+    field(messages, b'N', code)
+}
+
+fn field(messages: &[Message], tag: u8, code: u8) -> String {
+    let (_, body) = messages.iter().find(|(it, _)| *it == tag).expect("such a message");
     body.split(|byte| *byte == 0)
         .find(|field| field.first() == Some(&code))
         .map(|field| String::from_utf8_lossy(&field[1..]).into_owned())

@@ -20,7 +20,9 @@ pub enum Denial {
 }
 
 impl Denial {
-    pub(super) fn reasons(&self) -> Vec<String> {
+    /// Why, as it goes on record.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<String> {
         match self {
             Self::Policy(reasons) => reasons.clone(),
             Self::Syntax(error) => {

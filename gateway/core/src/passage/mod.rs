@@ -11,8 +11,10 @@
 pub(crate) mod batch;
 mod bench;
 mod denial;
+pub mod held;
 pub mod own;
 mod scribe;
+mod span;
 pub(crate) mod unit;
 
 pub use batch::CHUNK_BYTES;

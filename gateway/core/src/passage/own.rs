@@ -10,7 +10,7 @@ use tallyport_schemas::{
 };
 
 use super::denial::Denial;
-use super::unit::blank;
+use super::span::blank;
 use super::{Authorized, Bench, Command, Connection, Note, Scribe};
 use crate::pg::write;
 
@@ -119,6 +119,21 @@ pub fn cancel(
         scribe.draft(Body::Command(Box::new(event))),
     ];
     Some(Authorized { value: Command { bytes: write::cancel_request(pid, key) }, drafts })
+}
+
+/// The record of a cancellation of what waits for an approval: the target has nothing to cancel.
+pub fn cancel_held(scribe: &mut Scribe, policy_version: &str, what: String) -> Note {
+    let command_id = CommandId::new();
+    let decision = own_decision("tallyport:cancel", policy_version, command_id);
+    let recorded = write::cancel_request(0, 0);
+    let event = CommandEvent {
+        statement: Some(what),
+        ..blank(command_id, Phase::Cancel, &recorded, Disposition::Abandoned)
+    };
+    Note::new(vec![
+        scribe.draft(Body::Decision(decision)),
+        scribe.draft(Body::Command(Box::new(event))),
+    ])
 }
 
 /// Leave to dial the target, for a session whose opening the judge allowed; with the events of the opening.

@@ -1,19 +1,15 @@
 //! The mint of [`Authorized<Command>`](Authorized): a unit of commands, each span judged before a byte of it is in.
 
-use bytes::{Bytes, BytesMut};
-use sha2::{Digest as _, Sha256};
+use bytes::BytesMut;
 use tallyport_access::policy::AskContext;
-use tallyport_schemas::{
-    Body, Command as CommandEvent, CommandId, Content, ContentError, Decision, Disposition, Effect,
-    Parameter, Phase,
-};
+use tallyport_schemas::{Body, CommandId, ContentError, Decision, Disposition, Effect, Phase};
 
+use super::held::{self, Covered, Ground, Held, Settled};
+pub use super::span::Detail;
+use super::span::{SPAN_EVENT_BYTES, Span};
 use super::{Authorized, Bench, Command, Denial, Note, Scribe};
 use crate::sql::{Parsed, SessionState};
-use crate::verdict::{Facts, ResponsePlan, Verdict};
-
-/// The most bytes that one command event stands for.
-const SPAN_EVENT_BYTES: usize = Content::MAX_BYTES;
+use crate::verdict::{ResponsePlan, Verdict};
 
 /// Spans of one unit, in order. Their bytes partition the unit's.
 #[derive(Debug, Default)]
@@ -33,31 +29,19 @@ struct LastVerdict {
     plan: ResponsePlan,
 }
 
-#[derive(Debug)]
-struct Span {
-    command_id: CommandId,
-    phase: Phase,
-    decision: Option<Decision>,
-    denied: Option<Denial>,
-    detail: Detail,
-    facts: Option<Facts>,
-    from: usize,
-    first_chunk: Option<u64>,
-}
-
-/// What a command event says beyond its bytes.
-#[derive(Debug, Default)]
-pub struct Detail {
-    /// The statement.
-    pub parsed: Option<Parsed>,
-    /// Its text where it could not be parsed.
-    pub unparsed: Option<String>,
-    /// Bound values.
-    pub parameters: Vec<Parameter>,
-    /// The prepared statement's name.
-    pub prepared: Option<String>,
-    /// The portal's name.
-    pub portal: Option<String>,
+/// What a statement is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// Who judges.
+    pub bench: &'a Bench,
+    /// The facts of the moment.
+    pub context: &'a AskContext,
+    /// The session's state.
+    pub state: &'a SessionState,
+    /// Grows whenever the state changes within the unit.
+    pub state_version: u64,
+    /// What it stands on where it needs an approval.
+    pub ground: Ground<'a>,
 }
 
 /// What judging a span gave.
@@ -67,6 +51,10 @@ pub struct Judged {
     pub command_id: CommandId,
     /// What is demanded of its response.
     pub plan: ResponsePlan,
+    /// The approval that it runs with.
+    pub covered: Option<Covered>,
+    /// Whether the session is not as it was once it ran.
+    pub touches: bool,
 }
 
 /// A unit, judged.
@@ -74,6 +62,8 @@ pub struct Judged {
 pub enum Sealed {
     /// Every span may pass.
     Authorized(Authorized<Command>),
+    /// At least one waits for an approval, and none may not: nothing passes yet.
+    Held(Vec<Held>),
     /// At least one may not: nothing passes.
     Refused {
         /// The events that say so.
@@ -92,38 +82,57 @@ impl Unit {
         Self::default()
     }
 
-    /// Begins the span of a statement: the judge decides now. `state` comes with a version that grows whenever it
-    /// changes within the unit.
-    pub fn statement(
-        &mut self,
-        bench: &Bench,
-        (state, state_version): (&SessionState, u64),
-        context: &AskContext,
-        phase: Phase,
-        detail: Detail,
-    ) -> Judged {
-        let command_id = CommandId::new();
+    /// Begins the span of a statement: the judge decides now.
+    pub fn statement(&mut self, moment: &Moment<'_>, phase: Phase, detail: Detail) -> Judged {
+        let mut command_id = CommandId::new();
+        let Moment { bench, state, state_version, context, ground } = moment;
         let Some(parsed) = &detail.parsed else {
             let reason = "the statement is not known".to_owned();
             return self.deny(bench, phase, detail, Denial::Gateway { sqlstate: "26000", reason });
         };
         let verdict = self
-            .last_verdict(parsed, state_version, command_id)
+            .last_verdict(parsed, *state_version, command_id)
             .unwrap_or_else(|| bench.verdict(parsed, state, context, command_id));
-        self.last = Some(LastVerdict {
+        // What needs an approval is asked for anew: to be prepared it needs none, to run it does.
+        self.last = verdict.approval.is_none().then(|| LastVerdict {
             parsed: parsed.clone(),
-            state_version,
+            state_version: *state_version,
             span: self.spans.len(),
             plan: verdict.plan,
         });
-        let denied = (verdict.decision.effect != Effect::Allow)
-            .then(|| Denial::Policy(verdict.decision.reasons.clone()));
-        let Verdict { decision, facts, plan } = verdict;
+        let Verdict { mut decision, facts, plan, approval } = verdict;
+        let (mut denied, mut waits, mut covered) = (None, None, None);
+        if decision.effect == Effect::Deny {
+            denied = Some(Denial::Policy(decision.reasons.clone()));
+        } else if let Some(demand) = approval {
+            let asked = ((&decision, &facts), demand, (ground, *state), (command_id, phase));
+            match held::settle(asked.0, asked.1, asked.2, asked.3, &detail) {
+                Settled::Runs { command_id: id, approval_id, reason } => {
+                    command_id = id;
+                    decision = held::decided(decision, Effect::Allow, reason);
+                    covered = approval_id.map(|approval_id| Covered {
+                        approval_id,
+                        policy_version: decision.policy_version.clone(),
+                    });
+                }
+                Settled::Waits(ask) => waits = Some(ask),
+                Settled::Denied { command_id: id, denial } => {
+                    command_id = id;
+                    decision = held::decided(decision, Effect::Deny, denial.reasons().join("; "));
+                    denied = Some(denial);
+                }
+            }
+        } else if decision.effect != Effect::Allow {
+            denied = Some(Denial::Policy(decision.reasons.clone()));
+        }
+        decision.command_id = Some(command_id);
+        let touches = held::touches(&facts);
         self.open(command_id, phase, Some(decision), denied, detail);
         if let Some(span) = self.spans.last_mut() {
             span.facts = Some(facts);
+            span.waits = waits;
         }
-        Judged { command_id, plan }
+        Judged { command_id, plan, covered, touches }
     }
 
     /// The verdict on the same text at the same moment, where it was the last one.
@@ -140,7 +149,7 @@ impl Unit {
         let span = self.spans.get(last.span)?;
         let (decision, facts) = (span.decision.clone()?, span.facts.clone()?);
         let decision = Decision { command_id: Some(command_id), ..decision };
-        Some(Verdict { decision, facts, plan: last.plan })
+        Some(Verdict { decision, facts, plan: last.plan, approval: None })
     }
 
     /// Begins the span of messages without a statement: they need what the session needed to open.
@@ -150,7 +159,7 @@ impl Unit {
         let denied = (verdict.decision.effect != Effect::Allow)
             .then(|| Denial::Policy(verdict.decision.reasons.clone()));
         self.open(command_id, Phase::Control, Some(verdict.decision), denied, Detail::default());
-        Judged { command_id, plan: verdict.plan }
+        Judged { command_id, plan: verdict.plan, covered: None, touches: false }
     }
 
     /// Begins a span of a COPY that runs: it was allowed with its statement.
@@ -175,7 +184,16 @@ impl Unit {
             command_id: Some(command_id),
         };
         self.open(command_id, phase, Some(decision), Some(denial), detail);
-        Judged { command_id, plan: ResponsePlan::default() }
+        Judged { command_id, plan: ResponsePlan::default(), covered: None, touches: false }
+    }
+
+    /// What waits, as it is put on record and asked for. Nothing else of the unit is on record before it is decided.
+    fn held(self) -> Vec<Held> {
+        let held = |span: Span| {
+            let (ask, decision) = span.waits.zip(span.decision)?;
+            Some(Held { ask: *ask, decision })
+        };
+        self.spans.into_iter().filter_map(held).collect()
     }
 
     fn open(
@@ -194,6 +212,7 @@ impl Unit {
             denied,
             detail,
             facts: None,
+            waits: None,
             from,
             first_chunk: None,
         };
@@ -214,11 +233,20 @@ impl Unit {
         self.spans.iter().any(|span| span.denied.is_some())
     }
 
+    /// Whether a span waits for an approval and none may not pass.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        !self.is_denied() && self.spans.iter().any(|span| span.waits.is_some())
+    }
+
     /// Turns the unit into what passes, or into the record of its refusal.
     ///
     /// # Errors
     /// When the bytes cannot be recorded: then nothing passes.
     pub fn seal(self, scribe: &mut Scribe) -> Result<Sealed, ContentError> {
+        if self.is_held() {
+            return Ok(Sealed::Held(self.held()));
+        }
         let first_denial = self
             .spans
             .iter()
@@ -249,60 +277,6 @@ impl Unit {
     }
 }
 
-impl Span {
-    /// One event per [`SPAN_EVENT_BYTES`] of the span; the first says what it is, the others carry their bytes.
-    fn events(
-        mut self,
-        wire: &Bytes,
-        disposition: Disposition,
-    ) -> Result<Vec<CommandEvent>, ContentError> {
-        let mut events = Vec::new();
-        let mut chunks = wire.chunks(SPAN_EVENT_BYTES);
-        let mut head = self.event(chunks.next().unwrap_or_default(), disposition);
-        let mut chunk = self.first_chunk.unwrap_or_default();
-        if let Some(first) = self.first_chunk {
-            head.content = Some(Content::record(wire.get(..SPAN_EVENT_BYTES).unwrap_or(wire))?);
-            head.chunk = Some(first);
-        }
-        events.push(head);
-        for bytes in chunks {
-            chunk += 1;
-            events.push(CommandEvent {
-                content: Some(Content::record(bytes)?),
-                chunk: Some(chunk),
-                ..blank(self.command_id, self.phase, bytes, disposition)
-            });
-        }
-        Ok(events)
-    }
-
-    fn event(&mut self, wire: &[u8], disposition: Disposition) -> CommandEvent {
-        let mut event = blank(self.command_id, self.phase, wire, disposition);
-        let text =
-            self.detail.parsed.as_ref().map(Parsed::text).or(self.detail.unparsed.as_deref());
-        if let Some(text) = text {
-            let known = self.detail.parsed.as_ref().map(|parsed| parsed.sha256().to_owned());
-            event.statement_sha256 =
-                Some(known.unwrap_or_else(|| hex::encode(Sha256::digest(text))));
-            event.statement = Some(cut(text, CommandEvent::MAX_STATEMENT_BYTES).to_owned());
-        }
-        if let Some(facts) = self.facts.take() {
-            event.fingerprint = facts.fingerprint;
-            event.kinds = facts.kinds;
-            event.tables = facts.tables;
-            event.columns = facts.columns;
-            event.functions = facts.functions;
-            event.labels = facts.labels;
-            event.read_only = facts.read_only;
-            event.opaque = facts.opaque;
-        }
-        event.parameters = std::mem::take(&mut self.detail.parameters);
-        event.prepared = self.detail.prepared.take();
-        event.portal = self.detail.portal.take();
-        event
-    }
-}
-
 /// A COPY into the target that was allowed: its data belongs to it.
 #[derive(Debug)]
 pub struct CopyRun {
@@ -320,43 +294,4 @@ impl CopyRun {
     pub(crate) const fn advance(&mut self, bytes: usize) {
         self.next_chunk += bytes.div_ceil(SPAN_EVENT_BYTES) as u64;
     }
-}
-
-pub(super) fn blank(
-    command_id: CommandId,
-    phase: Phase,
-    wire: &[u8],
-    disposition: Disposition,
-) -> CommandEvent {
-    CommandEvent {
-        command_id,
-        phase,
-        disposition,
-        statement: None,
-        statement_sha256: None,
-        fingerprint: None,
-        kinds: Vec::new(),
-        tables: Vec::new(),
-        columns: Vec::new(),
-        functions: Vec::new(),
-        labels: Vec::new(),
-        read_only: false,
-        opaque: false,
-        parameters: Vec::new(),
-        prepared: None,
-        portal: None,
-        wire_bytes: wire.len() as u64,
-        wire_sha256: hex::encode(Sha256::digest(wire)),
-        content: None,
-        chunk: None,
-    }
-}
-
-/// At most `max` bytes of `text`, cut between characters.
-fn cut(text: &str, max: usize) -> &str {
-    let mut end = max.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default()
 }

@@ -32,12 +32,14 @@ pub fn query(body: &[u8]) -> Result<&[u8], Malformed> {
 }
 
 /// Parse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parse<'a> {
     /// The prepared statement's name; empty for the unnamed one.
     pub name: &'a [u8],
     /// The text.
     pub text: &'a [u8],
+    /// The types it gives its parameters, as it gives them: four bytes each.
+    pub types: Vec<u8>,
 }
 
 impl<'a> Parse<'a> {
@@ -48,11 +50,12 @@ impl<'a> Parse<'a> {
     pub fn read(body: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(body, "Parse");
         let (name, text) = (reader.cstr()?, reader.cstr()?);
+        let mut types = Vec::new();
         for _ in 0..reader.count()? {
-            reader.u32()?;
+            types.extend_from_slice(&reader.u32()?.to_be_bytes());
         }
         reader.end()?;
-        Ok(Self { name, text })
+        Ok(Self { name, text, types })
     }
 }
 

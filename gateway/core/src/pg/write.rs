@@ -98,6 +98,20 @@ impl ErrorReply {
     }
 }
 
+/// A NoticeResponse of the gateway's own.
+#[must_use]
+pub fn notice(text: &str, hint: &str) -> Bytes {
+    let fields: [(u8, &str); 5] =
+        [(b'S', "NOTICE"), (b'V', "NOTICE"), (b'C', "00000"), (b'M', text), (b'H', hint)];
+    message(b'N', |body| {
+        for (code, text) in fields {
+            body.put_u8(code);
+            put_cstr(body, text.as_bytes());
+        }
+        body.put_u8(0);
+    })
+}
+
 /// The answer to SSLRequest and GSSENCRequest: the tunnel is encrypted already.
 pub const NOT_INSIDE_THE_TUNNEL: &[u8] = b"N";
 

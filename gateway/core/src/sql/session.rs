@@ -1,6 +1,7 @@
 //! What earlier statements of a session changed for later ones.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::builtins;
@@ -22,11 +23,19 @@ pub struct SessionState {
     cursors: Names,
     utf8: bool,
     revision: Revision,
+    /// Of all but names.
+    plain_revision: Revision,
 }
 
 /// Names one content of a state: two states of one revision are alike in all that a statement's meaning rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Revision(u64);
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 impl Revision {
     /// One that was not there before.
@@ -69,6 +78,7 @@ impl SessionState {
             cursors: Names::default(),
             utf8: true,
             revision: Revision::new(),
+            plain_revision: Revision::new(),
         }
     }
 
@@ -78,27 +88,39 @@ impl SessionState {
         self.revision
     }
 
+    /// The revision of what a statement rests on that names no prepared statement and no cursor.
+    pub(crate) const fn plain_revision(&self) -> Revision {
+        self.plain_revision
+    }
+
     fn changed(&mut self, changed: bool) {
         if changed {
             self.revision = Revision::new();
         }
     }
 
+    fn plainly_changed(&mut self, changed: bool) {
+        if changed {
+            self.plain_revision = Revision::new();
+        }
+        self.changed(changed);
+    }
+
     fn set_paths(&mut self, paths: Paths) {
         let changed = self.paths != paths;
         self.paths = paths;
-        self.changed(changed);
+        self.plainly_changed(changed);
     }
 
     fn add_path(&mut self, path: Vec<String>) {
         let added = self.paths.add(path);
-        self.changed(added);
+        self.plainly_changed(added);
     }
 
     fn set_utf8(&mut self, utf8: bool) {
         let changed = self.utf8 != utf8;
         self.utf8 = utf8;
-        self.changed(changed);
+        self.plainly_changed(changed);
     }
 
     fn add_prepared(&mut self, name: &str, body: Body) {

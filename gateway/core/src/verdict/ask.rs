@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-use tallyport_access::policy::{Action, AskContext, Asker, Resource};
+use tallyport_access::policy::{Action, ApprovalDemand, AskContext, Asker, Resource};
 use tallyport_schemas::{Obligation, Recording};
 
 use super::Ruling;
@@ -177,7 +177,7 @@ pub(super) fn ask(
     if answer.allowed {
         ruling.permits.extend(answer.policy_ids);
         for obligation in answer.obligations {
-            oblige(obligation, shown, ruling);
+            oblige(obligation, action, shown, ruling);
         }
         return;
     }
@@ -207,7 +207,7 @@ fn is_covered(demand: Demand, analysis: &Analysis) -> bool {
     }
 }
 
-fn oblige(mut obligation: Obligation, shown: &str, ruling: &mut Ruling) {
+fn oblige(mut obligation: Obligation, action: Action, shown: &str, ruling: &mut Ruling) {
     match obligation.kind.as_str() {
         "row_limit" => match obligation.value.parse::<u64>() {
             Ok(limit) => {
@@ -221,6 +221,10 @@ fn oblige(mut obligation: Obligation, shown: &str, ruling: &mut Ruling) {
                     Some(ruling.recording.map_or(wanted, |known| fullest(known, wanted)))
             }
             None => ruling.deny(format!("policy demands a recording that is none for {shown}")),
+        },
+        "require_approval" => match ApprovalDemand::parse(&obligation.value) {
+            Ok(demand) => ruling.pause(&demand, format!("{action} on {shown} needs {demand}")),
+            Err(_) => ruling.deny(format!("policy demands an approval that is none for {shown}")),
         },
         "mask" | "advice" => {}
         // A demand that cannot be met is no permit.

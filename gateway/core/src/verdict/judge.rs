@@ -91,10 +91,15 @@ impl Judge {
         let mut ruling = Ruling::default();
         super::ask::ask(asker, context, Action::Connect, &resource, &target.name, &mut ruling);
         let plan = ResponsePlan { recording, ..ResponsePlan::default() };
+        // A session does not wait: what would have to is refused when policies are loaded, and here.
+        if let Some(demand) = ruling.approval.take() {
+            ruling.deny(format!("policy demands {demand} for a session, which is not available"));
+        }
         Verdict {
             decision: decision(ruling, asker, None),
             facts: Facts { read_only: true, ..Facts::default() },
             plan,
+            approval: None,
         }
     }
 
@@ -141,7 +146,9 @@ impl Judge {
             }
         }
         let plan = self.plan(&analyses, &ruling);
-        Verdict { decision: decision(ruling, &self.asker, Some(command_id)), facts, plan }
+        let approval = ruling.approval.take().filter(|_| !ruling.is_denied());
+        let decision = decision(ruling, &self.asker, Some(command_id));
+        Verdict { decision, facts, plan, approval }
     }
 
     /// Each statement of a text is read in the state that those before it leave.
@@ -258,15 +265,20 @@ fn is_read_only(analysis: &Analysis) -> bool {
 
 fn decision(ruling: Ruling, asker: &Asker, command_id: Option<CommandId>) -> Decision {
     let denied = ruling.is_denied();
+    let effect = match (denied, ruling.pauses.is_empty()) {
+        (true, _) => Effect::Deny,
+        (false, false) => Effect::Pause,
+        (false, true) => Effect::Allow,
+    };
     Decision {
-        effect: if denied { Effect::Deny } else { Effect::Allow },
+        effect,
         actions: ruling.actions.into_iter().map(str::to_owned).collect(),
         resources: ruling.resources.into_iter().collect(),
         // What was permitted beside what was not did not determine a denial.
         policy_ids: if denied { ruling.forbids } else { ruling.permits }.into_iter().collect(),
         policy_version: asker.policy_set().version().to_owned(),
         obligations: if denied { Vec::new() } else { ruling.obligations },
-        reasons: ruling.reasons,
+        reasons: if denied { ruling.reasons } else { ruling.pauses },
         command_id,
     }
 }

@@ -17,6 +17,7 @@ mod system;
 
 use std::collections::BTreeSet;
 
+use tallyport_access::policy::ApprovalDemand;
 use tallyport_schemas::{ColumnRef, Decision, Effect, ObjectRef, Recording, StatementKind};
 
 pub use judge::Judge;
@@ -31,6 +32,8 @@ pub struct Verdict {
     pub facts: Facts,
     /// How the response is to be handled.
     pub plan: ResponsePlan,
+    /// Who must agree before it runs; the decision is to pause then.
+    pub approval: Option<ApprovalDemand>,
 }
 
 /// What a text means. All lists are sorted, without repeats, except `kinds`.
@@ -90,6 +93,9 @@ struct Ruling {
     reasons: Vec<String>,
     recording: Option<Recording>,
     row_limit: Option<u64>,
+    approval: Option<ApprovalDemand>,
+    /// Why it waits, in words.
+    pauses: Vec<String>,
 }
 
 /// More reasons than this are not given for one text.
@@ -100,6 +106,16 @@ impl Ruling {
         if !self.reasons.contains(&reason) && self.reasons.len() < MAX_REASONS {
             self.reasons.push(reason);
         }
+    }
+
+    fn pause(&mut self, demand: &ApprovalDemand, reason: String) {
+        if !self.pauses.contains(&reason) && self.pauses.len() < MAX_REASONS {
+            self.pauses.push(reason);
+        }
+        self.approval = Some(match self.approval.take() {
+            Some(known) => known.and(demand),
+            None => demand.clone(),
+        });
     }
 
     /// A ruling without a reason to deny allows: every way to a ruling asks policy at least once.

@@ -1,4 +1,4 @@
-//! Who judges: the catalog of the masking fixture, as a real PostgreSQL 15 gave it, under three policies.
+//! Who judges: the catalog of the masking fixture, as a real PostgreSQL 15 gave it, under four policies.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -44,6 +44,14 @@ const READ_ONLY: &str = r#"
 @id("no-writes") forbid (principal, action, resource) unless { context.readOnly };
 "#;
 
+const WAITING: &str = r#"
+@id("connect") permit (principal, action == Tallyport::Action::"sql:connect", resource);
+@id("sessions") permit (principal, action in Tallyport::Action::"sql:session", resource);
+@id("reads") permit (principal, action in [Tallyport::Action::"sql:select", Tallyport::Action::"sql:catalog"], resource);
+@id("writes-wait") @require_approval("1 of dba")
+permit (principal, action in Tallyport::Action::"sql:write", resource);
+"#;
+
 static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(|| {
     let json = include_str!("../../../../gateway/core/tests/fixtures/judged-catalog.json");
     let mut all: BTreeMap<String, Vec<Vec<Option<String>>>> =
@@ -55,12 +63,18 @@ static CATALOG: LazyLock<Arc<Catalog>> = LazyLock::new(|| {
     Arc::new(Catalog::from_rows(rows).expect("the fixture is a catalog"))
 });
 
-static BENCHES: LazyLock<[Arc<Bench>; 3]> =
-    LazyLock::new(|| [bench(MASKED, LABELS), bench(OPEN, ""), bench(READ_ONLY, "")]);
+static BENCHES: LazyLock<[Arc<Bench>; 4]> = LazyLock::new(|| {
+    [bench(MASKED, LABELS), bench(OPEN, ""), bench(READ_ONLY, ""), bench(WAITING, "")]
+});
 
-/// Columns are masked, all is open, or nothing may be changed.
+/// Columns are masked, all is open, nothing may be changed, or whatever changes something waits for an approval.
 pub(super) fn bench_of(choice: u8) -> &'static Arc<Bench> {
     &BENCHES[usize::from(choice) % BENCHES.len()]
+}
+
+/// Whether it is the one under which whatever changes something waits.
+pub(super) fn waits(choice: u8) -> bool {
+    usize::from(choice) % BENCHES.len() == 3
 }
 
 /// The catalog behind every bench.

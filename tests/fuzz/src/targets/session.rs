@@ -8,14 +8,15 @@ mod seeds;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gateway_core::passage::{Bench, Scribe};
+use gateway_core::passage::held::{Held, Leave};
+use gateway_core::passage::{Bench, Denial, Scribe};
 use gateway_core::pg::session::{AgentStep, Court, Ending, Limits, Machine, TargetStep, Violation};
 use gateway_core::sql::SessionState;
 use tallyport_access::policy::AskContext;
 use tallyport_eventlog::Auditable;
-use tallyport_schemas::{Context, Draft, SessionEnd, SessionId};
+use tallyport_schemas::{ApprovalId, Context, Draft, SessionEnd, SessionId};
 
-use super::court::{CUSTOMERS, bench_of, catalog, context};
+use super::court::{CUSTOMERS, bench_of, catalog, context, waits};
 use super::wire::{counted, error, field, message, value};
 use crate::Source;
 use record::Record;
@@ -97,7 +98,7 @@ impl Stage {
             machine: Machine::new(Limits::default(), scribe, state, settings),
             bench: bench_of(choice),
             context: self::context(),
-            record: Record::default(),
+            record: Record::new(waits(choice)),
             waits: false,
             agent_gone: false,
             broken: false,
@@ -171,9 +172,30 @@ impl Stage {
                     let done = self.machine.noted(refuse.after, 2);
                     self.settle(done);
                 }
+                Ok(AgentStep::Hold(held)) => self.hold(&held),
                 Err(violation) => self.settle(Err(violation)),
             }
         }
+    }
+
+    /// Reviewers agree to every second thing.
+    fn hold(&mut self, held: &[Held]) {
+        assert!(self.machine.is_drained(), "it waits while answers are on their way");
+        self.record.paused(&drafts_of(&mut self.machine.paused(held)));
+        let told = self.machine.announce("it waits", "for a reviewer");
+        self.settle(told);
+        let leave = |one: &Held| {
+            let agreed = one.ask.digest.as_bytes()[0].is_multiple_of(2);
+            let denial = Denial::Gateway { sqlstate: "42501", reason: "no".to_owned() };
+            Leave {
+                digest: one.ask.digest.clone(),
+                command_id: one.ask.command.command_id,
+                outcome: if agreed { Ok(ApprovalId::new()) } else { Err(denial) },
+            }
+        };
+        let leaves: Vec<Leave> = held.iter().map(leave).collect();
+        self.record.decided(&leaves);
+        self.machine.decide(leaves);
     }
 
     fn target(&mut self, bytes: &[u8]) {

@@ -73,6 +73,7 @@ impl Machine {
     /// When what the target will skip cannot be recorded.
     pub fn forwarded(&mut self, after: After, now_us: u64) -> Result<(), Violation> {
         self.stats.commands += after.commands;
+        self.touched |= after.touches;
         self.stats.bytes_to_target += after.wire_bytes as u64;
         self.unflushed = !after.flushes;
         self.noted(after, now_us)
@@ -165,10 +166,11 @@ impl Machine {
         match unit.seal(&mut self.scribe)? {
             Sealed::Authorized(unit) => Ok(AgentStep::Forward(Forward { unit, after })),
             Sealed::Refused { note, .. } => Ok(AgentStep::Refuse(Refuse { note, after })),
+            Sealed::Held(held) => Ok(AgentStep::Hold(held)),
         }
     }
 
-    fn messages_unit(
+    pub(super) fn messages_unit(
         &mut self,
         frames: Vec<Frame>,
         court: &Court<'_>,
@@ -180,12 +182,17 @@ impl Machine {
             return self.wait_with(frames, court);
         }
         let spans = Spans::judge(self, &frames, court)?;
+        if spans.unit.is_held() {
+            return self.hold(spans, frames, court);
+        }
         if spans.unit.is_denied() {
             if !self.is_drained() {
                 return self.wait_with(frames, court);
             }
+            self.leaves.clear();
             return self.refuse(spans, &frames, court);
         }
+        self.leaves.clear();
         let mut after = spans.after;
         match spans.unit.seal(&mut self.scribe)? {
             Sealed::Authorized(unit) => {
@@ -196,6 +203,7 @@ impl Machine {
                 let after = After { refused: 1, ..After::default() };
                 Ok(AgentStep::Refuse(Refuse { note, after }))
             }
+            Sealed::Held(held) => Ok(AgentStep::Hold(held)),
         }
     }
 

@@ -13,6 +13,7 @@
 mod agent;
 mod end;
 pub mod greet;
+mod hold;
 pub mod names;
 mod parameters;
 mod pipe;
@@ -38,6 +39,7 @@ use tallyport_access::policy::AskContext;
 use tallyport_schemas::{ResponseSummary, SessionStats, SharedContext};
 
 use crate::passage::batch::Batch;
+use crate::passage::held::{Held, Leave};
 use crate::passage::unit::CopyRun;
 use crate::passage::{Authorized, Bench, Command, Masked, Note, Response, Scribe};
 use crate::pg::frame::{Decoder, Piece};
@@ -86,6 +88,8 @@ pub enum AgentStep {
     Forward(Forward),
     /// Does not pass. Once it is durable: [`Machine::noted`].
     Refuse(Refuse),
+    /// Waits for approvals, and is asked about again when called again: see [`Machine::decide`].
+    Hold(Vec<Held>),
 }
 
 /// A unit that may pass.
@@ -123,6 +127,8 @@ pub struct After {
     forgets_statements: bool,
     forgets_portals: bool,
     forgets_unnamed: bool,
+    /// The session is not as it was once this ran.
+    touches: bool,
     /// The agent said goodbye: the session ends once this is sent.
     pub terminates: bool,
     /// A statement may have changed what the catalog says.
@@ -192,6 +198,12 @@ pub struct Machine {
     /// Something went out that the target may hold its answer back for.
     unflushed: bool,
     parsed: LruCache<String, Parsed>,
+    /// Something ran that another session may lack.
+    touched: bool,
+    /// What the client asked for at its start.
+    startup: BTreeMap<String, String>,
+    /// What was decided about the unit that is held.
+    leaves: Vec<Leave>,
     // back to the agent
     target: Decoder,
     held_piece: Option<Piece>,
@@ -233,6 +245,9 @@ impl Machine {
             series_open: false,
             unflushed: false,
             parsed: crate::kept::at_most(PARSED_KEPT),
+            touched: false,
+            startup: BTreeMap::new(),
+            leaves: Vec::new(),
             target: Decoder::new(),
             held_piece: None,
             pipe: Pipe::default(),
@@ -246,6 +261,12 @@ impl Machine {
             masked: false,
             cancel_wanted: false,
         }
+    }
+
+    /// With what the client asked for at its start.
+    #[must_use]
+    pub fn started_with(self, startup: BTreeMap<String, String>) -> Self {
+        Self { startup, ..self }
     }
 
     /// Whether the target owes no answer.

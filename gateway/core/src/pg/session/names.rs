@@ -11,6 +11,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tallyport_schemas::{OutputColumn, Parameter};
 
+use crate::passage::held::Covered;
 use crate::sql::Parsed;
 
 /// The most prepared statements of one session.
@@ -27,6 +28,8 @@ pub const MAX_NAME_BYTES: usize = 63;
 pub struct Prepared {
     /// What it says.
     pub parsed: Parsed,
+    /// The types its Parse message gave its parameters.
+    pub types: Vec<u8>,
     /// The columns it gives, once the agent had it described; for the record only, never for masking.
     pub columns: Mutex<Option<Arc<[OutputColumn]>>>,
 }
@@ -38,6 +41,10 @@ pub struct Portal {
     pub statement: Arc<Prepared>,
     /// Bound values, as they are recorded.
     pub parameters: Vec<Parameter>,
+    /// The digest of the exact bound values.
+    pub bound: Option<[u8; 32]>,
+    /// The approval under which it was bound.
+    pub covered: Option<Covered>,
 }
 
 /// What a name stands for now.
@@ -232,7 +239,7 @@ mod tests {
     fn prepared(text_bytes: usize) -> Arc<Prepared> {
         let text = format!("SELECT 1 {}", " ".repeat(text_bytes - 9));
         let parsed = Parsed::parse(&text).unwrap();
-        Arc::new(Prepared { parsed, columns: Mutex::new(None) })
+        Arc::new(Prepared { parsed, types: Vec::new(), columns: Mutex::new(None) })
     }
 
     #[test]

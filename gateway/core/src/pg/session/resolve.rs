@@ -40,7 +40,12 @@ impl Spans<'_> {
                 Lookup::Unconfirmed => None,
                 Lookup::Unknown => {
                     let statement = self.by_sql("FETCH ALL FROM", name)?;
-                    Some(Arc::new(Portal { statement, parameters: Vec::new() }))
+                    Some(Arc::new(Portal {
+                        statement,
+                        parameters: Vec::new(),
+                        bound: None,
+                        covered: None,
+                    }))
                 }
             },
         }
@@ -50,6 +55,6 @@ impl Spans<'_> {
         let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty())?;
         let text = format!("{verb} \"{}\"", name.replace('"', "\"\""));
         let parsed = self.machine.parse(&text).ok()?;
-        Some(Arc::new(Prepared { parsed, columns: Mutex::new(None) }))
+        Some(Arc::new(Prepared { parsed, types: Vec::new(), columns: Mutex::new(None) }))
     }
 }

@@ -11,9 +11,11 @@ use super::names::{Coming, MAX_NAME_BYTES, Portal, Prepared};
 use super::parameters::record;
 use super::pipe::{Awaited, OpenCommand};
 use super::{After, Court, Machine, Series, Violation};
+use crate::approval::bound_values;
 use crate::passage::Denial;
 use crate::passage::batch::Tally;
-use crate::passage::unit::{CopyRun, Detail, Judged, Unit};
+use crate::passage::held::{Covered, Ground};
+use crate::passage::unit::{CopyRun, Detail, Judged, Moment, Unit};
 use crate::pg::frame::Frame;
 use crate::pg::frontend::{self, Object};
 use crate::pg::read::Reader;
@@ -138,7 +140,8 @@ impl<'m> Spans<'m> {
                 self.state.note_prepared(&lossy(message.name), &parsed);
             }
             let name = Bytes::copy_from_slice(message.name);
-            let prepared = Arc::new(Prepared { parsed, columns: Mutex::new(None) });
+            let prepared =
+                Arc::new(Prepared { parsed, types: message.types, columns: Mutex::new(None) });
             // The unnamed one takes the place of the one before.
             self.coming.statements += usize::from(!message.name.is_empty());
             self.coming.text_bytes += message.text.len();
@@ -171,17 +174,17 @@ impl<'m> Spans<'m> {
             return;
         }
         self.coming.portals += usize::from(!message.portal.is_empty());
-        self.statement_span(
-            Phase::Execute,
-            Detail { parsed: Some(statement.parsed.clone()), ..detail },
-        );
+        let bound = bound_values(&statement.types, message.parameters.iter().copied());
+        let parsed = Some(statement.parsed.clone());
+        let detail = Detail { parsed, bound: Some(bound), ..detail };
+        let covered = self.statement_span(Phase::Execute, detail);
         self.unit.push(frame.bytes());
         self.described.retain(|described| *described != name);
         if !name.is_empty() {
             self.state_version += 1;
             self.state.note_portal(&lossy(&name), &statement.parsed);
         }
-        let portal = Arc::new(Portal { statement, parameters });
+        let portal = Arc::new(Portal { statement, parameters, bound: Some(bound), covered });
         self.after.names.push(NameChange::Portal(name.clone(), Some(Arc::clone(&portal))));
         self.after.ledger.expect(Awaited::Bind { name: name.clone(), portal: Some(portal) });
         if let Some(current) = &mut self.current {
@@ -204,9 +207,11 @@ impl<'m> Spans<'m> {
                 parsed: Some(found.statement.parsed.clone()),
                 parameters: found.parameters.clone(),
                 portal: Some(lossy(portal)),
+                bound: found.bound,
+                covered: found.covered.clone(),
                 ..Detail::default()
             };
-            self.statement_span(Phase::Execute, detail);
+            let _as_it_was_bound = self.statement_span(Phase::Execute, detail);
         }
         if let Some(current) = &mut self.current {
             current.bound = None;
@@ -300,7 +305,8 @@ impl<'m> Spans<'m> {
         };
         match self.machine.parse(text) {
             Ok(parsed) => {
-                self.statement_span(phase, Detail { parsed: Some(parsed.clone()), ..detail });
+                let detail = Detail { parsed: Some(parsed.clone()), ..detail };
+                let _of_no_portal = self.statement_span(phase, detail);
                 Some(parsed)
             }
             Err(error) => {
@@ -311,18 +317,35 @@ impl<'m> Spans<'m> {
         }
     }
 
-    fn statement_span(&mut self, phase: Phase, detail: Detail) {
+    /// Begins the span of a statement; gives the approval that it runs with.
+    fn statement_span(&mut self, phase: Phase, detail: Detail) -> Option<Covered> {
         let copies = detail.parsed.as_ref().is_some_and(|parsed| {
             phase != Phase::Parse && parsed.kinds().contains(&StatementKind::CopyIn)
         });
-        let (bench, context) = (self.court.bench, self.court.context);
-        let judged =
-            self.unit.statement(bench, (&self.state, self.state_version), context, phase, detail);
+        let machine = &self.machine;
+        let ground = Ground {
+            who: machine.scribe.context(),
+            // What ran before in this very unit counts, too.
+            touched: machine.touched || machine.tx_status != b'I' || self.after.touches,
+            startup: &machine.startup,
+            reported: &machine.settings,
+            leaves: &machine.leaves,
+        };
+        let moment = Moment {
+            bench: self.court.bench,
+            context: self.court.context,
+            state: &self.state,
+            state_version: self.state_version,
+            ground,
+        };
+        let judged = self.unit.statement(&moment, phase, detail);
+        self.after.touches |= judged.touches && phase != Phase::Parse;
         if copies {
             self.after.copy = Some(CopyRun::of(&judged));
         }
         self.after.commands += 1;
         self.begin_span(&judged);
+        judged.covered
     }
 
     fn join_or_control(&mut self) {

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use gateway_core::passage::held::Leave;
 use tallyport_schemas::{
     Body, Command, CommandId, Content, Disposition, Draft, Effect, Phase, Response, Session,
+    StatementKind,
 };
 
 use super::SECRET;
@@ -21,9 +23,41 @@ pub(super) struct Record {
     /// Commands whose response is complete.
     completed: BTreeSet<CommandId>,
     ends: usize,
+    /// Commands that waited, and whether reviewers agreed.
+    waited: BTreeMap<CommandId, bool>,
+    approvals: BTreeSet<String>,
+    /// Whatever changes something waits.
+    writes_wait: bool,
+    /// Commands that a decision allowed because of an approval.
+    approved: BTreeSet<CommandId>,
 }
 
 impl Record {
+    /// Of a session in which whatever changes something waits, or does not.
+    pub(super) fn new(writes_wait: bool) -> Self {
+        Self { writes_wait, ..Self::default() }
+    }
+
+    /// A pause: nothing but decisions, and each to pause.
+    pub(super) fn paused(&mut self, drafts: &[Draft]) {
+        assert!(!drafts.is_empty(), "a pause is an event");
+        self.place(drafts);
+        for draft in drafts {
+            match &draft.body {
+                Body::Decision(decision) if decision.effect == Effect::Pause => {}
+                other => panic!("no such event belongs to a pause: {other:?}"),
+            }
+        }
+    }
+
+    /// What reviewers said.
+    pub(super) fn decided(&mut self, leaves: &[Leave]) {
+        for leave in leaves {
+            self.waited.insert(leave.command_id, leave.outcome.is_ok());
+            self.approvals.extend(leave.outcome.as_ref().ok().map(ToString::to_string));
+        }
+    }
+
     /// A unit for the target: every byte of it belongs to a command that a decision allowed.
     pub(super) fn forwarded(&mut self, drafts: &[Draft], wire_bytes: usize) {
         self.place(drafts);
@@ -39,12 +73,26 @@ impl Record {
                 self.allowed.contains(&command.command_id),
                 "forwarded, not allowed: {command:?}"
             );
+            assert_ne!(self.waited.get(&command.command_id), Some(&false), "denied: {command:?}");
+            if self.waits_for(command) {
+                assert!(self.approved.contains(&command.command_id), "not approved: {command:?}");
+            }
             if matches!(command.phase, Phase::Query | Phase::Parse | Phase::Execute) {
                 self.statements.entry(command.command_id).or_default();
             }
             intact(command.content.as_ref());
         }
         assert_eq!(recorded, wire_bytes as u64, "bytes for the target that no event has");
+    }
+
+    /// Whether the policy of this session lets it run with an approval alone: then something waited before.
+    fn waits_for(&self, command: &Command) -> bool {
+        use StatementKind::{CopyIn, Delete, Insert, Merge, Truncate, Update};
+        let writes = |kind: &StatementKind| {
+            matches!(kind, Insert | Update | Delete | Merge | CopyIn | Truncate)
+        };
+        let runs = matches!(command.phase, Phase::Query | Phase::Execute);
+        self.writes_wait && runs && command.kinds.iter().any(writes)
     }
 
     /// A refusal: nothing of it is said to have gone out.
@@ -130,6 +178,11 @@ impl Record {
                 let id = decision.command_id.expect("a decision names its command");
                 if decision.effect == Effect::Allow {
                     self.allowed.insert(id);
+                    let of = |reason: &String| reason.strip_prefix("approved: ").map(str::to_owned);
+                    if let Some(approval) = decision.reasons.iter().find_map(of) {
+                        assert!(self.approvals.contains(&approval), "nobody gave {approval}");
+                        self.approved.insert(id);
+                    }
                 } else {
                     self.allowed.remove(&id);
                 }

@@ -1,0 +1,109 @@
+//! What the control log amounts to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use tallyport_schemas::{Approval, ApprovalId, Body, Event, SessionId};
+
+use super::case::{Case, NotCounted, State};
+
+/// Requests that are kept, open and over together. The oldest that are over make room for new ones.
+const MAX_CASES: usize = 16_384;
+
+/// What an event did.
+pub type Applied = Result<(), NotCounted>;
+
+/// All requests, as far as the log was read.
+#[derive(Clone, Debug, Default)]
+pub struct Book {
+    cases: BTreeMap<ApprovalId, Case>,
+    /// Those that did not end.
+    open: BTreeSet<ApprovalId>,
+}
+
+impl Book {
+    /// Takes in the next event of the log; `None` when it is about no approval.
+    pub fn apply(&mut self, event: &Event) -> Option<Applied> {
+        let Body::Approval(approval) = &event.body else { return None };
+        Some(self.take_in(event, approval))
+    }
+
+    fn take_in(&mut self, event: &Event, approval: &Approval) -> Applied {
+        let at = event.time;
+        if let Approval::Requested(request) = approval {
+            if self.cases.contains_key(&request.approval_id) {
+                return Err(NotCounted::Repeated);
+            }
+            self.make_room(at)?;
+            let case = Case::new((**request).clone(), event.context.clone(), at);
+            self.open.insert(request.approval_id);
+            self.cases.insert(request.approval_id, case);
+            return Ok(());
+        }
+        let id = approval.approval_id();
+        let case = self.cases.get_mut(&id).ok_or(NotCounted::Unknown)?;
+        match approval {
+            Approval::Requested(_) => Err(NotCounted::Repeated),
+            Approval::Granted { reviewer, comment, .. } => {
+                case.review(reviewer, true, comment.as_ref(), at)
+            }
+            Approval::Denied { reviewer, comment, .. } => {
+                case.review(reviewer, false, comment.as_ref(), at)
+            }
+            Approval::Expired { .. } => case.expire(at),
+            Approval::Withdrawn { cause, .. } => case.withdraw(cause, at),
+            Approval::Used { command_id, digest, .. } => {
+                case.run((*command_id, digest), event.context.session_id, at)
+            }
+        }?;
+        if case.ended_at().is_some() {
+            self.open.remove(&id);
+        }
+        Ok(())
+    }
+
+    /// What is over goes first; what lapsed without anybody saying so is over, too.
+    fn make_room(&mut self, now: Timestamp) -> Result<(), NotCounted> {
+        if self.cases.len() < MAX_CASES {
+            return Ok(());
+        }
+        let over = self.cases.iter().find(|(_, case)| case.state(now).is_over());
+        let id = over.map(|(id, _)| *id).ok_or(NotCounted::Full)?;
+        self.cases.remove(&id);
+        self.open.remove(&id);
+        Ok(())
+    }
+
+    /// The request of this id.
+    #[must_use]
+    pub fn case(&self, id: ApprovalId) -> Option<&Case> {
+        self.cases.get(&id)
+    }
+
+    /// All that are kept, oldest first.
+    pub fn cases(&self) -> impl DoubleEndedIterator<Item = &Case> {
+        self.cases.values()
+    }
+
+    /// Those that no event ended, oldest first.
+    pub fn open(&self) -> impl Iterator<Item = &Case> {
+        self.open.iter().filter_map(|id| self.cases.get(id))
+    }
+
+    /// One that is asked for or approved, for this digest, and that this session may use.
+    #[must_use]
+    pub fn standing(
+        &self,
+        digest: &str,
+        session: Option<SessionId>,
+        now: Timestamp,
+    ) -> Option<(&Case, State)> {
+        self.open()
+            .filter(|case| case.request().digest == digest && case.is_open_to(session))
+            .map(|case| (case, case.state(now)))
+            .find(|(_, state)| !state.is_over())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,345 @@
+//! One request, and what became of it.
+
+use jiff::Timestamp;
+use tallyport_schemas::{
+    ApprovalRequest, ApprovalRequirement, ApprovalScope, CommandId, Principal, PrincipalKind,
+    SessionId, SharedContext,
+};
+
+/// A request and all that counts of what followed.
+#[derive(Clone, Debug)]
+pub struct Case {
+    request: ApprovalRequest,
+    context: SharedContext,
+    asked_at: Timestamp,
+    votes: Vec<Vote>,
+    uses: u64,
+    last_use: Option<CommandId>,
+    approved_at: Option<Timestamp>,
+    end: Option<End>,
+}
+
+/// A reviewer's answer that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vote {
+    /// Who.
+    pub reviewer: Principal,
+    /// Whether they agreed.
+    pub agrees: bool,
+    /// When.
+    pub at: Timestamp,
+    /// What they wrote.
+    pub comment: Option<String>,
+}
+
+/// Where a request stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It waits for reviewers.
+    Pending,
+    /// It may run.
+    Approved,
+    /// A reviewer said no.
+    Denied,
+    /// Its time is over.
+    Expired,
+    /// Nobody waits for it any more, for this cause.
+    Withdrawn(String),
+    /// It ran.
+    Used,
+}
+
+impl State {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Denied => "denied",
+            Self::Expired => "expired",
+            Self::Withdrawn(_) => "withdrawn",
+            Self::Used => "used",
+        }
+    }
+
+    /// Whether nothing can become of it any more.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        !matches!(self, Self::Pending | Self::Approved)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct End {
+    state: State,
+    at: Timestamp,
+}
+
+/// Why an event changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotCounted {
+    /// There is no such request.
+    #[error("there is no request with this id; list them with `tallyport approvals list`")]
+    Unknown,
+    /// Its id stands for a request already.
+    #[error("a request has this id already")]
+    Repeated,
+    /// More requests are open than are kept.
+    #[error("too many requests wait for an approval; try again later")]
+    Full,
+    /// It is decided, or over.
+    #[error("the request is {} already", .0.as_str())]
+    Over(State),
+    /// It is not approved yet.
+    #[error("the request is not approved")]
+    NotApproved,
+    /// Its time is not over yet.
+    #[error("the request has time left")]
+    NotLapsed,
+    /// Only humans review.
+    #[error("only a human may answer; sign in as yourself, not as an agent or a service")]
+    NotHuman,
+    /// The reviewer is in none of the groups.
+    #[error("you are in none of the groups that may answer: {0}")]
+    NotAMember(String),
+    /// The reviewer asked for it, or acts for who did.
+    #[error("whoever asks may not answer: somebody else must")]
+    Requester,
+    /// The reviewer answers for who asked.
+    #[error("the owner of who asks may not answer: somebody else must")]
+    Owner,
+    /// The reviewer agreed before.
+    #[error("you have agreed already; somebody else must, too")]
+    Twice,
+    /// It is another command's.
+    #[error("the approval is for something else")]
+    OtherCommand,
+    /// It is another session's.
+    #[error("the approval is for another session")]
+    OtherSession,
+}
+
+impl Case {
+    pub(super) const fn new(
+        request: ApprovalRequest,
+        context: SharedContext,
+        asked_at: Timestamp,
+    ) -> Self {
+        Self {
+            request,
+            context,
+            asked_at,
+            votes: Vec::new(),
+            uses: 0,
+            last_use: None,
+            approved_at: None,
+            end: None,
+        }
+    }
+
+    /// What was asked for.
+    #[must_use]
+    pub const fn request(&self) -> &ApprovalRequest {
+        &self.request
+    }
+
+    /// Who asks, on whose behalf, to where.
+    #[must_use]
+    pub const fn context(&self) -> &SharedContext {
+        &self.context
+    }
+
+    /// When it was asked for.
+    #[must_use]
+    pub const fn asked_at(&self) -> Timestamp {
+        self.asked_at
+    }
+
+    /// The answers that count, in their order.
+    #[must_use]
+    pub fn votes(&self) -> &[Vote] {
+        &self.votes
+    }
+
+    /// How often what was approved ran.
+    #[must_use]
+    pub const fn uses(&self) -> u64 {
+        self.uses
+    }
+
+    /// The command that ran last.
+    #[must_use]
+    pub const fn last_use(&self) -> Option<CommandId> {
+        self.last_use
+    }
+
+    /// When nothing more could become of it.
+    #[must_use]
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        self.end.as_ref().map(|end| end.at)
+    }
+
+    /// Where it stands at `now`.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> State {
+        if let Some(end) = &self.end {
+            return end.state.clone();
+        }
+        let lapsed = now >= self.request.expires_at;
+        match (self.approved_at, self.request.scope) {
+            (Some(_), ApprovalScope::Session) => State::Approved,
+            (Some(_), ApprovalScope::Once) if !lapsed => State::Approved,
+            (None, _) if !lapsed => State::Pending,
+            _ => State::Expired,
+        }
+    }
+
+    /// How many members of a group still must agree, for each requirement that is not met.
+    #[must_use]
+    pub fn missing(&self) -> Vec<ApprovalRequirement> {
+        let missing = |wanted: &ApprovalRequirement| {
+            let agreed =
+                self.votes.iter().filter(|vote| vote.agrees && is_member(&vote.reviewer, wanted));
+            let agreed = u32::try_from(agreed.count()).unwrap_or(u32::MAX);
+            let quorum = wanted.quorum.saturating_sub(agreed);
+            (quorum > 0).then(|| ApprovalRequirement { quorum, ..wanted.clone() })
+        };
+        self.request.requirements.iter().filter_map(missing).collect()
+    }
+
+    /// Whether `reviewer` may answer at `now`.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_review(&self, reviewer: &Principal, now: Timestamp) -> Result<(), NotCounted> {
+        match self.state(now) {
+            State::Pending => {}
+            state => return Err(NotCounted::Over(state)),
+        }
+        if reviewer.kind != PrincipalKind::Human {
+            return Err(NotCounted::NotHuman);
+        }
+        if self.asks(reviewer) {
+            return Err(NotCounted::Requester);
+        }
+        if self.owns(reviewer) {
+            return Err(NotCounted::Owner);
+        }
+        if !self.request.requirements.iter().any(|wanted| is_member(reviewer, wanted)) {
+            let groups: Vec<&str> =
+                self.request.requirements.iter().map(|it| it.group.as_str()).collect();
+            return Err(NotCounted::NotAMember(groups.join(", ")));
+        }
+        if self.votes.iter().any(|vote| is_same(&vote.reviewer, reviewer)) {
+            return Err(NotCounted::Twice);
+        }
+        Ok(())
+    }
+
+    /// Takes an answer in.
+    pub(super) fn review(
+        &mut self,
+        reviewer: &Principal,
+        agrees: bool,
+        comment: Option<&String>,
+        at: Timestamp,
+    ) -> Result<(), NotCounted> {
+        self.may_review(reviewer, at)?;
+        let reviewer = reviewer.clone();
+        self.votes.push(Vote { reviewer, agrees, at, comment: comment.cloned() });
+        if !agrees {
+            self.end = Some(End { state: State::Denied, at });
+        } else if self.missing().is_empty() {
+            self.approved_at = Some(at);
+        }
+        Ok(())
+    }
+
+    /// Takes in that its time is over.
+    pub(super) fn expire(&mut self, at: Timestamp) -> Result<(), NotCounted> {
+        self.must_be_open()?;
+        if self.state(at) != State::Expired {
+            return Err(NotCounted::NotLapsed);
+        }
+        self.end = Some(End { state: State::Expired, at });
+        Ok(())
+    }
+
+    /// Takes in that nobody waits for it.
+    pub(super) fn withdraw(&mut self, cause: &str, at: Timestamp) -> Result<(), NotCounted> {
+        self.must_be_open()?;
+        self.end = Some(End { state: State::Withdrawn(cause.to_owned()), at });
+        Ok(())
+    }
+
+    /// Takes in that it runs, in this session.
+    pub(super) fn run(
+        &mut self,
+        (command_id, digest): (CommandId, &str),
+        session: Option<SessionId>,
+        at: Timestamp,
+    ) -> Result<(), NotCounted> {
+        match self.state(at) {
+            State::Approved => {}
+            State::Pending => return Err(NotCounted::NotApproved),
+            over => return Err(NotCounted::Over(over)),
+        }
+        if digest != self.request.digest {
+            return Err(NotCounted::OtherCommand);
+        }
+        if !self.is_open_to(session) {
+            return Err(NotCounted::OtherSession);
+        }
+        self.uses += 1;
+        self.last_use = Some(command_id);
+        if self.request.scope == ApprovalScope::Once {
+            self.end = Some(End { state: State::Used, at });
+        }
+        Ok(())
+    }
+
+    /// Whether a session may use it.
+    #[must_use]
+    pub fn is_open_to(&self, session: Option<SessionId>) -> bool {
+        let bound = self.request.session_bound || self.request.scope == ApprovalScope::Session;
+        !bound || (session.is_some() && session == self.context.session_id)
+    }
+
+    fn must_be_open(&self) -> Result<(), NotCounted> {
+        match &self.end {
+            Some(end) => Err(NotCounted::Over(end.state.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// The principal, or one of those who act for it.
+    fn asks(&self, reviewer: &Principal) -> bool {
+        let principal = self.context.principal.as_ref();
+        let acts = |actor: &tallyport_schemas::Actor| {
+            // An actor without an issuer may be of any.
+            actor.subject == reviewer.subject
+                && actor.issuer.as_ref().is_none_or(|issuer| *issuer == reviewer.issuer)
+        };
+        principal.is_some_and(|principal| is_same(principal, reviewer))
+            || self.context.delegation.iter().any(acts)
+    }
+
+    /// An owner is a text: it may be a subject, a name, or a group.
+    fn owns(&self, reviewer: &Principal) -> bool {
+        let Some(owner) = self.context.principal.as_ref().and_then(|it| it.owner.as_ref()) else {
+            return false;
+        };
+        *owner == reviewer.subject
+            || owner.eq_ignore_ascii_case(&reviewer.display_name)
+            || reviewer.groups.contains(owner)
+    }
+}
+
+fn is_same(one: &Principal, other: &Principal) -> bool {
+    one.issuer == other.issuer && one.subject == other.subject
+}
+
+fn is_member(reviewer: &Principal, wanted: &ApprovalRequirement) -> bool {
+    reviewer.groups.contains(&wanted.group)
+}

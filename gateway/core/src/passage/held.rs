@@ -1,0 +1,195 @@
+//! Statements that policy permits only with an approval: which of them run, which wait, and for what.
+
+use std::collections::BTreeMap;
+
+use tallyport_access::policy::ApprovalDemand;
+use tallyport_schemas::{
+    ApprovalId, ApprovalScope, AskedCommand, CommandId, Context, Decision, Effect, Phase,
+    StatementKind,
+};
+
+use super::Denial;
+use super::span::Detail;
+use crate::approval::{Ask, Bond, Standing, digest};
+use crate::sql::{Parsed, SessionState};
+use crate::verdict::Facts;
+
+/// A longer statement cannot be approved: nobody would read it to its end.
+pub const MAX_REVIEWED_BYTES: usize = 64 * 1024;
+
+/// What a statement that waits stands on, beside itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Ground<'a> {
+    /// Principal, delegation chain and target.
+    pub who: &'a Context,
+    /// Something ran in this session that another one may lack.
+    pub touched: bool,
+    /// What the client asked for at its start.
+    pub startup: &'a BTreeMap<String, String>,
+    /// What the target reported last.
+    pub reported: &'a BTreeMap<String, String>,
+    /// What was decided since the unit was held.
+    pub leaves: &'a [Leave],
+}
+
+/// What reviewers, or time, decided about a command that waited.
+#[derive(Clone, Debug)]
+pub struct Leave {
+    /// What it is about.
+    pub digest: String,
+    /// The command that waited.
+    pub command_id: CommandId,
+    /// The approval, which is used up by this, or why there is none.
+    pub outcome: Result<ApprovalId, Denial>,
+}
+
+/// An approval that was used when a portal was bound: it holds for all runs of that portal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Covered {
+    pub(crate) approval_id: ApprovalId,
+    pub(crate) policy_version: String,
+}
+
+/// A command that waits: its pause goes on record, then it is asked for.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// What is asked for.
+    pub ask: Ask,
+    /// The decision to pause.
+    pub decision: Decision,
+}
+
+/// What becomes of a statement that needs an approval.
+#[derive(Debug)]
+pub(super) enum Settled {
+    /// It runs.
+    Runs {
+        command_id: CommandId,
+        /// The approval that it runs with; a statement that is only prepared needs none.
+        approval_id: Option<ApprovalId>,
+        reason: String,
+    },
+    /// It waits.
+    Waits(Box<Ask>),
+    /// It does not run.
+    Denied { command_id: CommandId, denial: Denial },
+}
+
+/// What becomes of the statement of `detail`, whose verdict is to pause.
+pub(super) fn settle(
+    (decision, facts): (&Decision, &Facts),
+    demand: ApprovalDemand,
+    (ground, state): (&Ground<'_>, &SessionState),
+    (command_id, phase): (CommandId, Phase),
+    detail: &Detail,
+) -> Settled {
+    if phase == Phase::Parse {
+        // It is read and its types are found; nothing of it runs before a Bind, which waits.
+        let reason = format!("preparing runs nothing; to run it needs {demand}");
+        return Settled::Runs { command_id, approval_id: None, reason };
+    }
+    if let Some(covered) = &detail.covered
+        && covered.policy_version == decision.policy_version
+    {
+        return runs(command_id, covered.approval_id);
+    }
+    let Some(parsed) = &detail.parsed else {
+        let reason = "the statement is not known".to_owned();
+        return Settled::Denied {
+            command_id,
+            denial: Denial::Gateway { sqlstate: "26000", reason },
+        };
+    };
+    let standing = standing(ground, state, demand.scope(), parsed, facts);
+    let digest = digest(&Bond {
+        who: ground.who,
+        policy_version: &decision.policy_version,
+        statement: parsed.text(),
+        facts,
+        parameters: detail.bound,
+        standing,
+    });
+    if let Some(leave) = ground.leaves.iter().find(|leave| leave.digest == digest) {
+        return match &leave.outcome {
+            Ok(approval_id) => runs(leave.command_id, *approval_id),
+            Err(denial) => Settled::Denied { command_id: leave.command_id, denial: denial.clone() },
+        };
+    }
+    if parsed.text().len() > MAX_REVIEWED_BYTES {
+        let reason = format!(
+            "the statement needs an approval ({demand}) and is longer than the {MAX_REVIEWED_BYTES} bytes that a \
+             reviewer is shown; send it in smaller ones"
+        );
+        return Settled::Denied {
+            command_id,
+            denial: Denial::Gateway { sqlstate: "54000", reason },
+        };
+    }
+    Settled::Waits(Box::new(Ask {
+        digest,
+        session_bound: standing.is_session(),
+        demand,
+        policy_ids: decision.policy_ids.clone(),
+        policy_version: decision.policy_version.clone(),
+        reasons: decision.reasons.clone(),
+        command: asked(command_id, parsed, facts, detail),
+    }))
+}
+
+fn runs(command_id: CommandId, approval_id: ApprovalId) -> Settled {
+    let reason = format!("approved: {approval_id}");
+    Settled::Runs { command_id, approval_id: Some(approval_id), reason }
+}
+
+/// The decision, once it is known what becomes of it.
+pub(super) fn decided(decision: Decision, effect: Effect, reason: String) -> Decision {
+    Decision { effect, reasons: vec![reason], ..decision }
+}
+
+fn standing<'a>(
+    ground: &Ground<'a>,
+    state: &SessionState,
+    scope: ApprovalScope,
+    parsed: &Parsed,
+    facts: &Facts,
+) -> Standing<'a> {
+    if !ground.touched && scope == ApprovalScope::Once {
+        return Standing::Fresh { startup: ground.startup, reported: ground.reported };
+    }
+    let revision =
+        if rests_on_names(parsed, facts) { state.revision() } else { state.plain_revision() };
+    Standing::Session { session: ground.who.session_id, revision, reported: ground.reported }
+}
+
+/// Whether it may speak of a prepared statement or a cursor by name; in doubt it does.
+fn rests_on_names(parsed: &Parsed, facts: &Facts) -> bool {
+    use StatementKind::{CopyIn, Delete, Insert, Merge, Select, Truncate, Update};
+    let plain = |kind: &StatementKind| {
+        matches!(kind, Select | Insert | Update | Delete | Merge | CopyIn | Truncate)
+    };
+    // UPDATE and DELETE ... WHERE CURRENT OF cursor.
+    !facts.kinds.iter().all(plain) || parsed.text().to_ascii_uppercase().contains("CURRENT")
+}
+
+/// Whether a session in which this ran may mean something else by a text than one in which it did not.
+pub(super) fn touches(facts: &Facts) -> bool {
+    use StatementKind::{Empty, Select, Show};
+    let reads = |kind: &StatementKind| matches!(kind, Select | Show | Empty);
+    !facts.read_only || facts.opaque || !facts.kinds.iter().all(reads)
+}
+
+fn asked(command_id: CommandId, parsed: &Parsed, facts: &Facts, detail: &Detail) -> AskedCommand {
+    AskedCommand {
+        command_id,
+        statement: parsed.text().to_owned(),
+        parameters: detail.parameters.clone(),
+        kinds: facts.kinds.clone(),
+        tables: facts.tables.clone(),
+        columns: facts.columns.clone(),
+        functions: facts.functions.clone(),
+        labels: facts.labels.clone(),
+        read_only: facts.read_only,
+        opaque: facts.opaque,
+        has_where: facts.has_where,
+    }
+}

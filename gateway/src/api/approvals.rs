@@ -1,0 +1,226 @@
+//! `/v1/approvals`: the inbox of reviewers, and their answers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use gateway_core::approval::Case;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tallyport_schemas::{Approval, ApprovalId, Body, Draft};
+use tokio::time::timeout;
+
+use super::answered;
+use super::error::ApiError;
+use super::view::{ApprovalView, may_answer, may_see};
+use crate::service::{Caller, Inner};
+
+/// Requests in one answer, where the caller does not say, and at most.
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1_000;
+/// The longest a caller may wait for something new.
+const MAX_WAIT_SECONDS: u64 = 30;
+const MAX_COMMENT_BYTES: usize = 2_000;
+
+#[derive(Serialize)]
+struct List {
+    approvals: Vec<ApprovalView>,
+    /// Changes with every event that may change the list: `after=` waits for that.
+    seen: u64,
+}
+
+/// What `GET /v1/approvals` may say.
+struct Wanted {
+    all: bool,
+    limit: usize,
+    after: Option<u64>,
+    wait: Duration,
+}
+
+impl Wanted {
+    fn parse(query: &HashMap<String, String>) -> Result<Self, ApiError> {
+        let mut wanted =
+            Self { all: false, limit: DEFAULT_LIMIT, after: None, wait: Duration::ZERO };
+        for (name, value) in query {
+            let number = || value.parse::<u64>().ok();
+            let taken = match name.as_str() {
+                "state" if value == "all" || value == "open" => {
+                    wanted.all = value == "all";
+                    true
+                }
+                "limit" => number()
+                    .and_then(|limit| usize::try_from(limit).ok())
+                    .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+                    .map(|limit| wanted.limit = limit)
+                    .is_some(),
+                "after" => number().map(|after| wanted.after = Some(after)).is_some(),
+                "wait" => number()
+                    .filter(|seconds| *seconds <= MAX_WAIT_SECONDS)
+                    .map(|seconds| wanted.wait = Duration::from_secs(seconds))
+                    .is_some(),
+                _ => false,
+            };
+            if !taken {
+                return Err(ApiError::bad_request(&format!(
+                    "write state=open or state=all, limit=1..{MAX_LIMIT}, after=NUMBER with wait=0..{MAX_WAIT_SECONDS} seconds"
+                )));
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+/// `GET /v1/approvals?state=open|all&limit=N&after=SEEN&wait=SECONDS`: newest first.
+pub(super) async fn list(
+    State(inner): State<Arc<Inner>>,
+    caller: Caller,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, ApiError> {
+    let wanted = Wanted::parse(&query)?;
+    let mut changes = inner.control.changes();
+    if let Some(after) = wanted.after {
+        // Nothing new in time: the list as it is.
+        let _waited = timeout(wanted.wait, changes.wait_for(|seen| *seen != after)).await;
+    }
+    let seen = *changes.borrow_and_update();
+    let now = Timestamp::now();
+    let book = inner.control.book();
+    let identity = caller.identity();
+    let approvals = book
+        .cases()
+        .rev()
+        .filter(|case| wanted.all || !case.state(now).is_over())
+        .filter(|case| may_see(case, identity))
+        .take(wanted.limit)
+        .map(|case| ApprovalView::new(case, identity, now))
+        .collect();
+    Ok(answered(List { approvals, seen }))
+}
+
+/// `GET /v1/approvals/{id}`.
+pub(super) async fn show(
+    State(inner): State<Arc<Inner>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let id = parse_id(&id)?;
+    view(&inner, &caller, id)
+}
+
+/// What a reviewer sends along.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Answer {
+    /// That of the request, as the reviewer read it.
+    digest: Option<String>,
+    comment: Option<String>,
+}
+
+impl Answer {
+    fn parse(body: &[u8]) -> Result<Self, ApiError> {
+        let form = "send JSON such as {\"digest\":\"...\",\"comment\":\"...\"}";
+        let bad_form = |_| ApiError::bad_request(form);
+        let answer: Self = if body.is_empty() {
+            Self::default()
+        } else {
+            // An object: a derived reader takes a list of the values, too.
+            let object: serde_json::Map<String, Value> =
+                serde_json::from_slice(body).map_err(bad_form)?;
+            serde_json::from_value(Value::Object(object)).map_err(bad_form)?
+        };
+        let fits = |comment: &String| {
+            comment.len() <= MAX_COMMENT_BYTES
+                && !comment.chars().any(|c| c.is_control() && c != '\n')
+        };
+        if !answer.comment.as_ref().is_none_or(fits) {
+            return Err(ApiError::bad_request(&format!(
+                "a comment has at most {MAX_COMMENT_BYTES} bytes and no control characters"
+            )));
+        }
+        Ok(Self { comment: answer.comment.filter(|comment| !comment.is_empty()), ..answer })
+    }
+}
+
+/// `POST /v1/approvals/{id}/approve` with the digest that was read.
+pub(super) async fn approve(
+    State(inner): State<Arc<Inner>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let answer = Answer::parse(&body)?;
+    if answer.digest.is_none() {
+        return Err(ApiError::bad_request(
+            "an approval names what it is for: send the `digest` of the request as you read it",
+        ));
+    }
+    review(&inner, &caller, &id, answer, true).await
+}
+
+/// `POST /v1/approvals/{id}/deny`.
+pub(super) async fn deny(
+    State(inner): State<Arc<Inner>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let answer = Answer::parse(&body)?;
+    review(&inner, &caller, &id, answer, false).await
+}
+
+async fn review(
+    inner: &Inner,
+    caller: &Caller,
+    id: &str,
+    answer: Answer,
+    agrees: bool,
+) -> Result<Response, ApiError> {
+    let approval_id = parse_id(id)?;
+    let identity = caller.identity();
+    let context = seen(inner, caller, approval_id, |case| {
+        if !identity.delegation.is_empty() {
+            return Err(ApiError::delegated());
+        }
+        may_answer(case, identity, Timestamp::now())?;
+        if answer.digest.as_ref().is_some_and(|digest| *digest != case.request().digest) {
+            return Err(ApiError::other_digest());
+        }
+        Ok(case.context().clone())
+    })??;
+    let (reviewer, comment) = (identity.principal.clone(), answer.comment);
+    let approval = if agrees {
+        Approval::Granted { approval_id, reviewer, comment }
+    } else {
+        Approval::Denied { approval_id, reviewer, comment }
+    };
+    // The event is about whoever asked; who answers is in it.
+    let draft = Draft::new(context, None, Body::Approval(approval));
+    inner.control.commit(draft).await??;
+    view(inner, caller, approval_id)
+}
+
+fn view(inner: &Inner, caller: &Caller, id: ApprovalId) -> Result<Response, ApiError> {
+    let identity = caller.identity();
+    let view = seen(inner, caller, id, |case| ApprovalView::new(case, identity, Timestamp::now()))?;
+    Ok(answered(view))
+}
+
+/// Looks at a request that the caller may know of.
+fn seen<T>(
+    inner: &Inner,
+    caller: &Caller,
+    id: ApprovalId,
+    look: impl FnOnce(&Case) -> T,
+) -> Result<T, ApiError> {
+    let case = inner.control.case(id).filter(|case| may_see(case, caller.identity()));
+    case.map(|case| look(&case)).ok_or_else(ApiError::unknown)
+}
+
+fn parse_id(id: &str) -> Result<ApprovalId, ApiError> {
+    id.parse()
+        .map_err(|error: tallyport_schemas::ParseIdError| ApiError::bad_request(&error.to_string()))
+}

@@ -1,0 +1,86 @@
+//! What a caller is told when it does not get what it asked for.
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use gateway_core::approval::NotCounted;
+
+use crate::control::ControlError;
+use crate::front::{answer, refusal_answer};
+use crate::tunnel::Refusal;
+
+/// An answer that is not what was asked for.
+pub(crate) struct ApiError(Box<Response>);
+
+impl ApiError {
+    fn new(status: StatusCode, code: &str, message: &str) -> Self {
+        Self(Box::new(answer(status, code, message).map(Body::from)))
+    }
+
+    pub(super) fn refusal(refusal: &Refusal, token_was_sent: bool) -> Self {
+        Self(Box::new(refusal_answer(refusal, token_was_sent).map(Body::from)))
+    }
+
+    pub(super) fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request came by no front")
+    }
+
+    pub(super) fn no_route() -> Self {
+        let message = "there is no such route; see /v1/approvals";
+        Self::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    pub(super) fn no_method() -> Self {
+        let message = "this route takes another method: GET to read, POST to approve or deny";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+    }
+
+    pub(super) fn bad_request(message: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)
+    }
+
+    /// Also for what there is and the caller may not know of.
+    pub(super) fn unknown() -> Self {
+        let message = "there is no request with this id, or you may not know of it";
+        Self::new(StatusCode::NOT_FOUND, "unknown_approval", message)
+    }
+
+    pub(super) fn other_digest() -> Self {
+        let message = "the digest is not that of the request; read the request again and answer what it says now";
+        Self::new(StatusCode::CONFLICT, "other_digest", message)
+    }
+
+    pub(super) fn delegated() -> Self {
+        let message = "the token acts for somebody else; a review needs a token of your own";
+        Self::new(StatusCode::FORBIDDEN, "not_a_reviewer", message)
+    }
+}
+
+impl From<NotCounted> for ApiError {
+    fn from(not_counted: NotCounted) -> Self {
+        let (status, code) = match &not_counted {
+            NotCounted::Unknown => return Self::unknown(),
+            NotCounted::NotHuman
+            | NotCounted::NotAMember(_)
+            | NotCounted::Requester
+            | NotCounted::Owner => (StatusCode::FORBIDDEN, "not_a_reviewer"),
+            NotCounted::Twice => (StatusCode::CONFLICT, "answered_already"),
+            _ => (StatusCode::CONFLICT, "over"),
+        };
+        Self::new(status, code, &not_counted.to_string())
+    }
+}
+
+impl From<ControlError> for ApiError {
+    fn from(error: ControlError) -> Self {
+        tracing::error!(%error, "a review is not on record, or not known to count");
+        let message = "it is not known whether your answer counts: the log does not answer; read the request again, then answer again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "log_unavailable", message)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}

@@ -1,0 +1,90 @@
+//! The HTTP routes beside `CONNECT`: health, for whoever runs the gateway, and approvals, for reviewers.
+//!
+//! Errors are JSON as everywhere on the fronts: `{"code":...,"message":...}`, where the message says what to do.
+
+mod approvals;
+mod error;
+mod view;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, FromRequestParts, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL};
+use axum::http::{HeaderValue, StatusCode, request};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
+use serde_json::json;
+use tallyport_schemas::{Front, TraceId};
+
+use crate::front::Authenticated;
+use crate::service::{Caller, Gateway, Inner};
+use crate::tunnel::BearerToken;
+use error::ApiError;
+
+/// `GET /healthz`: 200 while events can be put on record, 503 while they cannot: then nothing passes.
+/// `/v1/approvals`: see docs/reference/approvals.md; every request of it needs a token.
+pub fn router(gateway: &Gateway) -> Router {
+    let inner = gateway.inner();
+    let v1 = Router::new()
+        .route("/approvals", get(approvals::list))
+        .route("/approvals/{id}", get(approvals::show))
+        .route("/approvals/{id}/approve", post(approvals::approve))
+        .route("/approvals/{id}/deny", post(approvals::deny))
+        .fallback(|| async { ApiError::no_route() })
+        .method_not_allowed_fallback(|| async { ApiError::no_method() })
+        .layer(middleware::map_response(not_kept));
+    Router::new().route("/healthz", get(healthz)).nest("/v1", v1).with_state(inner)
+}
+
+async fn healthz(State(inner): State<Arc<Inner>>) -> Response {
+    // What is wrong is for the gateway's own log: this route asks for no token.
+    let healthy = inner.appender.health().ok;
+    let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let word = if healthy { "ok" } else { "log_unavailable" };
+    (status, Json(json!({ "status": word }))).into_response()
+}
+
+/// What is answered is for one reader at one moment.
+async fn not_kept(mut response: Response) -> Response {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The caller's token is checked, and that is on record, before a handler runs.
+impl FromRequestParts<Arc<Inner>> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(
+        parts: &mut request::Parts,
+        inner: &Arc<Inner>,
+    ) -> Result<Self, ApiError> {
+        let extensions = &parts.extensions;
+        let (peer, front, trace_id) = (
+            extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0),
+            extensions.get::<Front>().copied(),
+            extensions.get::<TraceId>().copied(),
+        );
+        // The fronts put all three there: without them it is not known who asks.
+        let (Some(peer), Some(front), Some(trace_id)) = (peer, front, trace_id) else {
+            return Err(ApiError::internal());
+        };
+        let mut values = parts.headers.get_all(AUTHORIZATION).iter();
+        let value = values.next();
+        if values.next().is_some() {
+            return Err(ApiError::bad_request("send one Authorization field"));
+        }
+        let token = value.and_then(|it| it.to_str().ok()).and_then(BearerToken::from_authorization);
+        let sent = token.is_some();
+        let caller = inner.caller(token, front, peer, trace_id).await;
+        caller.map_err(|refusal| ApiError::refusal(&refusal, sent))
+    }
+}
+
+/// An answer to a caller whose token is good: the connection counts as authenticated.
+fn answered(body: impl serde::Serialize) -> Response {
+    let mut response = Json(body).into_response();
+    response.extensions_mut().insert(Authenticated);
+    response
+}

@@ -1,0 +1,141 @@
+//! A request for an approval, as callers see it.
+
+use gateway_core::approval::{Case, NotCounted, State};
+use jiff::Timestamp;
+use serde::Serialize;
+use tallyport_access::Identity;
+use tallyport_schemas::{
+    Actor, AgentAttributes, ApprovalId, ApprovalRequirement, ApprovalScope, AskedCommand,
+    CommandId, Principal, SessionId, TargetRef,
+};
+
+/// One request.
+#[derive(Debug, Serialize)]
+pub(super) struct ApprovalView {
+    approval_id: ApprovalId,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+    digest: String,
+    asked_at: Timestamp,
+    expires_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<Timestamp>,
+    principal: Option<Principal>,
+    delegation: Vec<Actor>,
+    agent: AgentAttributes,
+    target: Option<TargetRef>,
+    session_id: Option<SessionId>,
+    session_bound: bool,
+    scope: ApprovalScope,
+    requirements: Vec<ApprovalRequirement>,
+    /// What of the requirements is not met yet.
+    missing: Vec<ApprovalRequirement>,
+    reasons: Vec<String>,
+    policy_ids: Vec<String>,
+    policy_version: String,
+    command: AskedCommand,
+    answers: Vec<AnswerView>,
+    uses: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_command_id: Option<CommandId>,
+    you: You,
+}
+
+#[derive(Debug, Serialize)]
+struct AnswerView {
+    reviewer: Reviewer,
+    agrees: bool,
+    at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Reviewer {
+    issuer: String,
+    subject: String,
+    display_name: String,
+}
+
+/// What the caller may do about it.
+#[derive(Debug, Serialize)]
+struct You {
+    may_answer: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why_not: Option<String>,
+}
+
+impl ApprovalView {
+    pub(super) fn new(case: &Case, caller: &Identity, now: Timestamp) -> Self {
+        let (request, context) = (case.request(), case.context());
+        let state = case.state(now);
+        let cause = match &state {
+            State::Withdrawn(cause) => Some(cause.clone()),
+            _ => None,
+        };
+        Self {
+            approval_id: request.approval_id,
+            state: state.as_str(),
+            cause,
+            digest: request.digest.clone(),
+            asked_at: case.asked_at(),
+            expires_at: request.expires_at,
+            ended_at: case.ended_at(),
+            principal: context.principal.clone(),
+            delegation: context.delegation.clone(),
+            agent: context.agent.clone(),
+            target: context.target.clone(),
+            session_id: context.session_id,
+            session_bound: request.session_bound,
+            scope: request.scope,
+            requirements: request.requirements.clone(),
+            missing: case.missing(),
+            reasons: request.reasons.clone(),
+            policy_ids: request.policy_ids.clone(),
+            policy_version: request.policy_version.clone(),
+            command: request.command.clone(),
+            answers: case.votes().iter().map(AnswerView::of).collect(),
+            uses: case.uses(),
+            last_command_id: case.last_use(),
+            you: You::of(may_answer(case, caller, now)),
+        }
+    }
+}
+
+impl AnswerView {
+    fn of(vote: &gateway_core::approval::Vote) -> Self {
+        let Principal { issuer, subject, display_name, .. } = vote.reviewer.clone();
+        Self {
+            reviewer: Reviewer { issuer, subject, display_name },
+            agrees: vote.agrees,
+            at: vote.at,
+            comment: vote.comment.clone(),
+        }
+    }
+}
+
+impl You {
+    fn of(may: Result<(), NotCounted>) -> Self {
+        Self { may_answer: may.is_ok(), why_not: may.err().map(|why| why.to_string()) }
+    }
+}
+
+/// Whether the caller may answer: as the book says, and only with a token of their own.
+pub(super) fn may_answer(case: &Case, caller: &Identity, now: Timestamp) -> Result<(), NotCounted> {
+    if !caller.delegation.is_empty() {
+        return Err(NotCounted::NotHuman);
+    }
+    case.may_review(&caller.principal, now)
+}
+
+/// Whether the caller may know of it: who asked, and the members of the groups that may answer. A statement may tell
+/// more than a stranger should know.
+pub(super) fn may_see(case: &Case, caller: &Identity) -> bool {
+    let principal = &caller.principal;
+    let asks = case.context().principal.as_ref();
+    let asked =
+        asks.is_some_and(|it| it.issuer == principal.issuer && it.subject == principal.subject);
+    let reviews = case.request().requirements.iter().any(|it| principal.groups.contains(&it.group));
+    asked || reviews
+}
