@@ -1,5 +1,7 @@
 //! Where the services are and who is asking: from arguments, the environment, or a ready file.
 
+use std::path::Path;
+
 use tallyport_access::SecretToken;
 use tallyport_access::client::{ClientCredentials, TokenError, TokenSource};
 
@@ -39,7 +41,7 @@ pub async fn asker(args: &AnswerArgs) -> Result<Asker, Failure> {
             Failure::usage("where is the query service? set --query-url or --ready-file")
         })?;
     let token = access.tokens.token().await.map_err(|error| no_token(&error))?;
-    Ok(Asker::new(http_client(&args.access)?, &base, token.expose().to_owned()))
+    Ok(Asker::new(http_client(&args.access, None)?, &base, token.expose().to_owned()))
 }
 
 /// A token could not be had.
@@ -97,9 +99,10 @@ fn client_secret(args: &AccessArgs) -> Result<SecretToken, Failure> {
     Ok(SecretToken::new(text.trim()))
 }
 
-fn http_client(args: &AccessArgs) -> Result<reqwest::Client, Failure> {
+/// Trusts `--ca`, or `ca` where there is none, besides the public ones.
+pub fn http_client(args: &AccessArgs, ca: Option<&Path>) -> Result<reqwest::Client, Failure> {
     let mut builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
-    if let Some(path) = &args.ca {
+    if let Some(path) = args.ca.as_deref().or(ca) {
         let pem = std::fs::read(path)
             .map_err(|error| Failure::usage(format!("CA {}: {error}", path.display())))?;
         for certificate in reqwest::Certificate::from_pem_bundle(&pem)

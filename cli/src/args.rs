@@ -7,6 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::built;
 
+mod approvals;
+
+pub use approvals::{ApprovalsArgs, ApprovalsCommand};
+
 /// Audit-first access gateway for AI agents and other non-human identities.
 ///
 /// Nothing passes, in either direction, before the event that records it is durable.
@@ -65,6 +69,9 @@ pub enum Command {
     /// Sessions: list, show one, replay one.
     #[command(subcommand)]
     Sessions(SessionsCommand),
+    /// Statements that wait for a human: list, show, approve, deny.
+    #[command(subcommand)]
+    Approvals(ApprovalsCommand),
     /// Policies: check a file, test what it decides.
     #[command(subcommand)]
     Policy(PolicyCommand),

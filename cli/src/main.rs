@@ -101,6 +101,7 @@ async fn run(command: Command, logs: &Logs) -> Result<(), Failure> {
         Command::Sql(args) => commands::sql::run(&args).await,
         Command::Ask(args) => commands::ask::run(&args).await,
         Command::Sessions(command) => commands::sessions::run(&command).await,
+        Command::Approvals(command) => commands::approvals::run(&command).await,
         Command::Policy(command) => commands::policy::run(&command),
         #[cfg(feature = "recorder")]
         Command::Lake(command) => commands::lake::run(&command).await,

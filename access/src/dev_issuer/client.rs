@@ -84,6 +84,7 @@ impl DevClient {
                 ..Self::new("ops-agent")
             },
             human("auditor", "Auditor", &["auditors"]),
+            human("approver", "Order approver", &["order-approvers"]),
             Self { display_name: "Nobody".to_owned(), ..Self::new("nobody") },
         ]
     }

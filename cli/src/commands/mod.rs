@@ -1,5 +1,6 @@
 //! What a command does once its arguments are known.
 
+pub mod approvals;
 pub mod ask;
 #[cfg(feature = "serve")]
 pub mod config;

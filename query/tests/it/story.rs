@@ -7,6 +7,9 @@
 //! * Saturday 9 March, 23:00: bot-2 acts for Ada by delegation, reads three numbers in clear after Grace approved it,
 //!   and loses its target.
 
+mod asked;
+
+use asked::asked;
 use jiff::Timestamp;
 use tallyport_schemas::*;
 use uuid::Uuid;
@@ -383,32 +386,4 @@ fn saturday() -> Vec<Draft> {
             }),
         );
     teller.drafts
-}
-
-fn asked(statement: &str) -> ApprovalRequest {
-    let command = AskedCommand {
-        command_id: command_id(3),
-        statement: statement.into(),
-        parameters: Vec::new(),
-        kinds: vec![StatementKind::Select],
-        tables: Vec::new(),
-        columns: Vec::new(),
-        functions: Vec::new(),
-        labels: Vec::new(),
-        read_only: true,
-        opaque: false,
-        has_where: false,
-    };
-    ApprovalRequest {
-        approval_id: approval_id(),
-        digest: "00".into(),
-        session_bound: false,
-        scope: ApprovalScope::Once,
-        requirements: vec![ApprovalRequirement { group: "reviewers".into(), quorum: 1 }],
-        policy_ids: Vec::new(),
-        policy_version: "00".into(),
-        reasons: vec!["clear text".into()],
-        command,
-        expires_at: at("2024-03-10T00:00:00Z"),
-    }
 }

@@ -1,0 +1,353 @@
+//! A request for an approval, for a reviewer's terminal.
+//!
+//! An agent wrote the statement: what it shows is escaped, so that no text can move the cursor, change a colour, or look
+//! like a line of ours.
+
+use std::fmt::Write as _;
+
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
+use jiff::{SignedDuration, Timestamp, Unit};
+use serde_json::Value;
+
+const NO_TERMINAL_WIDTH: u16 = 160;
+/// A statement in a list is cut to this.
+const MAX_CELL_CHARS: usize = 120;
+/// The end of an id is random, its beginning the time.
+const SHORT_ID_CHARS: usize = 12;
+
+/// The inbox.
+pub(super) fn table(approvals: &[Value]) -> String {
+    if approvals.is_empty() {
+        return "nothing waits for an approval\n".to_owned();
+    }
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_BORDERS_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    if table.width().is_none() {
+        table.set_width(NO_TERMINAL_WIDTH);
+    }
+    table.set_header(["id", "state", "who", "target", "statement", "needs", "time left"]);
+    for approval in approvals {
+        table.add_row([
+            short_id(approval),
+            text(approval, "/state").to_owned(),
+            who(approval),
+            target(approval),
+            cut(&statement(approval)),
+            needs(approval),
+            time_left(approval),
+        ]);
+    }
+    for index in [0, 1, 6] {
+        if let Some(column) = table.column_mut(index) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+    format!("{table}\n")
+}
+
+/// One line, as `--watch` prints it.
+pub(super) fn line(approval: &Value) -> String {
+    format!(
+        "{}  {:9}  {}  {}  needs {}  {}\n",
+        short_id(approval),
+        text(approval, "/state"),
+        who(approval),
+        target(approval),
+        needs(approval),
+        cut(&statement(approval))
+    )
+}
+
+/// All that a reviewer must know.
+pub(super) fn whole(approval: &Value) -> String {
+    let mut out = String::new();
+    let mut row = |name: &str, value: String| {
+        if !value.is_empty() {
+            let _written = writeln!(out, "{name:>14}  {value}");
+        }
+    };
+    row("approval", text(approval, "/approval_id").to_owned());
+    row("state", state(approval));
+    row("who", described(approval));
+    row("on behalf of", on_behalf(approval));
+    row("agent", agent(approval));
+    row("target", target(approval));
+    row("session", text(approval, "/session_id").to_owned());
+    row("asked", text(approval, "/asked_at").to_owned());
+    row("until", format!("{} ({} left)", text(approval, "/expires_at"), time_left(approval)));
+    row("runs", runs(approval));
+    row("needs", listed(approval, "/requirements", requirement));
+    row("still missing", listed(approval, "/missing", requirement));
+    row("because", listed(approval, "/reasons", plain));
+    row("policies", listed(approval, "/policy_ids", plain));
+    row("does", listed(approval, "/command/kinds", plain));
+    row("tables", listed(approval, "/command/tables", object));
+    row("columns", listed(approval, "/command/columns", object));
+    row("functions", listed(approval, "/command/functions", plain));
+    row("labels", listed(approval, "/command/labels", plain));
+    row("beware", warnings(approval));
+    row("digest", text(approval, "/digest").to_owned());
+    for answer in list(approval, "/answers") {
+        let verb =
+            if answer.get("agrees") == Some(&Value::Bool(true)) { "agrees" } else { "denies" };
+        let said = text(answer, "/comment");
+        let said = if said.is_empty() { String::new() } else { format!(": {}", escaped(said)) };
+        row("answer", format!("{} {verb}{said}", escaped(text(answer, "/reviewer/display_name"))));
+    }
+    out.push_str("\n     statement\n");
+    for line in statement(approval).split('\n') {
+        let _written = writeln!(out, "                | {}", escaped(line));
+    }
+    for (index, parameter) in list(approval, "/command/parameters").iter().enumerate() {
+        let _written = writeln!(out, "{:>14}  {}", format!("${}", index + 1), value(parameter));
+    }
+    let why_not = text(approval, "/you/why_not");
+    if !why_not.is_empty() {
+        let _written = writeln!(out, "\nYou cannot answer it: {}", escaped(why_not));
+    }
+    out
+}
+
+/// What came of an answer.
+pub(super) fn outcome(approval: &Value) -> String {
+    let missing = listed(approval, "/missing", requirement);
+    let rest = match text(approval, "/state") {
+        "pending" if !missing.is_empty() => format!("; still missing: {missing}"),
+        _ => String::new(),
+    };
+    format!("{}  {}{rest}\n", text(approval, "/approval_id"), state(approval))
+}
+
+fn state(approval: &Value) -> String {
+    let cause = text(approval, "/cause");
+    let state = text(approval, "/state");
+    if cause.is_empty() { state.to_owned() } else { format!("{state} ({})", escaped(cause)) }
+}
+
+fn who(approval: &Value) -> String {
+    let name = escaped(text(approval, "/principal/display_name"));
+    match list(approval, "/delegation").first() {
+        Some(actor) => format!("{} for {name}", escaped(text(actor, "/subject"))),
+        None => name,
+    }
+}
+
+fn described(approval: &Value) -> String {
+    let principal = |key: &str| escaped(text(approval, &format!("/principal/{key}")));
+    format!(
+        "{} ({} {} of {})",
+        principal("display_name"),
+        principal("kind"),
+        principal("subject"),
+        principal("issuer")
+    )
+}
+
+fn on_behalf(approval: &Value) -> String {
+    let chain = listed(approval, "/delegation", |actor| escaped(text(actor, "/subject")));
+    let owner = escaped(text(approval, "/principal/owner"));
+    match (chain.is_empty(), owner.is_empty()) {
+        (false, _) => {
+            format!("{} (acting: {chain})", escaped(text(approval, "/principal/display_name")))
+        }
+        (true, false) => format!("{owner} (its owner)"),
+        (true, true) => String::new(),
+    }
+}
+
+fn agent(approval: &Value) -> String {
+    let said = |key: &str| {
+        let text = escaped(text(approval, &format!("/agent/{key}")));
+        (!text.is_empty()).then(|| format!("{key} {text}"))
+    };
+    ["agent", "model", "task"].into_iter().filter_map(said).collect::<Vec<_>>().join(", ")
+}
+
+fn target(approval: &Value) -> String {
+    let (name, database) = (text(approval, "/target/name"), text(approval, "/target/database"));
+    escaped(&if database.is_empty() { name.to_owned() } else { format!("{name}/{database}") })
+}
+
+fn runs(approval: &Value) -> String {
+    match (text(approval, "/scope"), approval.get("session_bound")) {
+        ("session", _) => "again and again in this session, until that ends".to_owned(),
+        (_, Some(Value::Bool(true))) => "once, in this session".to_owned(),
+        _ => "once".to_owned(),
+    }
+}
+
+fn warnings(approval: &Value) -> String {
+    let flag = |key: &str| approval.pointer(&format!("/command/{key}")) == Some(&Value::Bool(true));
+    let kinds = listed(approval, "/command/kinds", plain);
+    let mut warnings = Vec::new();
+    if flag("opaque") {
+        warnings.push("it runs code whose effect cannot be seen from its text");
+    }
+    if (kinds.contains("update") || kinds.contains("delete")) && !flag("has_where") {
+        warnings.push("it changes every row: there is no WHERE");
+    }
+    warnings.join("; ")
+}
+
+fn needs(approval: &Value) -> String {
+    let missing = listed(approval, "/missing", requirement);
+    if missing.is_empty() { "nothing more".to_owned() } else { missing }
+}
+
+fn time_left(approval: &Value) -> String {
+    let Ok(until) = text(approval, "/expires_at").parse::<Timestamp>() else {
+        return String::new();
+    };
+    let left = until.duration_since(Timestamp::now());
+    if left <= SignedDuration::ZERO {
+        return "none".to_owned();
+    }
+    let rounded = left.round(if left.as_secs() >= 600 { Unit::Minute } else { Unit::Second });
+    format!("{:#}", rounded.unwrap_or(left))
+}
+
+fn requirement(it: &Value) -> String {
+    let quorum = it.get("quorum").and_then(Value::as_u64).unwrap_or_default();
+    format!("{quorum} of {}", escaped(text(it, "/group")))
+}
+
+fn object(it: &Value) -> String {
+    let parts = ["schema", "table", "name", "column"];
+    let parts = parts.iter().filter_map(|key| it.get(key).and_then(Value::as_str));
+    escaped(&parts.collect::<Vec<_>>().join("."))
+}
+
+fn plain(it: &Value) -> String {
+    escaped(it.as_str().unwrap_or_default())
+}
+
+/// A bound value.
+fn value(parameter: &Value) -> String {
+    let shown = escaped(text(parameter, "/value/value"));
+    match text(parameter, "/value/form") {
+        "null" => "NULL".to_owned(),
+        "text" => format!("'{shown}'"),
+        "base64" => format!("{shown} (binary, in base64)"),
+        "sha256" => {
+            let bytes = parameter.get("bytes").and_then(Value::as_u64).unwrap_or_default();
+            format!("{bytes} bytes, too long to show, SHA-256 {shown}")
+        }
+        other => format!("{} {shown}", escaped(other)),
+    }
+}
+
+fn statement(approval: &Value) -> String {
+    text(approval, "/command/statement").to_owned()
+}
+
+fn short_id(approval: &Value) -> String {
+    let id = text(approval, "/approval_id");
+    id.get(id.len().saturating_sub(SHORT_ID_CHARS)..).unwrap_or(id).to_owned()
+}
+
+fn listed(value: &Value, pointer: &str, show: impl Fn(&Value) -> String) -> String {
+    list(value, pointer).iter().map(show).collect::<Vec<_>>().join(", ")
+}
+
+fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// One line without anything that a terminal acts on or that reads otherwise than it is written: control characters and
+/// those that turn the direction of text are shown as their code points.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        let turns = matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}');
+        if (character.is_control() && character != '\t') || turns {
+            let _written = write!(out, "\\u{{{:x}}}", u32::from(character));
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+fn cut(text: &str) -> String {
+    let line = escaped(&text.split_whitespace().collect::<Vec<_>>().join(" "));
+    if line.chars().count() <= MAX_CELL_CHARS {
+        return line;
+    }
+    line.chars().take(MAX_CELL_CHARS - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn approval() -> Value {
+        json!({
+            "approval_id": "01a20635-5f36-74df-bd6e-bebe288245d9",
+            "state": "pending",
+            "digest": "ab",
+            "asked_at": "2026-01-01T00:00:00Z",
+            "expires_at": "2026-01-01T00:15:00Z",
+            "principal": {"issuer": "https://idp", "subject": "agent-7", "display_name": "billing-bot", "kind": "agent", "owner": "dana"},
+            "delegation": [],
+            "agent": {"model": "m-2"},
+            "target": {"name": "orders-db", "kind": "postgresql", "database": "shop"},
+            "session_bound": false,
+            "scope": "once",
+            "requirements": [{"group": "dba", "quorum": 2}],
+            "missing": [{"group": "dba", "quorum": 1}],
+            "reasons": ["sql:delete on app.orders needs 2 of dba"],
+            "policy_ids": ["deletes"],
+            "command": {
+                "statement": "DELETE FROM app.orders\n-- \u{1b}[2Jnothing to see\u{202e}",
+                "parameters": [{"bytes": 1, "value": {"form": "text", "value": "7"}}, {"bytes": 0, "value": {"form": "null"}}],
+                "kinds": ["delete"],
+                "tables": [{"schema": "app", "name": "orders"}],
+                "columns": [{"schema": "app", "table": "orders", "column": "id"}],
+                "functions": [], "labels": [], "read_only": false, "opaque": false, "has_where": false,
+            },
+            "answers": [{"reviewer": {"display_name": "Eli"}, "agrees": true, "comment": "fine\r\nlike this"}],
+            "you": {"may_answer": false, "why_not": "the owner of who asks may not answer: somebody else must"},
+        })
+    }
+
+    #[test]
+    fn a_reviewer_sees_everything_and_no_text_acts_on_the_terminal() {
+        let shown = whole(&approval());
+        for part in [
+            "billing-bot (agent agent-7 of https://idp)",
+            "dana (its owner)",
+            "orders-db/shop",
+            "2 of dba",
+            "1 of dba",
+            "app.orders.id",
+            "it changes every row: there is no WHERE",
+            "                | DELETE FROM app.orders\n                | -- \\u{1b}[2Jnothing to see\\u{202e}\n",
+            "$1  '7'",
+            "$2  NULL",
+            "Eli agrees: fine\\u{d}\\u{a}like this",
+            "You cannot answer it: the owner",
+        ] {
+            assert!(shown.contains(part), "{part} is not in\n{shown}");
+        }
+        assert!(shown.chars().all(|it| it == '\n' || !it.is_control()));
+    }
+
+    #[test]
+    fn a_list_fits_and_names_an_approval_by_the_end_of_its_id() {
+        let shown = table(&[approval()]);
+        assert!(shown.contains("bebe288245d9") && shown.contains("billing-bot"), "{shown}");
+        assert!(!shown.contains('\u{1b}'));
+        assert_eq!(table(&[]), "nothing waits for an approval\n");
+        assert!(
+            line(&approval())
+                .ends_with("DELETE FROM app.orders -- \\u{1b}[2Jnothing to see\\u{202e}\n")
+        );
+    }
+}
