@@ -22,7 +22,7 @@ pub use event::authentication_event;
 #[cfg(feature = "fuzz")]
 pub use identity::fuzz;
 pub use identity::{
-    AuthFailure, Authenticator, ClaimMapping, ClaimSource, ConfigError, Identity, IssuerConfig,
-    KeyCacheConfig, KindMapping,
+    AuthFailure, Authenticator, ClaimMapping, ClaimSource, ConfigError, GroupSource, Identity,
+    IssuerConfig, KeyCacheConfig, KindMapping, Profile,
 };
 pub use secret::SecretToken;

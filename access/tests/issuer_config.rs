@@ -9,7 +9,7 @@
 mod support;
 
 use serde_json::json;
-use support::jwt::{AUDIENCE, ISSUER, Key, outcome, trusting};
+use support::jwt::{AUDIENCE, ISSUER, Key, outcome, trusting, trusting_as};
 use tallyport_access::{Authenticator, IssuerConfig};
 use tallyport_schemas::PrincipalKind;
 
@@ -53,6 +53,7 @@ fn unsafe_values_are_refused_with_key_and_fix() {
         ("[keys]\nkeep_seconds = 1", "keep_seconds: from max_age_seconds"),
         ("[keys]\ntimeout_seconds = 0", "timeout_seconds: 1 to 30"),
         ("[claims]\ngroups = \"\"", "a claim's name is empty"),
+        ("[claims]\nsubject = \"\"", "a claim's name is empty"),
         ("[required_claims]\nscope = []", "key `required_claims`"),
     ];
     for (extra, expected) in cases {
@@ -84,19 +85,20 @@ fn unsafe_values_are_refused_with_key_and_fix() {
 #[tokio::test]
 async fn claims_are_mapped_as_configured() {
     let key = Key::p256("k");
-    let authenticator = trusting(&[&key], |config| {
-        let mapping = r#"
+    let config = parsed(&format!(
+        r#"{LEAST}
+            group_prefix = "corp:"
+            [claims]
             display_name = "preferred_username"
             groups = "/realm_access/roles"
-            owner = { claim = "https://example.com/owner", required = true }
-            other = { team = "/teams/0", tier = "tier" }
-            [kind]
+            owner = {{ claim = "https://example.com/owner", required = true }}
+            other = {{ team = "/teams/0", tier = "tier" }}
+            [claims.kind]
             claim = "utype"
-            values = { person = "human", bot = "agent" }
-        "#;
-        config.claims = toml::from_str(mapping).unwrap();
-        config.group_prefix = "corp:".into();
-    });
+            values = {{ person = "human", bot = "agent" }}
+        "#
+    ));
+    let authenticator = trusting_as(&[&key], config.unwrap());
     let claims = json!({
         "preferred_username": "Ada", "realm_access": { "roles": ["b", "a", "b"] },
         "https://example.com/owner": "grace@example.com", "teams": ["blue", "red"], "tier": 2,
@@ -119,6 +121,53 @@ async fn claims_are_mapped_as_configured() {
     no_kind["utype"] = json!(null);
     let who = authenticator.verify(&key.good_but(no_kind)).await.unwrap();
     assert_eq!(who.principal.kind, PrincipalKind::Agent, "the default where the claim is absent");
+}
+
+#[tokio::test]
+async fn a_kind_may_be_required_of_every_token() {
+    let key = Key::p256("k");
+    for extra in ["", "default = \"human\""] {
+        let config = parsed(&format!("{LEAST}[claims.kind]\nrequired = true\n{extra}")).unwrap();
+        let authenticator = trusting_as(&[&key], config);
+        assert_eq!(outcome(&authenticator, &key.good_but(json!({}))).await, "missing_claim");
+        let token = key.good_but(json!({ "kind": "service" }));
+        let who = authenticator.verify(&token).await.unwrap();
+        assert_eq!(who.principal.kind, PrincipalKind::Service);
+    }
+}
+
+/// The id is a text of the issuer's, whichever claim it is in; a bad `sub` is never passed over.
+#[tokio::test]
+async fn another_claim_than_sub_may_be_the_stable_id() {
+    let key = Key::p256("k");
+    let config = parsed(&format!("{LEAST}[claims]\nsubject = \"/account/id\"")).unwrap();
+    let authenticator = trusting_as(&[&key], config);
+    let account = json!({ "id": "a-81" });
+    let who = authenticator.verify(&key.good_but(json!({ "account": account }))).await.unwrap();
+    assert_eq!(who.principal.subject, "a-81");
+    assert_eq!(who.principal.display_name, "a-81", "people see the id where there is no name");
+    let long = "x".repeat(255);
+    let cases = [
+        (json!({ "account": account, "sub": null }), "ok"),
+        (json!({ "account": account, "sub": "x".repeat(300) }), "ok"),
+        (json!({ "account": { "id": long } }), "ok"),
+        (json!({ "account": { "id": format!("{long}x") } }), "invalid_claim"),
+        (json!({ "account": { "id": "" } }), "invalid_claim"),
+        (json!({ "account": { "id": "a\n81" } }), "invalid_claim"),
+        (json!({ "account": { "id": 81 } }), "invalid_claim"),
+        (json!({ "account": { "id": ["a-81"] } }), "invalid_claim"),
+        (json!({ "account": { "id": null } }), "missing_claim"),
+        (json!({ "account": {} }), "missing_claim"),
+        (json!({}), "missing_claim"),
+        (json!({ "account": account, "sub": 7 }), "invalid_claim"),
+        (json!({ "account": account, "sub": "" }), "invalid_claim"),
+        (json!({ "account": account, "sub": "a\u{7}b" }), "invalid_claim"),
+        (json!({ "account": account, "sub": "x".repeat(1025) }), "invalid_claim"),
+    ];
+    for (changes, expected) in cases {
+        let token = key.good_but(changes.clone());
+        assert_eq!(outcome(&authenticator, &token).await, expected, "{changes}");
+    }
 }
 
 #[tokio::test]

@@ -80,7 +80,7 @@ async fn real_tokens_say_who_and_on_whose_behalf() {
     assert_eq!(chain, ["support-agent", "orchestrator"]);
     assert_eq!(who.delegation[1].issuer.as_deref(), Some("https://agents.example.com"));
     let mut mapped = trusting(&provider);
-    mapped.claims.groups = ClaimSource::required("/realm_access/roles");
+    mapped.claims.groups = ClaimSource::required("/realm_access/roles").into();
     let mapped = Authenticator::new(vec![mapped]).unwrap();
     let who = mapped.verify(agent.expose()).await.unwrap();
     assert_eq!(who.principal.groups, ["reader", "support"]);

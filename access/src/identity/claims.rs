@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 use tallyport_schemas::{Actor, AgentAttributes, Principal, PrincipalKind};
 
-use super::config::{ClaimSource, KindMapping};
 use super::failure::Reason;
 use super::issuer::Issuer;
+use super::mapping::{ClaimSource, GroupSource, KindMapping};
+use super::profile::K8S_NAMESPACE;
 
 /// The deepest `act` chain.
 pub(super) const MAX_DELEGATION_DEPTH: usize = 8;
@@ -37,20 +38,30 @@ fn find<'c>(claims: &'c Claims, path: &str) -> Option<&'c Value> {
 }
 
 pub(super) fn principal(claims: &Claims, issuer: &Issuer) -> Result<Principal, Reason> {
-    let subject = match claims.get("sub") {
-        None => return Err(Reason::MissingClaim("sub".to_owned())),
-        Some(Value::String(sub)) if is_plain(sub, MAX_SUBJECT_BYTES) => sub.clone(),
-        Some(_) => return Err(Reason::InvalidClaim("sub".to_owned())),
-    };
-    let display_name = text(claims, &issuer.claims.display_name)?;
+    let subject = subject(claims, &issuer.claims.subject)?;
+    let display_name = fact(claims, issuer.claims.display_name.as_ref())?;
     Ok(Principal {
         issuer: issuer.name.clone(),
         display_name: display_name.unwrap_or_else(|| subject.clone()),
         subject,
         kind: kind(claims, &issuer.claims.kind)?,
         groups: groups(claims, &issuer.claims.groups, &issuer.group_prefix)?,
-        owner: text(claims, &issuer.claims.owner)?,
+        owner: fact(claims, issuer.claims.owner.as_ref())?,
     })
+}
+
+/// The stable id. `sub` is a valid text wherever it stands, also when another claim is the id. A number or a truth value
+/// is no id: how it is written down would be ours to choose.
+fn subject(claims: &Claims, path: &str) -> Result<String, Reason> {
+    let is_id = |value: &Value, max_bytes| value.as_str().is_some_and(|id| is_plain(id, max_bytes));
+    if claims.get("sub").is_some_and(|sub| !is_id(sub, MAX_TEXT_BYTES)) {
+        return Err(Reason::InvalidClaim("sub".to_owned()));
+    }
+    match find(claims, path) {
+        None => Err(Reason::MissingClaim(path.to_owned())),
+        Some(Value::String(id)) if is_plain(id, MAX_SUBJECT_BYTES) => Ok(id.clone()),
+        Some(_) => Err(Reason::InvalidClaim(path.to_owned())),
+    }
 }
 
 pub(super) fn agent(claims: &Claims, issuer: &Issuer) -> Result<AgentAttributes, Reason> {
@@ -61,9 +72,9 @@ pub(super) fn agent(claims: &Claims, issuer: &Issuer) -> Result<AgentAttributes,
         }
     }
     Ok(AgentAttributes {
-        model: text(claims, &issuer.claims.model)?,
-        agent: text(claims, &issuer.claims.agent)?,
-        task: text(claims, &issuer.claims.task)?,
+        model: fact(claims, issuer.claims.model.as_ref())?,
+        agent: fact(claims, issuer.claims.agent.as_ref())?,
+        task: fact(claims, issuer.claims.task.as_ref())?,
         other,
     })
 }
@@ -93,8 +104,11 @@ pub(super) fn delegation(claims: &Claims) -> Result<Vec<Actor>, Reason> {
     Ok(chain)
 }
 
-/// Claims that must have certain values.
+/// Claims that must be there because of the profile, and claims that must have certain values.
 pub(super) fn check_required(claims: &Claims, issuer: &Issuer) -> Result<(), Reason> {
+    for path in issuer.profile.required() {
+        text(claims, &ClaimSource::required(path))?;
+    }
     for (path, values) in &issuer.required_claims {
         let holds = match find(claims, path) {
             None => return Err(Reason::MissingClaim(path.clone())),
@@ -111,6 +125,10 @@ pub(super) fn check_required(claims: &Claims, issuer: &Issuer) -> Result<(), Rea
 /// A text claim that is optional by nature, such as `jti`.
 pub(super) fn optional_text(claims: &Claims, name: &str) -> Result<Option<String>, Reason> {
     text(claims, &ClaimSource::optional(name))
+}
+
+fn fact(claims: &Claims, source: Option<&ClaimSource>) -> Result<Option<String>, Reason> {
+    source.map_or(Ok(None), |source| text(claims, source))
 }
 
 fn text(claims: &Claims, source: &ClaimSource) -> Result<Option<String>, Reason> {
@@ -136,8 +154,20 @@ fn kind(claims: &Claims, mapping: &KindMapping) -> Result<PrincipalKind, Reason>
     }
 }
 
-/// Sorted and without repeats. A text is one group: splitting it at spaces would make groups nobody gave.
-fn groups(claims: &Claims, source: &ClaimSource, prefix: &str) -> Result<Vec<String>, Reason> {
+/// Sorted and without repeats.
+fn groups(claims: &Claims, source: &GroupSource, prefix: &str) -> Result<Vec<String>, Reason> {
+    let found = match source {
+        GroupSource::Nowhere => Vec::new(),
+        GroupSource::Claim(source) => named_groups(claims, source)?,
+        GroupSource::ServiceAccount => service_account_groups(claims)?,
+    };
+    let groups: BTreeSet<String> =
+        found.into_iter().map(|group| format!("{prefix}{group}")).collect();
+    Ok(groups.into_iter().collect())
+}
+
+/// A text is one group: splitting it at spaces would make groups nobody gave.
+fn named_groups(claims: &Claims, source: &ClaimSource) -> Result<Vec<String>, Reason> {
     let wrong = || Reason::InvalidClaim(source.claim.clone());
     let found = match find(claims, &source.claim) {
         None if source.required => return Err(Reason::MissingClaim(source.claim.clone())),
@@ -146,14 +176,22 @@ fn groups(claims: &Claims, source: &ClaimSource, prefix: &str) -> Result<Vec<Str
         Some(Value::Array(items)) if items.len() <= MAX_GROUPS => items.as_slice(),
         Some(_) => return Err(wrong()),
     };
-    let groups: BTreeSet<String> = found
+    found
         .iter()
         .map(|group| match group {
-            Value::String(name) if is_plain(name, MAX_TEXT_BYTES) => Ok(format!("{prefix}{name}")),
+            Value::String(name) if is_plain(name, MAX_TEXT_BYTES) => Ok(name.clone()),
             _ => Err(wrong()),
         })
-        .collect::<Result<_, _>>()?;
-    Ok(groups.into_iter().collect())
+        .collect()
+}
+
+/// All service accounts, and those of the namespace.
+fn service_account_groups(claims: &Claims) -> Result<Vec<String>, Reason> {
+    let all = "system:serviceaccounts";
+    let namespace = text(claims, &ClaimSource::required(K8S_NAMESPACE))?;
+    Ok(std::iter::once(all.to_owned())
+        .chain(namespace.map(|namespace| format!("{all}:{namespace}")))
+        .collect())
 }
 
 /// Not empty, bounded, and without control characters that could forge lines where it is shown.

@@ -7,7 +7,10 @@ use jiff::SignedDuration;
 use url::{Host, Url};
 
 use super::algorithm::SigningAlgorithm;
-use super::config::{ClaimMapping, IssuerConfig, KeyCacheConfig};
+use super::config::{IssuerConfig, KeyCacheConfig};
+use super::mapping::{ClaimMapping, GroupSource};
+use super::profile::Profile;
+use super::shared;
 
 const MAX_CLOCK_SKEW_SECONDS: u64 = 120;
 const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 256..=64 * 1024;
@@ -65,6 +68,7 @@ pub enum ConfigError {
 #[derive(Clone, Debug)]
 pub(super) struct Issuer {
     pub(super) name: String,
+    pub(super) profile: Profile,
     pub(super) audiences: Vec<String>,
     pub(super) algorithms: Vec<SigningAlgorithm>,
     /// Lower case, without `application/`.
@@ -99,9 +103,7 @@ impl Issuer {
             return Err(wrong("audiences", fix));
         }
         let algorithms = check_algorithms(config).map_err(|fix| wrong("algorithms", fix))?;
-        if config.token_types.is_empty() || config.token_types.iter().any(String::is_empty) {
-            return Err(wrong("token_types", "write [\"at+jwt\"] or [\"at+jwt\", \"JWT\"]".into()));
-        }
+        let token_types = check_token_types(config).map_err(|fix| wrong("token_types", fix))?;
         if config.clock_skew_seconds > MAX_CLOCK_SKEW_SECONDS {
             let fix = format!("at most {MAX_CLOCK_SKEW_SECONDS}; set the clocks by NTP instead");
             return Err(wrong("clock_skew_seconds", fix));
@@ -115,22 +117,13 @@ impl Issuer {
         }
         let keys = check_key_times(&config.keys).map_err(|fix| wrong("keys", fix))?;
         check_claims(&config.claims).map_err(|fix| wrong("claims", fix))?;
-        if config
-            .required_claims
-            .iter()
-            .any(|(claim, values)| claim.is_empty() || values.is_empty())
-        {
-            return Err(wrong("required_claims", "name the claim and at least one value".into()));
-        }
+        check_required_claims(config).map_err(|fix| wrong("required_claims", fix))?;
         Ok(Self {
             name: config.issuer.clone(),
+            profile: config.profile,
             audiences: config.audiences.clone(),
             algorithms,
-            token_types: config
-                .token_types
-                .iter()
-                .map(|typ| typ.to_ascii_lowercase().trim_start_matches("application/").to_owned())
-                .collect(),
+            token_types,
             clock_skew: seconds(config.clock_skew_seconds),
             max_token_bytes: config.max_token_bytes,
             max_lifetime: seconds(config.max_lifetime_seconds),
@@ -190,6 +183,33 @@ fn check_algorithms(config: &IssuerConfig) -> Result<Vec<SigningAlgorithm>, Stri
         .collect()
 }
 
+/// Lower case, without `application/`.
+fn check_token_types(config: &IssuerConfig) -> Result<Vec<String>, String> {
+    let types: Vec<String> = config
+        .token_types
+        .iter()
+        .map(|typ| typ.to_ascii_lowercase().trim_start_matches("application/").to_owned())
+        .collect();
+    if let Some(only) = config.profile.only_token_type() {
+        if types.is_empty() || types.iter().any(|typ| typ != only) {
+            return Err(format!(
+                "profile `{}` takes {only} only; leave the key out, or choose another profile",
+                config.profile.name()
+            ));
+        }
+    } else if types.is_empty() || types.iter().any(String::is_empty) {
+        return Err("write [\"at+jwt\"] or [\"at+jwt\", \"JWT\"]".to_owned());
+    }
+    Ok(types)
+}
+
+fn check_required_claims(config: &IssuerConfig) -> Result<(), String> {
+    if config.required_claims.iter().any(|(claim, values)| claim.is_empty() || values.is_empty()) {
+        return Err("name the claim and at least one value".to_owned());
+    }
+    shared::check(&config.issuer, &config.required_claims)
+}
+
 fn check_key_times(keys: &KeyCacheConfig) -> Result<KeyTimes, String> {
     if !TIMEOUT_SECONDS.contains(&keys.timeout_seconds) {
         return Err(format!(
@@ -215,17 +235,15 @@ fn check_key_times(keys: &KeyCacheConfig) -> Result<KeyTimes, String> {
 }
 
 fn check_claims(claims: &ClaimMapping) -> Result<(), String> {
-    let named = [
-        &claims.display_name,
-        &claims.groups,
-        &claims.owner,
-        &claims.model,
-        &claims.agent,
-        &claims.task,
-    ];
-    let other = claims.other.values();
-    if claims.kind.claim.is_empty()
-        || named.into_iter().chain(other).any(|source| source.claim.is_empty())
+    let groups = match &claims.groups {
+        GroupSource::Claim(source) => Some(source),
+        GroupSource::Nowhere | GroupSource::ServiceAccount => None,
+    };
+    let facts = [&claims.display_name, &claims.owner, &claims.model, &claims.agent, &claims.task];
+    let mut sources = facts.into_iter().flatten().chain(groups).chain(claims.other.values());
+    if claims.subject.is_empty()
+        || claims.kind.claim.is_empty()
+        || sources.any(|source| source.claim.is_empty())
     {
         return Err("a claim's name is empty; leave the key out to keep its default".to_owned());
     }

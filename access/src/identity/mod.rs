@@ -15,17 +15,23 @@ mod issuer;
 mod key_cache;
 mod key_set;
 mod key_source;
+mod mapping;
+mod profile;
+mod shared;
 mod strict_json;
 mod token;
 mod verifier;
+mod written;
 
 use jiff::Timestamp;
 use tallyport_schemas::{Actor, AgentAttributes, Principal};
 
 pub use authenticator::Authenticator;
-pub use config::{ClaimMapping, ClaimSource, IssuerConfig, KeyCacheConfig, KindMapping};
+pub use config::{IssuerConfig, KeyCacheConfig};
 pub use failure::AuthFailure;
 pub use issuer::ConfigError;
+pub use mapping::{ClaimMapping, ClaimSource, GroupSource, KindMapping};
+pub use profile::Profile;
 
 /// Who a verified token names, on whose behalf, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]

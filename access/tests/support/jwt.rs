@@ -166,13 +166,18 @@ pub fn hs256(secret: &[u8], header: &Value, claims: &Value) -> String {
 
 /// An issuer with these keys in a file, trusted with `change`s.
 pub fn trusting(keys: &[&Key], change: impl FnOnce(&mut IssuerConfig)) -> Authenticator {
+    let mut config = IssuerConfig::new(ISSUER, vec![AUDIENCE.to_owned()]);
+    change(&mut config);
+    trusting_as(keys, config)
+}
+
+/// An issuer with these keys in a file, trusted as configured.
+pub fn trusting_as(keys: &[&Key], mut config: IssuerConfig) -> Authenticator {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("jwks.json");
     let jwks = json!({ "keys": keys.iter().map(|key| key.jwk()).collect::<Vec<_>>() });
     std::fs::write(&path, jwks.to_string()).unwrap();
-    let mut config = IssuerConfig::new(ISSUER, vec![AUDIENCE.to_owned()]);
     config.jwks_file = Some(path);
-    change(&mut config);
     Authenticator::new(vec![config]).unwrap()
 }
 

@@ -4,3 +4,4 @@
 pub mod issuer;
 pub mod jwt;
 pub mod policy;
+pub mod profiles;
