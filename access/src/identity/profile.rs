@@ -76,7 +76,7 @@ impl Profile {
         }
     }
 
-    /// Claims that every token of the profile has beside `iss`, `aud` and `exp`, which all tokens must have. One without
+    /// Claims that every token of the profile has beside `iss`, `aud`, `exp` and its subject, which all tokens must have. One without
     /// them is of another kind, whatever else it says: GitLab, for one, signs the tokens of people who sign in to
     /// applications with the same keys under the same `iss`.
     pub(super) const fn required(self) -> &'static [&'static str] {
@@ -84,12 +84,10 @@ impl Profile {
             Self::Oidc => &[],
             // Section 2.2.
             Self::Rfc9068 => &["sub", "client_id", "iat", "jti"],
-            Self::GithubActions => &["sub", "iat", "repository", "repository_owner", "run_id"],
-            Self::Gitlab => {
-                &["sub", "iat", "project_path", "namespace_path", "pipeline_id", "job_id"]
-            }
+            Self::GithubActions => &["iat", "repository", "repository_owner", "run_id"],
+            Self::Gitlab => &["iat", "project_path", "namespace_path", "pipeline_id", "job_id"],
             Self::Kubernetes => {
-                &["sub", "iat", K8S_NAMESPACE, K8S_SERVICE_ACCOUNT, K8S_SERVICE_ACCOUNT_UID]
+                &["iat", K8S_NAMESPACE, K8S_SERVICE_ACCOUNT, K8S_SERVICE_ACCOUNT_UID]
             }
         }
     }
