@@ -76,9 +76,9 @@ impl Profile {
         }
     }
 
-    /// Claims that every token of the profile has beside `iss`, `aud`, `exp` and its subject, which all tokens must have. One without
-    /// them is of another kind, whatever else it says: GitLab, for one, signs the tokens of people who sign in to
-    /// applications with the same keys under the same `iss`.
+    /// Claims that every token of the profile has beside `iss`, `aud`, `exp` and its subject, which all tokens must have.
+    /// One without them is of another kind, whatever else it says: GitLab, for one, signs the tokens of people who sign
+    /// in to applications with the same keys under the same `iss`.
     pub(super) const fn required(self) -> &'static [&'static str] {
         match self {
             Self::Oidc => &[],

@@ -17,6 +17,15 @@ pub struct AskContext {
     pub opaque: bool,
     /// The command limits what it changes by a WHERE clause.
     pub has_where: bool,
+    /// Every UPDATE and DELETE of the command names one row by a whole unique key.
+    pub by_key: bool,
+    /// About how many rows the command changes at most, where that is known.
+    pub estimated_rows: Option<u64>,
+    /// The columns that the command names, as `schema.table.column`; only where a policy looks at them
+    /// ([`super::PolicySet::reads_columns`]).
+    pub columns: Vec<String>,
+    /// The labels of what it touches; likewise.
+    pub labels: Vec<String>,
     /// One text holds more than one statement.
     pub multi_statement: bool,
     /// The peer's address.
@@ -36,6 +45,10 @@ impl AskContext {
             read_only: false,
             opaque: false,
             has_where: false,
+            by_key: false,
+            estimated_rows: None,
+            columns: Vec::new(),
+            labels: Vec::new(),
             multi_statement: false,
             source_ip: None,
             session_id: None,
@@ -51,16 +64,25 @@ impl AskContext {
 
     pub(super) fn to_cedar(&self) -> Result<Context, Box<ContextCreationError>> {
         let now = self.now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
-        let approvals =
-            self.approvals.iter().map(|id| RestrictedExpression::new_string(id.clone()));
+        let texts = |texts: &[String]| {
+            let text = |text: &String| RestrictedExpression::new_string(text.clone());
+            RestrictedExpression::new_set(texts.iter().map(text))
+        };
         let mut pairs = vec![
             ("now".to_owned(), RestrictedExpression::new_datetime(now)),
             ("readOnly".to_owned(), RestrictedExpression::new_bool(self.read_only)),
             ("opaque".to_owned(), RestrictedExpression::new_bool(self.opaque)),
             ("hasWhere".to_owned(), RestrictedExpression::new_bool(self.has_where)),
             ("multiStatement".to_owned(), RestrictedExpression::new_bool(self.multi_statement)),
-            ("approvals".to_owned(), RestrictedExpression::new_set(approvals)),
+            ("byKey".to_owned(), RestrictedExpression::new_bool(self.by_key)),
+            ("columns".to_owned(), texts(&self.columns)),
+            ("labels".to_owned(), texts(&self.labels)),
+            ("approvals".to_owned(), texts(&self.approvals)),
         ];
+        if let Some(rows) = self.estimated_rows {
+            let rows = RestrictedExpression::new_long(i64::try_from(rows).unwrap_or(i64::MAX));
+            pairs.push(("estimatedRows".to_owned(), rows));
+        }
         if let Some(ip) = self.source_ip {
             // An IPv4 peer of a dual-stack socket must match IPv4 ranges.
             let ip = ip.to_canonical().to_string();

@@ -1,30 +1,43 @@
-//! Whether policies look at the time: the answers of those that do not hold until something else changes.
+//! What of the context policies look at. The answers of those that do not look at the time hold until something else
+//! changes; what nobody looks at is not made.
 
 use cedar_policy::Policy;
 use serde_json::Value;
 
 /// The attribute of the context that differs from question to question.
-const TIME: &str = "now";
+const TIME: &[&str] = &["now"];
+/// The attributes that may be long.
+const COLUMNS: &[&str] = &["columns", "labels"];
 
 /// Whether `policy` may look at the time of the question. In doubt it does.
 pub(super) fn the_time(policy: &Policy) -> bool {
+    looks(policy, TIME)
+}
+
+/// Whether `policy` may look at the columns that a command names, or at their labels. In doubt it does.
+pub(super) fn the_columns(policy: &Policy) -> bool {
+    looks(policy, COLUMNS)
+}
+
+fn looks(policy: &Policy, attributes: &[&str]) -> bool {
     // The JSON form has every name as it is meant, however the text spells it.
-    policy.to_json().map_or(true, |json| looks_at_time(&json))
+    policy.to_json().map_or(true, |json| looks_at(&json, attributes))
 }
 
 /// The context is looked at by attribute (`context.readOnly`, `context has approvals`); on its own, as in a
 /// comparison, it is looked at whole.
-fn looks_at_time(node: &Value) -> bool {
+fn looks_at(node: &Value, attributes: &[&str]) -> bool {
     match node {
         Value::Object(fields) => fields.iter().any(|(operator, operands)| {
             match operands.as_object().filter(|_| matches!(operator.as_str(), "." | "has")) {
-                Some(access) if access.get("left").is_some_and(is_context) => {
-                    access.get("attr").and_then(Value::as_str).is_none_or(|attr| attr == TIME)
-                }
-                _ => (operator == "Var" && operands == "context") || looks_at_time(operands),
+                Some(access) if access.get("left").is_some_and(is_context) => access
+                    .get("attr")
+                    .and_then(Value::as_str)
+                    .is_none_or(|attr| attributes.contains(&attr)),
+                _ => (operator == "Var" && operands == "context") || looks_at(operands, attributes),
             }
         }),
-        Value::Array(nodes) => nodes.iter().any(looks_at_time),
+        Value::Array(nodes) => nodes.iter().any(|node| looks_at(node, attributes)),
         _ => false,
     }
 }
@@ -57,6 +70,17 @@ mod tests {
         ] {
             assert!(looks(condition), "{condition}");
         }
+    }
+
+    #[test]
+    fn columns_and_labels_are_found() {
+        let looks = |condition: &str| {
+            let text = format!("permit (principal, action, resource) when {{ {condition} }};");
+            the_columns(&Policy::parse(None, text).unwrap())
+        };
+        assert!(looks(r#"context.labels.contains("pii")"#));
+        assert!(looks(r#"context["columns"].containsAny(["a.b.c"])"#));
+        assert!(!looks("context.byKey && context has estimatedRows"));
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub struct PolicySet {
     bindings: HashMap<String, Vec<Binding>>,
     warnings: Vec<String>,
     reads_time: bool,
+    reads_columns: bool,
     vocabulary: Vocabulary,
     identities: Identities,
 }
@@ -103,11 +104,13 @@ impl PolicySet {
             return Err(PolicyError::Invalid(draft.problems));
         }
         let reads_time = draft.policies.policies().any(reads::the_time);
+        let reads_columns = draft.policies.policies().any(reads::the_columns);
         Ok(Self {
             version: files::version(files, directory),
             source: source.to_owned(),
             by_action: ByAction::of(&draft.policies, &vocabulary)?,
             reads_time,
+            reads_columns,
             policies: draft.policies,
             bindings: draft.bindings,
             warnings: draft.warnings,
@@ -120,6 +123,12 @@ impl PolicySet {
     #[must_use]
     pub const fn reads_time(&self) -> bool {
         self.reads_time
+    }
+
+    /// Whether [`super::AskContext::columns`] and [`super::AskContext::labels`] are looked at.
+    #[must_use]
+    pub const fn reads_columns(&self) -> bool {
+        self.reads_columns
     }
 
     pub(super) const fn vocabulary(&self) -> &Vocabulary {

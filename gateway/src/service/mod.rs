@@ -149,9 +149,7 @@ impl Gateway {
     pub async fn shutdown(&self, deadline: Duration) {
         self.inner.stop_opening();
         if tokio::time::timeout(deadline, self.inner.all_tunnels_ended()).await.is_err() {
-            for live in self.inner.registry.list() {
-                live.end(Ending::Closed(SessionEnd::Shutdown));
-            }
+            self.inner.registry.end_all(&Ending::Closed(SessionEnd::Shutdown));
             self.inner.all_tunnels_ended().await;
         }
         self.inner.stop_tasks().await;

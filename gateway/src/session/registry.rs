@@ -59,7 +59,14 @@ impl Drop for Holding<'_> {
 /// All of them.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    by_key: Mutex<HashMap<CancelKey, Arc<LiveSession>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    by_key: HashMap<CancelKey, Arc<LiveSession>>,
+    /// All were ended; who comes now was on their way in.
+    ending: Option<Ending>,
 }
 
 impl LiveSession {
@@ -104,7 +111,8 @@ impl LiveSession {
 impl Registry {
     /// Takes a session in under a key of its own.
     pub(super) fn admit(&self, info: SessionInfo, backend: BackendKey) -> Arc<LiveSession> {
-        let mut by_key = self.by_key.lock();
+        let mut state = self.state.lock();
+        let State { by_key, ending } = &mut *state;
         let key = loop {
             let key = CancelKey { pid: rand::random::<u32>() >> 1, key: rand::random() };
             if !by_key.contains_key(&key) {
@@ -120,12 +128,24 @@ impl Registry {
             holding: AtomicBool::new(false),
             hold_cancelled: Notify::new(),
         });
+        if let Some(ending) = ending {
+            live.end(ending.clone());
+        }
         by_key.insert(key, Arc::clone(&live));
         live
     }
 
+    /// Ends all of them, and whoever is still on their way in.
+    pub(crate) fn end_all(&self, ending: &Ending) {
+        let mut state = self.state.lock();
+        state.ending = Some(ending.clone());
+        for live in state.by_key.values() {
+            live.end(ending.clone());
+        }
+    }
+
     pub(super) fn dismiss(&self, live: &LiveSession) {
-        self.by_key.lock().remove(&live.key);
+        self.state.lock().by_key.remove(&live.key);
     }
 
     /// The session that `key` names, if it is one of the same principal.
@@ -134,13 +154,13 @@ impl Registry {
         key: &CancelKey,
         principal: &Principal,
     ) -> Option<Arc<LiveSession>> {
-        let found = self.by_key.lock().get(key).cloned()?;
+        let found = self.state.lock().by_key.get(key).cloned()?;
         let owner = &found.info.principal;
         let same = owner.issuer == principal.issuer && owner.subject == principal.subject;
         same.then_some(found)
     }
 
     pub(crate) fn list(&self) -> Vec<Arc<LiveSession>> {
-        self.by_key.lock().values().cloned().collect()
+        self.state.lock().by_key.values().cloned().collect()
     }
 }

@@ -332,6 +332,36 @@ async fn an_agent_that_sends_on_while_it_waits_is_answered_in_order() {
     assert_eq!(tags(&wire.until(b'Z', 2).await), "NCZTDCZ");
 }
 
+/// What a real server says of keys and sizes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reviewer_is_told_how_much_it_changes() {
+    let before = world!(policy: POLICY,);
+    let setup = "CREATE TABLE app.sized (a int, b int, note text, UNIQUE (a, b)); \
+        INSERT INTO app.sized SELECT g, g, '' FROM generate_series(1, 1000) AS g; ANALYZE app.sized; \
+        CREATE TABLE app.parts (id int PRIMARY KEY) PARTITION BY RANGE (id); \
+        CREATE TABLE app.parts_1 PARTITION OF app.parts FOR VALUES FROM (0) TO (100); \
+        INSERT INTO app.parts SELECT generate_series(0, 99); ANALYZE app.parts_1; \
+        CREATE TABLE app.parent (id int PRIMARY KEY); CREATE TABLE app.child () INHERITS (app.parent)";
+    before.direct().await.batch_execute(setup).await.unwrap();
+    let world = world!(policy: POLICY,);
+    let dana = Desk::of(&world, "dana").await;
+    for (text, by_key, rows) in [
+        ("DELETE FROM app.sized WHERE a = 1 AND b = 2", true, json!(1)),
+        ("DELETE FROM app.sized WHERE a = 1", false, json!(1000)),
+        ("DELETE FROM app.parts WHERE id = 7", true, json!(1)),
+        ("DELETE FROM app.parts", false, json!(100)),
+        ("DELETE FROM app.parent WHERE id = 7", false, json!(null)),
+    ] {
+        let (mut wire, _) = Wire::start(world.tunnel().await, &[("user", "u")]).await;
+        wire.send(&query(text)).await;
+        let asked = dana.one().await;
+        assert_eq!(asked["command"]["by_key"], by_key, "{text}");
+        assert_eq!(asked["command"].get("estimated_rows").unwrap_or(&json!(null)), &rows, "{text}");
+        assert_eq!(dana.deny(&asked, None).await.0, 200);
+        wire.until(b'Z', 1).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_inbox_can_wait_for_news() {
     let world = world!(policy: POLICY,);

@@ -102,6 +102,11 @@ pub struct AskedCommand {
     pub opaque: bool,
     /// Whether it has an UPDATE or DELETE, and each of them a WHERE clause.
     pub has_where: bool,
+    /// Whether it has an UPDATE or DELETE, and each of them names one row by a whole unique key.
+    pub by_key: bool,
+    /// About how many rows its UPDATE, DELETE and TRUNCATE change at most, by the target's statistics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_rows: Option<u64>,
 }
 
 /// A step in an approval's life.

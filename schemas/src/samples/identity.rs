@@ -141,6 +141,8 @@ fn requested(approval_id: ApprovalId) -> Approval {
         read_only: false,
         opaque: false,
         has_where: true,
+        by_key: false,
+        estimated_rows: Some(1_200),
     };
     Approval::Requested(Box::new(ApprovalRequest {
         approval_id,

@@ -225,6 +225,8 @@ impl Seed {
             read_only: self.bool(),
             opaque: self.bool(),
             has_where: self.bool(),
+            by_key: self.bool(),
+            estimated_rows: self.option(Self::number),
         }
     }
 

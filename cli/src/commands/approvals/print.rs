@@ -83,6 +83,7 @@ pub(super) fn whole(approval: &Value) -> String {
     row("because", listed(approval, "/reasons", plain));
     row("policies", listed(approval, "/policy_ids", plain));
     row("does", listed(approval, "/command/kinds", plain));
+    row("changes", changes(approval));
     row("tables", listed(approval, "/command/tables", object));
     row("columns", listed(approval, "/command/columns", object));
     row("functions", listed(approval, "/command/functions", plain));
@@ -175,6 +176,16 @@ fn runs(approval: &Value) -> String {
         ("session", _) => "again and again in this session, until that ends".to_owned(),
         (_, Some(Value::Bool(true))) => "once, in this session".to_owned(),
         _ => "once".to_owned(),
+    }
+}
+
+/// About how many rows.
+fn changes(approval: &Value) -> String {
+    let by_key = approval.pointer("/command/by_key") == Some(&Value::Bool(true));
+    match approval.pointer("/command/estimated_rows").and_then(Value::as_u64) {
+        Some(1) if by_key => "one row, named by its key".to_owned(),
+        Some(rows) => format!("up to about {rows} rows, by the target's statistics"),
+        None => String::new(),
     }
 }
 
@@ -310,7 +321,8 @@ mod tests {
                 "kinds": ["delete"],
                 "tables": [{"schema": "app", "name": "orders"}],
                 "columns": [{"schema": "app", "table": "orders", "column": "id"}],
-                "functions": [], "labels": [], "read_only": false, "opaque": false, "has_where": false,
+                "functions": [], "labels": [], "read_only": false, "opaque": false, "has_where": false, "by_key": false,
+                "estimated_rows": 1200,
             },
             "answers": [{"reviewer": {"display_name": "Eli"}, "agrees": true, "comment": "fine\r\nlike this"}],
             "you": {"may_answer": false, "why_not": "the owner of who asks may not answer: somebody else must"},
@@ -327,6 +339,7 @@ mod tests {
             "2 of dba",
             "1 of dba",
             "app.orders.id",
+            "up to about 1200 rows",
             "it changes every row: there is no WHERE",
             "                | DELETE FROM app.orders\n                | -- \\u{1b}[2Jnothing to see\\u{202e}\n",
             "$1  '7'",

@@ -1,10 +1,14 @@
 //! One request, and what became of it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tallyport_schemas::{
     ApprovalRequest, ApprovalRequirement, ApprovalScope, CommandId, Principal, PrincipalKind,
     SessionId, SharedContext,
 };
+
+/// For how long a session may use what was approved for it: longer than tokens live. A gateway that dies tells nobody that
+/// its sessions ended.
+const SESSION_STANDS: SignedDuration = SignedDuration::from_hours(24);
 
 /// A request and all that counts of what followed.
 #[derive(Clone, Debug)]
@@ -186,12 +190,16 @@ impl Case {
         if let Some(end) = &self.end {
             return end.state.clone();
         }
-        let lapsed = now >= self.request.expires_at;
-        match (self.approved_at, self.request.scope) {
-            (Some(_), ApprovalScope::Session) => State::Approved,
-            (Some(_), ApprovalScope::Once) if !lapsed => State::Approved,
-            (None, _) if !lapsed => State::Pending,
-            _ => State::Expired,
+        let stands_until = match (self.approved_at, self.request.scope) {
+            (Some(_), ApprovalScope::Session) => {
+                self.asked_at.checked_add(SESSION_STANDS).unwrap_or(self.request.expires_at)
+            }
+            _ => self.request.expires_at,
+        };
+        match self.approved_at {
+            _ if now >= stands_until => State::Expired,
+            Some(_) => State::Approved,
+            None => State::Pending,
         }
     }
 

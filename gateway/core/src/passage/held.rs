@@ -191,5 +191,7 @@ fn asked(command_id: CommandId, parsed: &Parsed, facts: &Facts, detail: &Detail)
         read_only: facts.read_only,
         opaque: facts.opaque,
         has_where: facts.has_where,
+        by_key: facts.by_key,
+        estimated_rows: facts.estimated_rows,
     }
 }

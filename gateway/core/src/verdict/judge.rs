@@ -114,8 +114,17 @@ impl Judge {
         let analyses = self.analyse(parsed, state);
         let facts = self.facts(parsed, &analyses);
         let mut ruling = Ruling::default();
+        // Dear to ask with, so only where a policy looks at them.
+        let wanted = self.asker.policy_set().reads_columns();
+        let columns: Vec<String> =
+            facts.columns.iter().filter(|_| wanted).map(ToString::to_string).collect();
+        let labels: Vec<String> = facts.labels.iter().filter(|_| wanted).cloned().collect();
         for analysis in &analyses {
             let context = AskContext {
+                by_key: analysis.has_key && !analysis.lacks_key,
+                estimated_rows: self.estimated_rows(std::slice::from_ref(analysis)),
+                columns: columns.clone(),
+                labels: labels.clone(),
                 read_only: is_read_only(analysis),
                 opaque: !analysis.opaque.is_empty(),
                 has_where: analysis.has_where && !analysis.lacks_where,
@@ -201,8 +210,26 @@ impl Judge {
             read_only: analyses.iter().all(is_read_only),
             opaque: analyses.iter().any(|analysis| !analysis.opaque.is_empty()),
             has_where: changes && !analyses.iter().any(|analysis| analysis.lacks_where),
+            by_key: analyses.iter().any(|analysis| analysis.has_key)
+                && !analyses.iter().any(|analysis| analysis.lacks_key),
+            estimated_rows: self.estimated_rows(analyses),
             fingerprint: parsed.fingerprint().map(str::to_owned),
         }
+    }
+
+    /// What is changed by a key is one row; what is not may be all. Nothing is known where a part is not, and where
+    /// nothing of the kind is in it.
+    fn estimated_rows(&self, analyses: &[Analysis]) -> Option<u64> {
+        let mut changed = analyses.iter().flat_map(|analysis| &analysis.changed).peekable();
+        changed.peek()?;
+        let rows = |changed: &analysis::Changed| {
+            if changed.one_row {
+                return Some(1);
+            }
+            let rows = changed.oids.iter().map(|oid| self.catalog.estimated_rows(*oid));
+            rows.collect::<Option<Vec<u64>>>()?.into_iter().max()
+        };
+        changed.map(rows).sum()
     }
 
     /// The labels of named columns; of a table that is reached through a view, all.

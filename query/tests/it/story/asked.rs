@@ -17,6 +17,8 @@ pub(super) fn asked(statement: &str) -> ApprovalRequest {
         read_only: true,
         opaque: false,
         has_where: false,
+        by_key: false,
+        estimated_rows: None,
     };
     ApprovalRequest {
         approval_id: approval_id(),

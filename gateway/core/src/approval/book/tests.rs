@@ -66,6 +66,8 @@ impl Desk {
                 read_only: false,
                 opaque: false,
                 has_where: false,
+                by_key: false,
+                estimated_rows: None,
             },
             expires_at: at(900),
         };
@@ -272,6 +274,11 @@ fn for_the_session_it_runs_again_and_again_in_that_session_alone() {
     for second in [2, 3, 5000] {
         assert_eq!(desk.run(second), Ok(()), "it stands until the session ends");
     }
+    let mut forgotten = Desk::new(|request, _| request.scope = ApprovalScope::Session);
+    assert_eq!(forgotten.grant(1, &person("dana", &["dba"])), Ok(()));
+    let day = 24 * 3600;
+    assert_eq!(forgotten.run(day - 1), Ok(()));
+    assert_eq!(forgotten.run(day), Err(NotCounted::Over(State::Expired)), "its end was never told");
     let elsewhere = desk.tell_in(Some(SessionId::new()), 4, desk.used("d1"));
     assert_eq!(elsewhere, Err(NotCounted::OtherSession));
     let id = desk.id;

@@ -20,6 +20,7 @@ impl Walker<'_> {
         let target = statement.child("relation").map(|range| self.target(range, access));
         self.note_assigned(target, statement);
         self.note_where(statement);
+        self.note_changed(target, statement);
         self.sources(statement);
         if let Some(source) = statement.child("select_stmt") {
             self.nested_select(source, Clause::Subquery);

@@ -4,6 +4,7 @@ mod code;
 mod columns;
 mod dml;
 mod from;
+mod keys;
 mod scope;
 mod select;
 mod statements;
@@ -175,6 +176,15 @@ pub(crate) struct OpaqueCall {
     pub(crate) name: String,
 }
 
+/// Rows of a table that a statement changes or removes.
+#[derive(Clone, Debug)]
+pub(crate) struct Changed {
+    /// What the table's name may mean.
+    pub(crate) oids: Vec<u32>,
+    /// Certainly not more than one row.
+    pub(crate) one_row: bool,
+}
+
 /// What policy is asked of a statement beside its relations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Demand {
@@ -214,6 +224,11 @@ pub(crate) struct Analysis {
     /// `UPDATE` and `DELETE` without WHERE.
     pub(crate) lacks_where: bool,
     pub(crate) has_where: bool,
+    /// `UPDATE` and `DELETE` that do not name one row by a whole key.
+    pub(crate) lacks_key: bool,
+    pub(crate) has_key: bool,
+    /// What `UPDATE`, `DELETE` and `TRUNCATE` change.
+    pub(crate) changed: Vec<Changed>,
     pub(crate) changes: Vec<Change>,
     pub(crate) demands: BTreeSet<Demand>,
     /// Names that something in the statement defines or brings along.

@@ -62,7 +62,10 @@ impl Walker<'_> {
                 self.out.demands.insert(Demand::Notify);
                 self.out.has_effect = true;
             }
-            "TruncateStmt" => self.utility(statement, Access::Truncate),
+            "TruncateStmt" => {
+                self.utility(statement, Access::Truncate);
+                self.note_truncated();
+            }
             "LockStmt" => self.utility(statement, Access::Lock),
             _ => self.other(statement),
         }

@@ -172,6 +172,25 @@ impl Catalog {
         seen
     }
 
+    /// About how many rows a table has, those of its partitions and children too; None where the statistics do not tell.
+    pub(crate) fn estimated_rows(&self, oid: u32) -> Option<u64> {
+        let mut total = 0_u64;
+        let mut seen = BTreeSet::from([oid]);
+        let mut todo = vec![oid];
+        while let Some(next) = todo.pop() {
+            let relation = self.relations.get(&next)?;
+            // A partitioned table has no rows of its own.
+            let own = if relation.children.is_empty() {
+                relation.rows?
+            } else {
+                relation.rows.unwrap_or(0)
+            };
+            total = total.saturating_add(own);
+            todo.extend(relation.children.iter().filter(|child| seen.insert(**child)));
+        }
+        Some(total)
+    }
+
     /// What a view reaches, through other views and in whatever depth; None for what is no view.
     pub(crate) fn view_facts(&self, oid: u32) -> Option<&ViewFacts> {
         let relation = self.relations.get(&oid)?;

@@ -30,7 +30,12 @@ pub const QUERIES: &[CatalogQuery] = &[
     CatalogQuery { name: "expressions", sql: EXPRESSIONS },
     CatalogQuery { name: "foreign_keys", sql: FOREIGN_KEYS },
     CatalogQuery { name: "derived", sql: DERIVED },
+    CatalogQuery { name: "keys", sql: KEYS },
+    CatalogQuery { name: SIZES_NAME, sql: SIZES },
 ];
+
+/// Names the rows that are estimates: they differ from time to time without a change of anything.
+pub(super) const SIZES_NAME: &str = "sizes";
 
 const DATABASE: &str = "\
 SELECT pg_catalog.current_database(), current_user, pg_catalog.current_setting('server_version_num'), \
@@ -149,3 +154,22 @@ WHERE a.attgenerated <> '' \
 UNION SELECT k.conrelid, u.own, k.confrelid, u.other FROM pg_catalog.pg_constraint k, \
 ROWS FROM (pg_catalog.unnest(k.conkey), pg_catalog.unnest(k.confkey)) AS u(own, other) WHERE k.contype = 'f' \
 ORDER BY 1, 2, 3, 4";
+
+/// The columns of unique indexes that hold for every row that an UPDATE or DELETE of the table may meet: not partial, not
+/// deferrable, and not of a table with children of its own, whose rows no index of it knows.
+const KEYS: &str = "\
+SELECT i.indrelid, i.indexrelid, u.attnum FROM pg_catalog.pg_index i \
+JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace, \
+pg_catalog.unnest(i.indkey::pg_catalog.int2[]) WITH ORDINALITY AS u(attnum, place) \
+WHERE i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL \
+AND u.place <= i.indnkeyatts AND (c.relkind = 'p' OR NOT c.relhassubclass) \
+AND n.nspname !~ '^pg_(toast|temp_|toast_temp_)' ORDER BY 1, 2, 3";
+
+/// How many rows tables have, of their own and as far as the statistics tell; NULL where they tell nothing.
+const SIZES: &str = "\
+SELECT s.oid, CASE WHEN s.rows > 0 OR s.pages = 0 AND s.analyzed THEN s.rows END FROM (\
+SELECT c.oid, GREATEST(c.reltuples::pg_catalog.int8, pg_catalog.pg_stat_get_live_tuples(c.oid), 0) AS rows, \
+c.relpages AS pages, c.reltuples >= 0 AND pg_catalog.pg_stat_get_last_analyze_time(c.oid) IS NOT NULL AS analyzed \
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
+AND n.nspname !~ '^pg_(toast|temp_|toast_temp_)') AS s ORDER BY s.oid";

@@ -51,6 +51,10 @@ pub(crate) struct Relation {
     pub(crate) expressions: Vec<String>,
     /// Columns of other tables that its rows must match: (table, attribute number).
     pub(crate) references: Vec<(u32, i16)>,
+    /// Attribute numbers of its whole unique keys: indexes over all its rows, without expressions.
+    pub(crate) keys: Vec<Vec<i16>>,
+    /// How many rows it has of its own, by the server's statistics.
+    pub(crate) rows: Option<u64>,
     /// Where values of its columns come from: (own attribute number, table, attribute number there).
     pub(crate) derived: Vec<(i16, u32, i16)>,
     /// The text of a view.

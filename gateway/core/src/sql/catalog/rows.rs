@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use sha2::{Digest as _, Sha256};
 
+use super::queries::SIZES_NAME;
 use super::{Catalog, Column, QUERIES, Relation, RelationKind, Routine, UserType, routine_is_safe};
 use crate::sql::{builtins, settings};
 
@@ -126,6 +127,10 @@ fn version(rows: &CatalogRows) -> String {
     let mut digest = Sha256::new();
     for query in QUERIES {
         digest.update(query.name);
+        if query.name == SIZES_NAME {
+            sizes_roughly(rows, &mut digest);
+            continue;
+        }
         for value in rows.rows.get(query.name).into_iter().flatten().flatten() {
             // Lengths keep neighbours apart; NULL is no length that a text has.
             let length = value.as_ref().map_or(u64::MAX, |text| text.len() as u64);
@@ -134,6 +139,17 @@ fn version(rows: &CatalogRows) -> String {
         }
     }
     hex::encode(digest.finalize())
+}
+
+/// To the power of two: a table that grew by a row is the same database.
+fn sizes_roughly(rows: &CatalogRows, digest: &mut Sha256) {
+    for row in rows.rows.get(SIZES_NAME).into_iter().flatten() {
+        let [oid, size, ..] = row.as_slice() else { continue };
+        digest.update(oid.as_deref().unwrap_or_default());
+        let size = size.as_deref().and_then(|size| size.parse::<u64>().ok());
+        digest
+            .update([size.map_or(u8::MAX, |size| size.checked_ilog2().map_or(0, |log| log as u8))]);
+    }
 }
 
 fn texts<C: FromIterator<String>>(
@@ -161,6 +177,8 @@ fn relations(rows: &CatalogRows) -> Result<BTreeMap<u32, Relation>, CatalogError
             expressions: Vec::new(),
             references: Vec::new(),
             derived: Vec::new(),
+            keys: Vec::new(),
+            rows: None,
             definition: None,
             uses: Vec::new(),
             facts: OnceLock::new(),
@@ -203,7 +221,27 @@ fn relations(rows: &CatalogRows) -> Result<BTreeMap<u32, Relation>, CatalogError
         let derivation = (row.attnum(1)?, row.oid(2)?, row.attnum(3)?);
         change(&mut relations, row.oid(0)?, |relation| relation.derived.push(derivation));
     }
+    for (oid, keys) in keys(rows)? {
+        change(&mut relations, oid, |relation| relation.keys = keys);
+    }
+    for row in rows.of(SIZES_NAME)? {
+        let size = row.some(1).and_then(|size| size.parse().ok());
+        change(&mut relations, row.oid(0)?, |relation| relation.rows = size);
+    }
     Ok(relations)
+}
+
+/// By table, the columns of each of its keys.
+fn keys(rows: &CatalogRows) -> Result<BTreeMap<u32, Vec<Vec<i16>>>, CatalogError> {
+    let mut indexes: BTreeMap<(u32, u32), Vec<i16>> = BTreeMap::new();
+    for row in rows.of("keys")? {
+        indexes.entry((row.oid(0)?, row.oid(1)?)).or_default().push(row.attnum(2)?);
+    }
+    let mut keys: BTreeMap<u32, Vec<Vec<i16>>> = BTreeMap::new();
+    for ((table, _), key) in indexes {
+        keys.entry(table).or_default().push(key);
+    }
+    Ok(keys)
 }
 
 /// No expression: it does not parse, and what does not parse is not known.
