@@ -174,6 +174,18 @@ fn policies_are_checked_and_tested() {
     let unknown =
         file(folder.path(), "unknown.toml", &cases("deny").replace("sql:connect", "sql:nothing"));
     exits(&["policy", "test", &policy, "--cases", &unknown], 2, "is no action");
+    // What waits for an approval is not simply allowed.
+    let waiting = |expect: &str| {
+        format!(
+            "[[case]]\nname = \"operators ask before they delete\"\nprincipal = {{ groups = [\"operators\"] }}\n\
+             action = \"sql:delete\"\non = {{ table = \"sample/sample/app/orders\" }}\n\
+             context = {{ has_where = true, by_key = true, estimated_rows = 1 }}\nexpect = \"{expect}\"\n"
+        )
+    };
+    let right = file(folder.path(), "waits.toml", &waiting("pause"));
+    exits(&["policy", "test", &policy, "--cases", &right], 0, "1 cases, 0 wrong");
+    let wrong = file(folder.path(), "runs.toml", &waiting("allow"));
+    exits(&["policy", "test", &policy, "--cases", &wrong], 1, "expected allow, decided pause");
 }
 
 /// Checks the shipped configuration with one text replaced, beside the shipped policy and these labels.

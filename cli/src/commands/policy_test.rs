@@ -32,7 +32,7 @@ struct Case {
     #[serde(default)]
     context: CaseContext,
     expect: Expect,
-    /// Obligations that must come with an allow, such as `mask = "partial:last4"`.
+    /// Obligations that must come with an allow or a pause, such as `mask = "partial:last4"`.
     #[serde(default)]
     obligations: BTreeMap<String, String>,
 }
@@ -79,6 +79,10 @@ struct CaseContext {
     read_only: bool,
     opaque: bool,
     has_where: bool,
+    by_key: bool,
+    estimated_rows: Option<u64>,
+    columns: Vec<String>,
+    labels: Vec<String>,
     multi_statement: bool,
     source_ip: Option<std::net::IpAddr>,
 }
@@ -88,6 +92,19 @@ struct CaseContext {
 enum Expect {
     Allow,
     Deny,
+    /// It waits for an approval.
+    Pause,
+}
+
+impl Expect {
+    fn of(answer: &Answer) -> Self {
+        let waits = answer.obligations.iter().any(|it| it.kind == "require_approval");
+        match (answer.allowed, waits) {
+            (false, _) => Self::Deny,
+            (true, true) => Self::Pause,
+            (true, false) => Self::Allow,
+        }
+    }
 }
 
 /// Decides every case and reports; fails when one is decided otherwise than it says.
@@ -117,7 +134,7 @@ pub fn run(policies: &Path, cases: &Path, json: bool) -> Result<(), Failure> {
             }
         }
         report.push(serde_json::json!({
-            "name": case.name, "allowed": answer.allowed, "policy_ids": answer.policy_ids, "problem": problem,
+            "name": case.name, "allowed": answer.allowed, "waits": Expect::of(&answer) == Expect::Pause, "policy_ids": answer.policy_ids, "problem": problem,
         }));
     }
     if json {
@@ -166,6 +183,10 @@ fn decide(set: &Arc<PolicySet>, case: &Case) -> Result<Answer, String> {
         read_only: case.context.read_only,
         opaque: case.context.opaque,
         has_where: case.context.has_where,
+        by_key: case.context.by_key,
+        estimated_rows: case.context.estimated_rows,
+        columns: case.context.columns.clone(),
+        labels: case.context.labels.clone(),
         multi_statement: case.context.multi_statement,
         source_ip: case.context.source_ip,
         ..AskContext::at(now)
@@ -174,7 +195,7 @@ fn decide(set: &Arc<PolicySet>, case: &Case) -> Result<Answer, String> {
 }
 
 fn problem(case: &Case, answer: &Answer) -> Option<String> {
-    let decided = if answer.allowed { Expect::Allow } else { Expect::Deny };
+    let decided = Expect::of(answer);
     if decided != case.expect {
         let errors = if answer.errors.is_empty() {
             String::new()

@@ -89,6 +89,17 @@ pub enum KafkaError {
         /// Why.
         reason: String,
     },
+    /// The control topic has more than one order.
+    #[error(
+        "the topic {topic} has {found} partitions; what every gateway reads needs one order: delete it and create it with \
+         one partition"
+    )]
+    NoOrder {
+        /// The topic.
+        topic: String,
+        /// How many partitions it has.
+        found: u32,
+    },
     /// A topic would lose what was acknowledged, or refuse what has to be recorded.
     #[error(
         "the topic {topic} has {setting}={found}, which {danger}; run: kafka-configs.sh --alter \

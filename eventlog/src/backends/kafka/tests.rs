@@ -3,7 +3,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::Producer as _;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-use super::topics::{TopicFacts, check};
+use super::topics::{TopicFacts, check, check_control};
 use super::{client, producer};
 use crate::{AppendError, KafkaOptions, LogUrl, Record, Topic};
 
@@ -60,6 +60,24 @@ fn a_topic_that_may_lose_events_is_refused_with_the_command_that_mends_it() {
         let message = check(&facts).unwrap_err().to_string();
         assert!(message.contains(fix), "{message}");
     }
+}
+
+#[test]
+fn the_control_topic_has_one_order_and_forgets_nothing_that_counts() {
+    let control = |partitions, retention: &str| {
+        let mut facts = TopicFacts { partitions, ..safe() };
+        facts.settings.push(("retention.ms".to_owned(), retention.to_owned()));
+        check_control(&facts).map_err(|error| error.to_string())
+    };
+    for retention in ["-1", "172800000", "604800000"] {
+        assert_eq!(control(1, retention), Ok(()));
+    }
+    assert!(control(6, "-1").unwrap_err().contains("create it with one partition"));
+    for retention in ["86400000", "0", "-2", ""] {
+        let message = control(1, retention).unwrap_err();
+        assert!(message.contains("--add-config retention.ms=-1"), "{message}");
+    }
+    assert!(check_control(&TopicFacts { partitions: 1, ..safe() }).is_err(), "it is not told");
 }
 
 #[test]

@@ -16,6 +16,8 @@ use crate::{KafkaOptions, Topic};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Copies of a topic that is made here, where the cluster has as many brokers and nothing else is asked for.
 const WANTED_REPLICATION: usize = 3;
+/// Requests for approvals count for a day at most, and a gateway may be down for another.
+const MIN_CONTROL_RETENTION_MS: i64 = 48 * 3600 * 1000;
 /// How often a new topic is looked for until every broker knows it.
 const LOOKS: u32 = 40;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
@@ -65,6 +67,9 @@ pub(super) async fn ensure(
         };
         let facts = describe(&admin, name, shape).await?;
         check(&facts)?;
+        if topic == Topic::Control {
+            check_control(&facts)?;
+        }
         if facts.replication == 1 {
             tracing::warn!(
                 topic = facts.name,
@@ -113,6 +118,28 @@ pub(super) fn check(facts: &TopicFacts) -> Result<(), KafkaError> {
         return refuse("max.message.bytes", danger, &MAX_MESSAGE_BYTES.to_string());
     }
     Ok(())
+}
+
+/// Every gateway reads the whole control topic, in one order, whenever it starts: it has one partition, and keeps what it
+/// has for longer than anything on it can count.
+pub(super) fn check_control(facts: &TopicFacts) -> Result<(), KafkaError> {
+    if facts.partitions != 1 {
+        let topic = facts.name.clone();
+        return Err(KafkaError::NoOrder { topic, found: facts.partitions });
+    }
+    let kept = facts.settings.iter().find(|(name, _)| name == "retention.ms");
+    let kept = kept.map_or("", |(_, value)| value.as_str()).to_owned();
+    // -1: for ever.
+    if kept.parse::<i64>().is_ok_and(|ms| ms == -1 || ms >= MIN_CONTROL_RETENTION_MS) {
+        return Ok(());
+    }
+    Err(KafkaError::Unsafe {
+        topic: facts.name.clone(),
+        setting: "retention.ms",
+        found: kept,
+        danger: "forgets approvals that still count",
+        fix: "-1".to_owned(),
+    })
 }
 
 /// What the cluster tells. It asks for all topics, since asking for one by name may create it.
@@ -176,6 +203,8 @@ async fn create(
         .set("cleanup.policy", "delete")
         .set("max.message.bytes", &max_message_bytes)
         .set("message.timestamp.type", "LogAppendTime");
+    // Few and small, and a gateway that starts needs them.
+    let new = if topic == Topic::Control { new.set("retention.ms", "-1") } else { new };
     let timeouts = AdminOptions::new()
         .request_timeout(Some(REQUEST_TIMEOUT))
         .operation_timeout(Some(REQUEST_TIMEOUT));
