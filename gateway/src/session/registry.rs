@@ -164,3 +164,63 @@ impl Registry {
         self.state.lock().by_key.values().cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tallyport_schemas::{PrincipalKind, SessionEnd, TargetKind};
+
+    use super::*;
+
+    fn info() -> SessionInfo {
+        SessionInfo {
+            session_id: SessionId::new(),
+            principal: Principal {
+                issuer: "https://idp".to_owned(),
+                subject: "agent".to_owned(),
+                display_name: "agent".to_owned(),
+                kind: PrincipalKind::Agent,
+                groups: Vec::new(),
+                owner: None,
+            },
+            target: TargetRef {
+                name: "db".to_owned(),
+                kind: TargetKind::Postgresql,
+                database: None,
+            },
+            application: None,
+            peer: "192.0.2.1:1".parse().unwrap(),
+            opened_at: Timestamp::UNIX_EPOCH,
+            expires_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn backend() -> BackendKey {
+        BackendKey { pid: 1, key: 1, addr: None }
+    }
+
+    #[tokio::test]
+    async fn whoever_is_on_their_way_in_when_all_are_ended_is_ended_too() {
+        let (registry, key) = (Registry::default(), backend());
+        let before = registry.admit(info(), key);
+        let ending = Ending::Closed(SessionEnd::Shutdown);
+        registry.end_all(&ending);
+        let after = registry.admit(info(), key);
+        for live in [before, after] {
+            assert_eq!(live.asked_to_end().now_or_never(), Some(Some(ending.clone())));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cancel_request_of_an_earlier_wait_does_not_end_a_later_one() {
+        let registry = Registry::default();
+        let live = registry.admit(info(), backend());
+        assert!(!live.cancel_hold(), "nothing waits");
+        let first = live.holds();
+        assert!(live.cancel_hold());
+        drop(first);
+        let _second = live.holds();
+        assert_eq!(live.hold_cancelled().now_or_never(), None);
+        assert!(live.cancel_hold());
+        assert_eq!(live.hold_cancelled().now_or_never(), Some(()));
+    }
+}
