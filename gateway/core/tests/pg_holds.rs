@@ -106,6 +106,8 @@ fn another_session_with_the_same_settings_means_the_same_until_something_ran() {
         ("SET statement_timeout = 5", "SET"),
         ("CREATE TEMP TABLE orders (id int)", "CREATE TABLE"),
         ("BEGIN", "BEGIN"),
+        ("SELECT set_config('search_path', 'hr', false)", "SELECT 1"),
+        ("SELECT set_config('DateStyle', 'DMY', true)", "SELECT 1"),
     ] {
         let (one, other) = (after(text, tag), after(text, tag));
         assert!(one.session_bound, "{text}");
@@ -133,6 +135,24 @@ fn preparing_runs_nothing_and_passes_and_a_bind_waits_with_its_values() {
     let other = session.agent(&run("2")).held();
     assert_ne!(other.ask.digest, held.ask.digest, "other values are another thing");
     let _passes = session.decide(&other, Ok(ApprovalId::new())).forwarded();
+}
+
+/// One session's `s` is not another's.
+#[test]
+fn a_name_of_the_sessions_own_binds_it_to_the_session() {
+    let execute_s = |id: u32| {
+        let mut session = Session::new();
+        let text = format!("UPDATE app.orders SET note = 'x' WHERE id = {id}");
+        let _passes = session.agent(&[parse("s", &text), sync()].concat()).forwarded();
+        let _ready = session.target(&[frame(b'1', b""), frame(b'Z', b"I")].concat());
+        session.agent(&query("EXECUTE s")).held().ask
+    };
+    let (one, other) = (execute_s(1), execute_s(2));
+    assert!(one.session_bound && other.session_bound);
+    assert_ne!(one.digest, other.digest);
+    let mut session = Session::new();
+    let current = "UPDATE app.orders SET note = 'x' WHERE CURRENT OF c";
+    assert!(session.agent(&query(current)).held().ask.session_bound);
 }
 
 #[test]

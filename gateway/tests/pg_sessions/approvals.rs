@@ -341,7 +341,10 @@ async fn a_reviewer_is_told_how_much_it_changes() {
         CREATE TABLE app.parts (id int PRIMARY KEY) PARTITION BY RANGE (id); \
         CREATE TABLE app.parts_1 PARTITION OF app.parts FOR VALUES FROM (0) TO (100); \
         INSERT INTO app.parts SELECT generate_series(0, 99); ANALYZE app.parts_1; \
-        CREATE TABLE app.parent (id int PRIMARY KEY); CREATE TABLE app.child () INHERITS (app.parent)";
+        CREATE TABLE app.parent (id int PRIMARY KEY); CREATE TABLE app.child () INHERITS (app.parent); \
+        CREATE TABLE app.heads (id int PRIMARY KEY); \
+        CREATE TABLE app.tails (head int REFERENCES app.heads ON DELETE CASCADE); \
+        INSERT INTO app.heads SELECT generate_series(1, 9); ANALYZE app.heads";
     before.direct().await.batch_execute(setup).await.unwrap();
     let world = world!(policy: POLICY,);
     let dana = Desk::of(&world, "dana").await;
@@ -351,6 +354,7 @@ async fn a_reviewer_is_told_how_much_it_changes() {
         ("DELETE FROM app.parts WHERE id = 7", true, json!(1)),
         ("DELETE FROM app.parts", false, json!(100)),
         ("DELETE FROM app.parent WHERE id = 7", false, json!(null)),
+        ("DELETE FROM app.heads WHERE id = 7", false, json!(9)),
     ] {
         let (mut wire, _) = Wire::start(world.tunnel().await, &[("user", "u")]).await;
         wire.send(&query(text)).await;

@@ -153,29 +153,31 @@ fn standing<'a>(
     parsed: &Parsed,
     facts: &Facts,
 ) -> Standing<'a> {
-    if !ground.touched && scope == ApprovalScope::Once {
+    // A name of a prepared statement or a cursor is the session's own: another one may mean something else by it.
+    let rests_on_names = rests_on_names(parsed, facts);
+    if !ground.touched && !rests_on_names && scope == ApprovalScope::Once {
         return Standing::Fresh { startup: ground.startup, reported: ground.reported };
     }
-    let revision =
-        if rests_on_names(parsed, facts) { state.revision() } else { state.plain_revision() };
+    let revision = if rests_on_names { state.revision() } else { state.plain_revision() };
     Standing::Session { session: ground.who.session_id, revision, reported: ground.reported }
 }
 
 /// Whether it may speak of a prepared statement or a cursor by name; in doubt it does.
 fn rests_on_names(parsed: &Parsed, facts: &Facts) -> bool {
-    use StatementKind::{CopyIn, Delete, Insert, Merge, Select, Truncate, Update};
-    let plain = |kind: &StatementKind| {
-        matches!(kind, Select | Insert | Update | Delete | Merge | CopyIn | Truncate)
-    };
-    // UPDATE and DELETE ... WHERE CURRENT OF cursor.
-    !facts.kinds.iter().all(plain) || parsed.text().to_ascii_uppercase().contains("CURRENT")
+    use StatementKind::{Call, Cursor, Explain, Other, Prepare};
+    let by_kind = |kind: &StatementKind| matches!(kind, Prepare | Cursor | Explain | Call | Other);
+    // UPDATE and DELETE ... WHERE CURRENT OF cursor; CREATE TABLE ... AS EXECUTE name.
+    let text = parsed.text().to_ascii_uppercase();
+    let by_word = ["CURRENT", "EXECUTE"].iter().any(|word| text.contains(word));
+    // Code that cannot be seen may run a statement by its name.
+    facts.opaque || by_word || facts.kinds.iter().any(by_kind)
 }
 
 /// Whether a session in which this ran may mean something else by a text than one in which it did not.
 pub(super) fn touches(facts: &Facts) -> bool {
     use StatementKind::{Empty, Select, Show};
     let reads = |kind: &StatementKind| matches!(kind, Select | Show | Empty);
-    !facts.read_only || facts.opaque || !facts.kinds.iter().all(reads)
+    !facts.read_only || facts.opaque || facts.sets || !facts.kinds.iter().all(reads)
 }
 
 fn asked(command_id: CommandId, parsed: &Parsed, facts: &Facts, detail: &Detail) -> AskedCommand {

@@ -210,6 +210,9 @@ impl Judge {
             read_only: analyses.iter().all(is_read_only),
             opaque: analyses.iter().any(|analysis| !analysis.opaque.is_empty()),
             has_where: changes && !analyses.iter().any(|analysis| analysis.lacks_where),
+            sets: analyses
+                .iter()
+                .any(|it| !it.changes.is_empty() || it.demands.contains(&Demand::Set)),
             by_key: analyses.iter().any(|analysis| analysis.has_key)
                 && !analyses.iter().any(|analysis| analysis.lacks_key),
             estimated_rows: self.estimated_rows(analyses),

@@ -55,6 +55,8 @@ pub struct Facts {
     pub opaque: bool,
     /// Whether it has an UPDATE or DELETE, and each of them a WHERE clause.
     pub has_where: bool,
+    /// Whether it changes a setting of the session.
+    pub sets: bool,
     /// Whether it has an UPDATE or DELETE, and each of them names one row by a whole unique key.
     pub by_key: bool,
     /// About how many rows its UPDATE, DELETE and TRUNCATE change at most, where that is known.

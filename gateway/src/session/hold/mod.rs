@@ -99,6 +99,7 @@ impl Live {
                     }
                 },
             };
+            self.forget_what_is_over();
             self.machine.lock().decide(leaves);
             match self.agent_step(&self.benches.newest().await?)? {
                 AgentStep::Hold(now) => held = now,
@@ -200,6 +201,13 @@ impl Live {
             leaves.push(Leave { digest, command_id, outcome: Ok(approval_id) });
         }
         Ok(Some(leaves))
+    }
+
+    fn forget_what_is_over(&self) {
+        let control = &self.tunnel.inner.control;
+        let is_open =
+            |id: &ApprovalId| control.case(*id).is_none_or(|case| case.ended_at().is_none());
+        self.asked.lock().retain(is_open);
     }
 
     async fn withdraw_all(&self, asked: &[Asked], cause: &str) {

@@ -156,13 +156,16 @@ ROWS FROM (pg_catalog.unnest(k.conkey), pg_catalog.unnest(k.confkey)) AS u(own, 
 ORDER BY 1, 2, 3, 4";
 
 /// The columns of unique indexes that hold for every row that an UPDATE or DELETE of the table may meet: not partial, not
-/// deferrable, and not of a table with children of its own, whose rows no index of it knows.
+/// deferrable, and not of a table with children of its own, whose rows no index of it knows. Nor of one whose rows take
+/// rows of other tables with them: a key then names one row, and more than that goes.
 const KEYS: &str = "\
 SELECT i.indrelid, i.indexrelid, u.attnum FROM pg_catalog.pg_index i \
 JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace, \
 pg_catalog.unnest(i.indkey::pg_catalog.int2[]) WITH ORDINALITY AS u(attnum, place) \
 WHERE i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL \
 AND u.place <= i.indnkeyatts AND (c.relkind = 'p' OR NOT c.relhassubclass) \
+AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.contype = 'f' AND k.confrelid = i.indrelid \
+AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'))) \
 AND n.nspname !~ '^pg_(toast|temp_|toast_temp_)' ORDER BY 1, 2, 3";
 
 /// How many rows tables have, of their own and as far as the statistics tell; NULL where they tell nothing.
