@@ -45,6 +45,17 @@ wait_for() {
   done
 }
 
+# wait_for_process SECONDS PID COMMAND...: until COMMAND succeeds. Fails after SECONDS, or as soon as PID has ended, and says which.
+wait_for_process() {
+  local patience=$1 pid=$2 began=$SECONDS; shift 2
+  answers_or_gone() { "$@" || ! kill -0 "$pid"; }
+  if ! wait_for "$patience" answers_or_gone "$@"; then
+    log "process $pid does not answer after $patience s: $(tr '\n' ' ' < "/proc/$pid/stat"); in $(cat "/proc/$pid/wchan"); load $(cat /proc/loadavg)"
+    return 1
+  fi
+  kill -0 "$pid" 2>/dev/null || { log "process $pid ended after $((SECONDS - began)) s"; return 1; }
+}
+
 # apt_need COMMAND PACKAGE...: installs the Debian packages when COMMAND is missing.
 apt_need() {
   local command=$1; shift
