@@ -8,8 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::built;
 
 mod approvals;
+mod gateway;
 
-pub use approvals::{ApprovalsArgs, ApprovalsCommand};
+pub use approvals::ApprovalsCommand;
+pub use gateway::{GatewayArgs, ReasonArgs, RequestArgs, RevokeCommand};
 
 /// Audit-first access gateway for AI agents and other non-human identities.
 ///
@@ -66,10 +68,22 @@ pub enum Command {
     Sql(SqlArgs),
     /// Ask the audit a named question; without an argument, list the questions.
     Ask(AskArgs),
-    /// Sessions: list, show one, replay one.
+    /// Ask for access to a target for a time.
+    #[command(
+        override_usage = "tallyport request [OPTIONS] --for <TIME> --reason <TEXT> <TARGET>",
+        after_help = "Examples:\n  tallyport request orders --for 30m --reason \"reconcile FIN-311\"\n  tallyport request orders --for 2h --reason \"migration\" --wait && psql ..."
+    )]
+    Request(RequestArgs),
+    /// End access before its time, on every gateway: a principal, an agent, an issuer, a grant.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  tallyport revoke agent billing-bot --reason \"its key leaked\"\n  tallyport revoke principal https://idp.example#agent-7 --reason \"left\" --for 12h\n  tallyport revoke list"
+    )]
+    Revoke(RevokeCommand),
+    /// Sessions: list, show one, replay one, end one.
     #[command(subcommand)]
     Sessions(SessionsCommand),
-    /// Statements that wait for a human: list, show, approve, deny.
+    /// What waits for a human, statements and access: list, show, approve, deny, withdraw.
     #[command(subcommand)]
     Approvals(ApprovalsCommand),
     /// Policies: check a file, test what it decides.
@@ -281,6 +295,14 @@ pub enum SessionsCommand {
         session: String,
         #[command(flatten)]
         answer: AnswerArgs,
+    },
+    /// End one session, mid-statement too, whichever gateway it is on.
+    #[command(override_usage = "tallyport sessions kill [OPTIONS] --reason <TEXT> <SESSION>")]
+    Kill {
+        /// The session's id.
+        session: tallyport_schemas::SessionId,
+        #[command(flatten)]
+        order: ReasonArgs,
     },
     /// One session as it passed: each statement with the rows the agent saw. Needs `audit:raw`.
     Replay {

@@ -102,6 +102,8 @@ async fn run(command: Command, logs: &Logs) -> Result<(), Failure> {
         Command::Ask(args) => commands::ask::run(&args).await,
         Command::Sessions(command) => commands::sessions::run(&command).await,
         Command::Approvals(command) => commands::approvals::run(&command).await,
+        Command::Request(args) => commands::request::run(&args).await,
+        Command::Revoke(command) => commands::revoke::run(&command).await,
         Command::Policy(command) => commands::policy::run(&command),
         #[cfg(feature = "recorder")]
         Command::Lake(command) => commands::lake::run(&command).await,

@@ -49,7 +49,7 @@ impl TargetMeters {
     pub(crate) fn closed(&self, ending: &Ending) {
         let reason = match ending {
             Ending::Closed(end) => end.as_str().to_owned(),
-            Ending::Expired => "expired".to_owned(),
+            Ending::Expired(_) => "expired".to_owned(),
             Ending::Revoked { .. } => "revoked".to_owned(),
             // A code of the gateway's own, from a closed list.
             Ending::Lost { cause, .. } => cause.clone(),

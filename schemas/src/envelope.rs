@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Actor, AgentAttributes, Approval, Authentication, Command, Decision, Endpoint, EventId,
-    Integrity, PolicyChange, Principal, ProducerId, Query, Response, Session, SessionId,
-    SharedContext, TargetRef, TraceId,
+    Integrity, PolicyChange, Principal, ProducerId, Query, Response, Revocation, Session,
+    SessionId, SharedContext, TargetRef, TraceId,
 };
 
 /// The version of the own facts under `unmapped.tallyport`. A change of a golden file is a change of this.
@@ -90,6 +90,8 @@ pub enum Body {
     Response(Box<Response>),
     /// A human was asked, or answered.
     Approval(Approval),
+    /// Access was ended before its time, or given back.
+    Revocation(Revocation),
     /// Policy or configuration changed.
     Policy(PolicyChange),
     /// Somebody asked the audit itself.
@@ -114,6 +116,8 @@ pub enum Family {
     Response,
     /// See [`Body::Approval`].
     Approval,
+    /// See [`Body::Revocation`].
+    Revocation,
     /// See [`Body::Policy`].
     Policy,
     /// See [`Body::Query`].
@@ -124,13 +128,14 @@ pub enum Family {
 
 impl Family {
     /// All families, in the order of their declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Authentication,
         Self::Session,
         Self::Decision,
         Self::Command,
         Self::Response,
         Self::Approval,
+        Self::Revocation,
         Self::Policy,
         Self::Query,
         Self::Integrity,
@@ -146,6 +151,7 @@ impl Family {
             Self::Command => "command",
             Self::Response => "response",
             Self::Approval => "approval",
+            Self::Revocation => "revocation",
             Self::Policy => "policy",
             Self::Query => "query",
             Self::Integrity => "integrity",
@@ -164,6 +170,7 @@ impl Body {
             Self::Command(_) => Family::Command,
             Self::Response(_) => Family::Response,
             Self::Approval(_) => Family::Approval,
+            Self::Revocation(_) => Family::Revocation,
             Self::Policy(_) => Family::Policy,
             Self::Query(_) => Family::Query,
             Self::Integrity(_) => Family::Integrity,
@@ -180,6 +187,7 @@ impl Body {
             Self::Command(c) => c.activity(),
             Self::Response(r) => r.activity(),
             Self::Approval(a) => a.activity(),
+            Self::Revocation(r) => r.activity(),
             Self::Policy(p) => p.activity(),
             Self::Query(q) => q.activity(),
             Self::Integrity(i) => i.activity(),

@@ -90,8 +90,12 @@ uuid_id! {
     CommandId
 }
 uuid_id! {
-    /// Names one request for an approval.
+    /// Names one request for an approval; where access was asked for, the grant too.
     ApprovalId
+}
+uuid_id! {
+    /// Names one revocation.
+    RevocationId
 }
 uuid_id! {
     /// Ties what belongs to one request together across services (W3C trace context, 16 bytes).

@@ -29,7 +29,7 @@ mod words;
 pub use content::{Content, ContentEncoding, ContentError};
 pub use envelope::{Body, Context, Draft, Event, Family, Producer, SCHEMA_VERSION};
 pub use families::approval::{
-    Approval, ApprovalRequest, ApprovalRequirement, ApprovalScope, AskedCommand,
+    Approval, ApprovalRequest, ApprovalRequirement, ApprovalScope, Asked, AskedAccess, AskedCommand,
 };
 pub use families::authentication::{AuthMethod, Authentication, Front, Outcome};
 pub use families::command::{
@@ -40,8 +40,11 @@ pub use families::integrity::{GapOutcome, Integrity};
 pub use families::policy::{PolicyChange, PolicyKind};
 pub use families::query::{Face, Query, QueryPhase};
 pub use families::response::{OutputColumn, Recording, Response, ResponseStatus, ResponseSummary};
+pub use families::revocation::{Revocation, RevocationOrder, Revoked};
 pub use families::session::{Session, SessionEnd, SessionStats};
-pub use ids::{ApprovalId, CommandId, EventId, ParseIdError, ProducerId, SessionId, TraceId};
+pub use ids::{
+    ApprovalId, CommandId, EventId, ParseIdError, ProducerId, RevocationId, SessionId, TraceId,
+};
 pub use principal::{Actor, AgentAttributes, Principal, PrincipalKind};
 pub use shared::SharedContext;
 pub use target::{Endpoint, TargetKind, TargetRef};

@@ -47,6 +47,7 @@ fn of(event: &Event) -> Value<'_> {
         Body::Authentication(it) => identity::authentication(&mut value, event, it),
         Body::Session(it) => identity::session(&mut value, event, it),
         Body::Approval(it) => identity::approval(&mut value, event, it),
+        Body::Revocation(it) => identity::revocation(&mut value, event, it),
         Body::Decision(it) => datastore::decision(&mut value, event, it),
         Body::Command(it) => datastore::command(&mut value, event, it),
         Body::Response(it) => datastore::response(&mut value, event, it),

@@ -54,7 +54,8 @@ impl DevClient {
         }
     }
 
-    /// The clients of the demo, with random secrets: `support-agent`, `analyst`, `ops-agent`, `auditor` and `nobody`.
+    /// The clients of the demo, with random secrets: `support-agent`, `analyst`, `ops-agent`, `auditor`, `approver`,
+    /// `on-call-agent` and `nobody`.
     /// Their rights are in deploy/examples/policy.cedar.
     #[must_use]
     pub fn defaults() -> Vec<Self> {
@@ -84,7 +85,15 @@ impl DevClient {
                 ..Self::new("ops-agent")
             },
             human("auditor", "Auditor", &["auditors"]),
-            human("approver", "Order approver", &["order-approvers"]),
+            human("approver", "Order approver", &["order-approvers", "responders"]),
+            Self {
+                display_name: "On-call agent".to_owned(),
+                groups: groups(&["on-call"]),
+                owner: Some("grace@example.com".to_owned()),
+                model: Some("example-model-1".to_owned()),
+                agent: Some("on-call-agent/1.0".to_owned()),
+                ..Self::new("on-call-agent")
+            },
             Self { display_name: "Nobody".to_owned(), ..Self::new("nobody") },
         ]
     }

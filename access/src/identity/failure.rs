@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tallyport_schemas::RevocationId;
+
 /// A token was refused, or could not be checked. Its texts are for the client and carry no part of the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthFailure {
@@ -14,6 +16,12 @@ impl AuthFailure {
     #[must_use]
     pub const fn missing() -> Self {
         Self { reason: Reason::Missing, claimed_issuer: None }
+    }
+
+    /// The token is good, and whoever it names is not welcome any more.
+    #[must_use]
+    pub fn revoked(revocation_id: RevocationId, issuer: &str) -> Self {
+        Self { reason: Reason::Revoked(revocation_id), claimed_issuer: Some(issuer.to_owned()) }
     }
 
     /// A stable code such as `expired` or `unknown_issuer`; the list is in docs/reference/identity.md.
@@ -100,6 +108,8 @@ pub(super) enum Reason {
         "the token is bound to a key of its holder, and no proof of it can be taken yet; ask for a bearer token"
     )]
     SenderConstrained,
+    #[error("access was revoked ({0}); ask whoever runs this gateway")]
+    Revoked(RevocationId),
 }
 
 impl Reason {
@@ -123,6 +133,7 @@ impl Reason {
             Self::LivesTooLong { .. } => "lives_too_long",
             Self::DelegationTooDeep { .. } => "delegation_too_deep",
             Self::SenderConstrained => "sender_constrained",
+            Self::Revoked(_) => "revoked",
         }
     }
 }

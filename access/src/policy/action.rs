@@ -51,11 +51,15 @@ pub enum Action {
     AuditQuery,
     /// Read the exact bytes of recorded events.
     AuditRaw,
+    /// End access before its time.
+    Revoke,
+    /// Lift a revocation.
+    Restore,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Connect,
         Self::Select,
         Self::Insert,
@@ -79,13 +83,21 @@ impl Action {
         Self::ColReadMasked,
         Self::AuditQuery,
         Self::AuditRaw,
+        Self::Revoke,
+        Self::Restore,
     ];
 
     /// Whether what asks for it is a statement, which can wait for an approval.
     pub(super) const fn can_wait(self) -> bool {
         !matches!(
             self,
-            Self::Connect | Self::ColRead | Self::ColReadMasked | Self::AuditQuery | Self::AuditRaw
+            Self::Connect
+                | Self::ColRead
+                | Self::ColReadMasked
+                | Self::AuditQuery
+                | Self::AuditRaw
+                | Self::Revoke
+                | Self::Restore
         )
     }
 
@@ -116,6 +128,8 @@ impl Action {
             Self::ColReadMasked => "col:readMasked",
             Self::AuditQuery => "audit:query",
             Self::AuditRaw => "audit:raw",
+            Self::Revoke => "access:revoke",
+            Self::Restore => "access:restore",
         }
     }
 }

@@ -5,13 +5,13 @@
 
 use cedar_policy::{ActionConstraint, Effect, Policy};
 
-use super::{Action, ApprovalDemand};
+use super::{Action, ApprovalDemand, GrantDemand};
 
 /// An annotation that binds: its kind and its value, as written.
 pub(super) type Binding = (String, String);
 
 /// Keys that are understood.
-const KEYS: &str = "id, mask, row_limit, record, require_approval, advice";
+const KEYS: &str = "id, mask, row_limit, record, require_approval, require_grant, advice";
 /// Keys whose meaning is settled but not enforced by this version: taking them would let pass what should not.
 const NOT_YET: [(&str, &str); 1] =
     [("ttl", "time limits of sessions by policy are not available in this version")];
@@ -57,6 +57,13 @@ fn check_one(policy: &Policy, key: &str, value: &str) -> Result<bool, String> {
                 ApprovalDemand::parse(value).map_err(|error| {
                     format!("@require_approval(\"{}\"): {error}", shortened(value))
                 })
+            })
+            .map(|_| true),
+        "require_grant" => on_permit(policy, key)
+            .and_then(|()| only_connects(policy))
+            .and_then(|()| {
+                GrantDemand::parse(value)
+                    .map_err(|error| format!("@require_grant(\"{}\"): {error}", shortened(value)))
             })
             .map(|_| true),
         other => Err(format!("@{other} is not an annotation; use one of {KEYS}")),
@@ -112,6 +119,23 @@ fn only_statements(policy: &Policy) -> Result<(), String> {
         Err("@require_approval applies to statements; name their actions, such as `action == \
              Tallyport::Action::\"sql:delete\"` or `action in [Tallyport::Action::\"sql:write\"]`, and permit \
              sql:connect, the col: and the audit: actions in policies of their own"
+            .to_owned())
+    }
+}
+
+/// Only a session is opened under a grant: on a permit of anything more it would look as if that, too, needed one.
+fn only_connects(policy: &Policy) -> Result<(), String> {
+    let connects = |uid: &cedar_policy::EntityUid| uid.id().unescaped() == Action::Connect.as_str();
+    let only = match policy.action_constraint() {
+        ActionConstraint::Any => false,
+        ActionConstraint::Eq(uid) => connects(&uid),
+        ActionConstraint::In(uids) => uids.iter().all(connects),
+    };
+    if only {
+        Ok(())
+    } else {
+        Err("@require_grant applies to `sql:connect` alone; write `action == \
+             Tallyport::Action::\"sql:connect\"` and permit the rest in a policy of its own"
             .to_owned())
     }
 }
@@ -209,6 +233,33 @@ mod tests {
                 covered.len() > 2 && covered.iter().all(|action| action.can_wait()),
                 "{covered:?}"
             );
+        }
+    }
+
+    #[test]
+    fn only_a_session_is_opened_under_a_grant() {
+        let on = |action: &str| format!("(principal, {action}, resource);");
+        let connect = on("action == Tallyport::Action::\"sql:connect\"");
+        let both =
+            on("action in [Tallyport::Action::\"sql:connect\", Tallyport::Action::\"sql:select\"]");
+        let good = format!("@id(\"p\") @require_grant(\"1 of dba; for 1h\") permit{connect}");
+        assert!(PolicySet::parse(&good, "p.cedar").is_ok());
+        let alone = "@require_grant applies to `sql:connect` alone";
+        for (text, why) in [
+            (format!("@require_grant(\"nobody\") permit{}", on("action")), alone),
+            (format!("@require_grant(\"1 of dba\") permit{both}"), alone),
+            (format!("@require_grant(\"dba\") permit{connect}"), "write it as \"1 of dba\""),
+            (format!("@require_grant(\"nobody\") forbid{connect}"), "has no effect on a forbid"),
+            (
+                format!(
+                    "@require_approval(\"1 of dba\") permit{}",
+                    on("action == Tallyport::Action::\"access:revoke\"")
+                ),
+                "name their actions",
+            ),
+        ] {
+            let error = PolicySet::parse(&text, "p.cedar").unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
         }
     }
 }

@@ -24,11 +24,12 @@ pub struct ApprovalDemand {
     scope: ApprovalScope,
 }
 
-/// A value of `@require_approval` that says nothing clear.
+/// A value of `@require_approval` or `@require_grant` that says nothing clear.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what}; {FORM}")]
+#[error("{what}; {form}")]
 pub struct BadDemand {
     what: String,
+    form: &'static str,
 }
 
 impl ApprovalDemand {
@@ -41,21 +42,19 @@ impl ApprovalDemand {
         let mut demand =
             Self { requirements: Vec::new(), within: DEFAULT_WITHIN, scope: ApprovalScope::Once };
         for written in parts.next().unwrap_or_default().split(',') {
-            demand.require(requirement(written.trim())?);
+            require(&mut demand.requirements, requirement(written.trim(), FORM)?);
         }
-        if demand.requirements.len() > MAX_REQUIREMENTS {
-            return Err(bad(format!("it names more than {MAX_REQUIREMENTS} groups")));
-        }
+        few_enough(&demand.requirements, FORM)?;
         let (mut within, mut scope) = (None, None);
         for part in parts {
             let (word, value) = part.split_once(' ').unwrap_or((part, ""));
             let repeated = match word {
-                "within" => within.replace(duration(value.trim())?).is_some(),
+                "within" => within.replace(WITHIN.read(value.trim(), FORM)?).is_some(),
                 "for" => scope.replace(scope_of(value.trim())?).is_some(),
-                _ => return Err(bad(format!("`{}` is not understood", shown(part)))),
+                _ => return Err(bad(format!("`{}` is not understood", shown(part)), FORM)),
             };
             if repeated {
-                return Err(bad(format!("`{word}` stands twice")));
+                return Err(bad(format!("`{word}` stands twice"), FORM));
             }
         }
         demand.within = within.unwrap_or(demand.within);
@@ -67,7 +66,7 @@ impl ApprovalDemand {
     #[must_use]
     pub fn and(mut self, other: &Self) -> Self {
         for requirement in &other.requirements {
-            self.require(requirement.clone());
+            require(&mut self.requirements, requirement.clone());
         }
         self.within = self.within.min(other.within);
         if other.scope == ApprovalScope::Once {
@@ -93,36 +92,53 @@ impl ApprovalDemand {
     pub const fn scope(&self) -> ApprovalScope {
         self.scope
     }
-
-    fn require(&mut self, wanted: ApprovalRequirement) {
-        match self.requirements.binary_search_by(|known| known.group.cmp(&wanted.group)) {
-            Ok(at) => {
-                if let Some(known) = self.requirements.get_mut(at) {
-                    known.quorum = known.quorum.max(wanted.quorum);
-                }
-            }
-            Err(at) => self.requirements.insert(at, wanted),
-        }
-    }
 }
 
 /// `2 of dba, 1 of security`.
 impl fmt::Display for ApprovalDemand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, requirement) in self.requirements.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{requirement}")?;
-        }
-        Ok(())
+        write_all(&self.requirements, f)
     }
 }
 
-fn requirement(written: &str) -> Result<ApprovalRequirement, BadDemand> {
-    let of = || bad(format!("`{}` does not name a number of members of a group", shown(written)));
+pub(super) fn write_all(all: &[ApprovalRequirement], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (index, requirement) in all.iter().enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        write!(f, "{comma}{requirement}")?;
+    }
+    Ok(())
+}
+
+/// Adds what is wanted to `all`, which stays sorted by group, with the larger number where a group is in it already.
+pub(super) fn require(all: &mut Vec<ApprovalRequirement>, wanted: ApprovalRequirement) {
+    match all.binary_search_by(|known| known.group.cmp(&wanted.group)) {
+        Ok(at) => {
+            if let Some(known) = all.get_mut(at) {
+                known.quorum = known.quorum.max(wanted.quorum);
+            }
+        }
+        Err(at) => all.insert(at, wanted),
+    }
+}
+
+pub(super) fn few_enough(all: &[ApprovalRequirement], form: &'static str) -> Result<(), BadDemand> {
+    if all.len() > MAX_REQUIREMENTS {
+        return Err(bad(format!("it names more than {MAX_REQUIREMENTS} groups"), form));
+    }
+    Ok(())
+}
+
+/// Reads `2 of dba`.
+pub(super) fn requirement(
+    written: &str,
+    form: &'static str,
+) -> Result<ApprovalRequirement, BadDemand> {
+    let of =
+        || bad(format!("`{}` does not name a number of members of a group", shown(written)), form);
     let (quorum, group) = written.split_once(" of ").ok_or_else(of)?;
     let (quorum, group) = (number(quorum.trim()).ok_or_else(of)?, group.trim());
     if !(1..=MAX_QUORUM).contains(&quorum) {
-        return Err(bad(format!("the number must be from 1 to {MAX_QUORUM}")));
+        return Err(bad(format!("the number must be from 1 to {MAX_QUORUM}"), form));
     }
     let fits = !group.is_empty() && group.len() <= MAX_GROUP_BYTES;
     if !fits || group.chars().any(char::is_control) {
@@ -131,30 +147,48 @@ fn requirement(written: &str) -> Result<ApprovalRequirement, BadDemand> {
     Ok(ApprovalRequirement { group: group.to_owned(), quorum })
 }
 
-fn duration(written: &str) -> Result<Duration, BadDemand> {
-    let wrong = || {
-        bad(format!("`within {}` is not a time from 10s to 24h, such as 90s or 2h", shown(written)))
-    };
-    let split = written.len().saturating_sub(1);
-    let (count, unit) = written.split_at_checked(split).ok_or_else(wrong)?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => return Err(wrong()),
-    };
-    let count = number(count).ok_or_else(wrong)?;
-    let within = Duration::from_secs(u64::from(count) * seconds);
-    (SHORTEST..=LONGEST).contains(&within).then_some(within).ok_or_else(wrong)
+/// A time that a demand may name, as `90s`, `15m` or `2h`.
+pub(super) struct Span {
+    /// The word before it.
+    pub(super) word: &'static str,
+    pub(super) shortest: Duration,
+    pub(super) longest: Duration,
+    /// Both, in words.
+    pub(super) range: &'static str,
+}
+
+const WITHIN: Span =
+    Span { word: "within", shortest: SHORTEST, longest: LONGEST, range: "from 10s to 24h" };
+
+impl Span {
+    pub(super) fn read(&self, written: &str, form: &'static str) -> Result<Duration, BadDemand> {
+        let Self { word, range, .. } = self;
+        let wrong = || {
+            let shown = shown(written);
+            bad(format!("`{word} {shown}` is not a time {range}, such as 90s or 2h"), form)
+        };
+        let split = written.len().saturating_sub(1);
+        let (count, unit) = written.split_at_checked(split).ok_or_else(wrong)?;
+        let seconds = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            _ => return Err(wrong()),
+        };
+        let count = number(count).ok_or_else(wrong)?;
+        let read = Duration::from_secs(u64::from(count) * seconds);
+        (self.shortest..=self.longest).contains(&read).then_some(read).ok_or_else(wrong)
+    }
 }
 
 fn scope_of(written: &str) -> Result<ApprovalScope, BadDemand> {
     match written {
         "once" => Ok(ApprovalScope::Once),
         "session" => Ok(ApprovalScope::Session),
-        other => {
-            Err(bad(format!("`for {}` is neither `for once` nor `for session`", shown(other))))
-        }
+        other => Err(bad(
+            format!("`for {}` is neither `for once` nor `for session`", shown(other)),
+            FORM,
+        )),
     }
 }
 
@@ -164,11 +198,11 @@ fn number(text: &str) -> Option<u32> {
     digits.then(|| text.parse().ok()).flatten()
 }
 
-fn bad(what: String) -> BadDemand {
-    BadDemand { what }
+pub(super) const fn bad(what: String, form: &'static str) -> BadDemand {
+    BadDemand { what, form }
 }
 
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 

@@ -6,6 +6,8 @@ use cedar_policy::{Context, ContextCreationError, RestrictedExpression};
 use jiff::Timestamp;
 use tallyport_schemas::SessionId;
 
+use super::GrantDemand;
+
 /// The facts of one question beyond who, what and on what.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AskContext {
@@ -34,6 +36,8 @@ pub struct AskContext {
     pub session_id: Option<SessionId>,
     /// Approvals bound to exactly this command.
     pub approvals: Vec<String>,
+    /// What the grant that stands was given under. Policies do not see it: they demand one by `@require_grant`.
+    pub grant: Option<GrantDemand>,
 }
 
 impl AskContext {
@@ -53,6 +57,7 @@ impl AskContext {
             source_ip: None,
             session_id: None,
             approvals: Vec::new(),
+            grant: None,
         }
     }
 

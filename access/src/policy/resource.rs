@@ -72,13 +72,20 @@ pub enum Resource {
         /// The view.
         name: String,
     },
+    /// A kind of access that can be revoked, such as `session`.
+    AccessKind {
+        /// The kind.
+        name: String,
+    },
 }
 
 impl Resource {
     /// The names from the target down to the resource itself.
     pub(super) fn path(&self) -> Vec<&str> {
         match self {
-            Self::Target { name } | Self::AuditView { name } => vec![name],
+            Self::Target { name } | Self::AuditView { name } | Self::AccessKind { name } => {
+                vec![name]
+            }
             Self::Database { target, database } => vec![target, database],
             Self::Schema { target, database, schema } => vec![target, database, schema],
             Self::Table { target, database, schema, table, .. } => {

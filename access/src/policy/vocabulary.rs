@@ -22,7 +22,7 @@ pub(super) struct Vocabulary {
     types: HashMap<&'static str, EntityTypeName>,
 }
 
-const TYPES: [&str; 13] = [
+const TYPES: [&str; 14] = [
     "Issuer",
     "Group",
     "Human",
@@ -36,6 +36,7 @@ const TYPES: [&str; 13] = [
     "Column",
     "Function",
     "AuditView",
+    "AccessKind",
 ];
 
 /// The types of the levels of a path below a target; a column's path has all five.
@@ -111,6 +112,7 @@ impl Vocabulary {
             let kind = match resource {
                 Resource::Function { .. } if last => "Function",
                 Resource::AuditView { .. } => "AuditView",
+                Resource::AccessKind { .. } => "AccessKind",
                 _ => LEVELS.get(depth).copied().ok_or(Unbuildable::UnknownType("level"))?,
             };
             let here = path.get(..=depth).unwrap_or_default();

@@ -1,21 +1,8 @@
 //! `tallyport approvals ...`.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
-use super::AccessArgs;
-
-/// Where the gateway is, and how to print.
-#[derive(Clone, Debug, Args)]
-pub struct ApprovalsArgs {
-    /// The gateway, HOST:PORT.
-    #[arg(long, value_name = "HOST:PORT", env = "TALLYPORT_GATEWAY")]
-    pub gateway: Option<String>,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub access: AccessArgs,
-}
+use super::GatewayArgs;
 
 /// `tallyport approvals ...`.
 #[derive(Debug, Subcommand)]
@@ -36,15 +23,16 @@ pub enum ApprovalsCommand {
         #[arg(long, conflicts_with_all = ["all", "limit"])]
         watch: bool,
         #[command(flatten)]
-        args: ApprovalsArgs,
+        args: GatewayArgs,
     },
-    /// One request: who, on whose behalf, the exact statement and its values, what it does, who must agree.
+    /// One request: who, on whose behalf, the exact statement and its values or the access, what it
+    /// does, who must agree.
     #[command(override_usage = "tallyport approvals show [OPTIONS] <ID>")]
     Show {
         /// The id, or at least six characters of either end of it.
         id: String,
         #[command(flatten)]
-        args: ApprovalsArgs,
+        args: GatewayArgs,
     },
     /// Agree: shows the request and asks, or takes the digest of what you read.
     #[command(
@@ -61,7 +49,15 @@ pub enum ApprovalsCommand {
         #[arg(long, value_name = "SHA256")]
         digest: Option<String>,
         #[command(flatten)]
-        args: ApprovalsArgs,
+        args: GatewayArgs,
+    },
+    /// Take back what you asked for, or give back a grant.
+    #[command(override_usage = "tallyport approvals withdraw [OPTIONS] <ID>")]
+    Withdraw {
+        /// The id, or at least six characters of either end of it.
+        id: String,
+        #[command(flatten)]
+        args: GatewayArgs,
     },
     /// Refuse: one is enough. The statement fails, and whoever sent it is told the comment.
     #[command(override_usage = "tallyport approvals deny [OPTIONS] <ID>")]
@@ -72,6 +68,6 @@ pub enum ApprovalsCommand {
         #[arg(long, value_name = "TEXT")]
         comment: Option<String>,
         #[command(flatten)]
-        args: ApprovalsArgs,
+        args: GatewayArgs,
     },
 }

@@ -5,9 +5,12 @@ pub mod ask;
 #[cfg(feature = "serve")]
 pub mod config;
 pub mod connect;
+mod gateway_api;
 #[cfg(feature = "recorder")]
 pub mod lake;
 pub mod policy;
 mod policy_test;
+pub mod request;
+pub mod revoke;
 pub mod sessions;
 pub mod sql;

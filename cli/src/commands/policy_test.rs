@@ -67,6 +67,7 @@ struct On {
     column: Option<String>,
     function: Option<String>,
     view: Option<String>,
+    access: Option<String>,
     #[serde(default)]
     labels: Vec<String>,
     #[serde(default)]
@@ -92,13 +93,16 @@ struct CaseContext {
 enum Expect {
     Allow,
     Deny,
-    /// It waits for an approval.
+    /// It waits for an approval, or needs a grant.
     Pause,
 }
 
 impl Expect {
     fn of(answer: &Answer) -> Self {
-        let waits = answer.obligations.iter().any(|it| it.kind == "require_approval");
+        let waits = answer
+            .obligations
+            .iter()
+            .any(|it| ["require_approval", "require_grant"].contains(&it.kind.as_str()));
         match (answer.allowed, waits) {
             (false, _) => Self::Deny,
             (true, true) => Self::Pause,
@@ -219,11 +223,19 @@ fn problem(case: &Case, answer: &Answer) -> Option<String> {
 }
 
 fn resource(on: &On) -> Result<Resource, String> {
-    let named =
-        [&on.target, &on.database, &on.schema, &on.table, &on.column, &on.function, &on.view];
+    let named = [
+        &on.target,
+        &on.database,
+        &on.schema,
+        &on.table,
+        &on.column,
+        &on.function,
+        &on.view,
+        &on.access,
+    ];
     if named.iter().filter(|name| name.is_some()).count() != 1 {
         return Err(
-            "`on` names exactly one of target, database, schema, table, column, function, view"
+            "`on` names exactly one of target, database, schema, table, column, function, view, access"
                 .to_owned(),
         );
     }
@@ -236,6 +248,9 @@ fn resource(on: &On) -> Result<Resource, String> {
     }
     if let Some(name) = &on.view {
         return Ok(Resource::AuditView { name: name.clone() });
+    }
+    if let Some(name) = &on.access {
+        return Ok(Resource::AccessKind { name: name.clone() });
     }
     if let Some([target, database]) = parts(&on.database).as_deref() {
         return Ok(Resource::Database { target: target.clone(), database: database.clone() });

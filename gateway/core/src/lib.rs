@@ -5,6 +5,7 @@
 //! * [`masking`]: labels, masks, and how they apply to text and binary values.
 //! * [`verdict`]: what policy says of a statement, with its obligations.
 //! * [`approval`]: what waits for a human, and what the control log makes of it.
+//! * [`revocation`]: whose access is ended, likewise.
 //! * [`passage`]: the types that carry I1 and I2: `Authorized<Command>`, `Masked<Response>`.
 //!
 //! Nothing here opens a socket, reads a clock or writes an event; what passes is decided by types minted here.
@@ -13,6 +14,7 @@ pub mod approval;
 pub mod masking;
 pub mod passage;
 pub mod pg;
+pub mod revocation;
 pub mod sql;
 pub mod verdict;
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use gateway_core::masking::Masking;
 use gateway_core::passage::{Bench, Scribe};
 use gateway_core::pg::session::{
-    AgentStep, Court, Ending, Limits, MAX_AWAITED, Machine, TargetStep,
+    AgentStep, Court, Ending, Limits, MAX_AWAITED, Machine, TargetStep, TimeLimit,
 };
 use gateway_core::sql::catalog::{CatalogRows, QUERIES};
 use gateway_core::sql::{Catalog, SessionState};
@@ -184,13 +184,13 @@ proptest! {
         machine.target_bytes(&answered);
         while let Ok(TargetStep::Batch(_)) = machine.target_step(1) {}
         let _batch = machine.flush();
-        prop_assert!(machine.end(&Ending::Expired, true, 2).unwrap().is_some());
+        prop_assert!(machine.end(&Ending::Expired(TimeLimit::Token), true, 2).unwrap().is_some());
     }
 }
 
 /// The events of an end, as family and command.
 fn last_events(machine: &mut Machine) -> Vec<(String, Option<ResponseStatus>)> {
-    let mut last = machine.end(&Ending::Expired, false, 9).unwrap().unwrap();
+    let mut last = machine.end(&Ending::Expired(TimeLimit::Token), false, 9).unwrap().unwrap();
     let said = |draft: tallyport_schemas::Draft| match &draft.body {
         Body::Response(response) => match response.as_ref() {
             Response::Completed(summary) => ("completed".to_owned(), Some(summary.status)),
@@ -231,7 +231,7 @@ fn a_batch_that_is_thrown_away_leaves_no_hole_in_the_session() {
     machine
         .target_bytes(&[frame(b'C', b"SELECT 1\0"), frame(b'Z', b"I"), frame(b'Z', b"I")].concat());
     assert!(machine.target_step(1).is_err(), "nothing asked for the second");
-    let mut last = machine.end(&Ending::Expired, true, 2).unwrap().unwrap();
+    let mut last = machine.end(&Ending::Expired(TimeLimit::Token), true, 2).unwrap().unwrap();
     let places: Vec<u64> =
         last.take_drafts().iter().map(|draft| draft.session_seq.unwrap()).collect();
     let dense: Vec<u64> = (before..before + places.len() as u64).collect();

@@ -7,16 +7,15 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use gateway_core::approval::Case;
+use gateway_core::approval::{Case, NotCounted, State as Standing};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tallyport_schemas::{Approval, ApprovalId, Body, Draft};
 use tokio::time::timeout;
 
-use super::answered;
 use super::error::ApiError;
-use super::view::{ApprovalView, may_answer, may_see};
+use super::view::{ApprovalView, has_asked, may_answer, may_see};
+use super::{answered, body};
 use crate::service::{Caller, Inner};
 
 /// Requests in one answer, where the caller does not say, and at most.
@@ -122,24 +121,9 @@ struct Answer {
 
 impl Answer {
     fn parse(body: &[u8]) -> Result<Self, ApiError> {
-        let form = "send JSON such as {\"digest\":\"...\",\"comment\":\"...\"}";
-        let bad_form = |_| ApiError::bad_request(form);
-        let answer: Self = if body.is_empty() {
-            Self::default()
-        } else {
-            // An object: a derived reader takes a list of the values, too.
-            let object: serde_json::Map<String, Value> =
-                serde_json::from_slice(body).map_err(bad_form)?;
-            serde_json::from_value(Value::Object(object)).map_err(bad_form)?
-        };
-        let fits = |comment: &String| {
-            comment.len() <= MAX_COMMENT_BYTES
-                && !comment.chars().any(|c| c.is_control() && c != '\n')
-        };
-        if !answer.comment.as_ref().is_none_or(fits) {
-            return Err(ApiError::bad_request(&format!(
-                "a comment has at most {MAX_COMMENT_BYTES} bytes and no control characters"
-            )));
+        let answer: Self = body::read(body, "{\"digest\":\"...\",\"comment\":\"...\"}")?;
+        if let Some(comment) = &answer.comment {
+            body::text("comment", comment, MAX_COMMENT_BYTES)?;
         }
         Ok(Self { comment: answer.comment.filter(|comment| !comment.is_empty()), ..answer })
     }
@@ -170,6 +154,27 @@ pub(super) async fn deny(
 ) -> Result<Response, ApiError> {
     let answer = Answer::parse(&body)?;
     review(&inner, &caller, &id, answer, false).await
+}
+
+/// `POST /v1/approvals/{id}/withdraw`, for whoever asked: the request is not wanted any more, or the grant is given back.
+pub(super) async fn withdraw(
+    State(inner): State<Arc<Inner>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let approval_id = parse_id(&id)?;
+    let context = seen(&inner, &caller, approval_id, |case| {
+        if !has_asked(case, caller.identity()) {
+            return Err(ApiError::not_yours());
+        }
+        match case.state(Timestamp::now()) {
+            Standing::Pending | Standing::Approved => Ok(case.context().clone()),
+            over => Err(NotCounted::Over(over).into()),
+        }
+    })??;
+    let given_back = Approval::Withdrawn { approval_id, cause: "given_back".to_owned() };
+    inner.control.commit(Draft::new(context, None, Body::Approval(given_back))).await??;
+    view(&inner, &caller, approval_id)
 }
 
 async fn review(
@@ -203,7 +208,7 @@ async fn review(
     view(inner, caller, approval_id)
 }
 
-fn view(inner: &Inner, caller: &Caller, id: ApprovalId) -> Result<Response, ApiError> {
+pub(super) fn view(inner: &Inner, caller: &Caller, id: ApprovalId) -> Result<Response, ApiError> {
     let identity = caller.identity();
     let view = seen(inner, caller, id, |case| ApprovalView::new(case, identity, Timestamp::now()))?;
     Ok(answered(view))

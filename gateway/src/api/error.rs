@@ -5,6 +5,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use gateway_core::approval::NotCounted;
 
+use tallyport_eventlog::CommitError;
+
 use crate::control::ControlError;
 use crate::front::{answer, refusal_answer};
 use crate::tunnel::Refusal;
@@ -26,12 +28,12 @@ impl ApiError {
     }
 
     pub(super) fn no_route() -> Self {
-        let message = "there is no such route; see /v1/approvals";
+        let message = "there is no such route; see /v1/approvals, /v1/grants and /v1/revocations";
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
     pub(super) fn no_method() -> Self {
-        let message = "this route takes another method: GET to read, POST to approve or deny";
+        let message = "this route takes another method: GET to read, POST to change";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
     }
 
@@ -43,6 +45,45 @@ impl ApiError {
     pub(super) fn unknown() -> Self {
         let message = "there is no request with this id, or you may not know of it";
         Self::new(StatusCode::NOT_FOUND, "unknown_approval", message)
+    }
+
+    pub(super) fn unknown_revocation() -> Self {
+        let message = "no revocation with this id stands; list them with `tallyport revoke list`";
+        Self::new(StatusCode::NOT_FOUND, "unknown_revocation", message)
+    }
+
+    /// Also for a target that there is and the caller may not be let in to, whoever agrees.
+    pub(super) fn no_such_target() -> Self {
+        let message = "there is no target of this name, or no grant would let you in";
+        Self::new(StatusCode::FORBIDDEN, "denied_by_policy", message)
+    }
+
+    pub(super) fn denied_by_policy(why: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "denied_by_policy", why)
+    }
+
+    pub(super) fn no_grant_needed() -> Self {
+        let message = "you may open sessions to this target without a grant";
+        Self::new(StatusCode::CONFLICT, "no_grant_needed", message)
+    }
+
+    pub(super) fn not_yours() -> Self {
+        let message = "only whoever asked may withdraw it; a reviewer denies it";
+        Self::new(StatusCode::FORBIDDEN, "not_yours", message)
+    }
+
+    pub(super) fn too_many_requests(own: usize) -> Self {
+        let message = format!(
+            "too many requests wait for reviewers, {own} of them yours; wait for some of those first"
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", &message)
+    }
+
+    pub(super) fn not_on_record(error: &CommitError) -> Self {
+        tracing::error!(%error, "a request was refused: the log does not take its events");
+        let message =
+            "the audit log is not available; nothing happens without a record, try again later";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "log_unavailable", message)
     }
 
     pub(super) fn other_digest() -> Self {
@@ -60,6 +101,7 @@ impl From<NotCounted> for ApiError {
     fn from(not_counted: NotCounted) -> Self {
         let (status, code) = match &not_counted {
             NotCounted::Unknown => return Self::unknown(),
+            NotCounted::NoRevocation => return Self::unknown_revocation(),
             NotCounted::NotHuman
             | NotCounted::NotAMember(_)
             | NotCounted::Requester
@@ -73,8 +115,8 @@ impl From<NotCounted> for ApiError {
 
 impl From<ControlError> for ApiError {
     fn from(error: ControlError) -> Self {
-        tracing::error!(%error, "a review is not on record, or not known to count");
-        let message = "it is not known whether your answer counts: the log does not answer; read the request again, then answer again";
+        tracing::error!(%error, "what a caller asked for is not on record, or not known to count");
+        let message = "it is not known whether what you asked for counts: the log does not answer; look again, then ask again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "log_unavailable", message)
     }
 }

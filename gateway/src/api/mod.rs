@@ -1,9 +1,13 @@
-//! The HTTP routes beside `CONNECT`: health, for whoever runs the gateway, and approvals, for reviewers.
+//! The HTTP routes beside `CONNECT`: health, for whoever runs the gateway, and what people and agents
+//! ask of the gateway beside sessions: approvals, grants, revocations.
 //!
 //! Errors are JSON as everywhere on the fronts: `{"code":...,"message":...}`, where the message says what to do.
 
 mod approvals;
+mod body;
 mod error;
+mod grants;
+mod revocations;
 mod view;
 
 use std::net::SocketAddr;
@@ -24,7 +28,7 @@ use crate::tunnel::BearerToken;
 use error::ApiError;
 
 /// `GET /healthz`: 200 while events can be put on record, 503 while they cannot: then nothing passes.
-/// `/v1/approvals`: see docs/reference/approvals.md; every request of it needs a token.
+/// `/v1`: see docs/reference/approvals.md, grants.md and revocation.md; every request of it needs a token.
 pub fn router(gateway: &Gateway) -> Router {
     let inner = gateway.inner();
     let v1 = Router::new()
@@ -32,6 +36,10 @@ pub fn router(gateway: &Gateway) -> Router {
         .route("/approvals/{id}", get(approvals::show))
         .route("/approvals/{id}/approve", post(approvals::approve))
         .route("/approvals/{id}/deny", post(approvals::deny))
+        .route("/approvals/{id}/withdraw", post(approvals::withdraw))
+        .route("/grants", post(grants::request))
+        .route("/revocations", get(revocations::list).post(revocations::revoke))
+        .route("/revocations/{id}/lift", post(revocations::lift))
         .fallback(|| async { ApiError::no_route() })
         .method_not_allowed_fallback(|| async { ApiError::no_method() })
         .layer(middleware::map_response(not_kept));

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tallyport_access::Identity;
 use tallyport_schemas::{
-    Actor, AgentAttributes, ApprovalId, ApprovalRequirement, ApprovalScope, AskedCommand,
-    CommandId, Principal, SessionId, TargetRef,
+    Actor, AgentAttributes, ApprovalId, ApprovalRequirement, ApprovalScope, Asked, AskedAccess,
+    AskedCommand, CommandId, Principal, SessionId, TargetRef,
 };
 
 /// One request.
@@ -34,7 +34,14 @@ pub(super) struct ApprovalView {
     reasons: Vec<String>,
     policy_ids: Vec<String>,
     policy_version: String,
-    command: AskedCommand,
+    /// `command` or `access`: one of the two follows.
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<AskedCommand>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access: Option<AskedAccess>,
+    /// Until when it may be answered, or what was approved used.
+    stands_until: Timestamp,
     answers: Vec<AnswerView>,
     uses: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,7 +101,13 @@ impl ApprovalView {
             reasons: request.reasons.clone(),
             policy_ids: request.policy_ids.clone(),
             policy_version: request.policy_version.clone(),
-            command: request.command.clone(),
+            kind: match &request.asked {
+                Asked::Command(_) => "command",
+                Asked::Access(_) => "access",
+            },
+            command: request.asked.command().cloned(),
+            access: request.asked.access().cloned(),
+            stands_until: case.stands_until(),
             answers: case.votes().iter().map(AnswerView::of).collect(),
             uses: case.uses(),
             last_command_id: case.last_use(),
@@ -133,9 +146,12 @@ pub(super) fn may_answer(case: &Case, caller: &Identity, now: Timestamp) -> Resu
 /// more than a stranger should know.
 pub(super) fn may_see(case: &Case, caller: &Identity) -> bool {
     let principal = &caller.principal;
-    let asks = case.context().principal.as_ref();
-    let asked =
-        asks.is_some_and(|it| it.issuer == principal.issuer && it.subject == principal.subject);
     let reviews = case.request().requirements.iter().any(|it| principal.groups.contains(&it.group));
-    asked || reviews
+    has_asked(case, caller) || reviews
+}
+
+/// Whether the caller asked for it.
+pub(super) fn has_asked(case: &Case, caller: &Identity) -> bool {
+    let (principal, asks) = (&caller.principal, case.context().principal.as_ref());
+    asks.is_some_and(|it| it.issuer == principal.issuer && it.subject == principal.subject)
 }

@@ -21,11 +21,18 @@ pub(crate) async fn follow(control: Control, log: Arc<dyn Log>, cancel: Cancella
     let reading = async {
         let mut next = Position { partition: PARTITION, offset: 0 };
         let mut pause = FIRST_PAUSE;
+        // Where the log ended when it was first asked: what came later is on its way.
+        let mut end = None;
         loop {
-            match read_on(&control, log.as_ref(), next).await {
-                Ok(read_to) => (next, pause) = (read_to, FIRST_PAUSE),
+            match read_on(&control, log.as_ref(), next, &mut end).await {
+                Ok(read_to) => {
+                    (next, pause) = (read_to, FIRST_PAUSE);
+                    if end.is_some_and(|end| next.offset >= end) {
+                        control.is_read();
+                    }
+                }
                 Err(error) => {
-                    tracing::error!(%error, "the control log cannot be read; approvals wait");
+                    tracing::error!(%error, "the control log cannot be read; approvals wait, and nobody new is let in");
                     tokio::time::sleep(pause).await;
                     pause = LONGEST_PAUSE.min(pause * 2);
                 }
@@ -39,8 +46,17 @@ pub(crate) async fn follow(control: Control, log: Arc<dyn Log>, cancel: Cancella
 }
 
 /// Takes in what comes next, and says where to go on.
-async fn read_on(control: &Control, log: &dyn Log, next: Position) -> Result<Position, ReadError> {
-    let entries = match log.read(Topic::Control, next, READ_BYTES, READ_WAIT).await {
+async fn read_on(
+    control: &Control,
+    log: &dyn Log,
+    next: Position,
+    end: &mut Option<u64>,
+) -> Result<Position, ReadError> {
+    let wait = if end.is_some() { READ_WAIT } else { Duration::ZERO };
+    if end.is_none() {
+        *end = Some(log.latest(Topic::Control, PARTITION).await?);
+    }
+    let entries = match log.read(Topic::Control, next, READ_BYTES, wait).await {
         Err(ReadError::Truncated { earliest, .. }) => {
             // What was kept no longer is older than any request that can still count.
             tracing::info!(earliest, "older events of the control log are gone");

@@ -1,26 +1,38 @@
-//! What every gateway knows: approvals, as the control topic has them.
+//! What every gateway knows: approvals, grants and revocations, as the control topic has them.
 //!
 //! Nothing here is kept on disk. A gateway reads the topic from its first event on and comes to the same state as all
 //! others (I10). What one of them does is an event like any other: it counts when it is read back, and as the events
 //! before it let it. So two reviewers, or two gateways, at once are in one order, and one of them is too late.
+//!
+//! Who was revoked is known from nowhere else: nobody is let in before the topic was read to where it ended when the
+//! gateway started, nor while it cannot be read.
 
+mod carry;
 mod follow;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_core::approval::{Applied, Book, Case};
+use gateway_core::approval::{Applied, Book, Case, State};
+use gateway_core::pg::session::Ending;
+use gateway_core::revocation::{Revocations, StandingRevocation};
+use jiff::Timestamp;
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 use tallyport_eventlog::{Appender, CommitError};
-use tallyport_schemas::{ApprovalId, Draft, Event, EventId};
+use tallyport_schemas::{Approval, ApprovalId, Body, Draft, Event, EventId, Revocation};
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use crate::session::{LiveSession, Registry};
+pub(crate) use carry::carry;
 pub(crate) use follow::follow;
 
 /// The longest an event is waited for to come back from the log.
 const READ_BACK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long ago the topic may have been read last, and the longest who comes waits for it to be read again.
+const MAX_AGE: Duration = Duration::from_secs(5);
+const CURRENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is known, and the way to change it. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -28,14 +40,24 @@ pub(crate) struct Control {
     inner: Arc<Inner>,
 }
 
+/// All that the topic amounts to.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub book: Book,
+    pub revocations: Revocations,
+}
+
 #[derive(Debug)]
 struct Inner {
     appender: Appender,
-    book: RwLock<Book>,
+    registry: Arc<Registry>,
+    known: RwLock<Known>,
     /// Who waits for what their event did; as many as commits are under way.
     waiting: Mutex<HashMap<EventId, oneshot::Sender<Applied>>>,
     /// Grows with every event that was read.
     seen: watch::Sender<u64>,
+    /// When the topic was read last; `None` until it was read to where it ended at the start.
+    read_at: watch::Sender<Option<Instant>>,
 }
 
 /// It is not known what an event did.
@@ -49,13 +71,22 @@ pub(crate) enum ControlError {
     NotReadBack,
 }
 
+/// It is not known whose access was ended.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the control log cannot be read, so it is not known whose access was ended; try again later"
+)]
+pub(crate) struct Stale;
+
 impl Control {
-    pub(crate) fn new(appender: Appender) -> Self {
+    pub(crate) fn new(appender: Appender, registry: Arc<Registry>) -> Self {
         let inner = Inner {
             appender,
-            book: RwLock::default(),
+            registry,
+            known: RwLock::default(),
             waiting: Mutex::default(),
             seen: watch::Sender::new(0),
+            read_at: watch::Sender::new(None),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -75,14 +106,33 @@ impl Control {
         outcome.map_err(|_| ControlError::NotReadBack)?.map_err(|_| ControlError::NotReadBack)
     }
 
+    /// Waits until what is known is what the log says, give or take what is on its way.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn current(&self) -> Result<(), Stale> {
+        let is_fresh = |at: &Option<Instant>| at.is_some_and(|at| at.elapsed() < MAX_AGE);
+        let mut read_at = self.inner.read_at.subscribe();
+        let current = timeout(CURRENT_TIMEOUT, read_at.wait_for(is_fresh)).await;
+        match current {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Stale),
+        }
+    }
+
     /// All that is known.
-    pub(crate) fn book(&self) -> RwLockReadGuard<'_, Book> {
-        self.inner.book.read()
+    pub(crate) fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.inner.known.read()
+    }
+
+    /// All approvals and grants.
+    pub(crate) fn book(&self) -> MappedRwLockReadGuard<'_, Book> {
+        RwLockReadGuard::map(self.inner.known.read(), |known| &known.book)
     }
 
     /// The request of this id.
     pub(crate) fn case(&self, id: ApprovalId) -> Option<MappedRwLockReadGuard<'_, Case>> {
-        RwLockReadGuard::try_map(self.inner.book.read(), |book| book.case(id)).ok()
+        RwLockReadGuard::try_map(self.inner.known.read(), |known| known.book.case(id)).ok()
     }
 
     /// Changes whenever something was read.
@@ -90,9 +140,25 @@ impl Control {
         self.inner.seen.subscribe()
     }
 
-    /// Takes in the next event of the log.
+    /// Takes in the next event of the log. A revocation ends what is live here before anybody is told that it counts.
     fn take_in(&self, event: &Event) {
-        let applied = self.inner.book.write().apply(event);
+        let applied = {
+            let mut known = self.inner.known.write();
+            match (known.revocations.apply(event), known.book.apply(event)) {
+                (Some(one), Some(other)) => Some(one.and(other)),
+                (one, other) => one.or(other),
+            }
+        };
+        let may_end = matches!(
+            &event.body,
+            Body::Revocation(Revocation::Revoked(_) | Revocation::Carried(_))
+                | Body::Approval(Approval::Withdrawn { .. })
+        );
+        if may_end {
+            for live in self.inner.registry.list() {
+                self.end_if_barred(&live);
+            }
+        }
         if let Some(told) = self.inner.waiting.lock().remove(&event.event_id)
             && let Some(applied) = applied
         {
@@ -100,6 +166,37 @@ impl Control {
             let _gone = told.send(applied);
         }
         self.inner.seen.send_modify(|seen| *seen += 1);
+    }
+
+    /// Says that the topic was read, to where it ended when the gateway started or further.
+    fn is_read(&self) {
+        self.inner.read_at.send_replace(Some(Instant::now()));
+    }
+
+    /// Ends a session whose access was ended, or whose grant was given back.
+    pub(crate) fn end_if_barred(&self, live: &LiveSession) {
+        let (known, whom) = (self.inner.known.read(), live.whom());
+        if let Some(by) = known.revocations.bars(&whom, Timestamp::now()) {
+            live.end(revoked(by));
+            return;
+        }
+        let grant = whom.grant_id.and_then(|id| known.book.case(id));
+        if let Some(State::Withdrawn(cause)) = grant.map(|case| case.state(Timestamp::now())) {
+            live.end(Ending::Revoked {
+                by: whom.principal.display_name.clone(),
+                reason: format!("the grant ended: {cause}"),
+                revocation_id: None,
+            });
+        }
+    }
+}
+
+fn revoked(by: &StandingRevocation) -> Ending {
+    let principal = by.context.principal.as_ref();
+    Ending::Revoked {
+        by: principal.map_or_else(|| "nobody known".to_owned(), |it| it.display_name.clone()),
+        reason: by.order.reason.clone(),
+        revocation_id: Some(by.order.revocation_id),
     }
 }
 

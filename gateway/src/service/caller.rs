@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 
 use gateway_core::passage::Note;
-use tallyport_access::{AuthFailure, Identity, authentication_event};
-use tallyport_schemas::{Body, Context, Draft, Endpoint, Front, TraceId};
+use jiff::Timestamp;
+use tallyport_access::Identity;
+use tallyport_access::policy::AskContext;
+use tallyport_schemas::{Body, Draft, Front, SharedContext, TraceId};
 
 use super::inner::Inner;
 use super::open::{log_unavailable, turned_away_by_token};
@@ -14,11 +16,23 @@ use crate::tunnel::{BearerToken, Refusal};
 #[derive(Debug)]
 pub(crate) struct Caller {
     identity: Identity,
+    context: SharedContext,
+    peer: SocketAddr,
 }
 
 impl Caller {
     pub(crate) const fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The context of what the caller does.
+    pub(crate) const fn context(&self) -> &SharedContext {
+        &self.context
+    }
+
+    /// The facts of the moment that policy is asked with.
+    pub(crate) fn ask_context(&self) -> AskContext {
+        AskContext { source_ip: Some(self.peer.ip()), ..AskContext::at(Timestamp::now()) }
     }
 }
 
@@ -34,32 +48,14 @@ impl Inner {
         peer: SocketAddr,
         trace_id: TraceId,
     ) -> Result<Caller, Refusal> {
-        let outcome = match &token {
-            Some(token) => self.authenticator.verify(token.expose()).await,
-            None => Err(AuthFailure::missing()),
-        };
-        self.authentications.checked(&outcome);
-        if let Err(failure) = &outcome
-            && !self.strangers.may_record(front, failure, peer)
-        {
-            return Err(turned_away_by_token(failure));
-        }
-        let mut context = Context {
-            client: Some(Endpoint::from(peer)),
-            trace_id: Some(trace_id),
-            ..Context::default()
-        };
-        if let Ok(identity) = &outcome {
-            context.principal = Some(identity.principal.clone());
-            context.delegation.clone_from(&identity.delegation);
-            context.agent = identity.agent.clone();
-        }
-        let checked = Body::Authentication(authentication_event(&outcome, front));
-        let draft = Draft::new(context.into(), None, checked);
+        let checked = self.check(token.as_ref(), front, peer).await?;
+        let context = SharedContext::from(checked.context(peer, trace_id));
+        let event = Body::Authentication(checked.event(front));
+        let draft = Draft::new(context.clone(), None, event);
         let recorded = self.appender.commit(Note::new(vec![draft])).await;
         let _on_record = recorded.map_err(|error| log_unavailable(&error))?;
-        match outcome {
-            Ok(identity) => Ok(Caller { identity }),
+        match checked.outcome {
+            Ok(identity) => Ok(Caller { identity, context, peer }),
             Err(failure) => Err(turned_away_by_token(&failure)),
         }
     }

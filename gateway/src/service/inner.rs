@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::slots::Slots;
 use super::strangers::Strangers;
 use crate::config::{GatewayConfig, GatewayLimits};
-use crate::control::{Control, follow};
+use crate::control::{Control, carry, follow};
 use crate::meters::{AuthenticationMeters, TargetMeters};
 use crate::session::Registry;
 use crate::targets::{CatalogCache, MaskingStore};
@@ -54,7 +54,7 @@ pub(crate) struct Inner {
     pub masking: MaskingStore,
     pub appender: Appender,
     pub limits: GatewayLimits,
-    pub registry: Registry,
+    pub registry: Arc<Registry>,
     /// What all gateways know together.
     pub control: Control,
     pub authentications: AuthenticationMeters,
@@ -95,8 +95,10 @@ impl Inner {
         let strangers = Strangers::new();
         let interval = config.limits.strangers_interval;
         tasks.spawn(strangers.clone().report(appender.clone(), interval, cancel.clone()));
-        let control = Control::new(appender.clone());
+        let registry = Arc::new(Registry::default());
+        let control = Control::new(appender.clone(), Arc::clone(&registry));
         tasks.spawn(follow(control.clone(), Arc::clone(appender.log()), cancel.clone()));
+        tasks.spawn(carry(control.clone(), cancel.clone()));
         Ok(Self {
             control,
             authenticator,
@@ -104,7 +106,7 @@ impl Inner {
             masking,
             appender,
             limits: config.limits,
-            registry: Registry::default(),
+            registry,
             authentications: AuthenticationMeters::new(),
             targets,
             slots: Slots::new(config.limits.max_sessions, config.limits.max_sessions_per_principal),

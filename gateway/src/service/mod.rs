@@ -1,6 +1,8 @@
 //! The gateway as the fronts see it: checks the token, decides, puts both on record, opens the tunnel.
 
 mod caller;
+mod check;
+mod grant;
 mod inner;
 mod open;
 mod slots;
@@ -97,7 +99,11 @@ impl Gateway {
         let Some(live) = live.iter().find(|live| live.info.session_id == session_id) else {
             return false;
         };
-        live.end(Ending::Revoked { by: by.to_owned(), reason: reason.to_owned() });
+        live.end(Ending::Revoked {
+            by: by.to_owned(),
+            reason: reason.to_owned(),
+            revocation_id: None,
+        });
         true
     }
 

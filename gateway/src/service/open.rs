@@ -3,20 +3,21 @@
 use std::sync::Arc;
 
 use gateway_core::passage::{Note, Scribe};
+use gateway_core::pg::session::TimeLimit;
 use gateway_core::verdict::Judge;
 use jiff::Timestamp;
-use tallyport_access::{AuthFailure, Identity, authentication_event};
+use tallyport_access::policy::AskContext;
+use tallyport_access::{AuthFailure, Identity};
 use tallyport_eventlog::CommitError;
 use tallyport_schemas::{
-    Body, Context, Decision, Draft, Effect, Endpoint, Recording, Session, SessionEnd, SessionId,
+    Body, Context, Decision, Draft, Effect, Recording, Session, SessionEnd, SessionId,
     SessionStats, TargetKind, TargetRef,
 };
-use tokio::time::Instant;
-use tracing::{Instrument as _, Span};
+use tracing::Span;
 
 use super::inner::{Inner, TargetEntry};
 use super::slots::Slot;
-use crate::session::{Lifetime, Tunnel, ask_context};
+use crate::session::{Lifetime, SessionGrant, Tunnel, ask_context};
 use crate::tunnel::{ConnectRequest, Refusal};
 
 /// The longest target name that is repeated in an event.
@@ -26,28 +27,18 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
     if inner.is_closed() {
         return Err(refusal(503, "shutting_down", "the gateway is shutting down; try again later"));
     }
-    let outcome = match &request.token {
-        Some(token) => {
-            let verified = inner.authenticator.verify(token.expose());
-            verified.instrument(tracing::debug_span!("authentication")).await
-        }
-        None => Err(AuthFailure::missing()),
-    };
-    let checked_at = (Timestamp::now(), Instant::now());
-    inner.authentications.checked(&outcome);
-    if let Err(failure) = &outcome
-        && !inner.strangers.may_record(request.front, failure, request.peer)
-    {
-        // A flood of bad tokens must not fill the log: it is counted, and the count goes on record.
-        return Err(turned_away_by_token(failure));
-    }
+    let checked = inner.check(request.token.as_ref(), request.front, request.peer).await?;
     let session_id = SessionId::new();
     Span::current().record("session", tracing::field::display(session_id));
-    let context = context_of(&request, outcome.as_ref().ok(), session_id);
+    let context = Context {
+        session_id: Some(session_id),
+        target: Some(reference_of(&request.target)),
+        ..checked.context(request.peer, request.trace_id)
+    };
     let mut scribe = Scribe::new(context.into());
-    let checked = authentication_event(&outcome, request.front);
-    let mut drafts = vec![scribe.draft(Body::Authentication(checked))];
-    let answer = match outcome {
+    let mut drafts = vec![scribe.draft(Body::Authentication(checked.event(request.front)))];
+    let checked_at = checked.at;
+    let answer = match checked.outcome {
         Err(failure) => Err(turned_away_by_token(&failure)),
         Ok(identity) => admit(inner, &request, &identity, session_id, &mut scribe, &mut drafts)
             .map(|admitted| (identity, admitted)),
@@ -55,11 +46,17 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
     // A crash right here leaves the attempt on record or not; no tunnel is open either way.
     let recorded = inner.appender.commit(Note::new(drafts)).await;
     let _on_record = recorded.map_err(|error| log_unavailable(&error))?;
-    let (identity, (entry, slot)) = answer?;
+    let (identity, Admitted { entry, slot, grant }) = answer?;
+    let (expires_at, time_limit) = match &grant {
+        Some((_, until)) if *until < identity.expires_at => (*until, TimeLimit::Grant),
+        _ => (identity.expires_at, TimeLimit::Token),
+    };
     Ok(Tunnel {
         inner: Arc::clone(inner),
         entry,
-        lifetime: Lifetime::new(identity.expires_at, checked_at.0, checked_at.1),
+        lifetime: Lifetime::new(expires_at, checked_at.0, checked_at.1),
+        time_limit,
+        grant: grant.map(|(grant, _)| grant),
         identity: Arc::new(identity),
         peer: request.peer,
         session_id,
@@ -69,7 +66,46 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
     })
 }
 
-type Admitted = (Arc<TargetEntry>, Slot);
+/// Who may open a session.
+struct Admitted {
+    entry: Arc<TargetEntry>,
+    slot: Slot,
+    /// What lets them, where policy demands a grant, and until when.
+    grant: Option<(SessionGrant, Timestamp)>,
+}
+
+/// What policy says at the door.
+struct Door {
+    decision: Decision,
+    /// What lets them in, where policy demands a grant.
+    grant: Option<(SessionGrant, Timestamp)>,
+    /// It demands one, and none stands.
+    needs_grant: bool,
+}
+
+/// Asks policy, and where it demands a grant, once more with the one that stands.
+fn at_the_door(
+    inner: &Inner,
+    request: &ConnectRequest,
+    identity: &Identity,
+    session_id: SessionId,
+    scribe: &Scribe,
+) -> Door {
+    let policy = inner.policy.current();
+    let asker = policy.asker(identity);
+    let reference = reference_of(&request.target);
+    let asked = ask_context(session_id, request.peer, None);
+    let verdict = Judge::connect(&asker, &reference, &asked, Recording::Full);
+    let Some(demand) = &verdict.grant else {
+        return Door { decision: verdict.decision, grant: None, needs_grant: false };
+    };
+    let Some((grant, until)) = inner.grant_for(scribe.context(), demand) else {
+        return Door { decision: verdict.decision, grant: None, needs_grant: true };
+    };
+    let asked = AskContext { grant: Some(grant.given.clone()), ..asked };
+    let decision = Judge::connect(&asker, &reference, &asked, Recording::Full).decision;
+    Door { decision, grant: Some((grant, until)), needs_grant: false }
+}
 
 /// Decides; the decision and, where it is no, the end of the attempt join `drafts`.
 fn admit(
@@ -80,11 +116,8 @@ fn admit(
     scribe: &mut Scribe,
     drafts: &mut Vec<Draft>,
 ) -> Result<Admitted, Refusal> {
-    let policy = inner.policy.current();
-    let asker = policy.asker(identity);
-    let reference = reference_of(&request.target);
-    let asked = ask_context(session_id, request.peer);
-    let mut decision = Judge::connect(&asker, &reference, &asked, Recording::Full).decision;
+    let Door { mut decision, grant, needs_grant } =
+        at_the_door(inner, request, identity, session_id, scribe);
     let entry = inner.target(&request.target);
     if entry.is_none() && decision.effect == Effect::Allow {
         decision = Decision {
@@ -103,7 +136,13 @@ fn admit(
             .map(|slot| (entry, slot))
     });
     match slot {
-        Some(Ok(admitted)) => Ok(admitted),
+        Some(Ok((entry, slot))) => {
+            if let Some((SessionGrant { grant_id, .. }, expires_at)) = grant {
+                let granted = Session::Granted { grant_id, expires_at };
+                drafts.push(scribe.draft(Body::Session(granted)));
+            }
+            Ok(Admitted { entry, slot, grant })
+        }
         Some(Err(full)) => {
             let lost = Session::Lost {
                 cause: full.cause().to_owned(),
@@ -122,6 +161,15 @@ fn admit(
                     404,
                     "unknown_target",
                     "there is no target of this name, or you may not know of it",
+                ),
+                Some(_) if needs_grant => refusal(
+                    403,
+                    "grant_required",
+                    &format!(
+                        "policy demands a grant for this target; ask for one: tallyport request {} --for 30m --reason \
+                         \"what for\"",
+                        request.target
+                    ),
                 ),
                 Some(_) => refusal(
                     403,
@@ -147,26 +195,6 @@ pub(super) fn turned_away_by_token(failure: &AuthFailure) -> Refusal {
         return Refusal { status: 503, code: "issuer_unavailable", message: failure.to_string() };
     }
     Refusal { status: 401, code: "invalid_token", message: failure.to_string() }
-}
-
-fn context_of(
-    request: &ConnectRequest,
-    identity: Option<&Identity>,
-    session_id: SessionId,
-) -> Context {
-    let mut context = Context {
-        session_id: Some(session_id),
-        target: Some(reference_of(&request.target)),
-        client: Some(Endpoint::from(request.peer)),
-        trace_id: Some(request.trace_id),
-        ..Context::default()
-    };
-    if let Some(identity) = identity {
-        context.principal = Some(identity.principal.clone());
-        context.delegation.clone_from(&identity.delegation);
-        context.agent = identity.agent.clone();
-    }
-    context
 }
 
 fn reference_of(name: &str) -> TargetRef {

@@ -8,7 +8,7 @@ use gateway_core::sql::Catalog;
 use gateway_core::verdict::Judge;
 use parking_lot::Mutex;
 use tallyport_access::Identity;
-use tallyport_access::policy::PolicyStore;
+use tallyport_access::policy::{GrantDemand, PolicyStore};
 use tallyport_schemas::{SessionId, TargetRef};
 
 use crate::config::Target;
@@ -24,6 +24,8 @@ pub(crate) struct BenchMaker {
     pub reference: TargetRef,
     pub session_id: SessionId,
     pub peer: SocketAddr,
+    /// What the session's grant was given under.
+    pub given: Option<GrantDemand>,
     pub current: Mutex<Option<Arc<Bench>>>,
 }
 
@@ -40,7 +42,7 @@ impl BenchMaker {
         {
             return Arc::clone(bench);
         }
-        let context = super::ask_context(self.session_id, self.peer);
+        let context = super::ask_context(self.session_id, self.peer, self.given.clone());
         let recording = self.target.recording;
         let judge = Judge::new(
             policy.asker(&self.identity),

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::live::Live;
-use super::{AgentWriter, BenchMaker, SessionInfo, Tunnel, ask_context};
+use super::{AgentWriter, BenchMaker, SessionInfo, Tunnel};
 use crate::meters;
 use crate::tunnel::TunnelIo;
 use crate::upstream::{DialError, Upstream};
@@ -158,6 +158,7 @@ async fn open(
         reference: reference.clone(),
         session_id: tunnel.session_id,
         peer: tunnel.peer,
+        given: tunnel.grant.as_ref().map(|grant| grant.given.clone()),
         current: Mutex::new(None),
     };
     let bench = benches.opening().await.map_err(|error| {
@@ -174,9 +175,13 @@ async fn open(
         application: accepted.setting("application_name").map(str::to_owned),
         peer: tunnel.peer,
         opened_at: Timestamp::now(),
-        expires_at: tunnel.identity.expires_at,
+        expires_at: tunnel.lifetime.expires_at(),
     };
-    let registered = tunnel.inner.registry.admit(info, upstream.key);
+    let grant_id = tunnel.grant.as_ref().map(|grant| grant.grant_id);
+    let identity = Arc::clone(&tunnel.identity);
+    let registered = tunnel.inner.registry.admit(info, identity, grant_id, upstream.key);
+    // What was revoked while it was on its way in: from here on the registry is told.
+    tunnel.inner.control.end_if_barred(&registered);
     let welcome = greet::welcome(&accepted, &upstream.settings, registered.key, &mut tunnel.scribe);
     if let Err(away) = pass(tunnel, welcome, agent).await {
         tunnel.inner.registry.dismiss(&registered);
@@ -199,11 +204,11 @@ async fn dial(
     accepted: &Accepted,
 ) -> Result<Upstream, TurnedAway> {
     let opened = Session::Opened {
-        expires_at: Some(tunnel.identity.expires_at),
+        expires_at: Some(tunnel.lifetime.expires_at()),
         application: accepted.setting("application_name").map(str::to_owned),
         parameters: accepted.settings.clone(),
     };
-    let asked = ask_context(tunnel.session_id, tunnel.peer);
+    let asked = tunnel.ask_context();
     let leave = match own::connect(bench, &asked, &mut tunnel.scribe, opened) {
         Ok(leave) => leave,
         Err((note, denial)) => {

@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 
 use super::read_buffer::ReadBuffer;
 use super::trace::Statements;
-use super::{AgentWriter, BenchMaker, LiveSession, Tunnel, ask_context};
+use super::{AgentWriter, BenchMaker, LiveSession, Tunnel};
 use crate::targets::CatalogLoadError;
 use crate::tunnel::TunnelIo;
 use crate::upstream::{TargetWriter, Upstream};
@@ -181,10 +181,12 @@ impl Live {
         Box::pin(self.finish(ending, (&mut target_reader, &mut target), agent)).await;
     }
 
-    /// The token's time, or somebody's order.
+    /// The token's or the grant's time, or somebody's order.
     async fn ended_outside(&self) -> Ending {
         tokio::select! {
-            () = self.tunnel.lifetime.over(Timestamp::now) => Ending::Expired,
+            () = self.tunnel.lifetime.over(Timestamp::now) => {
+                Ending::Expired(self.tunnel.time_limit)
+            }
             ending = self.registered.asked_to_end() => {
                 ending.unwrap_or(Ending::Closed(SessionEnd::Shutdown))
             }
@@ -258,7 +260,7 @@ impl Live {
     }
 
     pub(super) fn agent_step(&self, bench: &Arc<Bench>) -> Result<AgentStep, Violation> {
-        let context = ask_context(self.tunnel.session_id, self.tunnel.peer);
+        let context = self.tunnel.ask_context();
         let _judging = self.statements.judge().entered();
         let court = Court { bench, context: &context, now_us: self.now_us() };
         self.machine.lock().agent_step(&court)

@@ -16,6 +16,7 @@ mod registry;
 mod trace;
 
 pub(crate) use bench::BenchMaker;
+pub(crate) use hold::{MAX_OPEN, MAX_OPEN_PER_PRINCIPAL};
 pub(crate) use lifetime::Lifetime;
 pub use registry::SessionInfo;
 pub(crate) use registry::{LiveSession, Registry};
@@ -24,10 +25,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gateway_core::passage::Scribe;
+use gateway_core::pg::session::TimeLimit;
 use jiff::Timestamp;
 use tallyport_access::Identity;
-use tallyport_access::policy::AskContext;
-use tallyport_schemas::SessionId;
+use tallyport_access::policy::{AskContext, GrantDemand};
+use tallyport_schemas::{ApprovalId, SessionId};
 
 use crate::meters::OpenSession;
 use crate::service::{Inner, Slot, TargetEntry};
@@ -39,8 +41,11 @@ pub(crate) struct Tunnel {
     pub inner: Arc<Inner>,
     pub entry: Arc<TargetEntry>,
     pub identity: Arc<Identity>,
-    /// Ends with the token.
+    /// Ends with the token, or with the grant where that is sooner.
     pub lifetime: Lifetime,
+    pub time_limit: TimeLimit,
+    /// What let it in where policy demands a grant.
+    pub grant: Option<SessionGrant>,
     pub peer: SocketAddr,
     pub session_id: SessionId,
     pub scribe: Scribe,
@@ -48,6 +53,21 @@ pub(crate) struct Tunnel {
     pub open: Option<OpenSession>,
     /// Held for the life of the tunnel: sessions are bounded.
     pub _slot: Slot,
+}
+
+/// The grant that a session was let in by.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionGrant {
+    pub grant_id: ApprovalId,
+    /// What it was given under.
+    pub given: GrantDemand,
+}
+
+impl Tunnel {
+    fn ask_context(&self) -> AskContext {
+        let given = self.grant.as_ref().map(|grant| grant.given.clone());
+        ask_context(self.session_id, self.peer, given)
+    }
 }
 
 /// Serves `tunnel` on `io` until its end is on record.
@@ -61,8 +81,13 @@ pub(crate) async fn run(tunnel: Tunnel, io: Box<dyn TunnelIo>) {
 }
 
 /// The facts of the moment that policy is asked with.
-pub(crate) fn ask_context(session_id: SessionId, peer: SocketAddr) -> AskContext {
+pub(crate) fn ask_context(
+    session_id: SessionId,
+    peer: SocketAddr,
+    grant: Option<GrantDemand>,
+) -> AskContext {
     AskContext {
+        grant,
         source_ip: Some(peer.ip()),
         session_id: Some(session_id),
         ..AskContext::at(Timestamp::now())

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::FutureExt as _;
 use gateway_core::pg::session::Ending;
 use gateway_core::pg::startup::CancelKey;
+use gateway_core::revocation::Whom;
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use tallyport_schemas::{Principal, SessionId, TargetRef};
+use tallyport_access::Identity;
+use tallyport_schemas::{ApprovalId, Principal, SessionId, TargetRef};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +42,8 @@ pub(crate) struct LiveSession {
     pub info: SessionInfo,
     pub key: CancelKey,
     pub backend: BackendKey,
+    identity: Arc<Identity>,
+    grant_id: Option<ApprovalId>,
     ending: Mutex<Option<Ending>>,
     ended: CancellationToken,
     /// A statement waits for an approval: a cancel request is for that.
@@ -76,6 +80,17 @@ impl LiveSession {
         self.ended.cancel();
     }
 
+    /// Whom a revocation may mean.
+    pub(crate) fn whom(&self) -> Whom<'_> {
+        Whom {
+            principal: &self.identity.principal,
+            delegation: &self.identity.delegation,
+            agent: &self.identity.agent,
+            session_id: Some(self.info.session_id),
+            grant_id: self.grant_id,
+        }
+    }
+
     /// Says that a statement waits from now on.
     pub(super) fn holds(&self) -> Holding<'_> {
         // Of an earlier wait: it must not cancel this one.
@@ -110,7 +125,13 @@ impl LiveSession {
 
 impl Registry {
     /// Takes a session in under a key of its own.
-    pub(super) fn admit(&self, info: SessionInfo, backend: BackendKey) -> Arc<LiveSession> {
+    pub(super) fn admit(
+        &self,
+        info: SessionInfo,
+        identity: Arc<Identity>,
+        grant_id: Option<ApprovalId>,
+        backend: BackendKey,
+    ) -> Arc<LiveSession> {
         let mut state = self.state.lock();
         let State { by_key, ending } = &mut *state;
         let key = loop {
@@ -123,6 +144,8 @@ impl Registry {
             info,
             key,
             backend,
+            identity,
+            grant_id,
             ending: Mutex::new(None),
             ended: CancellationToken::new(),
             holding: AtomicBool::new(false),
@@ -167,7 +190,7 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
-    use tallyport_schemas::{PrincipalKind, SessionEnd, TargetKind};
+    use tallyport_schemas::{AgentAttributes, PrincipalKind, SessionEnd, TargetKind};
 
     use super::*;
 
@@ -194,6 +217,19 @@ mod tests {
         }
     }
 
+    fn admit(registry: &Registry, backend: BackendKey) -> Arc<LiveSession> {
+        let info = info();
+        let identity = Identity {
+            principal: info.principal.clone(),
+            delegation: Vec::new(),
+            agent: AgentAttributes::default(),
+            expires_at: info.expires_at,
+            token_id: None,
+            key_id: None,
+        };
+        registry.admit(info, Arc::new(identity), None, backend)
+    }
+
     fn backend() -> BackendKey {
         BackendKey { pid: 1, key: 1, addr: None }
     }
@@ -201,10 +237,10 @@ mod tests {
     #[tokio::test]
     async fn whoever_is_on_their_way_in_when_all_are_ended_is_ended_too() {
         let (registry, key) = (Registry::default(), backend());
-        let before = registry.admit(info(), key);
+        let before = admit(&registry, key);
         let ending = Ending::Closed(SessionEnd::Shutdown);
         registry.end_all(&ending);
-        let after = registry.admit(info(), key);
+        let after = admit(&registry, key);
         for live in [before, after] {
             assert_eq!(live.asked_to_end().now_or_never(), Some(Some(ending.clone())));
         }
@@ -213,7 +249,7 @@ mod tests {
     #[tokio::test]
     async fn a_cancel_request_of_an_earlier_wait_does_not_end_a_later_one() {
         let registry = Registry::default();
-        let live = registry.admit(info(), backend());
+        let live = admit(&registry, backend());
         assert!(!live.cancel_hold(), "nothing waits");
         let first = live.holds();
         assert!(live.cancel_hold());

@@ -118,7 +118,7 @@ impl Oracle {
         if let Approval::Requested(request) = approval {
             tally.asked += 1;
             let asked = Asked {
-                statement: request.command.statement.clone(),
+                statement: request.asked.command().unwrap().statement.clone(),
                 digest: request.digest.clone(),
                 quorum: request.requirements[0].quorum as usize,
                 scope: request.scope,

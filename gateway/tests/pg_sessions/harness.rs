@@ -270,10 +270,15 @@ impl World {
 
     /// All events on the log.
     pub async fn events(&self) -> Vec<Event> {
+        self.events_of(Topic::Audit).await
+    }
+
+    /// All events of a topic.
+    pub async fn events_of(&self, topic: Topic) -> Vec<Event> {
         let mut events = Vec::new();
         let mut from = Position { partition: 0, offset: 0 };
         loop {
-            let read = self.log.read(Topic::Audit, from, 1 << 20, Duration::ZERO).await;
+            let read = self.log.read(topic, from, 1 << 20, Duration::ZERO).await;
             let entries = read.expect("the log can be read");
             let Some(last) = entries.last() else { return events };
             from.offset = last.position.offset + 1;

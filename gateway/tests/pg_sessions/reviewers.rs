@@ -36,7 +36,7 @@ impl Desk {
         Self { api: api::router(&world.gateway), token }
     }
 
-    async fn send(&self, method: &str, path: &str, body: String) -> (u16, Value) {
+    pub async fn send(&self, method: &str, path: &str, body: String) -> (u16, Value) {
         let peer: SocketAddr = "192.0.2.9:4712".parse().unwrap();
         let mut request = Request::builder()
             .method(method)
@@ -62,6 +62,28 @@ impl Desk {
     pub async fn post(&self, asked: &Value, verb: &str, body: &str) -> (u16, Value) {
         let id = asked["approval_id"].as_str().unwrap();
         self.send("POST", &format!("/v1/approvals/{id}/{verb}"), body.to_owned()).await
+    }
+
+    /// Ends access, for a reason.
+    pub async fn revoke(&self, revoked: Value) -> (u16, Value) {
+        let order = json!({"revoked": revoked, "reason": "its key leaked"});
+        self.send("POST", "/v1/revocations", order.to_string()).await
+    }
+
+    pub async fn lift(&self, revoked: &Value) -> (u16, Value) {
+        let id = revoked["revocation_id"].as_str().unwrap();
+        let body = json!({"reason": "it was replaced"}).to_string();
+        self.send("POST", &format!("/v1/revocations/{id}/lift"), body).await
+    }
+
+    /// Asks for a grant.
+    pub async fn request(&self, seconds: u64) -> (u16, Value) {
+        let wish = json!({"target": "db", "seconds": seconds, "reason": "OPS-7"});
+        self.send("POST", "/v1/grants", wish.to_string()).await
+    }
+
+    pub async fn withdraw(&self, asked: &Value) -> (u16, Value) {
+        self.post(asked, "withdraw", "").await
     }
 
     pub async fn list(&self) -> Value {

@@ -18,7 +18,7 @@ pub(crate) struct View {
 }
 
 /// All views, `events` aside.
-pub(crate) static VIEWS: [View; 10] = [
+pub(crate) static VIEWS: [View; 11] = [
     View { name: "approvals", sql: include_str!("approvals.sql") },
     View { name: "authentications", sql: include_str!("authentications.sql") },
     View { name: "commands", sql: include_str!("commands.sql") },
@@ -27,6 +27,7 @@ pub(crate) static VIEWS: [View; 10] = [
     View { name: "policy_changes", sql: include_str!("policy_changes.sql") },
     View { name: "queries", sql: include_str!("queries.sql") },
     View { name: "responses", sql: include_str!("responses.sql") },
+    View { name: "revocations", sql: include_str!("revocations.sql") },
     View { name: "session_events", sql: include_str!("session_events.sql") },
     View { name: "sessions", sql: include_str!("sessions.sql") },
 ];

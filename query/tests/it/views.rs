@@ -96,6 +96,7 @@ async fn every_view_has_its_family_and_nothing_else() {
         ("commands", "command"),
         ("responses", "response"),
         ("approvals", "approval"),
+        ("revocations", "revocation"),
         ("policy_changes", "policy"),
         ("integrity", "integrity"),
     ] {

@@ -151,6 +151,7 @@ columns! {
     face: Text;
     snapshot_version: Int64;
     approval_id: Text;
+    revocation_id: Text;
     digest: Text;
     reviewer_issuer: Text;
     reviewer_subject: Text;

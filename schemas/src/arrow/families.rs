@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use super::columns::Row;
 use super::row::{all_written, instant, int, maybe, text, texts, written};
 use crate::{
-    Approval, ApprovalRequest, Authentication, Body, Command, Content, Decision, Integrity,
-    OutputColumn, Parameter, PolicyChange, Principal, Query, QueryPhase, Response, ResponseSummary,
-    Session, SessionStats,
+    Approval, ApprovalRequest, Asked, AskedCommand, Authentication, Body, Command, Content,
+    Decision, Integrity, OutputColumn, Parameter, PolicyChange, Principal, Query, QueryPhase,
+    Response, ResponseSummary, Revocation, RevocationOrder, Session, SessionStats,
 };
 
 pub(super) fn fill<'a>(row: &mut Row<'a>, body: &'a Body) {
@@ -19,6 +19,7 @@ pub(super) fn fill<'a>(row: &mut Row<'a>, body: &'a Body) {
         Body::Command(command) => fill_command(row, command),
         Body::Response(response) => fill_response(row, response),
         Body::Approval(approval) => fill_approval(row, approval),
+        Body::Revocation(revocation) => fill_revocation(row, revocation),
         Body::Policy(change) => fill_policy(row, change),
         Body::Query(query) => fill_query(row, query),
         Body::Integrity(integrity) => fill_integrity(row, integrity),
@@ -47,7 +48,7 @@ fn fill_session<'a>(row: &mut Row<'a>, session: &'a Session) {
             row.application = maybe(application.as_ref());
         }
         Session::Granted { grant_id, expires_at } => {
-            row.approval_id = text(grant_id);
+            row.approval_id = written(grant_id);
             row.expires_at = instant(*expires_at);
         }
         Session::Expired { cause, stats } => {
@@ -55,8 +56,9 @@ fn fill_session<'a>(row: &mut Row<'a>, session: &'a Session) {
             row.failure = text(cause);
             fill_stats(row, *stats);
         }
-        Session::Revoked { reason, stats, .. } => {
+        Session::Revoked { reason, stats, revocation_id, .. } => {
             row.outcome = text("revoked");
+            row.revocation_id = revocation_id.and_then(written);
             row.reason = text(reason);
             fill_stats(row, *stats);
         }
@@ -204,14 +206,21 @@ fn fill_approval<'a>(row: &mut Row<'a>, approval: &'a Approval) {
 }
 
 fn fill_asked<'a>(row: &mut Row<'a>, request: &'a ApprovalRequest) {
-    let command = &request.command;
-    row.command_id = written(command.command_id);
     row.digest = text(&request.digest);
     row.reason = (!request.reasons.is_empty()).then(|| Cow::Owned(request.reasons.join("; ")));
     row.expires_at = instant(request.expires_at);
     row.policy_ids = texts(&request.policy_ids);
     row.policy_version = text(&request.policy_version);
     row.obligations = all_written(&request.requirements);
+    match &request.asked {
+        Asked::Command(command) => fill_asked_command(row, command),
+        // Why policy asks for it is among its policies; why it is wanted is what one asks for.
+        Asked::Access(access) => row.reason = text(&access.reason),
+    }
+}
+
+fn fill_asked_command<'a>(row: &mut Row<'a>, command: &'a AskedCommand) {
+    row.command_id = written(command.command_id);
     row.statement = text(&command.statement);
     row.parameters = parameters(&command.parameters);
     row.kinds = all_written(&command.kinds);
@@ -228,6 +237,22 @@ fn fill_review<'a>(row: &mut Row<'a>, reviewer: &'a Principal, comment: Option<&
     row.reviewer_subject = text(&reviewer.subject);
     row.reviewer_name = text(&reviewer.display_name);
     row.reason = maybe(comment);
+}
+
+fn fill_revocation<'a>(row: &mut Row<'a>, revocation: &'a Revocation) {
+    row.outcome = text(revocation.activity());
+    row.revocation_id = written(revocation.revocation_id());
+    match revocation {
+        Revocation::Revoked(order) | Revocation::Carried(order) => fill_order(row, order),
+        Revocation::Lifted { reason, .. } => row.reason = text(reason),
+    }
+}
+
+fn fill_order<'a>(row: &mut Row<'a>, order: &'a RevocationOrder) {
+    row.kinds = vec![Cow::Borrowed(order.revoked.kind())];
+    row.resources = vec![Cow::Owned(order.revoked.name())];
+    row.reason = text(&order.reason);
+    row.expires_at = order.until.and_then(instant);
 }
 
 fn fill_policy<'a>(row: &mut Row<'a>, change: &'a PolicyChange) {

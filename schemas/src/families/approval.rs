@@ -32,8 +32,8 @@ pub struct ApprovalRequest {
     /// Why it is asked, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
-    /// What would run.
-    pub command: AskedCommand,
+    /// What would run, or be opened.
+    pub asked: Asked,
     /// When it lapses.
     #[schemars(with = "String")]
     pub expires_at: Timestamp,
@@ -66,9 +66,51 @@ pub enum ApprovalScope {
     Once,
     /// Again and again, in the session that asked, until that ends.
     Session,
+    /// For as long as was asked for, from the moment that enough agreed.
+    Period,
 }
 
-words!(ApprovalScope { Once => "once", Session => "session" });
+words!(ApprovalScope { Once => "once", Session => "session", Period => "period" });
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Asked {
+    /// To run a command.
+    Command(Box<AskedCommand>),
+    /// To open sessions to the target that the context names: a grant, once it is approved.
+    Access(AskedAccess),
+}
+
+impl Asked {
+    /// The command, where one would run.
+    #[must_use]
+    pub const fn command(&self) -> Option<&AskedCommand> {
+        match self {
+            Self::Command(command) => Some(command),
+            Self::Access(_) => None,
+        }
+    }
+
+    /// The access, where that is asked for.
+    #[must_use]
+    pub const fn access(&self) -> Option<&AskedAccess> {
+        match self {
+            Self::Access(access) => Some(access),
+            Self::Command(_) => None,
+        }
+    }
+}
+
+/// Access to a target for a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskedAccess {
+    /// For how many seconds, from the moment that enough agreed.
+    pub seconds: u64,
+    /// What for, as the requester wrote it.
+    pub reason: String,
+}
 
 /// A command that waits, as a reviewer must see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -183,7 +225,10 @@ impl Approval {
 
     pub(crate) const fn command_id(&self) -> Option<CommandId> {
         match self {
-            Self::Requested(request) => Some(request.command.command_id),
+            Self::Requested(request) => match &request.asked {
+                Asked::Command(command) => Some(command.command_id),
+                Asked::Access(_) => None,
+            },
             Self::Used { command_id, .. } => Some(*command_id),
             Self::Granted { .. }
             | Self::Denied { .. }

@@ -8,4 +8,5 @@ pub mod integrity;
 pub mod policy;
 pub mod query;
 pub mod response;
+pub mod revocation;
 pub mod session;

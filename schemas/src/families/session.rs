@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::words::words;
+use crate::{ApprovalId, RevocationId};
 
 /// A step in a session's life.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -25,7 +26,7 @@ pub enum Session {
     /// A just-in-time grant was attached.
     Granted {
         /// The grant's id.
-        grant_id: String,
+        grant_id: ApprovalId,
         /// When it ends.
         #[schemars(with = "String")]
         expires_at: Timestamp,
@@ -43,6 +44,9 @@ pub enum Session {
         by: String,
         /// Why.
         reason: String,
+        /// The revocation, where it was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        revocation_id: Option<RevocationId>,
         /// What passed until then.
         stats: SessionStats,
     },

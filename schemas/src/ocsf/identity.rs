@@ -4,11 +4,13 @@ use std::borrow::Cow;
 
 use super::class::{Class, OTHER, Word, severity, status};
 use super::objects::{
-    Actor, NetworkEndpoint, Resource, Service, Session as OcsfSession, User, owned, text,
+    Actor, ManagedEntity, NetworkEndpoint, Resource, Service, Session as OcsfSession, User, owned,
+    text,
 };
 use super::value::Value;
 use crate::{
-    Approval, AuthMethod, Authentication, Event, Front, Outcome, Principal, Session, SessionEnd,
+    Approval, Asked, AuthMethod, Authentication, Event, Front, Outcome, Principal, Revocation,
+    Session, SessionEnd,
 };
 
 const LOGON: Word = (1, "Logon");
@@ -73,7 +75,7 @@ pub(super) fn session<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Sessi
         }
         Session::Granted { grant_id, expires_at } => {
             value.is(Class::UserAccess, ASSIGN_PRIVILEGES);
-            value.privileges = Some(vec![Cow::Borrowed(grant_id)]);
+            value.privileges = Some(vec![Cow::Owned(grant_id.to_string())]);
             value.resources = resources(event);
             value.status(status::SUCCESS);
             let until = expires_at.to_string();
@@ -127,9 +129,21 @@ pub(super) fn approval<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Appr
         Approval::Requested(request) => {
             value.is(Class::UserAccess, (OTHER, "Request"));
             value.status(status::REQUESTED);
-            value.status_detail = owned(request.reasons.join("; "));
             let of: Vec<_> = request.requirements.iter().map(ToString::to_string).collect();
-            value.message(&format!("{who} asks {} for approval", of.join(" and ")));
+            let of = if of.is_empty() { "nobody".to_owned() } else { of.join(" and ") };
+            match &request.asked {
+                Asked::Command(_) => {
+                    value.status_detail = owned(request.reasons.join("; "));
+                    value.message(&format!("{who} asks {of} for approval"));
+                }
+                Asked::Access(access) => {
+                    value.status_detail = text(&access.reason);
+                    let (target, seconds) = (target(event), access.seconds);
+                    value.message(&format!(
+                        "{who} asks {of} for access to {target} for {seconds} s"
+                    ));
+                }
+            }
         }
         Approval::Granted { reviewer, comment, .. } => {
             value.is(Class::UserAccess, ASSIGN_PRIVILEGES);
@@ -165,6 +179,41 @@ pub(super) fn approval<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Appr
         }
     }
     value.privileges = Some(vec![Cow::Owned(it.approval_id().to_string())]);
+}
+
+/// What ends is the entity, suspended until it is resumed; whoever ends it acts.
+pub(super) fn revocation<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Revocation) {
+    const SUSPEND: Word = (12, "Suspend");
+    const RESUME: Word = (13, "Resume");
+    whose(value, event);
+    value.user = None;
+    value.status(status::SUCCESS);
+    let who = name(event);
+    let entity = |kind, name: String, uid: String| ManagedEntity {
+        name: owned(name),
+        r#type: Some(kind),
+        type_id: Some(OTHER),
+        uid: owned(uid),
+        ..ManagedEntity::default()
+    };
+    let uid = it.revocation_id().to_string();
+    match it {
+        Revocation::Revoked(order) | Revocation::Carried(order) => {
+            value.is(Class::EntityManagement, SUSPEND);
+            value.severity(severity::HIGH);
+            value.entity = Some(entity(order.revoked.kind(), order.revoked.name(), uid));
+            value.status_detail = text(&order.reason);
+            let verb = if matches!(it, Revocation::Revoked(_)) { "revoked" } else { "had revoked" };
+            value.message(&format!("{who} {verb} {}: {}", order.revoked, order.reason));
+        }
+        Revocation::Lifted { reason, .. } => {
+            value.is(Class::EntityManagement, RESUME);
+            value.severity(severity::MEDIUM);
+            value.message(&format!("{who} lifted revocation {uid}: {reason}"));
+            value.entity = Some(entity("revocation", uid.clone(), uid));
+            value.status_detail = text(reason);
+        }
+    }
 }
 
 fn reviewed<'a>(value: &mut Value<'a>, reviewer: &'a Principal, comment: Option<&'a str>) {

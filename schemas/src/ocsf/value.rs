@@ -196,6 +196,10 @@ const fn command_id(body: &Body) -> Option<CommandId> {
         },
         Body::Approval(approval) => approval.command_id(),
         Body::Query(query) => Some(query.query_id),
-        Body::Authentication(_) | Body::Session(_) | Body::Policy(_) | Body::Integrity(_) => None,
+        Body::Authentication(_)
+        | Body::Session(_)
+        | Body::Revocation(_)
+        | Body::Policy(_)
+        | Body::Integrity(_) => None,
     }
 }

@@ -10,6 +10,7 @@ pub(super) fn bodies() -> Vec<Named> {
     let mut all = authentications();
     all.extend(sessions());
     all.extend(approvals());
+    all.extend(revocations());
     all.extend(policies());
     all.extend(integrities());
     all
@@ -80,9 +81,14 @@ fn sessions() -> Vec<Named> {
         message: "the event log did not acknowledge within 5 s".into(),
         stats,
     };
-    let revoked =
-        Session::Revoked { by: "Dana Kovář".into(), reason: "agent misbehaves".into(), stats };
-    let granted = Session::Granted { grant_id: "grant-77".into(), expires_at: expiry() };
+    let revoked = Session::Revoked {
+        by: "Dana Kovář".into(),
+        reason: "agent misbehaves".into(),
+        revocation_id: Some(RevocationId::from_uuid(uuid(0xf1))),
+        stats,
+    };
+    let granted =
+        Session::Granted { grant_id: ApprovalId::from_uuid(uuid(0xa8)), expires_at: expiry() };
     let closed = |end| Body::Session(Session::Closed { end, stats });
     vec![
         ("session.opened", delegated(), Body::Session(opened)),
@@ -114,6 +120,7 @@ fn approvals() -> Vec<Named> {
         Approval::Used { approval_id, command_id: command_id(), digest: sha256("what may run") };
     vec![
         ("approval.requested", alone(), Body::Approval(requested(approval_id))),
+        ("approval.requested.access", alone(), Body::Approval(requested_access())),
         ("approval.granted", alone(), Body::Approval(granted)),
         ("approval.denied", alone(), Body::Approval(denied)),
         ("approval.expired", alone(), Body::Approval(Approval::Expired { approval_id })),
@@ -153,9 +160,65 @@ fn requested(approval_id: ApprovalId) -> Approval {
         policy_ids: texts(&["invoices-need-approval"]),
         policy_version: sha256("policies"),
         reasons: texts(&["sql:update on app.invoices needs 2 of finance-approvers"]),
-        command,
+        asked: Asked::Command(Box::new(command)),
         expires_at: expiry(),
     }))
+}
+
+fn requested_access() -> Approval {
+    let access = AskedAccess { seconds: 1_800, reason: "reconcile the invoices of FIN-311".into() };
+    Approval::Requested(Box::new(ApprovalRequest {
+        approval_id: ApprovalId::from_uuid(uuid(0xa8)),
+        digest: sha256("what may be opened"),
+        session_bound: false,
+        scope: ApprovalScope::Period,
+        requirements: vec![ApprovalRequirement { group: "finance-approvers".into(), quorum: 1 }],
+        policy_ids: texts(&["invoices-by-grant"]),
+        policy_version: sha256("policies"),
+        reasons: texts(&["sql:connect on invoices needs a grant of 1 of finance-approvers"]),
+        asked: Asked::Access(access),
+        expires_at: expiry(),
+    }))
+}
+
+fn revocations() -> Vec<Named> {
+    let order = |number, revoked, until| {
+        Box::new(RevocationOrder {
+            revocation_id: RevocationId::from_uuid(uuid(number)),
+            revoked,
+            reason: "its key was found in a public repository".into(),
+            until,
+        })
+    };
+    let issuer = || "https://issuer.example".to_owned();
+    let principal = Revoked::Principal { issuer: issuer(), subject: "agent-7".into() };
+    let session_id = SessionId::from_uuid(uuid(0xd0));
+    let grant_id = ApprovalId::from_uuid(uuid(0xa8));
+    let lifted = Revocation::Lifted {
+        revocation_id: RevocationId::from_uuid(uuid(0xf1)),
+        reason: "the key was replaced".into(),
+    };
+    let by = || outside(Some(person()));
+    let agent = |issuer| Revoked::Agent { issuer, subject: "billing-bot".into() };
+    let all = [
+        ("revocation.revoked", Revocation::Revoked(order(0xf1, principal.clone(), None))),
+        ("revocation.revoked.session", {
+            Revocation::Revoked(order(0xf2, Revoked::Session { session_id }, None))
+        }),
+        ("revocation.revoked.agent", {
+            Revocation::Revoked(order(0xf3, agent(Some(issuer())), Some(expiry())))
+        }),
+        ("revocation.revoked.agent.any", Revocation::Revoked(order(0xf4, agent(None), None))),
+        ("revocation.revoked.issuer", {
+            Revocation::Revoked(order(0xf5, Revoked::Issuer { issuer: issuer() }, None))
+        }),
+        ("revocation.revoked.grant", {
+            Revocation::Revoked(order(0xf6, Revoked::Grant { grant_id }, None))
+        }),
+        ("revocation.carried", Revocation::Carried(order(0xf1, principal, None))),
+        ("revocation.lifted", lifted),
+    ];
+    all.into_iter().map(|(name, it)| (name, by(), Body::Revocation(it))).collect()
 }
 
 fn policies() -> Vec<Named> {

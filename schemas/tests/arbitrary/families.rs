@@ -53,9 +53,14 @@ impl Seed {
                 application: self.option(Self::text),
                 parameters: self.list(|s| (s.text(), s.text())).into_iter().collect(),
             },
-            2 => Session::Granted { grant_id: self.text(), expires_at: self.time() },
+            2 => Session::Granted { grant_id: self.approval_id(), expires_at: self.time() },
             3 => Session::Expired { cause: self.text(), stats },
-            4 => Session::Revoked { by: self.text(), reason: self.text(), stats },
+            4 => Session::Revoked {
+                by: self.text(),
+                reason: self.text(),
+                revocation_id: self.option(|s| RevocationId::from_uuid(s.uuid())),
+                stats,
+            },
             _ => Session::Lost { cause: self.text(), message: self.text(), stats },
         }
     }
@@ -201,14 +206,46 @@ impl Seed {
             approval_id: self.approval_id(),
             digest: self.text(),
             session_bound: self.bool(),
-            scope: self.pick(&[ApprovalScope::Once, ApprovalScope::Session]),
+            scope: self.pick(ApprovalScope::ALL),
             requirements: self
                 .list(|it| ApprovalRequirement { group: it.text(), quorum: it.bits() as u32 }),
             policy_ids: self.list(Self::text),
             policy_version: self.text(),
             reasons: self.list(Self::text),
-            command: self.asked_command(),
+            asked: self.asked(),
             expires_at: self.time(),
+        }
+    }
+
+    fn asked(&mut self) -> Asked {
+        match self.byte() % 2 {
+            0 => Asked::Command(Box::new(self.asked_command())),
+            _ => Asked::Access(AskedAccess { seconds: self.number(), reason: self.text() }),
+        }
+    }
+
+    pub(super) fn revocation(&mut self) -> Revocation {
+        let revocation_id = RevocationId::from_uuid(self.uuid());
+        match self.byte() % 3 {
+            0 => Revocation::Revoked(Box::new(self.order(revocation_id))),
+            1 => Revocation::Carried(Box::new(self.order(revocation_id))),
+            _ => Revocation::Lifted { revocation_id, reason: self.text() },
+        }
+    }
+
+    fn order(&mut self, revocation_id: RevocationId) -> RevocationOrder {
+        let revoked = match self.byte() % 5 {
+            0 => Revoked::Session { session_id: SessionId::from_uuid(self.uuid()) },
+            1 => Revoked::Principal { issuer: self.text(), subject: self.text() },
+            2 => Revoked::Agent { issuer: self.option(Self::text), subject: self.text() },
+            3 => Revoked::Issuer { issuer: self.text() },
+            _ => Revoked::Grant { grant_id: self.approval_id() },
+        };
+        RevocationOrder {
+            revocation_id,
+            revoked,
+            reason: self.text(),
+            until: self.option(Self::time),
         }
     }
 

@@ -179,7 +179,7 @@ impl Seed {
     }
 
     fn body(&mut self) -> Body {
-        match self.byte() % 9 {
+        match self.byte() % 10 {
             0 => Body::Integrity(self.integrity()),
             1 => Body::Authentication(self.authentication()),
             2 => Body::Session(self.session()),
@@ -187,7 +187,8 @@ impl Seed {
             4 => Body::Command(Box::new(self.command())),
             5 => Body::Response(Box::new(self.response())),
             6 => Body::Approval(self.approval()),
-            7 => Body::Policy(self.policy()),
+            7 => Body::Revocation(self.revocation()),
+            8 => Body::Policy(self.policy()),
             _ => Body::Query(self.query()),
         }
     }

@@ -11,6 +11,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
+mod access;
+
 use serde_json::{Value, json};
 use tallyport_tests::{Forward, Stack, eventually, psql, said, start_or_say};
 

@@ -1,16 +1,15 @@
-//! `tallyport approvals list|show|approve|deny`.
+//! `tallyport approvals list|show|approve|deny|withdraw`.
 
-mod api;
-mod print;
+pub(super) mod print;
 
 use std::io::{IsTerminal as _, Write as _};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::args::{ApprovalsArgs, ApprovalsCommand};
+use super::gateway_api::Api;
+use crate::args::{ApprovalsCommand, GatewayArgs};
 use crate::exit::Failure;
 use crate::output::print_text;
-use api::Api;
 
 /// How long one look at the inbox waits for news.
 const WATCH_SECONDS: u64 = 30;
@@ -44,6 +43,13 @@ pub async fn run(command: &ApprovalsCommand) -> Result<(), Failure> {
             let answered = api.answer(&id, "approve", Some(&digest), comment.as_deref()).await?;
             tell_answered(&answered, args)
         }
+        ApprovalsCommand::Withdraw { id, args } => {
+            let api = Api::new(args).await?;
+            let approval = find(&api, id).await?;
+            let id = text(&approval, "approval_id");
+            let path = format!("/v1/approvals/{id}/withdraw");
+            tell_answered(&api.post(&path, &json!({})).await?, args)
+        }
         ApprovalsCommand::Deny { id, comment, args } => {
             let api = Api::new(args).await?;
             let approval = find(&api, id).await?;
@@ -54,7 +60,7 @@ pub async fn run(command: &ApprovalsCommand) -> Result<(), Failure> {
     }
 }
 
-async fn list(api: &Api, all: bool, limit: u32, args: &ApprovalsArgs) -> Result<(), Failure> {
+async fn list(api: &Api, all: bool, limit: u32, args: &GatewayArgs) -> Result<(), Failure> {
     let state = if all { "all" } else { "open" };
     let answer = api.get(&format!("/v1/approvals?state={state}&limit={limit}")).await?;
     let approvals = answer.get("approvals").cloned().unwrap_or_default();
@@ -65,7 +71,7 @@ async fn list(api: &Api, all: bool, limit: u32, args: &ApprovalsArgs) -> Result<
 }
 
 /// Prints every request once, when it comes, and again when its state changes, until it is interrupted.
-async fn watch(api: &Api, args: &ApprovalsArgs) -> Result<(), Failure> {
+async fn watch(api: &Api, args: &GatewayArgs) -> Result<(), Failure> {
     let mut known: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new();
     let mut path = "/v1/approvals?state=all&limit=1000".to_owned();
     let mut first = true;
@@ -148,11 +154,11 @@ fn confirmed(approval: &Value) -> Result<String, Failure> {
     }
 }
 
-fn tell(approval: &Value, args: &ApprovalsArgs) -> Result<(), Failure> {
+fn tell(approval: &Value, args: &GatewayArgs) -> Result<(), Failure> {
     if args.json { print_json(approval) } else { print_text(&print::whole(approval)) }
 }
 
-fn tell_answered(approval: &Value, args: &ApprovalsArgs) -> Result<(), Failure> {
+fn tell_answered(approval: &Value, args: &GatewayArgs) -> Result<(), Failure> {
     if args.json { print_json(approval) } else { print_text(&print::outcome(approval)) }
 }
 

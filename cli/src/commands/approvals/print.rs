@@ -9,7 +9,7 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use jiff::{SignedDuration, Timestamp, Unit};
 use serde_json::Value;
 
-const NO_TERMINAL_WIDTH: u16 = 160;
+pub(in crate::commands) const NO_TERMINAL_WIDTH: u16 = 160;
 /// A statement in a list is cut to this.
 const MAX_CELL_CHARS: usize = 120;
 /// The end of an id is random, its beginning the time.
@@ -27,7 +27,7 @@ pub(super) fn table(approvals: &[Value]) -> String {
     if table.width().is_none() {
         table.set_width(NO_TERMINAL_WIDTH);
     }
-    table.set_header(["id", "state", "who", "target", "statement", "needs", "time left"]);
+    table.set_header(["id", "state", "who", "target", "what", "needs", "time left"]);
     for approval in approvals {
         table.add_row([
             short_id(approval),
@@ -76,7 +76,9 @@ pub(super) fn whole(approval: &Value) -> String {
     row("target", target(approval));
     row("session", text(approval, "/session_id").to_owned());
     row("asked", text(approval, "/asked_at").to_owned());
-    row("until", format!("{} ({} left)", text(approval, "/expires_at"), time_left(approval)));
+    row("until", format!("{} ({} left)", until(approval), time_left(approval)));
+    row("for", access_period(approval));
+    row("to do", escaped(text(approval, "/access/reason")));
     row("runs", runs(approval));
     row("needs", listed(approval, "/requirements", requirement));
     row("still missing", listed(approval, "/missing", requirement));
@@ -97,9 +99,11 @@ pub(super) fn whole(approval: &Value) -> String {
         let said = if said.is_empty() { String::new() } else { format!(": {}", escaped(said)) };
         row("answer", format!("{} {verb}{said}", escaped(text(answer, "/reviewer/display_name"))));
     }
-    out.push_str("\n     statement\n");
-    for line in statement(approval).split('\n') {
-        let _written = writeln!(out, "                | {}", escaped(line));
+    if approval.get("command").is_some() {
+        out.push_str("\n     statement\n");
+        for line in text(approval, "/command/statement").split('\n') {
+            let _written = writeln!(out, "                | {}", escaped(line));
+        }
     }
     for (index, parameter) in list(approval, "/command/parameters").iter().enumerate() {
         let _written = writeln!(out, "{:>14}  {}", format!("${}", index + 1), value(parameter));
@@ -119,6 +123,20 @@ pub(super) fn outcome(approval: &Value) -> String {
         _ => String::new(),
     };
     format!("{}  {}{rest}\n", text(approval, "/approval_id"), state(approval))
+}
+
+/// What came of a wish for access, for whoever has it.
+pub(in crate::commands) fn grant(approval: &Value) -> String {
+    let (id, target) = (text(approval, "/approval_id"), target(approval));
+    match text(approval, "/state") {
+        "approved" => format!("granted: sessions to {target} until {} ({id})\n", until(approval)),
+        "pending" => format!(
+            "asked for {target}: waits for {} until {} ({id})\n",
+            needs(approval),
+            until(approval)
+        ),
+        _ => format!("{}: {target} ({id})\n", state(approval)),
+    }
 }
 
 fn state(approval: &Value) -> String {
@@ -172,6 +190,9 @@ fn target(approval: &Value) -> String {
 }
 
 fn runs(approval: &Value) -> String {
+    if approval.get("access").is_some() {
+        return String::new();
+    }
     match (text(approval, "/scope"), approval.get("session_bound")) {
         ("session", _) => "again and again in this session, until that ends".to_owned(),
         (_, Some(Value::Bool(true))) => "once, in this session".to_owned(),
@@ -208,7 +229,7 @@ fn needs(approval: &Value) -> String {
 }
 
 fn time_left(approval: &Value) -> String {
-    let Ok(until) = text(approval, "/expires_at").parse::<Timestamp>() else {
+    let Ok(until) = until(approval).parse::<Timestamp>() else {
         return String::new();
     };
     let left = until.duration_since(Timestamp::now());
@@ -249,8 +270,22 @@ fn value(parameter: &Value) -> String {
     }
 }
 
+/// The statement, or the access.
 fn statement(approval: &Value) -> String {
-    text(approval, "/command/statement").to_owned()
+    let period = access_period(approval);
+    if period.is_empty() {
+        return text(approval, "/command/statement").to_owned();
+    }
+    format!("access for {period}: {}", text(approval, "/access/reason"))
+}
+
+fn access_period(approval: &Value) -> String {
+    let seconds = approval.pointer("/access/seconds").and_then(Value::as_i64);
+    seconds.map_or_else(String::new, |seconds| format!("{:#}", SignedDuration::from_secs(seconds)))
+}
+
+fn until(approval: &Value) -> &str {
+    text(approval, "/stands_until")
 }
 
 fn short_id(approval: &Value) -> String {
@@ -272,7 +307,7 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 
 /// One line without anything that a terminal acts on or that reads otherwise than it is written: control characters and
 /// those that turn the direction of text are shown as their code points.
-fn escaped(text: &str) -> String {
+pub(in crate::commands) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         let turns = matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}');
@@ -294,73 +329,4 @@ fn cut(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn approval() -> Value {
-        json!({
-            "approval_id": "01a20635-5f36-74df-bd6e-bebe288245d9",
-            "state": "pending",
-            "digest": "ab",
-            "asked_at": "2026-01-01T00:00:00Z",
-            "expires_at": "2026-01-01T00:15:00Z",
-            "principal": {"issuer": "https://idp", "subject": "agent-7", "display_name": "billing-bot", "kind": "agent", "owner": "dana"},
-            "delegation": [],
-            "agent": {"model": "m-2"},
-            "target": {"name": "orders-db", "kind": "postgresql", "database": "shop"},
-            "session_bound": false,
-            "scope": "once",
-            "requirements": [{"group": "dba", "quorum": 2}],
-            "missing": [{"group": "dba", "quorum": 1}],
-            "reasons": ["sql:delete on app.orders needs 2 of dba"],
-            "policy_ids": ["deletes"],
-            "command": {
-                "statement": "DELETE FROM app.orders\n-- \u{1b}[2Jnothing to see\u{202e}",
-                "parameters": [{"bytes": 1, "value": {"form": "text", "value": "7"}}, {"bytes": 0, "value": {"form": "null"}}],
-                "kinds": ["delete"],
-                "tables": [{"schema": "app", "name": "orders"}],
-                "columns": [{"schema": "app", "table": "orders", "column": "id"}],
-                "functions": [], "labels": [], "read_only": false, "opaque": false, "has_where": false, "by_key": false,
-                "estimated_rows": 1200,
-            },
-            "answers": [{"reviewer": {"display_name": "Eli"}, "agrees": true, "comment": "fine\r\nlike this"}],
-            "you": {"may_answer": false, "why_not": "the owner of who asks may not answer: somebody else must"},
-        })
-    }
-
-    #[test]
-    fn a_reviewer_sees_everything_and_no_text_acts_on_the_terminal() {
-        let shown = whole(&approval());
-        for part in [
-            "billing-bot (agent agent-7 of https://idp)",
-            "dana (its owner)",
-            "orders-db/shop",
-            "2 of dba",
-            "1 of dba",
-            "app.orders.id",
-            "up to about 1200 rows",
-            "it changes every row: there is no WHERE",
-            "                | DELETE FROM app.orders\n                | -- \\u{1b}[2Jnothing to see\\u{202e}\n",
-            "$1  '7'",
-            "$2  NULL",
-            "Eli agrees: fine\\u{d}\\u{a}like this",
-            "You cannot answer it: the owner",
-        ] {
-            assert!(shown.contains(part), "{part} is not in\n{shown}");
-        }
-        assert!(shown.chars().all(|it| it == '\n' || !it.is_control()));
-    }
-
-    #[test]
-    fn a_list_fits_and_names_an_approval_by_the_end_of_its_id() {
-        let shown = table(&[approval()]);
-        assert!(shown.contains("bebe288245d9") && shown.contains("billing-bot"), "{shown}");
-        assert!(!shown.contains('\u{1b}'));
-        assert_eq!(table(&[]), "nothing waits for an approval\n");
-        assert!(
-            line(&approval())
-                .ends_with("DELETE FROM app.orders -- \\u{1b}[2Jnothing to see\\u{202e}\n")
-        );
-    }
-}
+mod tests;

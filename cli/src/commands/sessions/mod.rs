@@ -1,4 +1,4 @@
-//! `tallyport sessions list|show|replay`.
+//! `tallyport sessions list|show|kill|replay`.
 
 mod replay;
 mod wire;
@@ -42,6 +42,7 @@ pub async fn run(command: &SessionsCommand) -> Result<(), Failure> {
             }
             steps.print(answer.format())
         }
+        SessionsCommand::Kill { session, order } => super::revoke::kill(*session, order).await,
         SessionsCommand::Replay { session, rows, answer } => {
             let session = session_id(session)?;
             let limit = if *rows == 0 { usize::MAX } else { *rows };

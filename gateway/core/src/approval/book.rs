@@ -3,12 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use tallyport_schemas::{Approval, ApprovalId, Body, Event, SessionId};
+use tallyport_schemas::{
+    Approval, ApprovalId, Body, Context, Event, Principal, Revocation, Revoked, SessionId,
+};
 
 use super::case::{Case, NotCounted, State};
 
 /// Requests that are kept, open and over together. The oldest that are over make room for new ones.
 const MAX_CASES: usize = 16_384;
+
+/// The cause of the end of what an administrator ended.
+pub const REVOKED: &str = "revoked";
 
 /// What an event did.
 pub type Applied = Result<(), NotCounted>;
@@ -24,8 +29,26 @@ pub struct Book {
 impl Book {
     /// Takes in the next event of the log; `None` when it is about no approval.
     pub fn apply(&mut self, event: &Event) -> Option<Applied> {
-        let Body::Approval(approval) = &event.body else { return None };
-        Some(self.take_in(event, approval))
+        match &event.body {
+            Body::Approval(approval) => Some(self.take_in(event, approval)),
+            Body::Revocation(Revocation::Revoked(order)) => match order.revoked {
+                Revoked::Grant { grant_id } => Some(self.revoke(grant_id, event.time)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Ends what was asked for or granted.
+    fn revoke(&mut self, id: ApprovalId, at: Timestamp) -> Applied {
+        let case = self.cases.get_mut(&id).ok_or(NotCounted::Unknown)?;
+        match case.state(at) {
+            State::Pending | State::Approved => {}
+            over => return Err(NotCounted::Over(over)),
+        }
+        case.withdraw(REVOKED, at)?;
+        self.open.remove(&id);
+        Ok(())
     }
 
     fn take_in(&mut self, event: &Event, approval: &Approval) -> Applied {
@@ -88,6 +111,29 @@ impl Book {
     /// Those that no event ended, oldest first.
     pub fn open(&self) -> impl Iterator<Item = &Case> {
         self.open.iter().filter_map(|id| self.cases.get(id))
+    }
+
+    /// The grants that let whoever `context` names open sessions to its target at `now`.
+    pub fn grants<'a>(
+        &'a self,
+        context: &'a Context,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &'a Case> {
+        self.open().filter(move |case| case.grants(context, now))
+    }
+
+    /// How many requests wait for reviewers at `now`: those of one principal, and all.
+    #[must_use]
+    pub fn waiting(&self, principal: &Principal, now: Timestamp) -> (usize, usize) {
+        let (mut own, mut all) = (0, 0);
+        for case in self.open().filter(|case| case.state(now) == State::Pending) {
+            all += 1;
+            let asks = case.context().principal.as_ref();
+            own += usize::from(asks.is_some_and(|it| {
+                it.issuer == principal.issuer && it.subject == principal.subject
+            }));
+        }
+        (own, all)
     }
 
     /// One that is asked for or approved, for this digest, and that this session may use.

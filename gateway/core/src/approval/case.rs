@@ -2,13 +2,15 @@
 
 use jiff::{SignedDuration, Timestamp};
 use tallyport_schemas::{
-    ApprovalRequest, ApprovalRequirement, ApprovalScope, CommandId, Principal, PrincipalKind,
-    SessionId, SharedContext,
+    ApprovalRequest, ApprovalRequirement, ApprovalScope, CommandId, Context, Principal,
+    PrincipalKind, SessionId, SharedContext,
 };
 
 /// For how long a session may use what was approved for it: longer than tokens live. A gateway that dies tells nobody that
 /// its sessions ended.
 const SESSION_STANDS: SignedDuration = SignedDuration::from_hours(24);
+/// The longest that policy may allow a grant to be.
+const LONGEST_GRANT: SignedDuration = SignedDuration::from_hours(24);
 
 /// A request and all that counts of what followed.
 #[derive(Clone, Debug)]
@@ -119,17 +121,26 @@ pub enum NotCounted {
     /// It is another command's.
     #[error("the approval is for something else")]
     OtherCommand,
+    /// There is no such revocation.
+    #[error("there is no revocation with this id; list them with `tallyport revoke list`")]
+    NoRevocation,
+    /// More revocations stand than are kept.
+    #[error("too many revocations stand; lift some, or revoke an issuer instead of its principals")]
+    TooManyRevocations,
     /// It is another session's.
     #[error("the approval is for another session")]
     OtherSession,
 }
 
 impl Case {
-    pub(super) const fn new(
+    pub(super) fn new(
         request: ApprovalRequest,
         context: SharedContext,
         asked_at: Timestamp,
     ) -> Self {
+        // Where nobody has to agree to an access, asking is enough.
+        let approved_at = (request.requirements.is_empty() && request.asked.access().is_some())
+            .then_some(asked_at);
         Self {
             request,
             context,
@@ -137,7 +148,7 @@ impl Case {
             votes: Vec::new(),
             uses: 0,
             last_use: None,
-            approved_at: None,
+            approved_at,
             end: None,
         }
     }
@@ -190,17 +201,43 @@ impl Case {
         if let Some(end) = &self.end {
             return end.state.clone();
         }
-        let stands_until = match (self.approved_at, self.request.scope) {
-            (Some(_), ApprovalScope::Session) => {
-                self.asked_at.checked_add(SESSION_STANDS).unwrap_or(self.request.expires_at)
-            }
-            _ => self.request.expires_at,
-        };
         match self.approved_at {
-            _ if now >= stands_until => State::Expired,
+            _ if now >= self.stands_until() => State::Expired,
             Some(_) => State::Approved,
             None => State::Pending,
         }
+    }
+
+    /// Until when it may be answered, or what was approved used.
+    #[must_use]
+    pub fn stands_until(&self) -> Timestamp {
+        match (self.approved_at, self.request.scope) {
+            (Some(_), ApprovalScope::Session) => {
+                self.asked_at.checked_add(SESSION_STANDS).unwrap_or(self.request.expires_at)
+            }
+            (Some(at), ApprovalScope::Period) => {
+                let seconds = self.request.asked.access().map_or(0, |access| access.seconds);
+                let period = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+                at.checked_add(period.min(LONGEST_GRANT)).unwrap_or(at)
+            }
+            _ => self.request.expires_at,
+        }
+    }
+
+    /// When enough had agreed.
+    #[must_use]
+    pub const fn approved_at(&self) -> Option<Timestamp> {
+        self.approved_at
+    }
+
+    /// Whether it is a grant that lets whoever `context` names open sessions to its target at `now`.
+    #[must_use]
+    pub fn grants(&self, context: &Context, now: Timestamp) -> bool {
+        let target = |context: &Context| context.target.as_ref().map(|it| it.name.clone());
+        self.request.asked.access().is_some()
+            && self.state(now) == State::Approved
+            && is_asked_by(&self.context, context)
+            && target(&self.context) == target(context)
     }
 
     /// How many members of a group still must agree, for each requirement that is not met.
@@ -293,7 +330,8 @@ impl Case {
             State::Pending => return Err(NotCounted::NotApproved),
             over => return Err(NotCounted::Over(over)),
         }
-        if digest != self.request.digest {
+        // A grant opens sessions, and runs nothing.
+        if digest != self.request.digest || self.request.asked.command().is_none() {
             return Err(NotCounted::OtherCommand);
         }
         if !self.is_open_to(session) {
@@ -342,6 +380,12 @@ impl Case {
             || owner.eq_ignore_ascii_case(&reviewer.display_name)
             || reviewer.groups.contains(owner)
     }
+}
+
+/// The same principal, with the same actors in between.
+fn is_asked_by(one: &Context, other: &Context) -> bool {
+    let both = one.principal.as_ref().zip(other.principal.as_ref());
+    both.is_some_and(|(one, other)| is_same(one, other)) && one.delegation == other.delegation
 }
 
 fn is_same(one: &Principal, other: &Principal) -> bool {

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
-use tallyport_schemas::{Context, SessionId};
+use tallyport_schemas::{AskedAccess, Context, SessionId};
 
 use crate::sql::Revision;
 use crate::verdict::Facts;
 
 /// Names the form: another form is another first line.
 const FORM: &str = "tallyport approval 1";
+const ACCESS_FORM: &str = "tallyport access 1";
 /// The client's name for itself changes nothing of what a statement means.
 const WITHOUT_MEANING: &str = "application_name";
 
@@ -69,23 +70,7 @@ pub fn digest(bond: &Bond<'_>) -> String {
     hash.text(bond.statement);
     hash.optional(bond.parameters.as_ref().map(<[u8; 32]>::as_slice));
     hash.text(bond.policy_version);
-    let who = bond.who;
-    hash.optional(who.principal.as_ref().map(|it| it.issuer.as_bytes()));
-    hash.optional(who.principal.as_ref().map(|it| it.subject.as_bytes()));
-    hash.count(who.delegation.len());
-    for actor in &who.delegation {
-        hash.optional(actor.issuer.as_ref().map(String::as_bytes));
-        hash.text(&actor.subject);
-    }
-    let agent = &who.agent;
-    for said in [&agent.model, &agent.agent, &agent.task] {
-        hash.optional(said.as_ref().map(String::as_bytes));
-    }
-    hash.settings(&agent.other);
-    hash.optional(who.target.as_ref().map(|it| it.kind.as_str().as_bytes()));
-    hash.optional(who.target.as_ref().map(|it| it.name.as_bytes()));
-    let database = who.target.as_ref().and_then(|it| it.database.as_ref());
-    hash.optional(database.map(String::as_bytes));
+    hash.who(bond.who);
     hash.all(bond.facts.tables.iter().map(ToString::to_string));
     hash.all(bond.facts.columns.iter().map(ToString::to_string));
     hash.all(bond.facts.functions.iter().cloned());
@@ -103,6 +88,24 @@ pub fn digest(bond: &Bond<'_>) -> String {
             hash.settings(reported);
         }
     }
+    hex::encode(hash.0.finalize())
+}
+
+/// SHA-256 over a wish for access: who, to where, for how long, what for, under which terms; lower-case hexadecimal.
+#[must_use]
+pub fn access_digest(
+    who: &Context,
+    access: &AskedAccess,
+    terms: &str,
+    policy_version: &str,
+) -> String {
+    let mut hash = Fields(Sha256::new());
+    hash.text(ACCESS_FORM);
+    hash.who(who);
+    hash.text(&access.seconds.to_string());
+    hash.text(&access.reason);
+    hash.text(terms);
+    hash.text(policy_version);
     hex::encode(hash.0.finalize())
 }
 
@@ -145,6 +148,26 @@ impl Fields {
         if let Some(bytes) = bytes {
             self.bytes(bytes);
         }
+    }
+
+    /// Principal, delegation chain, what the token says of the agent, and target.
+    fn who(&mut self, who: &Context) {
+        self.optional(who.principal.as_ref().map(|it| it.issuer.as_bytes()));
+        self.optional(who.principal.as_ref().map(|it| it.subject.as_bytes()));
+        self.count(who.delegation.len());
+        for actor in &who.delegation {
+            self.optional(actor.issuer.as_ref().map(String::as_bytes));
+            self.text(&actor.subject);
+        }
+        let agent = &who.agent;
+        for said in [&agent.model, &agent.agent, &agent.task] {
+            self.optional(said.as_ref().map(String::as_bytes));
+        }
+        self.settings(&agent.other);
+        self.optional(who.target.as_ref().map(|it| it.kind.as_str().as_bytes()));
+        self.optional(who.target.as_ref().map(|it| it.name.as_bytes()));
+        let database = who.target.as_ref().and_then(|it| it.database.as_ref());
+        self.optional(database.map(String::as_bytes));
     }
 
     fn all(&mut self, texts: impl ExactSizeIterator<Item = String>) {

@@ -12,9 +12,9 @@ mod book;
 mod case;
 mod digest;
 
-pub use book::{Applied, Book};
+pub use book::{Applied, Book, REVOKED};
 pub use case::{Case, NotCounted, State, Vote};
-pub use digest::{Bond, Standing, bound_values, digest};
+pub use digest::{Bond, Standing, access_digest, bound_values, digest};
 
 use tallyport_access::policy::ApprovalDemand;
 use tallyport_schemas::AskedCommand;

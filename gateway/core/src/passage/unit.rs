@@ -100,7 +100,7 @@ impl Unit {
             span: self.spans.len(),
             plan: verdict.plan,
         });
-        let Verdict { mut decision, facts, plan, approval } = verdict;
+        let Verdict { mut decision, facts, plan, approval, .. } = verdict;
         let (mut denied, mut waits, mut covered) = (None, None, None);
         if decision.effect == Effect::Deny {
             denied = Some(Denial::Policy(decision.reasons.clone()));
@@ -149,7 +149,7 @@ impl Unit {
         let span = self.spans.get(last.span)?;
         let (decision, facts) = (span.decision.clone()?, span.facts.clone()?);
         let decision = Decision { command_id: Some(command_id), ..decision };
-        Some(Verdict { decision, facts, plan: last.plan, approval: None })
+        Some(Verdict { decision, facts, plan: last.plan, approval: None, grant: None })
     }
 
     /// Begins the span of messages without a statement: they need what the session needed to open.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-use tallyport_access::policy::{Action, ApprovalDemand, AskContext, Asker, Resource};
+use tallyport_access::policy::{Action, ApprovalDemand, AskContext, Asker, GrantDemand, Resource};
 use tallyport_schemas::{Obligation, Recording};
 
 use super::Ruling;
@@ -177,7 +177,7 @@ pub(super) fn ask(
     if answer.allowed {
         ruling.permits.extend(answer.policy_ids);
         for obligation in answer.obligations {
-            oblige(obligation, action, shown, ruling);
+            oblige(obligation, context, action, shown, ruling);
         }
         return;
     }
@@ -207,7 +207,13 @@ fn is_covered(demand: Demand, analysis: &Analysis) -> bool {
     }
 }
 
-fn oblige(mut obligation: Obligation, action: Action, shown: &str, ruling: &mut Ruling) {
+fn oblige(
+    mut obligation: Obligation,
+    context: &AskContext,
+    action: Action,
+    shown: &str,
+    ruling: &mut Ruling,
+) {
     match obligation.kind.as_str() {
         "row_limit" => match obligation.value.parse::<u64>() {
             Ok(limit) => {
@@ -225,6 +231,13 @@ fn oblige(mut obligation: Obligation, action: Action, shown: &str, ruling: &mut 
         "require_approval" => match ApprovalDemand::parse(&obligation.value) {
             Ok(demand) => ruling.pause(&demand, format!("{action} on {shown} needs {demand}")),
             Err(_) => ruling.deny(format!("policy demands an approval that is none for {shown}")),
+        },
+        "require_grant" => match GrantDemand::parse(&obligation.value) {
+            Ok(demand) => {
+                let what = format!("{action} on {shown}");
+                ruling.needs_grant(demand, context.grant.as_ref(), &what);
+            }
+            Err(_) => ruling.deny(format!("policy demands a grant that is none for {shown}")),
         },
         "mask" | "advice" => {}
         // A demand that cannot be met is no permit.

@@ -95,11 +95,13 @@ impl Judge {
         if let Some(demand) = ruling.approval.take() {
             ruling.deny(format!("policy demands {demand} for a session, which is not available"));
         }
+        let grant = ruling.grant.take();
         Verdict {
             decision: decision(ruling, asker, None),
             facts: Facts { read_only: true, ..Facts::default() },
             plan,
             approval: None,
+            grant,
         }
     }
 
@@ -157,7 +159,7 @@ impl Judge {
         let plan = self.plan(&analyses, &ruling);
         let approval = ruling.approval.take().filter(|_| !ruling.is_denied());
         let decision = decision(ruling, &self.asker, Some(command_id));
-        Verdict { decision, facts, plan, approval }
+        Verdict { decision, facts, plan, approval, grant: None }
     }
 
     /// Each statement of a text is read in the state that those before it leave.
@@ -293,7 +295,7 @@ fn is_read_only(analysis: &Analysis) -> bool {
         && !demands.iter().any(|demand| analysis.demands.contains(demand))
 }
 
-fn decision(ruling: Ruling, asker: &Asker, command_id: Option<CommandId>) -> Decision {
+pub(super) fn decision(ruling: Ruling, asker: &Asker, command_id: Option<CommandId>) -> Decision {
     let denied = ruling.is_denied();
     let effect = match (denied, ruling.pauses.is_empty()) {
         (true, _) => Effect::Deny,

@@ -8,6 +8,7 @@
 //! a statement passes only when it is known to leave every masked column alone or to select it as it is; the reasons
 //! say so in words, without a value.
 
+mod access;
 mod ask;
 mod clearance;
 mod judge;
@@ -17,9 +18,10 @@ mod system;
 
 use std::collections::BTreeSet;
 
-use tallyport_access::policy::ApprovalDemand;
+use tallyport_access::policy::{ApprovalDemand, GrantDemand};
 use tallyport_schemas::{ColumnRef, Decision, Effect, ObjectRef, Recording, StatementKind};
 
+pub use access::access;
 pub use judge::Judge;
 
 /// What is decided about one text, and what follows from it.
@@ -34,6 +36,8 @@ pub struct Verdict {
     pub plan: ResponsePlan,
     /// Who must agree before it runs; the decision is to pause then.
     pub approval: Option<ApprovalDemand>,
+    /// The grant under which a session may be opened; the decision is to deny where none that meets it stands.
+    pub grant: Option<GrantDemand>,
 }
 
 /// What a text means. All lists are sorted, without repeats, except `kinds`.
@@ -100,6 +104,7 @@ struct Ruling {
     recording: Option<Recording>,
     row_limit: Option<u64>,
     approval: Option<ApprovalDemand>,
+    grant: Option<GrantDemand>,
     /// Why it waits, in words.
     pauses: Vec<String>,
 }
@@ -121,6 +126,17 @@ impl Ruling {
         self.approval = Some(match self.approval.take() {
             Some(known) => known.and(demand),
             None => demand.clone(),
+        });
+    }
+
+    /// A grant is demanded; `given` is what stands.
+    fn needs_grant(&mut self, demand: GrantDemand, given: Option<&GrantDemand>, what: &str) {
+        if !given.is_some_and(|given| demand.is_met_by(given)) {
+            self.deny(format!("{what} needs a grant of {demand}"));
+        }
+        self.grant = Some(match self.grant.take() {
+            Some(known) => known.and(&demand),
+            None => demand,
         });
     }
 

@@ -5,7 +5,7 @@ use gateway_core::passage::Denial;
 use gateway_core::passage::held::Held;
 use gateway_core::pg::session::Violation;
 use jiff::{SignedDuration, Timestamp};
-use tallyport_schemas::{Approval, ApprovalId, ApprovalRequest};
+use tallyport_schemas::{Approval, ApprovalId, ApprovalRequest, Asked as AskedFor};
 use tokio::time::Instant;
 
 use super::super::Lifetime;
@@ -14,8 +14,8 @@ use super::Asked;
 use crate::control::ControlError;
 
 /// Requests of one principal, and of all, that may be open at once.
-const MAX_OPEN_PER_PRINCIPAL: usize = 16;
-const MAX_OPEN: usize = 1_000;
+pub(crate) const MAX_OPEN_PER_PRINCIPAL: usize = 16;
+pub(crate) const MAX_OPEN: usize = 1_000;
 
 /// A command that cannot be asked for, or a session that must end.
 pub(super) enum Unasked {
@@ -69,7 +69,7 @@ impl Live {
             policy_ids: ask.policy_ids,
             policy_version: ask.policy_version,
             reasons: ask.reasons,
-            command: ask.command,
+            asked: AskedFor::Command(Box::new(ask.command)),
             expires_at,
         };
         // Known before it is on the log: whatever happens from here on, the session's end sees to it.
@@ -86,25 +86,15 @@ impl Live {
 
     /// Reviewers are people: whoever asks for more than they can read is refused at once.
     fn refuse_too_many(&self) -> Result<(), Denial> {
-        let now = Timestamp::now();
         let principal = &self.tunnel.identity.principal;
-        let book = self.tunnel.inner.control.book();
-        let mut open = 0;
-        let mut own = 0;
-        for case in book.open().filter(|case| case.state(now) == State::Pending) {
-            open += 1;
-            let asks = case.context().principal.as_ref();
-            own += usize::from(asks.is_some_and(|it| {
-                it.issuer == principal.issuer && it.subject == principal.subject
-            }));
-        }
+        let (own, open) = self.tunnel.inner.control.book().waiting(principal, Timestamp::now());
         if own < MAX_OPEN_PER_PRINCIPAL && open < MAX_OPEN {
             return Ok(());
         }
         let reason = if own >= MAX_OPEN_PER_PRINCIPAL {
-            format!("{own} of your statements wait for an approval already; wait for those first")
+            format!("{own} of your requests wait for an approval already; wait for those first")
         } else {
-            format!("{open} statements wait for an approval already; try again later")
+            format!("{open} requests wait for an approval already; try again later")
         };
         Err(Denial::Gateway { sqlstate: "53400", reason })
     }

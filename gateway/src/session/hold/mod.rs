@@ -6,6 +6,8 @@
 
 mod ask;
 
+pub(crate) use ask::{MAX_OPEN, MAX_OPEN_PER_PRINCIPAL};
+
 use gateway_core::approval::{NotCounted, State};
 use gateway_core::passage::Denial;
 use gateway_core::passage::held::{Held, Leave};

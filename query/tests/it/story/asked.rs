@@ -29,7 +29,7 @@ pub(super) fn asked(statement: &str) -> ApprovalRequest {
         policy_ids: Vec::new(),
         policy_version: "00".into(),
         reasons: vec!["clear text".into()],
-        command,
+        asked: Asked::Command(Box::new(command)),
         expires_at: at("2024-03-10T00:00:00Z"),
     }
 }

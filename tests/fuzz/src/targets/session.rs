@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use gateway_core::passage::held::{Held, Leave};
 use gateway_core::passage::{Bench, Denial, Scribe};
-use gateway_core::pg::session::{AgentStep, Court, Ending, Limits, Machine, TargetStep, Violation};
+use gateway_core::pg::session::{
+    AgentStep, Court, Ending, Limits, Machine, TargetStep, TimeLimit, Violation,
+};
 use gateway_core::sql::SessionState;
 use tallyport_access::policy::AskContext;
 use tallyport_eventlog::Auditable;
@@ -251,9 +253,11 @@ impl Stage {
 
     fn end(mut self, choice: u8) {
         let ending = match choice % 3 {
-            0 => Ending::Expired,
+            0 => Ending::Expired(TimeLimit::Token),
             1 => Ending::Closed(SessionEnd::Shutdown),
-            _ => Ending::Revoked { by: "x".to_owned(), reason: "y".to_owned() },
+            _ => {
+                Ending::Revoked { by: "x".to_owned(), reason: "y".to_owned(), revocation_id: None }
+            }
         };
         let last = self.machine.end(&ending, choice.is_multiple_of(2), 4);
         let mut last = last.expect("an end can be recorded").expect("an end is an event");

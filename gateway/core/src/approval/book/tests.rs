@@ -1,10 +1,12 @@
 use jiff::ToSpan as _;
 use tallyport_schemas::{
-    Actor, ApprovalRequest, ApprovalRequirement, ApprovalScope, AskedCommand, CommandId, Context,
-    Draft, Principal, PrincipalKind, Producer, ProducerId, SharedContext,
+    Actor, ApprovalRequest, ApprovalRequirement, ApprovalScope, Asked, AskedCommand, CommandId,
+    Context, Draft, Principal, PrincipalKind, Producer, ProducerId, SharedContext,
 };
 
 use super::*;
+
+mod grants;
 
 /// 2026-01-01T00:00:00Z.
 const START: i64 = 1_767_225_600;
@@ -54,7 +56,7 @@ impl Desk {
             policy_ids: Vec::new(),
             policy_version: "v1".into(),
             reasons: Vec::new(),
-            command: AskedCommand {
+            asked: Asked::Command(Box::new(AskedCommand {
                 command_id: command,
                 statement: "DELETE FROM orders".into(),
                 parameters: Vec::new(),
@@ -68,7 +70,7 @@ impl Desk {
                 has_where: false,
                 by_key: false,
                 estimated_rows: None,
-            },
+            })),
             expires_at: at(900),
         };
         edit(&mut request, &mut context);

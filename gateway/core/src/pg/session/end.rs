@@ -1,6 +1,6 @@
 //! The last batch of a session: what was under way, the event of its end, and the farewell.
 
-use tallyport_schemas::{Session, SessionEnd};
+use tallyport_schemas::{RevocationId, Session, SessionEnd};
 
 use super::{Machine, MaskedResponse, Violation};
 use crate::passage::batch::Batch;
@@ -11,14 +11,16 @@ use crate::pg::write::ErrorReply;
 pub enum Ending {
     /// In order.
     Closed(SessionEnd),
-    /// Its token's time is over.
-    Expired,
+    /// Its time is over.
+    Expired(TimeLimit),
     /// Somebody ended it.
     Revoked {
         /// Who.
         by: String,
         /// Why.
         reason: String,
+        /// The revocation, where it was one.
+        revocation_id: Option<RevocationId>,
     },
     /// Out of order.
     Lost {
@@ -31,6 +33,24 @@ pub enum Ending {
     },
 }
 
+/// What a session's time hangs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeLimit {
+    /// Its token.
+    Token,
+    /// The grant it was let in by.
+    Grant,
+}
+
+impl TimeLimit {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Grant => "grant",
+        }
+    }
+}
+
 impl Ending {
     /// What the agent is told.
     #[must_use]
@@ -41,9 +61,13 @@ impl Ending {
                 "tallyport: the gateway is shutting down; connect again",
             )),
             Self::Closed(_) => None,
-            Self::Expired => Some(ErrorReply::fatal(
+            Self::Expired(TimeLimit::Token) => Some(ErrorReply::fatal(
                 "57P01",
                 "tallyport: token expired; reconnect with a fresh token",
+            )),
+            Self::Expired(TimeLimit::Grant) => Some(ErrorReply::fatal(
+                "57P01",
+                "tallyport: the grant is over; ask for another with `tallyport request`",
             )),
             Self::Revoked { .. } => Some(ErrorReply::fatal(
                 "57P01",
@@ -97,10 +121,13 @@ impl Machine {
         let stats = self.stats;
         match ending {
             Ending::Closed(end) => Session::Closed { end: *end, stats },
-            Ending::Expired => Session::Expired { cause: "token".to_owned(), stats },
-            Ending::Revoked { by, reason } => {
-                Session::Revoked { by: by.clone(), reason: reason.clone(), stats }
-            }
+            Ending::Expired(limit) => Session::Expired { cause: limit.as_str().to_owned(), stats },
+            Ending::Revoked { by, reason, revocation_id } => Session::Revoked {
+                by: by.clone(),
+                reason: reason.clone(),
+                revocation_id: *revocation_id,
+                stats,
+            },
             Ending::Lost { cause, message, .. } => {
                 Session::Lost { cause: cause.clone(), message: message.clone(), stats }
             }

@@ -25,7 +25,7 @@ mod spans;
 mod target;
 mod violation;
 
-pub use end::Ending;
+pub use end::{Ending, TimeLimit};
 pub use pipe::Ledger;
 pub use violation::Violation;
 

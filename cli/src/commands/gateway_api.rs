@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tallyport_access::client::TokenSource;
 
 use crate::access::{self, Access};
-use crate::args::ApprovalsArgs;
+use crate::args::GatewayArgs;
 use crate::exit::Failure;
 
 /// Longer than any wait for news.
@@ -21,7 +21,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    pub(super) async fn new(args: &ApprovalsArgs) -> Result<Self, Failure> {
+    pub(super) async fn new(args: &GatewayArgs) -> Result<Self, Failure> {
         let Access { ready, tokens } = Access::new(&args.access)?;
         let (base, ca) = match (&args.gateway, &ready) {
             (Some(gateway), _) => (format!("https://{gateway}"), None),
@@ -42,6 +42,10 @@ impl Api {
         self.send(self.client.get(format!("{}{path}", self.base))).await
     }
 
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.send(self.client.post(format!("{}{path}", self.base)).json(body)).await
+    }
+
     /// Answers a request: `verb` is `approve` or `deny`.
     pub(super) async fn answer(
         &self,
@@ -56,8 +60,7 @@ impl Api {
                 body.insert(key.to_owned(), json!(value));
             }
         }
-        let url = format!("{}/v1/approvals/{id}/{verb}", self.base);
-        self.send(self.client.post(url).json(&body)).await
+        self.post(&format!("/v1/approvals/{id}/{verb}"), &Value::Object(body)).await
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {

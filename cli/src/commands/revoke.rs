@@ -1,0 +1,170 @@
+//! `tallyport revoke ...`, and `tallyport sessions kill`.
+
+use std::time::Duration;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tallyport_schemas::{ApprovalId, SessionId};
+
+use super::approvals::print::{NO_TERMINAL_WIDTH, escaped};
+use super::gateway_api::Api;
+use crate::args::{GatewayArgs, ReasonArgs, RevokeCommand};
+use crate::exit::Failure;
+use crate::output::{print_line, print_text};
+
+/// Revokes, lists or lifts.
+pub async fn run(command: &RevokeCommand) -> Result<(), Failure> {
+    match command {
+        RevokeCommand::Principal { principal, order } => {
+            let Some((issuer, subject)) = principal.split_once('#') else {
+                return Err(Failure::usage(format!(
+                    "`{principal}` is no principal; write ISSUER#SUBJECT, such as https://idp.example#agent-7"
+                )));
+            };
+            let revoked = json!({"kind": "principal", "issuer": issuer, "subject": subject});
+            revoke(&order.args, revoked, &order.reason, order.period).await
+        }
+        RevokeCommand::Agent { agent, order } => {
+            // An issuer is a URL without a fragment (OpenID Connect Discovery 1.0, section 2).
+            let revoked = match agent.split_once('#') {
+                Some((issuer, subject)) if issuer.contains("://") => {
+                    json!({"kind": "agent", "issuer": issuer, "subject": subject})
+                }
+                _ => json!({"kind": "agent", "subject": agent}),
+            };
+            revoke(&order.args, revoked, &order.reason, order.period).await
+        }
+        RevokeCommand::Issuer { revoked_issuer, order } => {
+            let revoked = json!({"kind": "issuer", "issuer": revoked_issuer});
+            revoke(&order.args, revoked, &order.reason, order.period).await
+        }
+        RevokeCommand::Grant { id, order } => grant(*id, order).await,
+        RevokeCommand::List { args } => list(args).await,
+        RevokeCommand::Lift { id, order } => {
+            let api = Api::new(&order.args).await?;
+            let path = format!("/v1/revocations/{id}/lift");
+            let lifted = api.post(&path, &json!({"reason": order.reason})).await?;
+            tell(&order.args, &lifted, "lifted")
+        }
+    }
+}
+
+/// Ends one session.
+pub async fn kill(session: SessionId, order: &ReasonArgs) -> Result<(), Failure> {
+    let revoked = json!({"kind": "session", "session_id": session});
+    revoke(&order.args, revoked, &order.reason, None).await
+}
+
+async fn grant(id: ApprovalId, order: &ReasonArgs) -> Result<(), Failure> {
+    let revoked = json!({"kind": "grant", "grant_id": id});
+    revoke(&order.args, revoked, &order.reason, None).await
+}
+
+async fn revoke(
+    args: &GatewayArgs,
+    revoked: Value,
+    reason: &str,
+    period: Option<Duration>,
+) -> Result<(), Failure> {
+    let mut order = json!({"revoked": revoked, "reason": reason});
+    if let (Some(period), Some(fields)) = (period, order.as_object_mut()) {
+        let until = SignedDuration::try_from(period)
+            .ok()
+            .and_then(|period| Timestamp::now().checked_add(period).ok())
+            .ok_or_else(|| Failure::usage("--for is too long; leave it out"))?;
+        fields.insert("until".to_owned(), json!(until));
+    }
+    let api = Api::new(args).await?;
+    let answer = api.post("/v1/revocations", &order).await?;
+    tell(args, &answer, "revoked")
+}
+
+fn tell(args: &GatewayArgs, revocation: &Value, verb: &str) -> Result<(), Failure> {
+    if args.json {
+        return print_line(format_args!("{revocation:#}"));
+    }
+    let id = text(revocation, "/revocation_id");
+    print_line(format_args!("{verb} {}  ({id})", revoked(revocation)))
+}
+
+async fn list(args: &GatewayArgs) -> Result<(), Failure> {
+    let answer = Api::new(args).await?.get("/v1/revocations").await?;
+    let all = answer.get("revocations").and_then(Value::as_array).cloned().unwrap_or_default();
+    if args.json {
+        return print_line(format_args!("{:#}", Value::Array(all)));
+    }
+    print_text(&table(&all))
+}
+
+fn table(all: &[Value]) -> String {
+    if all.is_empty() {
+        return "nothing is revoked\n".to_owned();
+    }
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_BORDERS_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    if table.width().is_none() {
+        table.set_width(NO_TERMINAL_WIDTH);
+    }
+    table.set_header(["id", "revoked", "reason", "by", "since", "until"]);
+    for one in all {
+        let until = text(one, "/until");
+        table.add_row([
+            text(one, "/revocation_id"),
+            revoked(one),
+            text(one, "/reason"),
+            text(one, "/by/display_name"),
+            text(one, "/revoked_at"),
+            if until.is_empty() { "lifted".to_owned() } else { until },
+        ]);
+    }
+    format!("{table}\n")
+}
+
+/// `agent billing-bot`, `principal agent-7 of https://idp`.
+fn revoked(revocation: &Value) -> String {
+    let of = |key: &str| text(revocation, &format!("/revoked/{key}"));
+    let (kind, issuer) = (of("kind"), of("issuer"));
+    let subject = of("subject");
+    let name = match (subject.is_empty(), issuer.is_empty()) {
+        (false, false) => format!("{subject} of {issuer}"),
+        (false, true) => subject,
+        (true, false) => issuer,
+        (true, true) => of("session_id") + &of("grant_id"),
+    };
+    format!("{kind} {name}")
+}
+
+fn text(value: &Value, pointer: &str) -> String {
+    escaped(value.pointer(pointer).and_then(Value::as_str).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_revoked_is_named_and_acts_on_no_terminal() {
+        let one = |revoked: Value| json!({"revocation_id": "01a2", "revoked": revoked, "reason": "leaked\u{1b}[2J", "revoked_at": "2026-01-01T00:00:00Z"});
+        let all = [
+            one(json!({"kind": "principal", "issuer": "https://idp", "subject": "agent-7"})),
+            one(json!({"kind": "agent", "subject": "billing-bot"})),
+            one(json!({"kind": "issuer", "issuer": "https://idp"})),
+            one(json!({"kind": "session", "session_id": "01b3"})),
+        ];
+        let names = [
+            "principal agent-7 of https://idp",
+            "agent billing-bot",
+            "issuer https://idp",
+            "session 01b3",
+        ];
+        for (one, name) in all.iter().zip(names) {
+            assert_eq!(revoked(one), name);
+        }
+        let shown = table(&all);
+        assert!(shown.contains("leaked\\u{1b}[2J") && !shown.contains('\u{1b}'), "{shown}");
+        assert_eq!(table(&[]), "nothing is revoked\n");
+    }
+}

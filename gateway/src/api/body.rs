@@ -1,0 +1,37 @@
+//! What callers send.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::error::ApiError;
+
+/// Reads an object. `form` says what to send. An empty body is one without any field.
+pub(super) fn read<T: DeserializeOwned>(body: &[u8], form: &str) -> Result<T, ApiError> {
+    let bad_form = |_| ApiError::bad_request(&format!("send JSON such as {form}"));
+    // An object: a derived reader takes a list of the values, too.
+    let object: Map<String, Value> = if body.is_empty() {
+        Map::new()
+    } else {
+        serde_json::from_slice(body).map_err(bad_form)?
+    };
+    serde_json::from_value(Value::Object(object)).map_err(bad_form)
+}
+
+/// A text that people wrote, within bounds.
+pub(super) fn text(name: &str, text: &str, max_bytes: usize) -> Result<(), ApiError> {
+    let fits = text.len() <= max_bytes && !text.chars().any(|c| c.is_control() && c != '\n');
+    if fits {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(&format!(
+        "a {name} has at most {max_bytes} bytes and no control characters"
+    )))
+}
+
+/// A text that must not be missing.
+pub(super) fn required(name: &str, value: &str, max_bytes: usize) -> Result<(), ApiError> {
+    if value.trim().is_empty() {
+        return Err(ApiError::bad_request(&format!("say a {name}: it goes on record")));
+    }
+    text(name, value, max_bytes)
+}

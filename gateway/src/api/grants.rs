@@ -1,0 +1,163 @@
+//! `POST /v1/grants`: access to a target for a time is asked for; `/v1/approvals` has what becomes of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::Response;
+use gateway_core::approval::access_digest;
+use gateway_core::passage::Note;
+use gateway_core::verdict::{Judge, Verdict};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use tallyport_access::policy::GrantDemand;
+use tallyport_schemas::{
+    Approval, ApprovalId, ApprovalRequest, ApprovalScope, Asked, AskedAccess, Body, Context, Draft,
+    Effect, Recording, SharedContext, TargetRef,
+};
+
+use super::error::ApiError;
+use super::{approvals, body};
+use crate::service::{Caller, Inner, TargetEntry};
+use crate::session::{MAX_OPEN, MAX_OPEN_PER_PRINCIPAL};
+
+const MAX_REASON_BYTES: usize = 2_000;
+const SHORTEST_SECONDS: u64 = 60;
+const FORM: &str = "{\"target\":\"orders\",\"seconds\":1800,\"reason\":\"what for\"}";
+
+/// What somebody wants.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    target: String,
+    seconds: u64,
+    reason: String,
+}
+
+/// `POST /v1/grants`. The answer is the request as `/v1/approvals/{id}` shows it: pending, or approved where nobody has to
+/// agree. The same wish again finds the request that waits.
+pub(super) async fn request(
+    State(inner): State<Arc<Inner>>,
+    caller: Caller,
+    sent: Bytes,
+) -> Result<Response, ApiError> {
+    let wish: Wish = body::read(&sent, FORM)?;
+    body::required("reason", &wish.reason, MAX_REASON_BYTES)?;
+    if wish.seconds < SHORTEST_SECONDS {
+        return Err(ApiError::bad_request("a grant is for 60 seconds at least"));
+    }
+    // Of what there is not, nobody learns more than of what they may not see.
+    let entry = inner.target(&wish.target).ok_or_else(ApiError::no_such_target)?;
+    let reference = entry.dialer.target().reference(None);
+    let context = Context { target: Some(reference), ..Context::clone(caller.context()) };
+    let context = SharedContext::from(context);
+    let terms = terms(&inner, &caller, &entry, &context).await?;
+    let longest = terms.demand.longest();
+    if Duration::from_secs(wish.seconds) > longest {
+        return Err(ApiError::bad_request(&format!(
+            "policy allows a grant of at most {} seconds here",
+            longest.as_secs()
+        )));
+    }
+    let access = AskedAccess { seconds: wish.seconds, reason: wish.reason };
+    ask(&inner, &caller, context, access, terms).await
+}
+
+/// What policy says of it.
+struct Terms {
+    demand: GrantDemand,
+    verdict: Verdict,
+}
+
+/// Asks policy at both doors of a session, the target's and that of its default database.
+async fn terms(
+    inner: &Inner,
+    caller: &Caller,
+    entry: &TargetEntry,
+    context: &SharedContext,
+) -> Result<Terms, ApiError> {
+    let target = entry.dialer.target();
+    let asker = inner.policy.current().asker(caller.identity());
+    let facts = caller.ask_context();
+    let at = |reference: &TargetRef| Judge::connect(&asker, reference, &facts, Recording::Full);
+    let (mut outer, mut inward) =
+        (at(&target.reference(None)), at(&target.reference(Some(&target.databases.default))));
+    let demand = match (outer.grant.take(), inward.grant.take()) {
+        (Some(one), Some(other)) => Some(one.and(&other)),
+        (one, other) => one.or(other),
+    };
+    // Whoever would be let in with a grant is denied for want of one, and for nothing else.
+    let met = demand.as_ref().map(|demand| {
+        let given = GrantDemand::given(demand.requirements(), demand.longest());
+        let facts = tallyport_access::policy::AskContext { grant: Some(given), ..facts.clone() };
+        let with =
+            |reference: &TargetRef| Judge::connect(&asker, reference, &facts, Recording::Full);
+        let (outer, inward) = (
+            with(&target.reference(None)),
+            with(&target.reference(Some(&target.databases.default))),
+        );
+        if outer.is_allowed() { inward } else { outer }
+    });
+    match (demand, met) {
+        (Some(demand), Some(verdict)) if verdict.is_allowed() => Ok(Terms { demand, verdict }),
+        (None, _) if outer.is_allowed() && inward.is_allowed() => Err(ApiError::no_grant_needed()),
+        (_, met) => {
+            let refused = if outer.is_allowed() { inward } else { outer };
+            let decision = met.unwrap_or(refused).decision;
+            let reasons = decision.reasons.join("; ");
+            let draft = Draft::new(context.clone(), None, Body::Decision(decision));
+            // Nobody asks for what nobody may give them; that they tried is on record.
+            let recorded = inner.appender.commit(Note::new(vec![draft])).await;
+            let _on_record = recorded.map_err(|error| ApiError::not_on_record(&error))?;
+            tracing::info!(reasons, "a grant was asked for that policy does not allow");
+            Err(ApiError::no_such_target())
+        }
+    }
+}
+
+async fn ask(
+    inner: &Inner,
+    caller: &Caller,
+    context: SharedContext,
+    access: AskedAccess,
+    Terms { demand, verdict }: Terms,
+) -> Result<Response, ApiError> {
+    let policy_version = verdict.decision.policy_version.clone();
+    let digest = access_digest(&context, &access, &demand.to_string(), &policy_version);
+    let now = Timestamp::now();
+    {
+        let book = inner.control.book();
+        if let Some((case, _)) = book.standing(&digest, None, now) {
+            let id = case.request().approval_id;
+            drop(book);
+            return approvals::view(inner, caller, id);
+        }
+        let (own, all) = book.waiting(&caller.identity().principal, now);
+        if own >= MAX_OPEN_PER_PRINCIPAL || all >= MAX_OPEN {
+            return Err(ApiError::too_many_requests(own));
+        }
+    }
+    let within = SignedDuration::try_from(demand.within()).unwrap_or_default();
+    let approval_id = ApprovalId::new();
+    let effect = if demand.requirements().is_empty() { Effect::Allow } else { Effect::Pause };
+    let decision = tallyport_schemas::Decision { effect, ..verdict.decision };
+    let request = ApprovalRequest {
+        approval_id,
+        digest,
+        session_bound: false,
+        scope: ApprovalScope::Period,
+        requirements: demand.requirements().to_vec(),
+        policy_ids: decision.policy_ids.clone(),
+        policy_version,
+        reasons: vec![format!("sql:connect needs a grant of {demand}")],
+        asked: Asked::Access(access),
+        expires_at: now.checked_add(within).unwrap_or(now),
+    };
+    let draft = Draft::new(context.clone(), None, Body::Decision(decision));
+    let recorded = inner.appender.commit(Note::new(vec![draft])).await;
+    let _on_record = recorded.map_err(|error| ApiError::not_on_record(&error))?;
+    let requested = Approval::Requested(Box::new(request));
+    inner.control.commit(Draft::new(context, None, Body::Approval(requested))).await??;
+    approvals::view(inner, caller, approval_id)
+}

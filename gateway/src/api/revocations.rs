@@ -1,0 +1,199 @@
+//! `/v1/revocations`: access ends before its time, on every gateway.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use gateway_core::passage::Note;
+use gateway_core::revocation::StandingRevocation;
+use gateway_core::verdict;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tallyport_access::policy::Action;
+use tallyport_schemas::{
+    Body, Draft, Effect, Principal, Revocation, RevocationId, RevocationOrder, Revoked,
+};
+
+use super::error::ApiError;
+use super::{answered, body};
+use crate::service::{Caller, Inner};
+
+const MAX_REASON_BYTES: usize = 2_000;
+const MAX_NAME_BYTES: usize = 2_048;
+const FORM: &str = "{\"revoked\":{\"kind\":\"principal\",\"issuer\":\"https://idp\",\"subject\":\"agent-7\"},\"reason\":\"why\"}, \
+                    where the kind is session (session_id), principal (issuer, subject), agent (subject, and issuer or \
+                    none), issuer (issuer) or grant (grant_id), and `until` may say a time";
+
+/// What is to end, and why.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Order {
+    revoked: Revoked,
+    reason: String,
+    #[serde(default)]
+    until: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct List {
+    revocations: Vec<RevocationView>,
+}
+
+/// One revocation that stands.
+#[derive(Serialize)]
+struct RevocationView {
+    revocation_id: RevocationId,
+    revoked: Revoked,
+    reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    revoked_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<Principal>,
+}
+
+impl RevocationView {
+    fn new(it: &StandingRevocation) -> Self {
+        Self {
+            revocation_id: it.order.revocation_id,
+            revoked: it.order.revoked.clone(),
+            reason: it.order.reason.clone(),
+            until: it.order.until,
+            revoked_at: it.revoked_at,
+            by: it.context.principal.clone(),
+        }
+    }
+}
+
+/// `GET /v1/revocations`: what stands, oldest first, of the kinds that the caller may revoke.
+pub(super) async fn list(
+    State(inner): State<Arc<Inner>>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
+    let asker = inner.policy.current().asker(caller.identity());
+    let facts = caller.ask_context();
+    let may =
+        |kind: &str| verdict::access(&asker, Action::Revoke, kind, &facts).effect == Effect::Allow;
+    let kinds: Vec<&str> =
+        ["principal", "agent", "issuer"].into_iter().filter(|it| may(it)).collect();
+    if kinds.is_empty() {
+        let decision = verdict::access(&asker, Action::Revoke, "principal", &facts);
+        return Err(refused(&inner, &caller, decision).await);
+    }
+    let known = inner.control.known();
+    let standing = known.revocations.standing(Timestamp::now());
+    let seen = standing.filter(|it| kinds.contains(&it.order.revoked.kind()));
+    let revocations = seen.map(RevocationView::new).collect();
+    Ok(answered(List { revocations }))
+}
+
+/// `POST /v1/revocations`: answered once it is in force here; what is live elsewhere ends as the log reaches it.
+pub(super) async fn revoke(
+    State(inner): State<Arc<Inner>>,
+    caller: Caller,
+    sent: Bytes,
+) -> Result<Response, ApiError> {
+    let order: Order = body::read(&sent, FORM)?;
+    body::required("reason", &order.reason, MAX_REASON_BYTES)?;
+    names_something(&order.revoked)?;
+    if order.until.is_some_and(|until| until <= Timestamp::now()) {
+        return Err(ApiError::bad_request(
+            "`until` is over already; leave it out, or say a later time",
+        ));
+    }
+    permitted(&inner, &caller, Action::Revoke, order.revoked.kind()).await?;
+    let order = RevocationOrder {
+        revocation_id: RevocationId::new(),
+        revoked: order.revoked,
+        reason: order.reason,
+        until: order.until,
+    };
+    let id = order.revocation_id;
+    let body = Body::Revocation(Revocation::Revoked(Box::new(order)));
+    inner.control.commit(Draft::new(caller.context().clone(), None, body)).await??;
+    let known = inner.control.known();
+    let view = known.revocations.get(id).map(RevocationView::new);
+    Ok(answered(view.ok_or_else(ApiError::unknown_revocation)?))
+}
+
+/// What a caller says along with lifting one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lift {
+    reason: String,
+}
+
+/// `POST /v1/revocations/{id}/lift`.
+pub(super) async fn lift(
+    State(inner): State<Arc<Inner>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    sent: Bytes,
+) -> Result<Response, ApiError> {
+    let lift: Lift = body::read(&sent, "{\"reason\":\"why\"}")?;
+    body::required("reason", &lift.reason, MAX_REASON_BYTES)?;
+    let revocation_id: RevocationId =
+        id.parse().map_err(|error: tallyport_schemas::ParseIdError| {
+            ApiError::bad_request(&error.to_string())
+        })?;
+    let view = inner.control.known().revocations.get(revocation_id).map(RevocationView::new);
+    // Whoever may not lift anything learns nothing of what there is.
+    let kind = view.as_ref().map_or("principal", |view| view.revoked.kind());
+    permitted(&inner, &caller, Action::Restore, kind).await?;
+    let view = view.ok_or_else(ApiError::unknown_revocation)?;
+    let body = Body::Revocation(Revocation::Lifted { revocation_id, reason: lift.reason });
+    inner.control.commit(Draft::new(caller.context().clone(), None, body)).await??;
+    Ok(answered(view))
+}
+
+fn names_something(revoked: &Revoked) -> Result<(), ApiError> {
+    let name = |what: &str, text: &str| body::required(what, text, MAX_NAME_BYTES);
+    match revoked {
+        Revoked::Session { .. } | Revoked::Grant { .. } => Ok(()),
+        Revoked::Principal { issuer, subject }
+        | Revoked::Agent { issuer: Some(issuer), subject } => {
+            name("issuer", issuer)?;
+            name("subject", subject)
+        }
+        Revoked::Agent { issuer: None, subject } => name("subject", subject),
+        Revoked::Issuer { issuer } => name("issuer", issuer),
+    }
+}
+
+/// Asks policy, and puts its answer on record, whichever it is.
+async fn permitted(
+    inner: &Inner,
+    caller: &Caller,
+    action: Action,
+    kind: &str,
+) -> Result<(), ApiError> {
+    let asker = inner.policy.current().asker(caller.identity());
+    let decision = verdict::access(&asker, action, kind, &caller.ask_context());
+    if decision.effect != Effect::Allow {
+        return Err(refused(inner, caller, decision).await);
+    }
+    recorded(inner, caller, decision).await
+}
+
+async fn refused(
+    inner: &Inner,
+    caller: &Caller,
+    decision: tallyport_schemas::Decision,
+) -> ApiError {
+    let why = decision.reasons.join("; ");
+    match recorded(inner, caller, decision).await {
+        Ok(()) => ApiError::denied_by_policy(&why),
+        Err(error) => error,
+    }
+}
+
+async fn recorded(
+    inner: &Inner,
+    caller: &Caller,
+    decision: tallyport_schemas::Decision,
+) -> Result<(), ApiError> {
+    let draft = Draft::new(caller.context().clone(), None, Body::Decision(decision));
+    let recorded = inner.appender.commit(Note::new(vec![draft])).await;
+    recorded.map(|_on_record| ()).map_err(|error| ApiError::not_on_record(&error))
+}
