@@ -51,6 +51,11 @@ impl Watch {
                 let probing = probe_target(gateway.clone(), target, every);
                 tasks.spawn(stop.clone().run_until_cancelled_owned(probing));
             }
+            checks.push(Check::new("control", {
+                let gateway = gateway.clone();
+                let detail = || Value::Object(Map::new());
+                move || Verdict { ok: gateway.knows_who_is_out(), detail: detail() }
+            }));
             checks.push(Check::new("targets", move || targets(&gateway.target_states())));
         }
         #[cfg(feature = "query")]

@@ -111,13 +111,17 @@ impl Control {
     /// # Cancel safety
     /// Cancel safe.
     pub(crate) async fn current(&self) -> Result<(), Stale> {
-        let is_fresh = |at: &Option<Instant>| at.is_some_and(|at| at.elapsed() < MAX_AGE);
         let mut read_at = self.inner.read_at.subscribe();
         let current = timeout(CURRENT_TIMEOUT, read_at.wait_for(is_fresh)).await;
         match current {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Stale),
         }
+    }
+
+    /// Whether what is known is what the log says now.
+    pub(crate) fn is_current(&self) -> bool {
+        is_fresh(&self.inner.read_at.borrow())
     }
 
     /// All that is known.
@@ -189,6 +193,10 @@ impl Control {
             });
         }
     }
+}
+
+fn is_fresh(read_at: &Option<Instant>) -> bool {
+    read_at.is_some_and(|at| at.elapsed() < MAX_AGE)
 }
 
 fn revoked(by: &StandingRevocation) -> Ending {

@@ -107,6 +107,12 @@ impl Gateway {
         true
     }
 
+    /// Whether it is known whose access was ended: nobody is let in while it is not.
+    #[must_use]
+    pub fn knows_who_is_out(&self) -> bool {
+        self.inner.control.is_current()
+    }
+
     /// Names of the targets, sorted.
     #[must_use]
     pub fn targets(&self) -> Vec<String> {

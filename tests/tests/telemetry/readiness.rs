@@ -103,7 +103,7 @@ fn readiness_goes_and_comes_with_target_and_log() {
     assert!(eventually(|| TcpStream::connect(&up.address).is_ok()), "{}", up.process.log());
 
     up.becomes(true, "nobody asked for a session, and it is ready", |checks| {
-        let all = ["lake", "log", "query", "recorder", "targets"];
+        let all = ["control", "lake", "log", "query", "recorder", "targets"];
         checks.as_object().is_some_and(|checks| checks.len() == all.len())
             && all.iter().all(|name| checks[name]["ok"] == true)
             && checks["targets"]["detail"]["nowhere"]["code"] == "io"
