@@ -37,6 +37,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Client<S> {
         Ok(client)
     }
 
+    /// The stream; what was read of it and not looked at is lost.
+    pub fn into_inner(self) -> S {
+        self.stream.into_inner()
+    }
+
     /// A statement by the simple protocol, its answer read to the end.
     ///
     /// # Errors
