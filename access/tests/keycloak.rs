@@ -22,7 +22,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use support::jwt::outcome;
 use tallyport_access::client::{ClientCredentials, TokenSource};
-use tallyport_access::{Authenticator, ClaimSource, IssuerConfig, Profile, SecretToken};
+use tallyport_access::{
+    Authenticator, ClaimSource, IntrospectionConfig, IssuerConfig, Profile, SecretToken,
+};
 use tallyport_schemas::PrincipalKind;
 
 struct Keycloak {
@@ -160,7 +162,31 @@ async fn keycloaks_tokens_and_keys() {
     an_agent_of_rfc9068_is_who_the_realm_says(&keycloak).await;
     what_satisfies_which_profile(&keycloak).await;
     realm_roles_may_be_the_groups(&keycloak).await;
+    a_user_who_is_logged_out_is_out(&keycloak).await;
     keys_are_rotated_while_tokens_are_verified(&keycloak).await;
+}
+
+/// Its tokens are good by themselves until they expire; it says itself that they do not count (RFC 7662).
+async fn a_user_who_is_logged_out_is_out(keycloak: &Keycloak) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, keycloak.secret("console").expose()).unwrap();
+    let mut config = keycloak.config(Profile::Rfc9068);
+    config.introspection = Some(IntrospectionConfig {
+        url: format!("{}/introspect", keycloak.service.text("token_url")),
+        client_id: "console".to_owned(),
+        client_secret_file: file,
+        cache_seconds: 1,
+    });
+    let asking = Authenticator::new(vec![config]).unwrap();
+    let token = keycloak.human("console").await;
+    assert_eq!(outcome(&asking, &token).await, "ok");
+    let users = keycloak.admin(Method::GET, "/users?username=ada", None).await;
+    let path = format!("/users/{}/logout", users[0]["id"].as_str().unwrap());
+    keycloak.admin(Method::POST, &path, None).await;
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert_eq!(outcome(&asking, &token).await, "inactive");
+    assert_eq!(outcome(&keycloak.trusting(Profile::Rfc9068), &token).await, "ok", "by itself");
 }
 
 async fn an_agent_of_rfc9068_is_who_the_realm_says(keycloak: &Keycloak) {

@@ -1,10 +1,11 @@
 //! A token issuer for development: `tallyport dev` and `tallyport demo` start one, and so do tests.
 //!
 //! It listens on loopback only, keeps its key in memory only, and gives tokens by the client-credentials grant to the
-//! clients it was started with. It is no identity provider: it has no users, no consent and no revocation.
+//! clients it was started with. It is no identity provider: it has no users and no consent.
 
 mod client;
 mod key;
+mod live;
 mod routes;
 
 use std::io;
@@ -19,6 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use client::DevClient;
 use key::SigningKey;
+use live::LiveTokens;
 
 use crate::IssuerConfig;
 
@@ -49,6 +51,7 @@ struct State {
     token_url: String,
     clients: Vec<DevClient>,
     keys: ArcSwap<Keys>,
+    live: LiveTokens,
 }
 
 /// The signing key, and what is published: the key before it too, so that its tokens live on.
@@ -103,6 +106,7 @@ impl DevIssuer {
             token_url: token_url.clone(),
             clients,
             keys,
+            live: LiveTokens::default(),
         });
         let stop = CancellationToken::new();
         let router = routes::router(Arc::clone(&state));
@@ -131,6 +135,17 @@ impl DevIssuer {
             clock_skew_seconds: 0,
             ..IssuerConfig::new(self.issuer_url.clone(), vec![AUDIENCE.to_owned()])
         }
+    }
+
+    /// Where it says whether a token still counts (RFC 7662).
+    #[must_use]
+    pub fn introspection_url(&self) -> String {
+        format!("{}/introspect", self.issuer_url)
+    }
+
+    /// Its token counts no more: introspection says so from now on.
+    pub fn revoke(&self, token: &str) {
+        self.state.live.remove(token);
     }
 
     /// Signs with a new key from now on. The key before it stays published, the one before that does not.

@@ -24,6 +24,8 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/.well-known/oauth-authorization-server", get(discovery))
         .route("/jwks", get(jwks))
         .route("/token", post(token))
+        .route("/introspect", post(introspect))
+        .route("/revoke", post(revoke))
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
         .with_state(state)
 }
@@ -33,6 +35,8 @@ async fn discovery(Shared(state): Shared<Arc<State>>) -> Json<Value> {
         "issuer": state.issuer_url,
         "jwks_uri": format!("{}/jwks", state.issuer_url),
         "token_endpoint": state.token_url,
+        "introspection_endpoint": format!("{}/introspect", state.issuer_url),
+        "revocation_endpoint": format!("{}/revoke", state.issuer_url),
         "grant_types_supported": ["client_credentials"],
         "response_types_supported": [],
         "subject_types_supported": ["public"],
@@ -83,8 +87,33 @@ async fn token(
         ("jti".to_owned(), json!(id)),
     ]);
     let token = state.keys.load().current.sign(&claims).ok_or(Refused::ServerError)?;
+    state.live.add(&token, expires);
     let body = json!({ "access_token": token, "token_type": "Bearer", "expires_in": ttl });
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+/// RFC 7662. Any of its clients may ask.
+async fn introspect(
+    Shared(state): Shared<Arc<State>>,
+    headers: HeaderMap,
+    RawForm(body): RawForm,
+) -> Result<Json<Value>, Refused> {
+    let form = Form::parse(&body)?;
+    authenticate(&state, &headers, &form)?;
+    let token = form.get("token").ok_or(Refused::InvalidRequest)?;
+    Ok(Json(json!({ "active": state.live.has(token) })))
+}
+
+/// RFC 7009. Any of its clients may revoke any token: this is for development.
+async fn revoke(
+    Shared(state): Shared<Arc<State>>,
+    headers: HeaderMap,
+    RawForm(body): RawForm,
+) -> Result<StatusCode, Refused> {
+    let form = Form::parse(&body)?;
+    authenticate(&state, &headers, &form)?;
+    state.live.remove(form.get("token").ok_or(Refused::InvalidRequest)?);
+    Ok(StatusCode::OK)
 }
 
 /// The parameters of a form, none of them twice (RFC 6749 section 3.2).

@@ -12,6 +12,7 @@ use url::Url;
 use super::Identity;
 use super::config::IssuerConfig;
 use super::failure::{AuthFailure, Reason};
+use super::introspection::Introspector;
 use super::issuer::{ConfigError, Issuer, is_loopback, is_safe_url};
 use super::key_cache::KeyCache;
 use super::key_set::KeySet;
@@ -40,6 +41,7 @@ struct Inner {
 struct Trusted {
     issuer: Issuer,
     keys: Keys,
+    introspector: Option<Introspector>,
 }
 
 #[derive(Debug)]
@@ -59,7 +61,11 @@ impl Authenticator {
         }
         let mut trusted = BTreeMap::new();
         for config in &issuers {
-            let one = Trusted { issuer: Issuer::check(config)?, keys: keys_of(config)? };
+            let one = Trusted {
+                issuer: Issuer::check(config)?,
+                keys: keys_of(config)?,
+                introspector: introspector_of(config)?,
+            };
             if trusted.insert(config.issuer.clone(), one).is_some() {
                 return Err(ConfigError::Repeated { issuer: config.issuer.clone() });
             }
@@ -86,7 +92,7 @@ impl Authenticator {
     pub async fn verify(&self, token: &str) -> Result<Identity, AuthFailure> {
         let parsed = UnverifiedToken::parse(token, self.inner.max_token_bytes)
             .map_err(|reason| AuthFailure::new(reason, None))?;
-        self.verify_parsed(&parsed, token.len())
+        self.verify_parsed(&parsed, token)
             .await
             .map_err(|reason| AuthFailure::new(reason, parsed.issuer_for_events()))
     }
@@ -94,16 +100,46 @@ impl Authenticator {
     async fn verify_parsed(
         &self,
         token: &UnverifiedToken<'_>,
-        token_bytes: usize,
+        text: &str,
     ) -> Result<Identity, Reason> {
         let claimed = token.issuer().ok_or_else(|| Reason::MissingClaim("iss".to_owned()))?;
         let trusted = self.inner.trusted.get(claimed).ok_or(Reason::UnknownIssuer)?;
-        let candidate = Candidate::new(token, token_bytes, &trusted.issuer)?;
+        let candidate = Candidate::new(token, text.len(), &trusted.issuer)?;
         let keys = match &trusted.keys {
             Keys::Fixed(keys) => Arc::clone(keys),
             Keys::Published(cache) => cache.keys(|keys| candidate.knows_key(keys)).await?,
         };
-        candidate.verify(&keys, Timestamp::now())
+        let identity = candidate.verify(&keys, Timestamp::now())?;
+        // Last: no stranger makes us ask.
+        if let Some(introspector) = &trusted.introspector {
+            introspector.check(text).await?;
+        }
+        Ok(identity)
+    }
+
+    /// How often a session must ask [`Self::still_counts`] of its token; never where the issuer is not asked.
+    #[must_use]
+    pub fn asks_again_after(&self, issuer: &str) -> Option<Duration> {
+        let trusted = self.inner.trusted.get(issuer)?;
+        trusted.introspector.as_ref().map(Introspector::cache)
+    }
+
+    /// Whether the issuer of a token that was verified says that it still counts.
+    ///
+    /// # Errors
+    /// [`AuthFailure`]; transient where the issuer does not say.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn still_counts(&self, issuer: &str, token: &str) -> Result<(), AuthFailure> {
+        let trusted = self.inner.trusted.get(issuer);
+        match trusted.and_then(|trusted| trusted.introspector.as_ref()) {
+            None => Ok(()),
+            Some(introspector) => introspector
+                .check(token)
+                .await
+                .map_err(|reason| AuthFailure::new(reason, Some(issuer.to_owned()))),
+        }
     }
 }
 
@@ -143,7 +179,16 @@ fn keys_of(config: &IssuerConfig) -> Result<Keys, ConfigError> {
     Ok(Keys::Published(Arc::new(KeyCache::new(source, issuer.keys))))
 }
 
-fn http_for(config: &IssuerConfig, jwks_uri: Option<&Url>) -> Result<Http, ConfigError> {
+fn introspector_of(config: &IssuerConfig) -> Result<Option<Introspector>, ConfigError> {
+    let Some(settings) = &config.introspection else { return Ok(None) };
+    let wrong =
+        |fix| ConfigError::Value { issuer: config.issuer.clone(), key: "introspection", fix };
+    let url = Url::parse(&settings.url).ok();
+    let introspector = Introspector::new(settings, http_for(config, url.as_ref())?);
+    introspector.map(Some).map_err(wrong)
+}
+
+fn http_for(config: &IssuerConfig, other: Option<&Url>) -> Result<Http, ConfigError> {
     let failed = |reason: String| ConfigError::Http { issuer: config.issuer.clone(), reason };
     let roots = match &config.ca_file {
         None => Vec::new(),
@@ -159,7 +204,7 @@ fn http_for(config: &IssuerConfig, jwks_uri: Option<&Url>) -> Result<Http, Confi
     };
     let local = |url: &Url| is_loopback(url);
     let loopback =
-        Url::parse(&config.issuer).is_ok_and(|url| local(&url)) && jwks_uri.is_none_or(local);
+        Url::parse(&config.issuer).is_ok_and(|url| local(&url)) && other.is_none_or(local);
     let timeout = Duration::from_secs(config.keys.timeout_seconds);
     Http::new(timeout, loopback, roots).map_err(|error| failed(error.to_string()))
 }

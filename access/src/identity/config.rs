@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
+use super::introspection::IntrospectionConfig;
 use super::mapping::ClaimMapping;
 use super::profile::Profile;
 use super::written::WrittenIssuer;
@@ -38,6 +39,8 @@ pub struct IssuerConfig {
     pub jwks_file: Option<PathBuf>,
     /// A PEM file with certificates to trust, beside the system's, when its documents are fetched.
     pub ca_file: Option<PathBuf>,
+    /// Where it says whether a token still counts; it is not asked where absent.
+    pub introspection: Option<IntrospectionConfig>,
     /// How its keys are kept.
     pub keys: KeyCacheConfig,
     /// Which claim says what.

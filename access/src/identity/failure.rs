@@ -39,7 +39,7 @@ impl AuthFailure {
     /// Whether the same token may be good later: its issuer could not be asked.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        matches!(self.reason, Reason::IssuerUnavailable)
+        matches!(self.reason, Reason::IssuerUnavailable | Reason::IntrospectionUnavailable)
     }
 
     /// Whether nothing was presented.
@@ -108,6 +108,10 @@ pub(super) enum Reason {
         "the token is bound to a key of its holder, and no proof of it can be taken yet; ask for a bearer token"
     )]
     SenderConstrained,
+    #[error("the issuer says that the token does not count any more; get a new one")]
+    Inactive,
+    #[error("the issuer does not say whether the token still counts; try again later")]
+    IntrospectionUnavailable,
     #[error("access was revoked ({0}); ask whoever runs this gateway")]
     Revoked(RevocationId),
 }
@@ -133,6 +137,8 @@ impl Reason {
             Self::LivesTooLong { .. } => "lives_too_long",
             Self::DelegationTooDeep { .. } => "delegation_too_deep",
             Self::SenderConstrained => "sender_constrained",
+            Self::Inactive => "inactive",
+            Self::IntrospectionUnavailable => "introspection_unavailable",
             Self::Revoked(_) => "revoked",
         }
     }

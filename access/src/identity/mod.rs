@@ -11,6 +11,7 @@ mod config;
 mod failure;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
+mod introspection;
 mod issuer;
 mod key_cache;
 mod key_set;
@@ -29,6 +30,7 @@ use tallyport_schemas::{Actor, AgentAttributes, Principal};
 pub use authenticator::Authenticator;
 pub use config::{IssuerConfig, KeyCacheConfig};
 pub use failure::AuthFailure;
+pub use introspection::IntrospectionConfig;
 pub use issuer::ConfigError;
 pub use mapping::{ClaimMapping, ClaimSource, GroupSource, KindMapping};
 pub use profile::Profile;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tallyport_schemas::PrincipalKind;
 
 use super::config::{IssuerConfig, KeyCacheConfig};
+use super::introspection::IntrospectionConfig;
 use super::mapping::{ClaimMapping, ClaimSource, KindMapping};
 use super::profile::Profile;
 
@@ -44,6 +45,8 @@ pub(super) struct WrittenIssuer {
     jwks_file: Option<PathBuf>,
     /// A PEM file with certificates to trust, beside the system's, when its documents are fetched.
     ca_file: Option<PathBuf>,
+    /// Where it says whether a token still counts (RFC 7662); it is not asked where absent.
+    introspection: Option<IntrospectionConfig>,
     /// How its keys are kept.
     #[serde(default)]
     keys: KeyCacheConfig,
@@ -73,6 +76,7 @@ impl WrittenIssuer {
             jwks_uri: None,
             jwks_file: None,
             ca_file: None,
+            introspection: None,
             keys: KeyCacheConfig::default(),
             claims: WrittenClaims::default(),
             required_claims: BTreeMap::new(),
@@ -99,6 +103,7 @@ impl From<WrittenIssuer> for IssuerConfig {
             jwks_uri: written.jwks_uri,
             jwks_file: written.jwks_file,
             ca_file: written.ca_file,
+            introspection: written.introspection,
             keys: written.keys,
             claims: written.claims.over(profile.claims()),
             required_claims: written.required_claims,

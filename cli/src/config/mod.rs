@@ -180,5 +180,8 @@ fn check_node(node: &str) -> Result<ProducerId, ParseIdError> {
 fn relative_to(mut issuer: IssuerConfig, folder: &Path) -> IssuerConfig {
     issuer.jwks_file = issuer.jwks_file.map(|path| folder.join(path));
     issuer.ca_file = issuer.ca_file.map(|path| folder.join(path));
+    if let Some(introspection) = &mut issuer.introspection {
+        introspection.client_secret_file = folder.join(&introspection.client_secret_file);
+    }
     issuer
 }

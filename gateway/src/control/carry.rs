@@ -49,3 +49,67 @@ pub(crate) async fn carry_once(control: &Control, now: Timestamp) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::SignedDuration;
+    use tallyport_eventlog::backends::memory::MemoryLog;
+    use tallyport_eventlog::{Appender, AppenderOptions, Log, Position, Topic};
+    use tallyport_schemas::{
+        Context, Event, ProducerId, RevocationId, RevocationOrder, Revoked, SharedContext, ocsf,
+    };
+
+    use super::*;
+    use crate::control::follow;
+    use crate::session::Registry;
+
+    async fn gateway(log: &Arc<dyn Log>, name: &str, cancel: &CancellationToken) -> Control {
+        let id = ProducerId::parse(format!("{name}/gateway")).unwrap();
+        let appender =
+            Appender::start(Arc::clone(log), id, "gateway", AppenderOptions::default()).await;
+        let control = Control::new(appender.unwrap(), Arc::new(Registry::default()));
+        tokio::spawn(follow(control.clone(), Arc::clone(log), cancel.clone()));
+        control.current().await.unwrap();
+        control
+    }
+
+    async fn on_control(log: &Arc<dyn Log>, offset: u64) -> Vec<Event> {
+        let from = Position { partition: 0, offset };
+        let read = log.read(Topic::Control, from, 1 << 20, Duration::ZERO).await.unwrap();
+        read.iter().map(|entry| ocsf::decode(&entry.value).unwrap()).collect()
+    }
+
+    /// The log forgets the order itself; what a gateway said again is enough for one that comes later.
+    #[tokio::test]
+    async fn what_stands_outlives_what_the_log_keeps() {
+        let (log, cancel) = (Arc::new(MemoryLog::new()) as Arc<dyn Log>, CancellationToken::new());
+        let control = gateway(&log, "one", &cancel).await;
+        let order = RevocationOrder {
+            revocation_id: RevocationId::new(),
+            revoked: Revoked::Issuer { issuer: "https://idp".to_owned() },
+            reason: "leaked".to_owned(),
+            until: None,
+        };
+        let context = SharedContext::from(Context::default());
+        let body = Body::Revocation(Revocation::Revoked(Box::new(order.clone())));
+        control.commit(Draft::new(context, None, body)).await.unwrap().unwrap();
+        let hours =
+            |hours| Timestamp::now().checked_add(SignedDuration::from_hours(hours)).unwrap();
+
+        carry_once(&control, hours(11)).await;
+        assert_eq!(on_control(&log, 0).await.len(), 1, "nothing is due");
+        carry_once(&control, hours(13)).await;
+        carry_once(&control, hours(14)).await;
+        let said = on_control(&log, 0).await;
+        assert_eq!(said.len(), 2, "it was said once more");
+        assert_eq!(said[1].body, Body::Revocation(Revocation::Carried(Box::new(order.clone()))));
+
+        log.release(Topic::Control, Position { partition: 0, offset: 1 }).await.unwrap();
+        let late = gateway(&log, "two", &cancel).await;
+        let known = late.known();
+        assert_eq!(known.revocations.get(order.revocation_id).unwrap().order, order);
+        cancel.cancel();
+    }
+}

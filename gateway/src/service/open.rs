@@ -17,7 +17,7 @@ use tracing::Span;
 
 use super::inner::{Inner, TargetEntry};
 use super::slots::Slot;
-use crate::session::{Lifetime, SessionGrant, Tunnel, ask_context};
+use crate::session::{Lifetime, SessionGrant, TokenWatch, Tunnel, ask_context};
 use crate::tunnel::{ConnectRequest, Refusal};
 
 /// The longest target name that is repeated in an event.
@@ -51,7 +51,10 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
         Some((_, until)) if *until < identity.expires_at => (*until, TimeLimit::Grant),
         _ => (identity.expires_at, TimeLimit::Token),
     };
+    let issuer = &identity.principal.issuer;
+    let token_watch = TokenWatch::new(&inner.authenticator, issuer, request.token);
     Ok(Tunnel {
+        token_watch,
         inner: Arc::clone(inner),
         entry,
         lifetime: Lifetime::new(expires_at, checked_at.0, checked_at.1),

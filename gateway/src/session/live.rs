@@ -183,7 +183,14 @@ impl Live {
 
     /// The token's or the grant's time, or somebody's order.
     async fn ended_outside(&self) -> Ending {
+        let lapsed = async {
+            match &self.tunnel.token_watch {
+                Some(watch) => watch.lapsed().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            ending = lapsed => ending,
             () = self.tunnel.lifetime.over(Timestamp::now) => {
                 Ending::Expired(self.tunnel.time_limit)
             }

@@ -23,18 +23,24 @@ pub(crate) use registry::{LiveSession, Registry};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gateway_core::passage::Scribe;
-use gateway_core::pg::session::TimeLimit;
+use gateway_core::pg::session::{Ending, TimeLimit};
 use jiff::Timestamp;
-use tallyport_access::Identity;
 use tallyport_access::policy::{AskContext, GrantDemand};
+use tallyport_access::{Authenticator, Identity};
 use tallyport_schemas::{ApprovalId, SessionId};
+
+use tokio::time::Instant;
 
 use crate::meters::OpenSession;
 use crate::service::{Inner, Slot, TargetEntry};
-use crate::tunnel::TunnelIo;
+use crate::tunnel::{BearerToken, TunnelIo};
 use agent_writer::AgentWriter;
+
+/// How long a session goes on while its issuer does not say whether its token still counts.
+const UNKNOWN_AT_MOST: Duration = Duration::from_secs(30);
 
 /// A tunnel that policy let in, before its first byte.
 pub(crate) struct Tunnel {
@@ -49,10 +55,54 @@ pub(crate) struct Tunnel {
     pub peer: SocketAddr,
     pub session_id: SessionId,
     pub scribe: Scribe,
+    pub token_watch: Option<TokenWatch>,
     /// Counted from the moment that its target is ready.
     pub open: Option<OpenSession>,
     /// Held for the life of the tunnel: sessions are bounded.
     pub _slot: Slot,
+}
+
+/// Asks the issuer again and again whether the token of a session still counts.
+pub(crate) struct TokenWatch {
+    authenticator: Authenticator,
+    issuer: String,
+    token: BearerToken,
+    every: Duration,
+}
+
+impl TokenWatch {
+    /// None where the issuer is not asked: the token is not kept then.
+    pub(crate) fn new(
+        authenticator: &Authenticator,
+        issuer: &str,
+        token: Option<BearerToken>,
+    ) -> Option<Self> {
+        let every = authenticator.asks_again_after(issuer)?;
+        let (authenticator, issuer) = (authenticator.clone(), issuer.to_owned());
+        token.map(|token| Self { authenticator, issuer, token, every })
+    }
+
+    /// Waits until the token does not count any more, or is not known to for too long.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    async fn lapsed(&self) -> Ending {
+        let mut known_at = Instant::now();
+        loop {
+            tokio::time::sleep(self.every).await;
+            match self.authenticator.still_counts(&self.issuer, self.token.expose()).await {
+                Ok(()) => known_at = Instant::now(),
+                Err(failure) if failure.is_transient() && known_at.elapsed() < UNKNOWN_AT_MOST => {}
+                Err(failure) => {
+                    return Ending::Revoked {
+                        by: self.issuer.clone(),
+                        reason: failure.to_string(),
+                        revocation_id: None,
+                    };
+                }
+            }
+        }
+    }
 }
 
 /// The grant that a session was let in by.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use dev_services::{DevService, StartError};
 use gateway_core::masking::Masking;
 use tallyport_access::Authenticator;
-use tallyport_access::dev_issuer::{DevClient, DevIssuer};
+use tallyport_access::dev_issuer::DevIssuer;
 use tallyport_access::policy::PolicyStore;
 use tallyport_eventlog::backends::memory::MemoryLog;
 use tallyport_eventlog::faults::FaultLog;
@@ -18,9 +18,11 @@ use tallyport_gateway::targets::MaskingStore;
 use tallyport_gateway::{
     BearerToken, ConnectRequest, Gateway, OpenTunnel, Refusal, TunnelService as _,
 };
-use tallyport_schemas::{Body, Event, Family, Front, PrincipalKind, ProducerId, TraceId, ocsf};
+use tallyport_schemas::{Body, Event, Family, Front, ProducerId, TraceId, ocsf};
 use tokio::io::DuplexStream;
 use tokio_postgres::NoTls;
+
+use crate::clients;
 
 /// Permits everything.
 pub const PERMIT_ALL: &str = "@id(\"all\") permit (principal, action, resource);";
@@ -83,6 +85,8 @@ pub struct Options {
     /// Targets beside `db`, each as it is written.
     pub others: Vec<String>,
     pub limits: GatewayLimits,
+    /// The issuer is asked whether tokens still count; answers count for a second.
+    pub introspection: bool,
 }
 
 impl Default for Options {
@@ -96,6 +100,7 @@ impl Default for Options {
             target: "",
             others: Vec::new(),
             limits: GatewayLimits::default(),
+            introspection: false,
         }
     }
 }
@@ -109,6 +114,7 @@ pub struct World {
     authenticator: Authenticator,
     policy: &'static str,
     targets: Vec<String>,
+    _folder: tempfile::TempDir,
 }
 
 impl World {
@@ -118,26 +124,14 @@ impl World {
     }
 
     pub async fn start_on(postgres: &'static DevService, options: Options) -> Self {
-        let agent = |id: &str, group: &str| DevClient {
-            groups: vec![group.to_owned()],
-            kind: PrincipalKind::Agent,
-            ..DevClient::new(id)
-        };
-        let human =
-            |id: &str, group: &str| DevClient { kind: PrincipalKind::Human, ..agent(id, group) };
-        let clients = vec![
-            agent("agent", "agents"),
-            agent("other", "others"),
-            agent("robot", "dba"),
-            DevClient { owner: Some("dana".to_owned()), ..agent("owned", "dba") },
-            human("dana", "dba"),
-            human("eli", "dba"),
-            human("sam", "security"),
-        ];
         let local: SocketAddr = "127.0.0.1:0".parse().expect("an address");
-        let issuer = DevIssuer::start(local, clients).await.expect("the issuer starts");
-        let authenticator =
-            Authenticator::new(vec![issuer.issuer_config()]).expect("a valid issuer");
+        let issuer = DevIssuer::start(local, clients::all()).await.expect("the issuer starts");
+        let mut trusted = issuer.issuer_config();
+        let folder = tempfile::tempdir().expect("a folder");
+        if options.introspection {
+            trusted.introspection = Some(clients::introspection(&issuer, folder.path()));
+        }
+        let authenticator = Authenticator::new(vec![trusted]).expect("a valid issuer");
 
         let log = Arc::new(MemoryLog::new());
         let faults = Arc::new(FaultLog::new(Arc::clone(&log) as Arc<dyn Log>));
@@ -178,7 +172,17 @@ impl World {
         let gateway = Gateway::start(config, authenticator.clone(), policy, masking, appender)
             .expect("starts");
         let policy = options.policy;
-        let world = Self { gateway, faults, issuer, postgres, log, authenticator, policy, targets };
+        let world = Self {
+            gateway,
+            faults,
+            issuer,
+            postgres,
+            log,
+            authenticator,
+            policy,
+            targets,
+            _folder: folder,
+        };
         // Both stores report what is in force at the start: later faults meet nothing of that.
         world
             .wait_for("policy at start", |events| {
@@ -317,6 +321,13 @@ impl World {
             assert!(Instant::now() < deadline, "PostgreSQL does not log");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// Its documents and answers are gone; what is known of its keys stays.
+    pub async fn stop_issuer(&mut self) {
+        let local = "127.0.0.1:0".parse().expect("an address");
+        let another = DevIssuer::start(local, Vec::new()).await.expect("the issuer starts");
+        std::mem::replace(&mut self.issuer, another).stop().await;
     }
 
     /// A connection past the gateway.

@@ -1,0 +1,166 @@
+//! Asks the issuer whether a token that is good by itself still counts (RFC 7662).
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+use url::Url;
+
+use super::failure::Reason;
+use super::issuer::is_safe_url;
+use crate::SecretToken;
+use crate::http::Http;
+
+const CACHE_SECONDS: std::ops::RangeInclusive<u64> = 1..=60;
+/// Answers that are kept; more are asked for anew.
+const MAX_ANSWERS: usize = 16_384;
+/// The largest file with a secret.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// Where an issuer says whether a token still counts, and how it is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IntrospectionConfig {
+    /// The introspection endpoint.
+    pub url: String,
+    /// The client id by which this service asks (`client_secret_basic`).
+    pub client_id: String,
+    /// A file with the client's secret, read at each use; one line break at its end is not part of it.
+    pub client_secret_file: PathBuf,
+    /// How long an answer counts, in seconds, 1 to 60: a token that is no longer active is out within this time.
+    #[serde(default = "default_cache_seconds")]
+    pub cache_seconds: u64,
+}
+
+const fn default_cache_seconds() -> u64 {
+    5
+}
+
+/// Asks one issuer.
+#[derive(Debug)]
+pub(super) struct Introspector {
+    http: Http,
+    url: Url,
+    client_id: String,
+    secret_file: PathBuf,
+    cache: Duration,
+    /// By the SHA-256 of the token. Who asks for one holds its lock, so that many at once are one request.
+    answers: Mutex<HashMap<[u8; 32], Slot>>,
+}
+
+type Slot = Arc<tokio::sync::Mutex<Option<Answer>>>;
+
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    active: bool,
+    at: Instant,
+}
+
+impl Introspector {
+    /// Checks the configuration; what is wrong names the key within `introspection`.
+    pub(super) fn new(config: &IntrospectionConfig, http: Http) -> Result<Self, String> {
+        let url = Url::parse(&config.url)
+            .ok()
+            .filter(is_safe_url)
+            .ok_or("url: write a URL with https (http only on loopback)")?;
+        if config.client_id.is_empty() {
+            return Err("client_id: it is empty".to_owned());
+        }
+        if !CACHE_SECONDS.contains(&config.cache_seconds) {
+            let (least, most) = (CACHE_SECONDS.start(), CACHE_SECONDS.end());
+            return Err(format!("cache_seconds: {least} to {most}"));
+        }
+        Ok(Self {
+            http,
+            url,
+            client_id: config.client_id.clone(),
+            secret_file: config.client_secret_file.clone(),
+            cache: Duration::from_secs(config.cache_seconds),
+            answers: Mutex::default(),
+        })
+    }
+
+    /// How long an answer counts.
+    pub(super) const fn cache(&self) -> Duration {
+        self.cache
+    }
+
+    /// Whether the issuer says that `token` is active: as it said a moment ago, or as it says now.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(super) async fn check(&self, token: &str) -> Result<(), Reason> {
+        let slot = self.slot(Sha256::digest(token).into());
+        let mut kept = slot.lock().await;
+        let active = match *kept {
+            Some(answer) if answer.at.elapsed() < self.cache => answer.active,
+            _ => {
+                let at = Instant::now();
+                let active = self.ask(token).await.map_err(|why| {
+                    tracing::warn!(url = %self.url, why, "the issuer does not say whether a token is active");
+                    Reason::IntrospectionUnavailable
+                })?;
+                *kept = Some(Answer { active, at });
+                active
+            }
+        };
+        if active { Ok(()) } else { Err(Reason::Inactive) }
+    }
+
+    fn slot(&self, key: [u8; 32]) -> Slot {
+        let mut answers = self.answers.lock();
+        if answers.len() >= MAX_ANSWERS && !answers.contains_key(&key) {
+            let is_used = |slot: &Slot| {
+                slot.try_lock().map_or(true, |kept| {
+                    kept.is_some_and(|answer| answer.at.elapsed() < self.cache)
+                })
+            };
+            answers.retain(|_, slot| is_used(slot));
+            if answers.len() >= MAX_ANSWERS {
+                answers.clear();
+            }
+        }
+        Arc::clone(answers.entry(key).or_default())
+    }
+
+    /// What went wrong is for our own log: it names nothing of the token.
+    async fn ask(&self, token: &str) -> Result<bool, String> {
+        let secret = self.secret().await?;
+        // RFC 6749 section 2.3.1: form-encoded before they go into the Basic scheme.
+        let encoded = |text: &str| -> String {
+            url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+        };
+        let basic = (encoded(&self.client_id), SecretToken::new(encoded(secret.expose())));
+        let form = [("token", token), ("token_type_hint", "access_token")];
+        let asked = self.http.post_form(&self.url, (&basic.0, basic.1.expose()), &form).await;
+        let answer = asked.map_err(|error| error.to_string())?;
+        if answer.status != 200 {
+            return Err(format!("it answers with status {}", answer.status));
+        }
+        // An object: a derived reader takes a list of the values, too.
+        let body: Option<Map<String, Value>> = serde_json::from_slice(&answer.body).ok();
+        body.and_then(|body| body.get("active").and_then(Value::as_bool))
+            .ok_or_else(|| "its answer has no `active` (RFC 7662 section 2.2)".to_owned())
+    }
+
+    async fn secret(&self) -> Result<SecretToken, String> {
+        let named = |error: &dyn std::fmt::Display| {
+            format!("client_secret_file {}: {error}", self.secret_file.display())
+        };
+        let meta = tokio::fs::metadata(&self.secret_file).await.map_err(|it| named(&it))?;
+        if meta.len() > MAX_SECRET_BYTES {
+            return Err(named(&format!("it is larger than {MAX_SECRET_BYTES} bytes")));
+        }
+        let read = tokio::fs::read_to_string(&self.secret_file).await.map_err(|it| named(&it))?;
+        let read = zeroize::Zeroizing::new(read);
+        let secret = read.strip_suffix('\n').unwrap_or(&read);
+        Ok(SecretToken::new(secret.strip_suffix('\r').unwrap_or(secret)))
+    }
+}
