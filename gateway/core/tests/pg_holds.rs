@@ -140,19 +140,104 @@ fn preparing_runs_nothing_and_passes_and_a_bind_waits_with_its_values() {
 /// One session's `s` is not another's.
 #[test]
 fn a_name_of_the_sessions_own_binds_it_to_the_session() {
-    let execute_s = |id: u32| {
-        let mut session = Session::new();
-        let text = format!("UPDATE app.orders SET note = 'x' WHERE id = {id}");
-        let _passes = session.agent(&[parse("s", &text), sync()].concat()).forwarded();
-        let _ready = session.target(&[frame(b'1', b""), frame(b'Z', b"I")].concat());
-        session.agent(&query("EXECUTE s")).held().ask
-    };
-    let (one, other) = (execute_s(1), execute_s(2));
-    assert!(one.session_bound && other.session_bound);
-    assert_ne!(one.digest, other.digest);
-    let mut session = Session::new();
     let current = "UPDATE app.orders SET note = 'x' WHERE CURRENT OF c";
-    assert!(session.agent(&query(current)).held().ask.session_bound);
+    let ask = |session: &mut Session| session.agent(&query(current)).held().ask;
+    let (mut session, mut other) = (Session::new(), Session::new());
+    let _declared = other.agent(&query("DECLARE c CURSOR FOR SELECT 1")).forwarded();
+    other.done("DECLARE CURSOR");
+    let (one, another) = (ask(&mut session), ask(&mut other));
+    assert!(one.session_bound && another.session_bound);
+    assert_ne!(one.digest, another.digest);
+}
+
+/// Reviewers would read the name alone.
+#[test]
+fn what_execute_runs_cannot_be_approved() {
+    let mut session = Session::new();
+    let text = "UPDATE app.orders SET note = 'x' WHERE id = 1";
+    let _passes = session.agent(&[parse("s", text), sync()].concat()).forwarded();
+    let _ready = session.target(&[frame(b'1', b""), frame(b'Z', b"I")].concat());
+    for text in ["EXECUTE s", "EXPLAIN ANALYZE EXECUTE s"] {
+        let drafts = session.agent(&query(text)).refused();
+        let reasons = decisions(&drafts)[0].reasons.join(";");
+        assert!(reasons.contains("reviewers cannot read what EXECUTE runs"), "{text}: {reasons}");
+        let _error = session.target(b"");
+    }
+}
+
+/// PostgreSQL understands TRUNCATE when it runs, not when it is bound.
+#[test]
+fn a_bound_portal_is_covered_only_while_statements_mean_the_same() {
+    for (between, covered) in [("SELECT 1", true), ("SET app.tenant = 'other'", false)] {
+        let mut session = Session::new();
+        let _begun = session.agent(&query("BEGIN")).forwarded();
+        let _ready = session.target(&[frame(b'C', b"BEGIN\0"), frame(b'Z', b"T")].concat());
+        let text = "UPDATE app.orders SET note = 'x' WHERE id = $1 RETURNING id";
+        let unit = [parse("", text), bind("p", "", "1"), sync()].concat();
+        let held = session.agent(&unit).held();
+        let _bound = session.decide(&held, Ok(ApprovalId::new())).forwarded();
+        let _ready =
+            session.target(&[frame(b'1', b""), frame(b'2', b""), frame(b'Z', b"T")].concat());
+        let _ran = session.agent(&query(between)).forwarded();
+        let tag = if covered { &b"SELECT 1\0"[..] } else { &b"SET\0"[..] };
+        let _done = session.target(&[frame(b'C', tag), frame(b'Z', b"T")].concat());
+        let run = [execute("p", 0), sync()].concat();
+        match session.agent(&run) {
+            Came::Held(again) => {
+                assert!(!covered, "{between}");
+                assert_ne!(again[0].ask.digest, held.ask.digest);
+            }
+            came => {
+                assert!(covered, "{between}");
+                let _runs = came.forwarded();
+            }
+        }
+    }
+}
+
+/// It is judged anew once it is approved, and must be the same then.
+#[test]
+fn what_changes_its_meaning_in_the_same_unit_binds_it_alike_each_time() {
+    let unit = |setting: &str| {
+        let set = format!("SET app.tenant = '{setting}'");
+        [
+            parse("", &set),
+            bind("", "", ""),
+            execute("", 0),
+            parse("w", "UPDATE app.orders SET note = 'x' WHERE id = $1"),
+            bind("", "w", "1"),
+            execute("", 0),
+            sync(),
+        ]
+        .concat()
+    };
+    let mut session = Session::new();
+    let held = session.agent(&unit("a")).held();
+    let _passes = session.decide(&held, Ok(ApprovalId::new())).forwarded();
+    let other = Session::new().agent(&unit("b")).held();
+    assert_ne!(other.ask.digest, held.ask.digest);
+}
+
+#[test]
+fn one_command_twice_before_one_sync_is_refused() {
+    // In a transaction both mean the same, and are asked for as the same.
+    let mut session = Session::new();
+    let _begun = session.agent(&query("BEGIN")).forwarded();
+    let _ready = session.target(&[frame(b'C', b"BEGIN\0"), frame(b'Z', b"T")].concat());
+    let text = "UPDATE app.orders SET note = 'x' WHERE id = $1";
+    let twice = [
+        parse("w", text),
+        bind("a", "w", "1"),
+        execute("a", 0),
+        bind("b", "w", "1"),
+        execute("b", 0),
+        sync(),
+    ];
+    // What goes out makes the transaction fail.
+    let drafts = session.agent(&twice.concat()).forwarded();
+    let reasons: Vec<_> = decisions(&drafts).iter().flat_map(|it| it.reasons.clone()).collect();
+    assert!(reasons.iter().any(|it| it.contains("sent twice before one Sync")), "{reasons:?}");
+    assert!(commands(&drafts).iter().filter(|(_, it)| *it == Disposition::Refused).count() >= 2);
 }
 
 #[test]
@@ -253,6 +338,21 @@ fn for_the_session_it_is_the_same_again_until_its_meaning_may_have_changed() {
     let _set = session.agent(&query("SET search_path = other")).forwarded();
     session.done("SET");
     assert_ne!(session.agent(&delete).held().ask.digest, held.ask.digest);
+}
+
+#[test]
+fn for_the_session_no_setting_or_temporary_table_may_change_in_between() {
+    let delete = query("DELETE FROM app.orders WHERE id = 1");
+    for text in ["SET app.tenant = 'other'", "SELECT set_config('app.tenant', 'other', false)"] {
+        let mut session = Session::new();
+        let held = session.agent(&delete).held();
+        let denial = Denial::Gateway { sqlstate: "57014", reason: "cancelled".into() };
+        let _refused = session.decide(&held, Err(denial)).refused();
+        let _error = session.target(b"");
+        let _set = session.agent(&query(text)).forwarded();
+        session.done("SET");
+        assert_ne!(session.agent(&delete).held().ask.digest, held.ask.digest, "{text}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tallyport_access::Identity;
 use tallyport_schemas::{
     Actor, AgentAttributes, ApprovalId, ApprovalRequirement, ApprovalScope, Asked, AskedAccess,
-    AskedCommand, CommandId, Principal, SessionId, TargetRef,
+    AskedCommand, CommandId, Principal, PrincipalKind, SessionId, TargetRef,
 };
 
 /// One request.
@@ -146,7 +146,10 @@ pub(super) fn may_answer(case: &Case, caller: &Identity, now: Timestamp) -> Resu
 /// more than a stranger should know.
 pub(super) fn may_see(case: &Case, caller: &Identity) -> bool {
     let principal = &caller.principal;
-    let reviews = case.request().requirements.iter().any(|it| principal.groups.contains(&it.group));
+    // Reviewers are people, for themselves: an agent in their group reads no statements of others.
+    let for_themselves = principal.kind == PrincipalKind::Human && caller.delegation.is_empty();
+    let reviews = for_themselves
+        && case.request().requirements.iter().any(|it| principal.groups.contains(&it.group));
     has_asked(case, caller) || reviews
 }
 

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 use tallyport_schemas::{AskedAccess, Context, SessionId};
 
-use crate::sql::Revision;
+use tallyport_access::policy::ApprovalDemand;
+
+use crate::sql::Trace;
 use crate::verdict::Facts;
 
 /// Names the form: another form is another first line.
-const FORM: &str = "tallyport approval 1";
+const FORM: &str = "tallyport approval 2";
 const ACCESS_FORM: &str = "tallyport access 1";
 /// The client's name for itself changes nothing of what a statement means.
 const WITHOUT_MEANING: &str = "application_name";
@@ -21,6 +23,8 @@ pub struct Bond<'a> {
     pub who: &'a Context,
     /// SHA-256 of the policy set.
     pub policy_version: &'a str,
+    /// Who must agree, until when and for how often: what was asked under easier terms is something else.
+    pub demand: &'a ApprovalDemand,
     /// The statement's whole text.
     pub statement: &'a str,
     /// What the statement reaches, as the catalog says now.
@@ -39,8 +43,10 @@ pub enum Standing<'a> {
     Session {
         /// The session.
         session: Option<SessionId>,
-        /// Its state, as far as its statements tell.
-        revision: Revision,
+        /// All that may have changed what statements mean.
+        meaning: Trace,
+        /// All that names stand for, where the statement may speak of one.
+        named: Option<Trace>,
         /// What the target reported last.
         reported: &'a BTreeMap<String, String>,
     },
@@ -70,16 +76,21 @@ pub fn digest(bond: &Bond<'_>) -> String {
     hash.text(bond.statement);
     hash.optional(bond.parameters.as_ref().map(<[u8; 32]>::as_slice));
     hash.text(bond.policy_version);
+    hash.text(&bond.demand.to_string());
+    hash.text(bond.demand.scope().as_str());
+    hash.count(usize::try_from(bond.demand.within().as_secs()).unwrap_or(usize::MAX));
     hash.who(bond.who);
     hash.all(bond.facts.tables.iter().map(ToString::to_string));
     hash.all(bond.facts.columns.iter().map(ToString::to_string));
     hash.all(bond.facts.functions.iter().cloned());
+    hash.text(&format!("{} {}", bond.facts.opaque, bond.facts.by_key));
     match bond.standing {
-        Standing::Session { session, revision, reported } => {
+        Standing::Session { session, meaning, named, reported } => {
             hash.text("session");
             let session = session.map(|id| id.to_string());
             hash.optional(session.as_ref().map(String::as_bytes));
-            hash.text(&revision.to_string());
+            hash.bytes(meaning.as_bytes());
+            hash.optional(named.as_ref().map(Trace::as_bytes));
             hash.settings(reported);
         }
         Standing::Fresh { startup, reported } => {
@@ -220,24 +231,14 @@ mod tests {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
-    /// Whatever differs in meaning differs in the digest: each row changes one thing.
-    #[test]
-    fn every_part_binds() {
-        let (who, facts, none) = (who(), Facts::default(), BTreeMap::new());
-        let bond = Bond {
-            who: &who,
-            policy_version: "v1",
-            statement: "DELETE FROM orders",
-            facts: &facts,
-            parameters: None,
-            standing: Standing::Fresh { startup: &none, reported: &none },
-        };
+    /// Whoever differs in one thing.
+    fn others(who: &Context) -> Vec<Context> {
         let change = |edit: fn(&mut Context)| {
             let mut other = who.clone();
             edit(&mut other);
             other
         };
-        let others = [
+        vec![
             change(|it| it.principal.as_mut().unwrap().subject.push('2')),
             change(|it| it.principal.as_mut().unwrap().issuer.push('2')),
             change(|it| it.delegation.clear()),
@@ -246,7 +247,28 @@ mod tests {
             change(|it| it.agent.task = Some("another".into())),
             change(|it| it.target.as_mut().unwrap().name.push('2')),
             change(|it| it.target.as_mut().unwrap().database = None),
-        ];
+        ]
+    }
+
+    fn demand(text: &str) -> ApprovalDemand {
+        ApprovalDemand::parse(text).unwrap()
+    }
+
+    /// Whatever differs in meaning differs in the digest: each row changes one thing.
+    #[test]
+    fn every_part_binds() {
+        let (who, facts, none) = (who(), Facts::default(), BTreeMap::new());
+        let demanded = demand("1 of dba");
+        let bond = Bond {
+            who: &who,
+            policy_version: "v1",
+            demand: &demanded,
+            statement: "DELETE FROM orders",
+            facts: &facts,
+            parameters: None,
+            standing: Standing::Fresh { startup: &none, reported: &none },
+        };
+        let others = others(&who);
         let reaching = Facts {
             tables: vec![ObjectRef { schema: Some("app".into()), name: "orders".into() }],
             ..Facts::default()
@@ -256,13 +278,22 @@ mod tests {
             bound_values(&[], [(0, Some(&b"1"[..]))].into_iter()),
             bound_values(&[], [(0, None)].into_iter()),
         );
-        let revision = crate::sql::SessionState::new(Vec::new()).revision();
-        let later = crate::sql::SessionState::new(Vec::new()).revision();
+        let meaning = Trace::default();
+        let mut state = crate::sql::SessionState::new(Vec::new());
+        state.shift_meaning("SET x = 1", None);
+        let later = state.meaning();
         let id = Some(SessionId::new());
-        let in_session = |session, revision, reported| Bond {
-            standing: Standing::Session { session, revision, reported },
+        let named = None;
+        let in_session = |session, meaning, reported| Bond {
+            standing: Standing::Session { session, meaning, named, reported },
             ..bond
         };
+        let by_name =
+            Standing::Session { session: id, meaning, named: Some(meaning), reported: &none };
+        let seen = |opaque, by_key| Facts { opaque, by_key, ..Facts::default() };
+        let (opaque, by_key) = (seen(true, false), seen(false, true));
+        let [more, longer, again] =
+            ["2 of dba", "1 of dba; within 1h", "1 of dba; for session"].map(demand);
         let mut bonds = vec![
             bond,
             Bond { policy_version: "v2", ..bond },
@@ -272,8 +303,14 @@ mod tests {
             Bond { parameters: Some(b), ..bond },
             Bond { standing: Standing::Fresh { startup: &path, reported: &none }, ..bond },
             Bond { standing: Standing::Fresh { startup: &none, reported: &path }, ..bond },
-            in_session(None, revision, &none),
-            in_session(id, revision, &none),
+            Bond { demand: &more, ..bond },
+            Bond { demand: &longer, ..bond },
+            Bond { demand: &again, ..bond },
+            Bond { facts: &opaque, ..bond },
+            Bond { facts: &by_key, ..bond },
+            Bond { standing: by_name, ..bond },
+            in_session(None, meaning, &none),
+            in_session(id, meaning, &none),
             in_session(id, later, &none),
             in_session(id, later, &path),
         ];
@@ -291,6 +328,7 @@ mod tests {
             digest(&Bond {
                 who: &who,
                 policy_version: "v1",
+                demand: &demand("1 of dba"),
                 statement: "SELECT 1",
                 facts: &facts,
                 parameters: None,

@@ -11,7 +11,7 @@ use tallyport_schemas::{
 use super::Denial;
 use super::span::Detail;
 use crate::approval::{Ask, Bond, Standing, digest};
-use crate::sql::{Parsed, SessionState};
+use crate::sql::{Parsed, SessionState, Trace, executed};
 use crate::verdict::Facts;
 
 /// A longer statement cannot be approved: nobody would read it to its end.
@@ -48,6 +48,10 @@ pub struct Leave {
 pub struct Covered {
     pub(crate) approval_id: ApprovalId,
     pub(crate) policy_version: String,
+    /// What was demanded then.
+    pub(crate) demand: ApprovalDemand,
+    /// What statements meant then: a utility statement is only understood when it runs.
+    pub(crate) meaning: Trace,
 }
 
 /// A command that waits: its pause goes on record, then it is asked for.
@@ -90,6 +94,8 @@ pub(super) fn settle(
     }
     if let Some(covered) = &detail.covered
         && covered.policy_version == decision.policy_version
+        && covered.demand == demand
+        && covered.meaning == state.meaning()
     {
         return runs(command_id, covered.approval_id);
     }
@@ -100,10 +106,20 @@ pub(super) fn settle(
             denial: Denial::Gateway { sqlstate: "26000", reason },
         };
     };
+    if parsed.statements().iter().any(|statement| executed(statement).is_some()) {
+        let reason = format!(
+            "it needs an approval ({demand}), and reviewers cannot read what EXECUTE runs; send the statement itself"
+        );
+        return Settled::Denied {
+            command_id,
+            denial: Denial::Gateway { sqlstate: "0A000", reason },
+        };
+    }
     let standing = standing(ground, state, demand.scope(), parsed, facts);
     let digest = digest(&Bond {
         who: ground.who,
         policy_version: &decision.policy_version,
+        demand: &demand,
         statement: parsed.text(),
         facts,
         parameters: detail.bound,
@@ -158,8 +174,9 @@ fn standing<'a>(
     if !ground.touched && !rests_on_names && scope == ApprovalScope::Once {
         return Standing::Fresh { startup: ground.startup, reported: ground.reported };
     }
-    let revision = if rests_on_names { state.revision() } else { state.plain_revision() };
-    Standing::Session { session: ground.who.session_id, revision, reported: ground.reported }
+    let named = rests_on_names.then(|| state.named());
+    let meaning = state.meaning();
+    Standing::Session { session: ground.who.session_id, meaning, named, reported: ground.reported }
 }
 
 /// Whether it may speak of a prepared statement or a cursor by name; in doubt it does.
@@ -178,6 +195,35 @@ pub(super) fn touches(facts: &Facts) -> bool {
     use StatementKind::{Empty, Select, Show};
     let reads = |kind: &StatementKind| matches!(kind, Select | Show | Empty);
     !facts.read_only || facts.opaque || facts.sets || !facts.kinds.iter().all(reads)
+}
+
+/// Whether what ran may have changed what other statements of the session mean: settings, roles, temporary tables, and
+/// whatever code does that cannot be seen. Rows that change are no change of meaning.
+pub(super) fn shifts_meaning(facts: &Facts) -> bool {
+    use StatementKind::{
+        CopyIn, CopyOut, Delete, Empty, Insert, Lock, Maintenance, Merge, Notify, Select, Show,
+        Transaction, Truncate, Update,
+    };
+    let keeps = |kind: &StatementKind| {
+        matches!(
+            kind,
+            Select
+                | Show
+                | Empty
+                | Insert
+                | Update
+                | Delete
+                | Merge
+                | Truncate
+                | CopyIn
+                | CopyOut
+                | Transaction
+                | Lock
+                | Maintenance
+                | Notify
+        )
+    };
+    facts.sets || facts.opaque || !facts.kinds.iter().all(keeps)
 }
 
 fn asked(command_id: CommandId, parsed: &Parsed, facts: &Facts, detail: &Detail) -> AskedCommand {

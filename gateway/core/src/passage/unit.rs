@@ -55,6 +55,8 @@ pub struct Judged {
     pub covered: Option<Covered>,
     /// Whether the session is not as it was once it ran.
     pub touches: bool,
+    /// It may change what later statements mean.
+    pub shifts: bool,
 }
 
 /// A unit, judged.
@@ -105,6 +107,7 @@ impl Unit {
         if decision.effect == Effect::Deny {
             denied = Some(Denial::Policy(decision.reasons.clone()));
         } else if let Some(demand) = approval {
+            let demanded = demand.clone();
             let asked = ((&decision, &facts), demand, (ground, *state), (command_id, phase));
             match held::settle(asked.0, asked.1, asked.2, asked.3, &detail) {
                 Settled::Runs { command_id: id, approval_id, reason } => {
@@ -113,6 +116,8 @@ impl Unit {
                     covered = approval_id.map(|approval_id| Covered {
                         approval_id,
                         policy_version: decision.policy_version.clone(),
+                        demand: demanded,
+                        meaning: state.meaning(),
                     });
                 }
                 Settled::Waits(ask) => waits = Some(ask),
@@ -126,13 +131,13 @@ impl Unit {
             denied = Some(Denial::Policy(decision.reasons.clone()));
         }
         decision.command_id = Some(command_id);
-        let touches = held::touches(&facts);
+        let (touches, shifts) = (held::touches(&facts), held::shifts_meaning(&facts));
         self.open(command_id, phase, Some(decision), denied, detail);
         if let Some(span) = self.spans.last_mut() {
             span.facts = Some(facts);
             span.waits = waits;
         }
-        Judged { command_id, plan, covered, touches }
+        Judged { command_id, plan, covered, touches, shifts }
     }
 
     /// The verdict on the same text at the same moment, where it was the last one.
@@ -159,7 +164,7 @@ impl Unit {
         let denied = (verdict.decision.effect != Effect::Allow)
             .then(|| Denial::Policy(verdict.decision.reasons.clone()));
         self.open(command_id, Phase::Control, Some(verdict.decision), denied, Detail::default());
-        Judged { command_id, plan: verdict.plan, covered: None, touches: false }
+        Judged { command_id, plan: verdict.plan, covered: None, touches: false, shifts: false }
     }
 
     /// Begins a span of a COPY that runs: it was allowed with its statement.
@@ -184,7 +189,13 @@ impl Unit {
             command_id: Some(command_id),
         };
         self.open(command_id, phase, Some(decision), Some(denial), detail);
-        Judged { command_id, plan: ResponsePlan::default(), covered: None, touches: false }
+        Judged {
+            command_id,
+            plan: ResponsePlan::default(),
+            covered: None,
+            touches: false,
+            shifts: false,
+        }
     }
 
     /// What waits, as it is put on record and asked for. Nothing else of the unit is on record before it is decided.

@@ -18,11 +18,14 @@ pub(crate) mod names;
 mod parse;
 mod session;
 pub(crate) mod settings;
+mod trace;
 pub(crate) mod tree;
 
 pub use catalog::Catalog;
 pub use parse::{Parsed, SyntaxError};
+pub(crate) use session::executed;
 pub use session::{Revision, SessionState};
+pub use trace::Trace;
 
 /// Stack that a walk must have left before it enters another level, in bytes.
 const RED_ZONE: usize = 192 * 1024;

@@ -8,6 +8,7 @@ use super::builtins;
 use super::names::Paths;
 use super::parse::Parsed;
 use super::settings::{Change, PathChange};
+use super::trace::Trace;
 use super::tree::{Node, Value};
 
 /// The search path, prepared statements and cursors of one session, as far as its statements tell.
@@ -23,8 +24,10 @@ pub struct SessionState {
     cursors: Names,
     utf8: bool,
     revision: Revision,
-    /// Of all but names.
-    plain_revision: Revision,
+    /// All that may have changed what statements mean, whether that can be followed or not.
+    meaning: Trace,
+    /// All that names were given to.
+    named: Trace,
 }
 
 /// Names one content of a state: two states of one revision are alike in all that a statement's meaning rests on.
@@ -78,7 +81,8 @@ impl SessionState {
             cursors: Names::default(),
             utf8: true,
             revision: Revision::new(),
-            plain_revision: Revision::new(),
+            meaning: Trace::default(),
+            named: Trace::default(),
         }
     }
 
@@ -88,9 +92,19 @@ impl SessionState {
         self.revision
     }
 
-    /// The revision of what a statement rests on that names no prepared statement and no cursor.
-    pub(crate) const fn plain_revision(&self) -> Revision {
-        self.plain_revision
+    /// What approvals are bound to: settings, roles and temporary tables change it, although nothing here follows them.
+    pub(crate) const fn meaning(&self) -> Trace {
+        self.meaning
+    }
+
+    /// What approvals of statements that speak of names are bound to, too.
+    pub(crate) const fn named(&self) -> Trace {
+        self.named
+    }
+
+    /// Takes note that what runs may change what others mean; `bound` is of its values.
+    pub(crate) fn shift_meaning(&mut self, text: &str, bound: Option<&[u8; 32]>) {
+        self.meaning.extend(&[text.as_bytes(), bound.map_or(&[], <[u8; 32]>::as_slice)]);
     }
 
     fn changed(&mut self, changed: bool) {
@@ -99,36 +113,31 @@ impl SessionState {
         }
     }
 
-    fn plainly_changed(&mut self, changed: bool) {
-        if changed {
-            self.plain_revision = Revision::new();
-        }
-        self.changed(changed);
-    }
-
     fn set_paths(&mut self, paths: Paths) {
         let changed = self.paths != paths;
         self.paths = paths;
-        self.plainly_changed(changed);
+        self.changed(changed);
     }
 
     fn add_path(&mut self, path: Vec<String>) {
         let added = self.paths.add(path);
-        self.plainly_changed(added);
+        self.changed(added);
     }
 
     fn set_utf8(&mut self, utf8: bool) {
         let changed = self.utf8 != utf8;
         self.utf8 = utf8;
-        self.plainly_changed(changed);
+        self.changed(changed);
     }
 
     fn add_prepared(&mut self, name: &str, body: Body) {
+        self.named.extend(&[b"statement", name.as_bytes(), body.parsed.text().as_bytes()]);
         let added = self.prepared.add(name, body);
         self.changed(added);
     }
 
     fn add_cursor(&mut self, name: &str, body: Body) {
+        self.named.extend(&[b"cursor", name.as_bytes(), body.parsed.text().as_bytes()]);
         let added = self.cursors.add(name, body);
         self.changed(added);
     }
@@ -234,6 +243,21 @@ impl SessionState {
                 let body = Body { parsed: parsed.clone(), statement: index };
                 self.add_cursor(statement.text("portalname"), body);
             }
+            _ => {}
+        }
+        self.after_node(statement);
+        if let Some(bodies) = self.run_by_name(statement) {
+            let Some(bodies) = bodies else { return self.set_paths(Paths::Unknown) };
+            for body in bodies {
+                if let Some(node) = body.node() {
+                    self.after_node(node);
+                }
+            }
+        }
+    }
+
+    fn after_node(&mut self, statement: &Node) {
+        match statement.kind() {
             "VariableSetStmt" => match Change::of_statement(statement) {
                 Some(change) => self.apply(&change),
                 None => self.add_path(self.start.clone()),
@@ -244,6 +268,27 @@ impl SessionState {
             _ => {}
         }
         super::deep(|| self.after_calls(statement));
+    }
+
+    /// What a statement runs that it only names; the inner `None` where that is not known.
+    fn run_by_name(&self, statement: &Node) -> Option<Option<Vec<Body>>> {
+        if let Some(execute) = executed(statement) {
+            return Some(self.prepared.get(execute.text("name")).map(<[Body]>::to_vec));
+        }
+        (statement.kind() == "FetchStmt")
+            .then(|| self.cursors.get(statement.text("portalname")).map(<[Body]>::to_vec))
+    }
+
+    /// Whether one of the statements runs, by its name, what may take prepared statements away.
+    pub(crate) fn may_forget_names(&self, parsed: &Parsed) -> bool {
+        let forgets = |body: &Body| {
+            let kind = body.node().map(Node::kind);
+            kind.is_none_or(|kind| ["DeallocateStmt", "DiscardStmt"].contains(&kind))
+        };
+        parsed.statements().iter().filter_map(executed).any(|execute| {
+            let bodies = self.prepared.get(execute.text("name"));
+            bodies.is_none_or(|bodies| bodies.iter().any(forgets))
+        })
     }
 
     fn apply(&mut self, change: &Change) {
@@ -286,6 +331,19 @@ impl SessionState {
             }
         }
     }
+}
+
+/// The `EXECUTE` that a statement is, explains, or makes a table of.
+pub(crate) fn executed(statement: &Node) -> Option<&Node> {
+    let is_execute = |node: &&Node| node.kind() == "ExecuteStmt";
+    let inside = || match statement.kind() {
+        "ExplainStmt" | "CreateTableAsStmt" => statement.child("query").and_then(|query| {
+            // EXPLAIN CREATE TABLE ... AS EXECUTE
+            if query.kind() == "CreateTableAsStmt" { query.child("query") } else { Some(query) }
+        }),
+        _ => None,
+    };
+    Some(statement).filter(is_execute).or_else(|| inside().filter(is_execute))
 }
 
 impl Names {

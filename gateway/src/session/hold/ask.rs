@@ -46,8 +46,8 @@ impl Live {
         let book = self.tunnel.inner.control.book();
         let (case, _) =
             book.standing(&held.ask.digest, Some(self.tunnel.session_id), Timestamp::now())?;
-        let request = case.request();
-        let asked = Asked::new(request.approval_id, held, request.expires_at);
+        // What is approved already may stand for longer than it could be answered.
+        let asked = Asked::new(case.request().approval_id, held, case.stands_until());
         drop(book);
         self.asked.lock().insert(asked.approval_id);
         Some(asked)

@@ -8,6 +8,7 @@ mod ask;
 
 pub(crate) use ask::{MAX_OPEN, MAX_OPEN_PER_PRINCIPAL};
 
+use futures::FutureExt as _;
 use gateway_core::approval::{NotCounted, State};
 use gateway_core::passage::Denial;
 use gateway_core::passage::held::{Held, Leave};
@@ -82,7 +83,7 @@ impl Live {
                     }
                     Outcome::Approved => {
                         // What it means may have changed while it waited: policy, the catalog.
-                        match self.agent_step(&self.benches.newest().await?)? {
+                        match self.agent_step(&self.benches.refreshed().await?)? {
                             AgentStep::Hold(now) if is_same(&now, &held) => {}
                             AgentStep::Hold(now) => {
                                 self.withdraw_all(&asked, "superseded").await;
@@ -121,6 +122,10 @@ impl Live {
         let mut read_ahead = 0;
         loop {
             changes.mark_unchanged();
+            // Before the answer: who cancels at the same moment is heard.
+            if self.registered.hold_cancelled().now_or_never().is_some() {
+                return Ok(self.cancelled(asked).await);
+            }
             if let Some(outcome) = self.decided(asked) {
                 return Ok(outcome);
             }
@@ -133,9 +138,7 @@ impl Live {
                     return self.lapse(lapsed).await;
                 }
                 () = self.registered.hold_cancelled() => {
-                    self.withdraw_all(asked, "cancelled").await;
-                    let reason = "canceling statement due to user request".to_owned();
-                    return Ok(Outcome::Refused(Denial::Gateway { sqlstate: "57014", reason }));
+                    return Ok(self.cancelled(asked).await);
                 }
                 read = reader.read_buf(buffer.emptied()), if read_ahead < MAX_READ_AHEAD_BYTES => match read {
                     Ok(1..) => {
@@ -146,6 +149,12 @@ impl Live {
                 },
             }
         }
+    }
+
+    async fn cancelled(&self, asked: &[Asked]) -> Outcome {
+        self.withdraw_all(asked, "cancelled").await;
+        let reason = "canceling statement due to user request".to_owned();
+        Outcome::Refused(Denial::Gateway { sqlstate: "57014", reason })
     }
 
     /// What the book says of all of them together; `None` while it says nothing final.

@@ -1,5 +1,7 @@
 //! A unit that waits for approvals.
 
+use std::collections::BTreeSet;
+
 use super::spans::Verdicts;
 use super::{AgentStep, Court, Machine, Violation};
 use crate::passage::held::{Held, Leave};
@@ -26,10 +28,16 @@ impl Machine {
         let Sealed::Held(mut held) = verdicts.unit.seal(&mut self.scribe)? else {
             return Ok(AgentStep::Wait);
         };
-        if held.len() > MAX_HELD {
-            let reason = format!(
-                "more than {MAX_HELD} commands that need an approval were sent at once; send fewer before each Sync"
-            );
+        let digests: BTreeSet<&String> = held.iter().map(|held| &held.ask.digest).collect();
+        let twice = digests.len() < held.len();
+        if held.len() > MAX_HELD || twice {
+            let reason = if twice {
+                "one command that needs an approval was sent twice before one Sync; send it again after the first".to_owned()
+            } else {
+                format!(
+                    "more than {MAX_HELD} commands that need an approval were sent at once; send fewer before each Sync"
+                )
+            };
             let denial = Denial::Gateway { sqlstate: "54000", reason };
             let leave = |held: Held| Leave {
                 digest: held.ask.digest,

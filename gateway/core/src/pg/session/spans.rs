@@ -276,6 +276,7 @@ impl<'m> Spans<'m> {
     /// What a statement that runs changes for later ones.
     fn ran(&mut self, parsed: &Parsed) {
         self.state_version += 1;
+        self.after.forgets_statements |= self.state.may_forget_names(parsed);
         self.state.after(parsed);
         let text = parsed.text().to_ascii_uppercase();
         for kind in parsed.kinds() {
@@ -338,14 +339,22 @@ impl<'m> Spans<'m> {
             state_version: self.state_version,
             ground,
         };
+        let (parsed, bound) = (detail.parsed.clone(), detail.bound);
         let judged = self.unit.statement(&moment, phase, detail);
         self.after.touches |= judged.touches && phase != Phase::Parse;
+        if judged.shifts && phase != Phase::Parse {
+            let text = parsed.as_ref().map_or("", Parsed::text);
+            self.state.shift_meaning(text, bound.as_ref());
+        }
+        // Its own effect is part of what was approved.
+        let meaning = self.state.meaning();
+        let covered = judged.covered.clone().map(|covered| Covered { meaning, ..covered });
         if copies {
             self.after.copy = Some(CopyRun::of(&judged));
         }
         self.after.commands += 1;
         self.begin_span(&judged);
-        judged.covered
+        covered
     }
 
     fn join_or_control(&mut self) {

@@ -30,7 +30,8 @@ pub(crate) fn view_text(definition: Option<&str>, catalog: &Catalog) -> ViewText
     crate::sql::deep(|| walker.outermost(query));
     let out = walker.finish(query);
     let lost = out.relations.iter().any(|used| used.resolved.unknown);
-    let opaque = out.opaque.iter().next().cloned();
+    let sets = (!out.changes.is_empty()).then(|| "changes a setting".to_owned());
+    let opaque = out.opaque.iter().next().cloned().or(sets);
     ViewText {
         relations: out
             .relations
@@ -53,5 +54,7 @@ pub(crate) fn code_in_expression(text: &str, catalog: &Catalog) -> Option<String
     let paths = Paths::exactly(catalog.definition_path().to_vec());
     let mut walker = Walker::for_definition(catalog, &paths);
     crate::sql::deep(|| walker.outermost(query));
-    walker.finish(query).opaque.iter().next().cloned()
+    let out = walker.finish(query);
+    let sets = (!out.changes.is_empty()).then(|| "an expression that changes a setting".to_owned());
+    out.opaque.iter().next().cloned().or(sets)
 }
