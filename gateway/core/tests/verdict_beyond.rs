@@ -8,7 +8,7 @@
 
 mod verdict_support;
 
-use verdict_support::{Bench, LABELS, OPEN_BUT_MASKED, catalog, catalog_with};
+use verdict_support::{Bench, LABELS, OPEN, OPEN_BUT_MASKED, catalog, catalog_with};
 
 #[test]
 fn code_that_cannot_be_seen_through_is_refused() {
@@ -479,6 +479,22 @@ fn a_function_that_hides_set_config_is_not_it() {
     let bench = Bench::over(catalog_with(&own), OPEN_BUT_MASKED, LABELS, &["agents"], "t");
     bench.refuses("SELECT set_config('jit', 'off', false)", "app.set_config");
     bench.allows("SELECT pg_catalog.set_config('jit', 'off', false)");
+}
+
+/// Reading it changes what the next statement means.
+#[test]
+fn a_view_that_changes_a_setting_cannot_be_seen_through() {
+    let own: [(&str, &[&str]); 3] = [
+        ("relations", &["99001", "app", "setter", "v", "f", "t"]),
+        ("columns", &["99001", "1", "set_config", "25"]),
+        (
+            "views",
+            &["99001", " SELECT set_config('search_path'::text, 'hr'::text, false) AS set_config;"],
+        ),
+    ];
+    let bench = Bench::over(catalog_with(&own), OPEN, "", &["agents"], "t");
+    assert!(bench.judge("SELECT * FROM app.setter").facts.opaque);
+    assert!(!bench.judge("SELECT * FROM app.note_v").facts.opaque);
 }
 
 /// A server that does not tell all of itself is no catalog.

@@ -11,6 +11,9 @@
 mod backend_login;
 mod backend_session;
 mod client;
+#[path = "../pg_sessions/clients.rs"]
+#[allow(dead_code, reason = "shared with pg_sessions")]
+mod clients;
 mod dns;
 mod evil;
 mod half_closed;

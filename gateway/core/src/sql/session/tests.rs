@@ -53,6 +53,46 @@ fn every_change_is_another_revision_and_nothing_else_is() {
     }
 }
 
+/// A name may hide what a text would show.
+#[test]
+fn what_a_name_runs_is_followed() {
+    let parse = |text: &str| Parsed::parse(text).unwrap();
+    let app = || vec!["app".to_owned()];
+    let mut state = SessionState::new(app());
+    state.note_prepared("s", &parse("SET search_path = hr"));
+    state.note_prepared("plain", &parse("SELECT 1"));
+    state.note_prepared("d", &parse("DEALLOCATE plain"));
+    state.after(&parse("PREPARE x AS SELECT set_config('search_path', 'hr', false)"));
+    state.after(&parse("DECLARE c CURSOR FOR SELECT set_config('search_path', 'hr', false)"));
+    // Certain again, by what was confirmed.
+    state.settled(&parse("SET search_path = app"));
+    let after = |text: &str| {
+        let mut state = state.clone();
+        state.after(&parse(text));
+        state.paths().clone()
+    };
+    for text in [
+        "EXECUTE s",
+        "EXECUTE x",
+        "EXPLAIN ANALYZE EXECUTE s",
+        "CREATE TABLE t AS EXECUTE x",
+        "FETCH c",
+        "EXPLAIN ANALYZE CREATE TABLE t AS EXECUTE x",
+    ] {
+        assert_ne!(after(text), Paths::exactly(app()), "{text}");
+    }
+    assert_eq!(after("EXECUTE nobody_knows"), Paths::Unknown);
+    assert_eq!(after("EXECUTE plain"), Paths::exactly(app()));
+    for (text, forgets) in [
+        ("EXECUTE d", true),
+        ("EXECUTE nobody_knows", true),
+        ("EXECUTE plain", false),
+        ("SELECT 1", false),
+    ] {
+        assert_eq!(state.may_forget_names(&parse(text)), forgets, "{text}");
+    }
+}
+
 #[test]
 fn a_session_starts_as_its_start_up_message_says() {
     let default = ["$user".to_owned(), "public".to_owned()];
