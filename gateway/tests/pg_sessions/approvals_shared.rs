@@ -165,8 +165,8 @@ async fn a_use_that_is_not_known_to_be_on_record_runs_nothing() {
             wire.until(b'N', 1).await;
             let dana = Desk::of(&world, "dana").await;
             let asked = dana.one().await;
-            // The reviewer's token, their answer on both topics; then the use.
-            fail_append(&world, 3 + nth, persisted);
+            // The reviewer's token, their answer on both topics, the reading of the catalog; then the use.
+            fail_append(&world, 4 + nth, persisted);
             assert_eq!(dana.approve(&asked, None).await.0, 200);
             assert_eq!(error_field(&wire.rest().await, b'C'), "58030", "{nth} {persisted}");
             assert!(!world.statements().await.contains(&text), "{nth} {persisted}");
