@@ -6,6 +6,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, RequestBuilder};
 use url::Url;
 
+use crate::SecretToken;
+
 /// The largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
@@ -58,19 +60,25 @@ impl Http {
         answer(request, url).await
     }
 
+    /// `client_secret_basic`: id and secret are form-encoded before they go into the Basic scheme (RFC 6749 section 2.3.1).
+    ///
     /// # Cancel safety
     /// Cancel safe; the peer may have handled the form.
     pub(crate) async fn post_form(
         &self,
         url: &Url,
-        basic: (&str, &str),
+        (id, secret): (&str, &SecretToken),
         form: &[(&str, &str)],
     ) -> Result<HttpAnswer, HttpError> {
+        let encoded = |text: &str| -> String {
+            url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+        };
+        let secret = SecretToken::new(encoded(secret.expose()));
         let request = self
             .client
             .post(url.clone())
             .header("accept", "application/json")
-            .basic_auth(basic.0, Some(basic.1))
+            .basic_auth(encoded(id), Some(secret.expose()))
             .form(form);
         answer(request, url).await
     }

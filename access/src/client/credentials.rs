@@ -113,11 +113,10 @@ impl CredentialsFlow {
             form.push(("scope", scope));
         }
         form.extend(self.settings.extra.iter().map(|(key, value)| (key.as_str(), value.as_str())));
-        let basic =
-            (encoded(&self.settings.client_id), encoded(self.settings.client_secret.expose()));
+        let client = (self.settings.client_id.as_str(), &self.settings.client_secret);
         let answer = self
             .http
-            .post_form(&endpoint, (&basic.0, &basic.1), &form)
+            .post_form(&endpoint, client, &form)
             .await
             .map_err(|error| TokenError::Issuer(error.to_string()))?;
         read_grant(&answer)
@@ -170,9 +169,4 @@ fn read_grant(answer: &HttpAnswer) -> Result<Granted, TokenError> {
     } else {
         Err(TokenError::Issuer("it gave a token that is not a bearer token".to_owned()))
     }
-}
-
-/// RFC 6749 section 2.3.1: id and secret are form-encoded before they go into the Basic scheme.
-fn encoded(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }

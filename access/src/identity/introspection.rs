@@ -133,13 +133,8 @@ impl Introspector {
     /// What went wrong is for our own log: it names nothing of the token.
     async fn ask(&self, token: &str) -> Result<bool, String> {
         let secret = self.secret().await?;
-        // RFC 6749 section 2.3.1: form-encoded before they go into the Basic scheme.
-        let encoded = |text: &str| -> String {
-            url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
-        };
-        let basic = (encoded(&self.client_id), SecretToken::new(encoded(secret.expose())));
         let form = [("token", token), ("token_type_hint", "access_token")];
-        let asked = self.http.post_form(&self.url, (&basic.0, basic.1.expose()), &form).await;
+        let asked = self.http.post_form(&self.url, (&self.client_id, &secret), &form).await;
         let answer = asked.map_err(|error| error.to_string())?;
         if answer.status != 200 {
             return Err(format!("it answers with status {}", answer.status));

@@ -1,6 +1,7 @@
 //! What is known when a question is asked.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use cedar_policy::{Context, ContextCreationError, RestrictedExpression};
 use jiff::Timestamp;
@@ -37,7 +38,7 @@ pub struct AskContext {
     /// Approvals bound to exactly this command.
     pub approvals: Vec<String>,
     /// What the grant that stands was given under. Policies do not see it: they demand one by `@require_grant`.
-    pub grant: Option<GrantDemand>,
+    pub grant: Option<Arc<GrantDemand>>,
 }
 
 impl AskContext {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use jiff::{Span, SpanRelativeTo};
 
 use super::AccessArgs;
 
@@ -118,22 +119,12 @@ pub enum RevokeCommand {
     },
 }
 
-/// A time such as 90s, 30m, 12h or 7d.
+/// A time such as 90s, 30m, 12h or 7d; a day is 24 hours.
 fn period(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a time such as 90s, 30m, 12h or 7d");
-    let split = text.len().saturating_sub(1);
-    let (count, unit) = text.split_at_checked(split).ok_or_else(wrong)?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return Err(wrong()),
-    };
-    // `parse` alone would take a sign.
-    let digits = count.bytes().all(|byte| byte.is_ascii_digit());
-    let count: u32 = digits.then(|| count.parse().ok()).flatten().ok_or_else(wrong)?;
-    Ok(Duration::from_secs(u64::from(count) * seconds))
+    let span: Span = text.parse().map_err(|_| wrong())?;
+    let period = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+    Duration::try_from(period).ok().filter(|period| !period.is_zero()).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -152,7 +143,8 @@ mod tests {
     fn a_time_is_a_number_and_a_unit() {
         assert_eq!(period("30m"), Ok(Duration::from_secs(1_800)));
         assert_eq!(period("7d"), Ok(Duration::from_secs(604_800)));
-        for text in ["", "m", "30", "+3m", "-3m", "3 m", "3M", "1.5h", "é", "99999999999s"] {
+        assert_eq!(period("1h30m"), Ok(Duration::from_secs(5_400)));
+        for text in ["", "m", "30", "0s", "-3m", "3m ago", "2mo", "é", "99999999999999999999s"] {
             assert!(period(text).unwrap_err().contains("is not a time"), "{text}");
         }
     }

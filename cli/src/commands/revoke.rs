@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tallyport_schemas::{ApprovalId, SessionId};
 
-use super::approvals::print::{NO_TERMINAL_WIDTH, escaped};
+use super::approvals::print::{escaped, listing};
 use super::gateway_api::Api;
 use crate::args::{GatewayArgs, ReasonArgs, RevokeCommand};
 use crate::exit::Failure;
@@ -101,14 +100,7 @@ fn table(all: &[Value]) -> String {
     if all.is_empty() {
         return "nothing is revoked\n".to_owned();
     }
-    let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_BORDERS_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic);
-    if table.width().is_none() {
-        table.set_width(NO_TERMINAL_WIDTH);
-    }
-    table.set_header(["id", "revoked", "reason", "by", "since", "until"]);
+    let mut table = listing(["id", "revoked", "reason", "by", "since", "until"]);
     for one in all {
         let until = text(one, "/until");
         table.add_row([

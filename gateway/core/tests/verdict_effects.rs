@@ -13,7 +13,7 @@ mod verdict_support;
 use gateway_core::sql::Parsed;
 use gateway_core::verdict::Facts;
 use tallyport_schemas::{CommandId, Effect};
-use verdict_support::{Bench, LABELS, catalog, catalog_with, context};
+use verdict_support::{Bench, LABELS, catalog, catalog_with, context, oid};
 
 /// `app.orders` has a primary key on its first column, and 5,000 rows; `app.customers` has an unknown number.
 fn facts(text: &str) -> Facts {
@@ -23,14 +23,6 @@ fn facts(text: &str) -> Facts {
     let bench = Bench::over(catalog_with(&more), verdict_support::OPEN, "", &["agents"], "sample");
     let parsed = Parsed::parse(text).unwrap();
     bench.judge.judge(&parsed, &bench.state, &context(), CommandId::new()).facts
-}
-
-fn oid(table: &str) -> String {
-    let json = include_str!("fixtures/judged-catalog.json");
-    let all: serde_json::Value = serde_json::from_str(json).unwrap();
-    let rows = all["relations"].as_array().unwrap();
-    let row = rows.iter().find(|row| row[1] == "app" && row[2] == table).unwrap();
-    row[0].as_str().unwrap().to_owned()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use gateway_core::approval::{Case, NotCounted, State as Standing};
+use gateway_core::approval::{Case, GIVEN_BACK, NotCounted, State as Standing};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tallyport_schemas::{Approval, ApprovalId, Body, Draft};
@@ -23,7 +23,6 @@ const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
 /// The longest a caller may wait for something new.
 const MAX_WAIT_SECONDS: u64 = 30;
-const MAX_COMMENT_BYTES: usize = 2_000;
 
 #[derive(Serialize)]
 struct List {
@@ -84,6 +83,8 @@ pub(super) async fn list(
     if let Some(after) = wanted.after {
         // Nothing new in time: the list as it is.
         let _waited = timeout(wanted.wait, changes.wait_for(|seen| *seen != after)).await;
+        // Whose access was ended while they waited is told nothing more.
+        inner.still_welcome(caller.identity()).map_err(|it| ApiError::refusal(&it, true))?;
     }
     let seen = *changes.borrow_and_update();
     let now = Timestamp::now();
@@ -123,7 +124,7 @@ impl Answer {
     fn parse(body: &[u8]) -> Result<Self, ApiError> {
         let answer: Self = body::read(body, "{\"digest\":\"...\",\"comment\":\"...\"}")?;
         if let Some(comment) = &answer.comment {
-            body::text("comment", comment, MAX_COMMENT_BYTES)?;
+            body::text("comment", comment, body::MAX_PROSE_BYTES)?;
         }
         Ok(Self { comment: answer.comment.filter(|comment| !comment.is_empty()), ..answer })
     }
@@ -172,7 +173,7 @@ pub(super) async fn withdraw(
             over => Err(NotCounted::Over(over).into()),
         }
     })??;
-    let given_back = Approval::Withdrawn { approval_id, cause: "given_back".to_owned() };
+    let given_back = Approval::Withdrawn { approval_id, cause: GIVEN_BACK.to_owned() };
     inner.control.commit(Draft::new(context, None, Body::Approval(given_back))).await??;
     view(&inner, &caller, approval_id)
 }

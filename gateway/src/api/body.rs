@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 
 use super::error::ApiError;
 
+/// The longest comment, or reason.
+pub(super) const MAX_PROSE_BYTES: usize = 2_000;
+
 /// Reads an object. `form` says what to send. An empty body is one without any field.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8], form: &str) -> Result<T, ApiError> {
     let bad_form = |_| ApiError::bad_request(&format!("send JSON such as {form}"));
@@ -26,6 +29,11 @@ pub(super) fn text(name: &str, text: &str, max_bytes: usize) -> Result<(), ApiEr
     Err(ApiError::bad_request(&format!(
         "a {name} has at most {max_bytes} bytes and no control characters"
     )))
+}
+
+/// Why somebody does what they do.
+pub(super) fn reason(value: &str) -> Result<(), ApiError> {
+    required("reason", value, MAX_PROSE_BYTES)
 }
 
 /// A text that must not be missing.

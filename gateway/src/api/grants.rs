@@ -7,22 +7,20 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 use gateway_core::approval::access_digest;
-use gateway_core::passage::Note;
 use gateway_core::verdict::{Judge, Verdict};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use tallyport_access::policy::GrantDemand;
+use tallyport_access::policy::{AskContext, GrantDemand};
 use tallyport_schemas::{
-    Approval, ApprovalId, ApprovalRequest, ApprovalScope, Asked, AskedAccess, Body, Context, Draft,
-    Effect, Recording, SharedContext, TargetRef,
+    Approval, ApprovalId, ApprovalRequest, ApprovalScope, Asked, AskedAccess, Body, Context,
+    Decision, Draft, Effect, Recording, SharedContext,
 };
 
 use super::error::ApiError;
-use super::{approvals, body};
+use super::{approvals, body, recorded};
 use crate::service::{Caller, Inner, TargetEntry};
 use crate::session::{MAX_OPEN, MAX_OPEN_PER_PRINCIPAL};
 
-const MAX_REASON_BYTES: usize = 2_000;
 const SHORTEST_SECONDS: u64 = 60;
 const FORM: &str = "{\"target\":\"orders\",\"seconds\":1800,\"reason\":\"what for\"}";
 
@@ -43,7 +41,7 @@ pub(super) async fn request(
     sent: Bytes,
 ) -> Result<Response, ApiError> {
     let wish: Wish = body::read(&sent, FORM)?;
-    body::required("reason", &wish.reason, MAX_REASON_BYTES)?;
+    body::reason(&wish.reason)?;
     if wish.seconds < SHORTEST_SECONDS {
         return Err(ApiError::bad_request("a grant is for 60 seconds at least"));
     }
@@ -70,50 +68,49 @@ struct Terms {
     verdict: Verdict,
 }
 
-/// Asks policy at both doors of a session, the target's and that of its default database.
 async fn terms(
     inner: &Inner,
     caller: &Caller,
     entry: &TargetEntry,
     context: &SharedContext,
 ) -> Result<Terms, ApiError> {
+    let facts = caller.ask_context();
+    let (mut verdict, demand) = at_the_doors(inner, caller, entry, &facts);
+    match demand {
+        None if verdict.is_allowed() => return Err(ApiError::no_grant_needed()),
+        None => {}
+        // With the grant that it demands: what is still denied then, no grant would let in.
+        Some(demand) => {
+            let given = GrantDemand::given(demand.requirements(), demand.longest());
+            let facts = AskContext { grant: Some(Arc::new(given)), ..facts };
+            (verdict, _) = at_the_doors(inner, caller, entry, &facts);
+            if verdict.is_allowed() {
+                return Ok(Terms { demand, verdict });
+            }
+        }
+    }
+    // Nobody asks for what nobody may give them; that they tried is on record.
+    recorded(inner, context, verdict.decision).await?;
+    Err(ApiError::no_such_target())
+}
+
+/// What policy says at both doors of a session, the target's and that of its default database: the first denial, if there is
+/// one, and what both demand.
+fn at_the_doors(
+    inner: &Inner,
+    caller: &Caller,
+    entry: &TargetEntry,
+    facts: &AskContext,
+) -> (Verdict, Option<GrantDemand>) {
     let target = entry.dialer.target();
     let asker = inner.policy.current().asker(caller.identity());
-    let facts = caller.ask_context();
-    let at = |reference: &TargetRef| Judge::connect(&asker, reference, &facts, Recording::Full);
-    let (mut outer, mut inward) =
-        (at(&target.reference(None)), at(&target.reference(Some(&target.databases.default))));
+    let at = |database| Judge::connect(&asker, &target.reference(database), facts, Recording::Full);
+    let (mut outer, mut inward) = (at(None), at(Some(&target.databases.default)));
     let demand = match (outer.grant.take(), inward.grant.take()) {
         (Some(one), Some(other)) => Some(one.and(&other)),
         (one, other) => one.or(other),
     };
-    // Whoever would be let in with a grant is denied for want of one, and for nothing else.
-    let met = demand.as_ref().map(|demand| {
-        let given = GrantDemand::given(demand.requirements(), demand.longest());
-        let facts = tallyport_access::policy::AskContext { grant: Some(given), ..facts.clone() };
-        let with =
-            |reference: &TargetRef| Judge::connect(&asker, reference, &facts, Recording::Full);
-        let (outer, inward) = (
-            with(&target.reference(None)),
-            with(&target.reference(Some(&target.databases.default))),
-        );
-        if outer.is_allowed() { inward } else { outer }
-    });
-    match (demand, met) {
-        (Some(demand), Some(verdict)) if verdict.is_allowed() => Ok(Terms { demand, verdict }),
-        (None, _) if outer.is_allowed() && inward.is_allowed() => Err(ApiError::no_grant_needed()),
-        (_, met) => {
-            let refused = if outer.is_allowed() { inward } else { outer };
-            let decision = met.unwrap_or(refused).decision;
-            let reasons = decision.reasons.join("; ");
-            let draft = Draft::new(context.clone(), None, Body::Decision(decision));
-            // Nobody asks for what nobody may give them; that they tried is on record.
-            let recorded = inner.appender.commit(Note::new(vec![draft])).await;
-            let _on_record = recorded.map_err(|error| ApiError::not_on_record(&error))?;
-            tracing::info!(reasons, "a grant was asked for that policy does not allow");
-            Err(ApiError::no_such_target())
-        }
-    }
+    (if outer.is_allowed() { inward } else { outer }, demand)
 }
 
 async fn ask(
@@ -141,7 +138,7 @@ async fn ask(
     let within = SignedDuration::try_from(demand.within()).unwrap_or_default();
     let approval_id = ApprovalId::new();
     let effect = if demand.requirements().is_empty() { Effect::Allow } else { Effect::Pause };
-    let decision = tallyport_schemas::Decision { effect, ..verdict.decision };
+    let decision = Decision { effect, ..verdict.decision };
     let request = ApprovalRequest {
         approval_id,
         digest,
@@ -154,9 +151,7 @@ async fn ask(
         asked: Asked::Access(access),
         expires_at: now.checked_add(within).unwrap_or(now),
     };
-    let draft = Draft::new(context.clone(), None, Body::Decision(decision));
-    let recorded = inner.appender.commit(Note::new(vec![draft])).await;
-    let _on_record = recorded.map_err(|error| ApiError::not_on_record(&error))?;
+    recorded(inner, &context, decision).await?;
     let requested = Approval::Requested(Box::new(request));
     inner.control.commit(Draft::new(context, None, Body::Approval(requested))).await??;
     approvals::view(inner, caller, approval_id)

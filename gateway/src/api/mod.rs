@@ -19,8 +19,9 @@ use axum::http::{HeaderValue, StatusCode, request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
+use gateway_core::passage::Note;
 use serde_json::json;
-use tallyport_schemas::{Front, TraceId};
+use tallyport_schemas::{Body, Decision, Draft, Front, SharedContext, TraceId};
 
 use crate::front::Authenticated;
 use crate::service::{Caller, Gateway, Inner};
@@ -88,6 +89,17 @@ impl FromRequestParts<Arc<Inner>> for Caller {
         let caller = inner.caller(token, front, peer, trace_id).await;
         caller.map_err(|refusal| ApiError::refusal(&refusal, sent))
     }
+}
+
+/// Puts a decision on record, before anything follows from it.
+async fn recorded(
+    inner: &Inner,
+    context: &SharedContext,
+    decision: Decision,
+) -> Result<(), ApiError> {
+    let draft = Draft::new(context.clone(), None, Body::Decision(decision));
+    let recorded = inner.appender.commit(Note::new(vec![draft])).await;
+    recorded.map(|_on_record| ()).map_err(|error| ApiError::not_on_record(&error))
 }
 
 /// An answer to a caller whose token is good: the connection counts as authenticated.

@@ -5,21 +5,19 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use gateway_core::passage::Note;
 use gateway_core::revocation::StandingRevocation;
 use gateway_core::verdict;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tallyport_access::policy::Action;
 use tallyport_schemas::{
-    Body, Draft, Effect, Principal, Revocation, RevocationId, RevocationOrder, Revoked,
+    Body, Decision, Draft, Effect, Principal, Revocation, RevocationId, RevocationOrder, Revoked,
 };
 
 use super::error::ApiError;
-use super::{answered, body};
+use super::{answered, body, recorded};
 use crate::service::{Caller, Inner};
 
-const MAX_REASON_BYTES: usize = 2_000;
 const MAX_NAME_BYTES: usize = 2_048;
 const FORM: &str = "{\"revoked\":{\"kind\":\"principal\",\"issuer\":\"https://idp\",\"subject\":\"agent-7\"},\"reason\":\"why\"}, \
                     where the kind is session (session_id), principal (issuer, subject), agent (subject, and issuer or \
@@ -95,7 +93,7 @@ pub(super) async fn revoke(
     sent: Bytes,
 ) -> Result<Response, ApiError> {
     let order: Order = body::read(&sent, FORM)?;
-    body::required("reason", &order.reason, MAX_REASON_BYTES)?;
+    body::reason(&order.reason)?;
     names_something(&order.revoked)?;
     if order.until.is_some_and(|until| until <= Timestamp::now()) {
         return Err(ApiError::bad_request(
@@ -132,7 +130,7 @@ pub(super) async fn lift(
     sent: Bytes,
 ) -> Result<Response, ApiError> {
     let lift: Lift = body::read(&sent, "{\"reason\":\"why\"}")?;
-    body::required("reason", &lift.reason, MAX_REASON_BYTES)?;
+    body::reason(&lift.reason)?;
     let revocation_id: RevocationId =
         id.parse().map_err(|error: tallyport_schemas::ParseIdError| {
             ApiError::bad_request(&error.to_string())
@@ -173,27 +171,13 @@ async fn permitted(
     if decision.effect != Effect::Allow {
         return Err(refused(inner, caller, decision).await);
     }
-    recorded(inner, caller, decision).await
+    recorded(inner, caller.context(), decision).await
 }
 
-async fn refused(
-    inner: &Inner,
-    caller: &Caller,
-    decision: tallyport_schemas::Decision,
-) -> ApiError {
+async fn refused(inner: &Inner, caller: &Caller, decision: Decision) -> ApiError {
     let why = decision.reasons.join("; ");
-    match recorded(inner, caller, decision).await {
+    match recorded(inner, caller.context(), decision).await {
         Ok(()) => ApiError::denied_by_policy(&why),
         Err(error) => error,
     }
-}
-
-async fn recorded(
-    inner: &Inner,
-    caller: &Caller,
-    decision: tallyport_schemas::Decision,
-) -> Result<(), ApiError> {
-    let draft = Draft::new(caller.context().clone(), None, Body::Decision(decision));
-    let recorded = inner.appender.commit(Note::new(vec![draft])).await;
-    recorded.map(|_on_record| ()).map_err(|error| ApiError::not_on_record(&error))
 }

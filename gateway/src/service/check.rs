@@ -84,6 +84,12 @@ impl Inner {
         Ok(checked)
     }
 
+    /// Whether somebody who was let in a while ago still would be.
+    pub(crate) fn still_welcome(&self, identity: &Identity) -> Result<(), Refusal> {
+        let barred = self.barred(identity, Timestamp::now());
+        barred.map_or(Ok(()), |failure| Err(turned_away_by_token(&failure)))
+    }
+
     fn barred(&self, identity: &Identity, now: Timestamp) -> Option<AuthFailure> {
         let whom = Whom {
             principal: &identity.principal,

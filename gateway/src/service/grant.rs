@@ -1,5 +1,6 @@
 //! The grant that lets somebody in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,7 +23,7 @@ impl Inner {
         let all = book.grants(context, now).filter_map(|case| {
             let request = case.request();
             let period = Duration::from_secs(request.asked.access()?.seconds);
-            let given = GrantDemand::given(&request.requirements, period);
+            let given = Arc::new(GrantDemand::given(&request.requirements, period));
             let grant = SessionGrant { grant_id: request.approval_id, given };
             demand.is_met_by(&grant.given).then(|| (grant, case.stands_until()))
         });

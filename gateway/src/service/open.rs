@@ -105,7 +105,7 @@ fn at_the_door(
     let Some((grant, until)) = inner.grant_for(scribe.context(), demand) else {
         return Door { decision: verdict.decision, grant: None, needs_grant: true };
     };
-    let asked = AskContext { grant: Some(grant.given.clone()), ..asked };
+    let asked = AskContext { grant: Some(Arc::clone(&grant.given)), ..asked };
     let decision = Judge::connect(&asker, &reference, &asked, Recording::Full).decision;
     Door { decision, grant: Some((grant, until)), needs_grant: false }
 }

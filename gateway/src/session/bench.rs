@@ -25,7 +25,7 @@ pub(crate) struct BenchMaker {
     pub session_id: SessionId,
     pub peer: SocketAddr,
     /// What the session's grant was given under.
-    pub given: Option<GrantDemand>,
+    pub given: Option<Arc<GrantDemand>>,
     pub current: Mutex<Option<Arc<Bench>>>,
 }
 

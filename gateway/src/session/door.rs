@@ -158,7 +158,7 @@ async fn open(
         reference: reference.clone(),
         session_id: tunnel.session_id,
         peer: tunnel.peer,
-        given: tunnel.grant.as_ref().map(|grant| grant.given.clone()),
+        given: tunnel.grant.as_ref().map(|grant| Arc::clone(&grant.given)),
         current: Mutex::new(None),
     };
     let bench = benches.opening().await.map_err(|error| {

@@ -110,12 +110,12 @@ impl TokenWatch {
 pub(crate) struct SessionGrant {
     pub grant_id: ApprovalId,
     /// What it was given under.
-    pub given: GrantDemand,
+    pub given: Arc<GrantDemand>,
 }
 
 impl Tunnel {
     fn ask_context(&self) -> AskContext {
-        let given = self.grant.as_ref().map(|grant| grant.given.clone());
+        let given = self.grant.as_ref().map(|grant| Arc::clone(&grant.given));
         ask_context(self.session_id, self.peer, given)
     }
 }
@@ -134,7 +134,7 @@ pub(crate) async fn run(tunnel: Tunnel, io: Box<dyn TunnelIo>) {
 pub(crate) fn ask_context(
     session_id: SessionId,
     peer: SocketAddr,
-    grant: Option<GrantDemand>,
+    grant: Option<Arc<GrantDemand>>,
 ) -> AskContext {
     AskContext {
         grant,

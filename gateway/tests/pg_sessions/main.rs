@@ -8,6 +8,7 @@
 )]
 
 mod approvals;
+mod approvals_end;
 mod approvals_shared;
 mod between;
 mod bounds;

@@ -259,6 +259,7 @@ async fn nobody_is_let_in_while_the_control_log_cannot_be_read() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     assert_eq!((refusal.status, refusal.code), (503, "control_unavailable"));
+    assert!(!world.gateway.knows_who_is_out(), "it is not ready either");
     let (status, answer) = Desk::of(&world, "dana").await.get("/v1/approvals").await;
     assert_eq!((status, answer["code"].as_str()), (503, Some("control_unavailable")));
     world.faults.clear();
@@ -321,4 +322,19 @@ async fn every_order_is_on_both_topics() {
     assert!(matches!(&audit[0].body, Body::Revocation(Revocation::Revoked(_))));
     assert!(matches!(&audit[1].body, Body::Revocation(Revocation::Lifted { .. })));
     assert!(audit.iter().all(|it| it.context.principal.as_ref().unwrap().subject == "dana"));
+}
+
+/// What is asked for a long time is answered by what holds in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_news_while_they_are_revoked_is_told_none() {
+    let world = world!(policy: POLICY,);
+    let sam = Desk::of(&world, "sam").await;
+    let seen = sam.get("/v1/approvals").await.1["seen"].as_u64().unwrap();
+    let waiting =
+        tokio::spawn(async move { sam.get(&format!("/v1/approvals?after={seen}&wait=30")).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let dana = Desk::of(&world, "dana").await;
+    assert_eq!(dana.revoke(principal(&world, "sam")).await.0, 200);
+    let (status, answer) = waiting.await.unwrap();
+    assert_eq!((status, answer["code"].as_str()), (401, Some("invalid_token")));
 }

@@ -15,6 +15,9 @@ const MAX_CASES: usize = 16_384;
 /// The cause of the end of what an administrator ended.
 pub const REVOKED: &str = "revoked";
 
+/// The cause of the end of what whoever asked does not want any more.
+pub const GIVEN_BACK: &str = "given_back";
+
 /// What an event did.
 pub type Applied = Result<(), NotCounted>;
 

@@ -235,7 +235,7 @@ fn oblige(
         "require_grant" => match GrantDemand::parse(&obligation.value) {
             Ok(demand) => {
                 let what = format!("{action} on {shown}");
-                ruling.needs_grant(demand, context.grant.as_ref(), &what);
+                ruling.needs_grant(demand, context.grant.as_deref(), &what);
             }
             Err(_) => ruling.deny(format!("policy demands a grant that is none for {shown}")),
         },

@@ -1,4 +1,5 @@
 //! A session whose policy lets what changes rows wait, and the messages for it.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use gateway_core::masking::Masking;
 use gateway_core::passage::held::{Held, Leave};
 use gateway_core::passage::{Bench, Denial, Scribe};
 use gateway_core::pg::session::{AgentStep, Court, Limits, Machine, TargetStep};
-use gateway_core::sql::SessionState;
+use gateway_core::sql::{Catalog, SessionState};
 use gateway_core::verdict::Judge;
 use tallyport_access::policy::PolicySet;
 use tallyport_eventlog::Auditable as _;
@@ -36,17 +37,21 @@ pub struct Session {
 }
 
 pub fn bench(policy: &str) -> Arc<Bench> {
+    bench_over(policy, catalog())
+}
+
+pub fn bench_over(policy: &str, catalog: Arc<Catalog>) -> Arc<Bench> {
     let set = Arc::new(PolicySet::parse(policy, "test.cedar").unwrap());
     let who = identity(&["agents"]);
     let target = TargetRef {
         name: "sample".into(),
         kind: TargetKind::Postgresql,
-        database: Some(catalog().database().to_owned()),
+        database: Some(catalog.database().to_owned()),
     };
     let judge = Judge::new(
         set.asker(&who),
         &target,
-        catalog(),
+        catalog,
         &Masking::default(),
         Recording::Full,
         &context(),

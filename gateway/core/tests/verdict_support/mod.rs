@@ -57,6 +57,15 @@ pub fn catalog() -> Arc<Catalog> {
     catalog_with(&[])
 }
 
+/// The object id of a table of schema `app`.
+pub fn oid(table: &str) -> String {
+    let json = include_str!("../fixtures/judged-catalog.json");
+    let all: serde_json::Value = serde_json::from_str(json).unwrap();
+    let rows = all["relations"].as_array().unwrap();
+    let row = rows.iter().find(|row| row[1] == "app" && row[2] == table).unwrap();
+    row[0].as_str().unwrap().to_owned()
+}
+
 /// The same, with rows of some queries beside.
 pub fn catalog_with(more: &[(&str, &[&str])]) -> Arc<Catalog> {
     let json = include_str!("../fixtures/judged-catalog.json");

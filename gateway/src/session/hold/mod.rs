@@ -9,7 +9,7 @@ mod ask;
 pub(crate) use ask::{MAX_OPEN, MAX_OPEN_PER_PRINCIPAL};
 
 use futures::FutureExt as _;
-use gateway_core::approval::{NotCounted, State};
+use gateway_core::approval::{GIVEN_BACK, NotCounted, State};
 use gateway_core::passage::Denial;
 use gateway_core::passage::held::{Held, Leave};
 use gateway_core::pg::session::{AgentStep, Ending};
@@ -179,6 +179,9 @@ impl Live {
                     return Some(refusal(format!("approval {id} was denied by {by}{said}")));
                 }
                 State::Expired | State::Pending => return Some(in_vain(id)),
+                State::Withdrawn(cause) if cause == GIVEN_BACK => {
+                    return Some(refusal(format!("approval {id} was withdrawn by whoever asked")));
+                }
                 // Another session of the same principal used it, or gave it up.
                 State::Used | State::Withdrawn(_) => return Some(Outcome::Gone),
             }
