@@ -8,7 +8,7 @@
 )]
 
 mod approvals;
-mod approvals_end;
+mod approvals_edges;
 mod approvals_shared;
 mod between;
 mod bounds;

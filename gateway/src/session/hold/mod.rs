@@ -224,9 +224,15 @@ impl Live {
         self.asked.lock().retain(is_open);
     }
 
+    /// What stands for the session goes on standing: it is not for this one wait.
     async fn withdraw_all(&self, asked: &[Asked], cause: &str) {
         for one in asked {
-            self.withdraw(one.approval_id, cause).await;
+            let stands = self.tunnel.inner.control.case(one.approval_id).is_some_and(|case| {
+                case.request().scope == ApprovalScope::Session && case.approved_at().is_some()
+            });
+            if !stands {
+                self.withdraw(one.approval_id, cause).await;
+            }
         }
     }
 
