@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use comfy_table::ColumnConstraint;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tallyport_schemas::{ApprovalId, SessionId};
 
-use super::approvals::print::{escaped, listing};
+use super::approvals::print::{escaped, listing, moment};
 use super::gateway_api::Api;
 use crate::args::{GatewayArgs, ReasonArgs, RevokeCommand};
 use crate::exit::Failure;
@@ -108,9 +109,15 @@ fn table(all: &[Value]) -> String {
             revoked(one),
             text(one, "/reason"),
             text(one, "/by/display_name"),
-            text(one, "/revoked_at"),
-            if until.is_empty() { "lifted".to_owned() } else { until },
+            moment(&text(one, "/revoked_at")),
+            if until.is_empty() { "no end".to_owned() } else { moment(&until) },
         ]);
+    }
+    // An id is to be copied, so it stays in one piece.
+    for index in [0, 4, 5] {
+        if let Some(column) = table.column_mut(index) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     format!("{table}\n")
 }
@@ -156,6 +163,7 @@ mod tests {
             assert_eq!(revoked(one), name);
         }
         let shown = table(&all);
+        assert!(shown.contains("2026-01-01T00:00:00Z") && shown.contains("no end"), "{shown}");
         assert!(shown.contains("leaked\\u{1b}[2J") && !shown.contains('\u{1b}'), "{shown}");
         assert_eq!(table(&[]), "nothing is revoked\n");
     }

@@ -82,9 +82,9 @@ pub(super) fn whole(approval: &Value) -> String {
     row("target", target(approval));
     row("session", text(approval, "/session_id").to_owned());
     row("asked", text(approval, "/asked_at").to_owned());
-    row("until", format!("{} ({} left)", until(approval), time_left(approval)));
+    row("until", format!("{} ({} left)", moment(until(approval)), time_left(approval)));
     row("for", access_period(approval));
-    row("to do", escaped(text(approval, "/access/reason")));
+    row("what for", escaped(text(approval, "/access/reason")));
     row("runs", runs(approval));
     row("needs", listed(approval, "/requirements", requirement));
     row("still missing", listed(approval, "/missing", requirement));
@@ -135,11 +135,13 @@ pub(super) fn outcome(approval: &Value) -> String {
 pub(in crate::commands) fn grant(approval: &Value) -> String {
     let (id, target) = (text(approval, "/approval_id"), target(approval));
     match text(approval, "/state") {
-        "approved" => format!("granted: sessions to {target} until {} ({id})\n", until(approval)),
+        "approved" => {
+            format!("granted: sessions to {target} until {} ({id})\n", moment(until(approval)))
+        }
         "pending" => format!(
             "asked for {target}: waits for {} until {} ({id})\n",
             needs(approval),
-            until(approval)
+            moment(until(approval))
         ),
         _ => format!("{}: {target} ({id})\n", state(approval)),
     }
@@ -288,6 +290,11 @@ fn statement(approval: &Value) -> String {
 fn access_period(approval: &Value) -> String {
     let seconds = approval.pointer("/access/seconds").and_then(Value::as_i64);
     seconds.map_or_else(String::new, |seconds| format!("{:#}", SignedDuration::from_secs(seconds)))
+}
+
+/// A time to the second.
+pub(in crate::commands) fn moment(text: &str) -> String {
+    text.parse::<Timestamp>().map_or_else(|_| escaped(text), |at| at.strftime("%FT%TZ").to_string())
 }
 
 fn until(approval: &Value) -> &str {
