@@ -28,6 +28,18 @@ pub struct Column {
     pub name: String,
 }
 
+impl Answer {
+    /// One that was put together here.
+    pub fn of<const N: usize>(columns: [&str; N], rows: Vec<[String; N]>) -> Self {
+        let column = |name: &str| Column { name: name.to_owned() };
+        let row = |row: [String; N]| row.into_iter().map(Value::String).collect();
+        Self {
+            columns: columns.into_iter().map(column).collect(),
+            rows: rows.into_iter().map(row).collect(),
+        }
+    }
+}
+
 /// Asks one query service as one reader.
 #[derive(Debug)]
 pub struct Asker {

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use comfy_table::ColumnConstraint;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tallyport_schemas::{ApprovalId, SessionId};
 
-use super::approvals::print::{escaped, listing, moment};
+use super::approvals::print::{escaped, moment};
 use super::gateway_api::Api;
-use crate::args::{GatewayArgs, ReasonArgs, RevokeCommand};
+use crate::answer::Answer;
+use crate::args::{Format, GatewayArgs, ReasonArgs, RevokeCommand};
 use crate::exit::Failure;
-use crate::output::{print_line, print_text};
+use crate::output::print_line;
 
 /// Revokes, lists or lifts.
 pub async fn run(command: &RevokeCommand) -> Result<(), Failure> {
@@ -94,32 +94,25 @@ async fn list(args: &GatewayArgs) -> Result<(), Failure> {
     if args.json {
         return print_line(format_args!("{:#}", Value::Array(all)));
     }
-    print_text(&table(&all))
+    if all.is_empty() {
+        return print_line("nothing is revoked");
+    }
+    table(&all).print(Format::Table)
 }
 
-fn table(all: &[Value]) -> String {
-    if all.is_empty() {
-        return "nothing is revoked\n".to_owned();
-    }
-    let mut table = listing(["id", "revoked", "reason", "by", "since", "until"]);
-    for one in all {
+fn table(all: &[Value]) -> Answer {
+    let row = |one: &Value| {
         let until = text(one, "/until");
-        table.add_row([
+        [
             text(one, "/revocation_id"),
             revoked(one),
             text(one, "/reason"),
             text(one, "/by/display_name"),
             moment(&text(one, "/revoked_at")),
             if until.is_empty() { "no end".to_owned() } else { moment(&until) },
-        ]);
-    }
-    // An id is to be copied, so it stays in one piece.
-    for index in [0, 4, 5] {
-        if let Some(column) = table.column_mut(index) {
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
-    }
-    format!("{table}\n")
+        ]
+    };
+    Answer::of(["id", "revoked", "reason", "by", "since", "until"], all.iter().map(row).collect())
 }
 
 /// `agent billing-bot`, `principal agent-7 of https://idp`.
@@ -163,8 +156,9 @@ mod tests {
             assert_eq!(revoked(one), name);
         }
         let shown = table(&all);
-        assert!(shown.contains("2026-01-01T00:00:00Z") && shown.contains("no end"), "{shown}");
-        assert!(shown.contains("leaked\\u{1b}[2J") && !shown.contains('\u{1b}'), "{shown}");
-        assert_eq!(table(&[]), "nothing is revoked\n");
+        let texts =
+            |row: &[Value]| row.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ");
+        let first = texts(&shown.rows[0]);
+        assert!(first.ends_with("leaked\\u{1b}[2J  2026-01-01T00:00:00Z no end"), "{first}");
     }
 }

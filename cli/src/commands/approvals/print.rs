@@ -20,7 +20,14 @@ pub(super) fn table(approvals: &[Value]) -> String {
     if approvals.is_empty() {
         return "nothing waits for an approval\n".to_owned();
     }
-    let mut table = listing(["id", "state", "who", "target", "what", "needs", "time left"]);
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_BORDERS_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    if table.width().is_none() {
+        table.set_width(NO_TERMINAL_WIDTH);
+    }
+    table.set_header(["id", "state", "who", "target", "what", "needs", "time left"]);
     for approval in approvals {
         table.add_row([
             short_id(approval),
@@ -38,19 +45,6 @@ pub(super) fn table(approvals: &[Value]) -> String {
         }
     }
     format!("{table}\n")
-}
-
-/// A table that fits the terminal.
-pub(in crate::commands) fn listing<const N: usize>(header: [&str; N]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_BORDERS_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic);
-    if table.width().is_none() {
-        table.set_width(NO_TERMINAL_WIDTH);
-    }
-    table.set_header(header);
-    table
 }
 
 /// One line, as `--watch` prints it.
