@@ -60,10 +60,15 @@ pub fn catalog() -> Arc<Catalog> {
 /// The object id of a table of schema `app`.
 pub fn oid(table: &str) -> String {
     let json = include_str!("../fixtures/judged-catalog.json");
-    let all: serde_json::Value = serde_json::from_str(json).unwrap();
-    let rows = all["relations"].as_array().unwrap();
-    let row = rows.iter().find(|row| row[1] == "app" && row[2] == table).unwrap();
-    row[0].as_str().unwrap().to_owned()
+    let all: BTreeMap<String, Vec<Vec<Option<String>>>> = serde_json::from_str(json).unwrap();
+    let named = |row: &&Vec<Option<String>>| {
+        let cell = |at: usize| row.get(at).and_then(Option::as_deref);
+        cell(1) == Some("app") && cell(2) == Some(table)
+    };
+    all.get("relations")
+        .and_then(|rows| rows.iter().find(named))
+        .and_then(|row| row.first().cloned().flatten())
+        .unwrap()
 }
 
 /// The same, with rows of some queries beside.
