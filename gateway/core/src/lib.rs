@@ -6,6 +6,7 @@
 //! * [`verdict`]: what policy says of a statement, with its obligations.
 //! * [`approval`]: what waits for a human, and what the control log makes of it.
 //! * [`revocation`]: whose access is ended, likewise.
+//! * [`replay`]: a recorded session as people read it.
 //! * [`passage`]: the types that carry I1 and I2: `Authorized<Command>`, `Masked<Response>`.
 //!
 //! Nothing here opens a socket, reads a clock or writes an event; what passes is decided by types minted here.
@@ -14,6 +15,7 @@ pub mod approval;
 pub mod masking;
 pub mod passage;
 pub mod pg;
+pub mod replay;
 pub mod revocation;
 pub mod sql;
 pub mod verdict;

@@ -1,7 +1,6 @@
 //! `tallyport sessions list|show|kill|replay`.
 
 mod replay;
-mod wire;
 
 use crate::access;
 use crate::args::{Format, SessionsCommand};

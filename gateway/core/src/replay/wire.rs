@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use gateway_core::pg::backend;
-use gateway_core::pg::frame::HEADER_BYTES;
 use tallyport_schemas::{CommandId, Content};
 
-use crate::exit::Failure;
+use super::ReplayError;
+use crate::pg::backend;
+use crate::pg::frame::HEADER_BYTES;
 
 /// One direction of a session.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Wire {
         &mut self,
         of: Option<CommandId>,
         content: Option<&Content>,
-    ) -> Result<Vec<String>, Failure> {
+    ) -> Result<Vec<String>, ReplayError> {
         // A notice may come between the pieces of a response.
         if of.is_some() && self.of != of {
             (self.of, self.rows, self.described) = (of, 0, false);
@@ -47,7 +47,7 @@ impl Wire {
             self.partial.clear();
             return Ok(vec!["(not recorded: digest and counts only)".to_owned()]);
         };
-        self.partial.extend(content.replay().map_err(Failure::integrity)?);
+        self.partial.extend(content.replay()?);
         let bytes = std::mem::take(&mut self.partial);
         let mut lines = Vec::new();
         let mut rest = bytes.as_slice();

@@ -1,0 +1,221 @@
+//! A session as it passed: each statement with what the agent saw, out of the recorded events. No IO.
+
+mod wire;
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tallyport_schemas::{
+    Approval, Body, Command, CommandId, ContentError, Decision, Event, Phase, Response,
+};
+
+use wire::Wire;
+
+/// One step of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The event's number in its session; of a COPY, that of its first piece.
+    pub seq: Option<u64>,
+    /// When.
+    pub at: Timestamp,
+    /// `session`, `decision`, `command`, `response`, `notice` or `approval`.
+    pub kind: &'static str,
+    /// What happened, in a line. What an agent wrote is in it as it is.
+    pub text: String,
+    /// Parameters of a command; rows and messages of an answer, masked as the agent saw them.
+    pub lines: Vec<String>,
+}
+
+/// A recorded event does not say what it should.
+#[derive(Debug, thiserror::Error)]
+#[error("a recorded event cannot be read: {0}")]
+pub struct ReplayError(#[from] ContentError);
+
+/// The steps of one session, whose events are in order; at most `rows` rows of each answer.
+///
+/// # Errors
+/// [`ReplayError`]: what is on record was changed, or is of a later version.
+pub fn steps(events: &[Event], rows: usize) -> Result<Vec<Step>, ReplayError> {
+    let mut replay = Replay {
+        steps: Vec::new(),
+        asked: Wire::new(rows, HashMap::new()),
+        answered: Wire::new(rows, columns(events)),
+        copying: None,
+        seq: None,
+    };
+    for event in events {
+        replay.take(event)?;
+    }
+    Ok(replay.steps)
+}
+
+/// The names of each response's columns, which its last event tells.
+fn columns(events: &[Event]) -> HashMap<CommandId, Vec<String>> {
+    let summaries = events.iter().filter_map(|event| match &event.body {
+        Body::Response(response) => match response.as_ref() {
+            Response::Completed(summary) => Some(summary),
+            _ => None,
+        },
+        _ => None,
+    });
+    let with_columns = summaries.filter(|summary| !summary.columns.is_empty());
+    with_columns
+        .map(|summary| {
+            let names = summary.columns.iter().map(|column| column.name.clone()).collect();
+            (summary.command_id, names)
+        })
+        .collect()
+}
+
+struct Replay {
+    steps: Vec<Step>,
+    /// What the agent sent, where it is recorded beyond the statement: the data of COPY.
+    asked: Wire,
+    /// What the agent saw.
+    answered: Wire,
+    /// The COPY whose data is the last step.
+    copying: Option<CommandId>,
+    /// Of the present event.
+    seq: Option<u64>,
+}
+
+impl Replay {
+    fn take(&mut self, event: &Event) -> Result<(), ReplayError> {
+        let at = event.time;
+        self.seq = event.session_seq;
+        match &event.body {
+            Body::Session(session) => {
+                let text = serde_json::to_value(session).unwrap_or_default();
+                let activity =
+                    text.get("activity").and_then(Value::as_str).unwrap_or_default().to_owned();
+                self.step(at, "session", activity);
+            }
+            Body::Decision(decision) => self.decision(at, decision),
+            Body::Command(command) if command.phase == Phase::CopyData => {
+                self.copy_data(at, command)?;
+            }
+            Body::Command(command) => self.command(at, command),
+            Body::Response(response) => self.response(at, response)?,
+            Body::Approval(approval) => self.step(at, "approval", answered(approval)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, at: Timestamp, kind: &'static str, text: String) {
+        self.copying = None;
+        self.steps.push(Step { seq: self.seq, at, kind, text, lines: Vec::new() });
+    }
+
+    fn decision(&mut self, at: Timestamp, decision: &Decision) {
+        let policies = if decision.policy_ids.is_empty() {
+            "no permit".into()
+        } else {
+            decision.policy_ids.join(", ")
+        };
+        let effect = serde_json::to_value(decision.effect).unwrap_or_default();
+        let reasons = decision.reasons.join("; ");
+        let text = format!("{} by {policies}", effect.as_str().unwrap_or_default());
+        self.step(
+            at,
+            "decision",
+            if reasons.is_empty() { text } else { format!("{text}: {reasons}") },
+        );
+    }
+
+    fn command(&mut self, at: Timestamp, command: &Command) {
+        let phase = serde_json::to_value(command.phase).unwrap_or_default();
+        let disposition = serde_json::to_value(command.disposition).unwrap_or_default();
+        let (phase, disposition) =
+            (phase.as_str().unwrap_or_default(), disposition.as_str().unwrap_or_default());
+        let statement = command.statement.clone().unwrap_or_default();
+        self.step(at, "command", format!("{disposition} {phase}: {statement}"));
+        let parameters = command.parameters.iter().enumerate();
+        let parameters = parameters.map(|(index, parameter)| {
+            format!(
+                "${} = {}",
+                index + 1,
+                serde_json::to_value(&parameter.value).unwrap_or_default()
+            )
+        });
+        let lines: Vec<String> = parameters.collect();
+        if let Some(step) = self.steps.last_mut() {
+            step.lines = lines;
+        }
+    }
+
+    /// What is copied into the target; pieces that follow each other are one step.
+    fn copy_data(&mut self, at: Timestamp, command: &Command) -> Result<(), ReplayError> {
+        if self.copying != Some(command.command_id) {
+            let disposition = serde_json::to_value(command.disposition).unwrap_or_default();
+            let disposition = disposition.as_str().unwrap_or_default();
+            self.step(at, "command", format!("{disposition} data of COPY"));
+            self.copying = Some(command.command_id);
+        }
+        let lines = self.asked.lines(Some(command.command_id), command.content.as_ref())?;
+        self.add(lines);
+        Ok(())
+    }
+
+    fn response(&mut self, at: Timestamp, response: &Response) -> Result<(), ReplayError> {
+        let (of, content) = match response {
+            Response::Chunk { content, command_id, .. } => {
+                self.step(at, "response", "goes on".to_owned());
+                (*command_id, content)
+            }
+            Response::Completed(summary) => {
+                let end = summary
+                    .tag
+                    .clone()
+                    .or_else(|| summary.sqlstate.as_ref().map(|state| format!("ERROR {state}")));
+                let mask = if summary.masked_values > 0 {
+                    format!(", {} values masked", summary.masked_values)
+                } else {
+                    String::new()
+                };
+                self.step(
+                    at,
+                    "response",
+                    format!("{} ({} rows{mask})", end.unwrap_or_default(), summary.rows),
+                );
+                (Some(summary.command_id), &summary.content)
+            }
+            Response::Unsolicited { kinds, content, .. } => {
+                self.step(at, "notice", kinds.join(", "));
+                (None, content)
+            }
+        };
+        let lines = self.answered.lines(of, content.as_ref())?;
+        self.add(lines);
+        Ok(())
+    }
+
+    fn add(&mut self, lines: Vec<String>) {
+        if let Some(step) = self.steps.last_mut() {
+            step.lines.extend(lines);
+        }
+    }
+}
+
+/// What became of a request, and by whom.
+fn answered(approval: &Approval) -> String {
+    let by = |reviewer: &tallyport_schemas::Principal, comment: &Option<String>| {
+        let comment = comment.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
+        format!("{}{comment}", reviewer.display_name)
+    };
+    match approval {
+        Approval::Requested(request) => format!("requested {}", request.approval_id),
+        Approval::Granted { reviewer, comment, .. } => {
+            format!("granted by {}", by(reviewer, comment))
+        }
+        Approval::Denied { reviewer, comment, .. } => {
+            format!("denied by {}", by(reviewer, comment))
+        }
+        Approval::Withdrawn { cause, .. } => format!("withdrawn: {cause}"),
+        other => {
+            let value = serde_json::to_value(other).unwrap_or_default();
+            value.get("activity").and_then(Value::as_str).unwrap_or_default().to_owned()
+        }
+    }
+}
