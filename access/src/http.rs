@@ -17,6 +17,15 @@ pub(crate) struct Http {
     client: Client,
 }
 
+/// As whom a form is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ClientAuth<'a> {
+    /// `client_secret_basic`: id and secret are form-encoded before they go into the Basic scheme (RFC 6749 section 2.3.1).
+    Basic(&'a str, &'a SecretToken),
+    /// A client that has no secret names itself in the form (RFC 6749 section 3.2.1).
+    Public(&'a str),
+}
+
 /// An answer, whole.
 #[derive(Debug)]
 pub(crate) struct HttpAnswer {
@@ -60,26 +69,29 @@ impl Http {
         answer(request, url).await
     }
 
-    /// `client_secret_basic`: id and secret are form-encoded before they go into the Basic scheme (RFC 6749 section 2.3.1).
-    ///
     /// # Cancel safety
     /// Cancel safe; the peer may have handled the form.
     pub(crate) async fn post_form(
         &self,
         url: &Url,
-        (id, secret): (&str, &SecretToken),
+        client: ClientAuth<'_>,
         form: &[(&str, &str)],
     ) -> Result<HttpAnswer, HttpError> {
         let encoded = |text: &str| -> String {
             url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
         };
-        let secret = SecretToken::new(encoded(secret.expose()));
-        let request = self
-            .client
-            .post(url.clone())
-            .header("accept", "application/json")
-            .basic_auth(encoded(id), Some(secret.expose()))
-            .form(form);
+        let request = self.client.post(url.clone()).header("accept", "application/json");
+        let request = match client {
+            ClientAuth::Basic(id, secret) => {
+                let secret = SecretToken::new(encoded(secret.expose()));
+                request.basic_auth(encoded(id), Some(secret.expose())).form(form)
+            }
+            ClientAuth::Public(id) => {
+                let mut form = form.to_vec();
+                form.push(("client_id", id));
+                request.form(&form)
+            }
+        };
         answer(request, url).await
     }
 }

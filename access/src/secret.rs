@@ -22,6 +22,27 @@ impl SecretToken {
     }
 }
 
+impl SecretToken {
+    /// For `serialize_with`, where a secret is kept on purpose: in a file of its owner, or sealed.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn exposed<S: serde::Serializer>(secret: &Self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(secret.expose())
+    }
+
+    /// The same for one that may be absent.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn exposed_or_none<S: serde::Serializer>(
+        secret: &Option<Self>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        serde::Serialize::serialize(&secret.as_ref().map(Self::expose), to)
+    }
+}
+
 impl fmt::Debug for SecretToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretToken(redacted)")

@@ -1,9 +1,9 @@
 //! Where the services are and who is asking: from arguments, the environment, or a ready file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tallyport_access::SecretToken;
-use tallyport_access::client::{ClientCredentials, TokenError, TokenSource};
+use tallyport_access::client::{ClientCredentials, Login, TokenError, TokenSource};
 
 use crate::answer::Asker;
 use crate::args::{AccessArgs, AnswerArgs};
@@ -73,12 +73,29 @@ fn token_source(args: &AccessArgs, ready: Option<&ReadyFile>) -> Result<TokenSou
             extra: Vec::new(),
         });
     }
-    let (Some(ready), Some(id)) = (ready, &args.client) else {
-        return Err(Failure::usage(
-            "who is asking? give --token-file, --issuer with --client-id, or --ready-file with --as CLIENT",
-        ));
-    };
-    ready.token_source(id)
+    if let (Some(ready), Some(id)) = (ready, &args.client) {
+        return ready.token_source(id);
+    }
+    match login(args.login_file.as_deref()) {
+        Ok(login) if login.exists() => Ok(TokenSource::login(login)),
+        _ => Err(Failure::usage(
+            "who is asking? run `tallyport login`, or give --token-file, --issuer with --client-id, or --ready-file with \
+             --as CLIENT",
+        )),
+    }
+}
+
+/// Where a person's sign-in is kept.
+pub fn login(file: Option<&Path>) -> Result<Login, Failure> {
+    if let Some(file) = file {
+        return Ok(Login::at(file));
+    }
+    let folder =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute());
+    let state = folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state")));
+    let state = state
+        .ok_or_else(|| Failure::usage("where is the sign-in kept? set --login-file, or HOME"))?;
+    Ok(Login::at(state.join("tallyport/login.json")))
 }
 
 fn credentials(settings: ClientCredentials) -> Result<TokenSource, Failure> {

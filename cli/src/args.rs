@@ -7,11 +7,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::built;
 
+mod access;
 mod approvals;
 mod gateway;
+mod login;
 
+pub use access::AccessArgs;
 pub use approvals::ApprovalsCommand;
 pub use gateway::{GatewayArgs, ReasonArgs, RequestArgs, RevokeCommand};
+pub use login::{LoginArgs, LoginPlace};
 
 /// Audit-first access gateway for AI agents and other non-human identities.
 ///
@@ -64,6 +68,15 @@ pub enum Command {
     Query(ConfigArgs),
     /// A local port for an ordinary client (psql, JDBC, any driver), over QUIC to the gateway.
     Connect(ConnectArgs),
+    /// Sign in as a person, by a code that you confirm in any browser (RFC 8628).
+    #[command(
+        after_help = "Examples:\n  tallyport login --issuer https://idp.example --client-id tallyport-cli --audience tallyport\n  tallyport login --ready-file ready.json\n  tallyport approvals list"
+    )]
+    Login(LoginArgs),
+    /// End the sign-in, here and at the issuer.
+    Logout(LoginPlace),
+    /// Whom the gateway takes you for.
+    Whoami(GatewayArgs),
     /// Ask the audit in SQL.
     Sql(SqlArgs),
     /// Ask the audit a named question; without an argument, list the questions.
@@ -157,39 +170,6 @@ pub struct ConfigArgs {
     /// The name of this machine, instead of `node` in the file: where many share one file.
     #[arg(long, value_name = "NAME", env = "TALLYPORT_NODE")]
     pub node: Option<String>,
-}
-
-/// Where to find the services, and who is asking.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Access")]
-pub struct AccessArgs {
-    /// The ready file of `tallyport dev`: addresses, CA and clients come from it.
-    #[arg(long, value_name = "FILE", env = "TALLYPORT_READY_FILE")]
-    pub ready_file: Option<PathBuf>,
-    /// Ask as this client of the ready file's development issuer.
-    #[arg(long = "as", value_name = "CLIENT", env = "TALLYPORT_AS")]
-    pub client: Option<String>,
-    /// A token. Prefer --token-file: arguments and environments are easily seen.
-    #[arg(long, value_name = "TOKEN", env = "TALLYPORT_TOKEN", hide_env_values = true)]
-    pub token: Option<String>,
-    /// A file that holds the token; read anew when it changes.
-    #[arg(long, value_name = "FILE", env = "TALLYPORT_TOKEN_FILE")]
-    pub token_file: Option<PathBuf>,
-    /// Get tokens by the client-credentials grant from this issuer.
-    #[arg(long, value_name = "URL", env = "TALLYPORT_ISSUER", requires = "client_id")]
-    pub issuer: Option<String>,
-    /// The client id for --issuer.
-    #[arg(long, value_name = "ID", env = "TALLYPORT_CLIENT_ID")]
-    pub client_id: Option<String>,
-    /// A file that holds the client secret for --issuer (or set TALLYPORT_CLIENT_SECRET).
-    #[arg(long, value_name = "FILE")]
-    pub client_secret_file: Option<PathBuf>,
-    /// The audience to ask the issuer for.
-    #[arg(long, value_name = "AUDIENCE", env = "TALLYPORT_AUDIENCE")]
-    pub audience: Option<String>,
-    /// CA certificates (PEM) to trust besides the public ones.
-    #[arg(long, value_name = "FILE", env = "TALLYPORT_CA")]
-    pub ca: Option<PathBuf>,
 }
 
 /// `tallyport connect`.

@@ -44,6 +44,9 @@ pub struct GatewayAddresses {
     pub https: String,
     /// The name its certificate is for.
     pub server_name: String,
+    /// Where people approve and look: the pages.
+    #[serde(default)]
+    pub console: String,
 }
 
 /// Where the query service listens.
@@ -75,6 +78,9 @@ pub struct ReadyIssuer {
     pub token_url: String,
     /// The audience of its tokens.
     pub audience: String,
+    /// The public client by which people sign in (`tallyport login`, the pages).
+    #[serde(default)]
+    pub people_client: String,
     /// Its clients, one per principal.
     pub clients: Vec<ReadyClient>,
 }
@@ -126,6 +132,7 @@ impl ReadyFile {
                 self.query.http, self.query.pg
             ),
             format!("  issuer    {}", self.issuer.url),
+            format!("  pages     {} (sign in as any of the people below)", self.gateway.console),
         ];
         lines
             .extend(self.telemetry.iter().map(|url| format!("  telemetry {url}/metrics, /readyz")));

@@ -1,11 +1,11 @@
 // The provider behind `oidc`; started by it, never by hand.
-//   oidc-provider.mjs NPM_DIRECTORY PORT AUDIENCE TTL_SECONDS
+//   oidc-provider.mjs NPM_DIRECTORY PORT AUDIENCE TTL_SECONDS [REDIRECT_URI]
 import { createServer } from 'node:http';
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [directory, port, audience, ttl] = process.argv.slice(2);
+const [directory, port, audience, ttl, redirect] = process.argv.slice(2);
 const library = join(directory, 'node_modules', 'oidc-provider', 'lib', 'index.js');
 const { Provider } = await import(pathToFileURL(library));
 
@@ -23,7 +23,23 @@ const claims = {
     kind: 'human', name: 'Ada', groups: ['analysts'],
     act: { sub: 'support-agent', act: { sub: 'orchestrator', iss: 'https://agents.example.com' } },
   },
+  'ops-agent': {
+    kind: 'agent', name: 'Operations agent', groups: ['operators'], owner: 'grace@example.com', model: 'example-model-1',
+  },
   nobody: { kind: 'agent' },
+};
+// Who signs in on its pages, where there is somewhere to send them back to.
+const people = {
+  approver: { kind: 'human', name: 'Order approver', groups: ['order-approvers'] },
+  second: { kind: 'human', name: 'Second approver', groups: ['order-approvers', 'auditors'] },
+  'ops-owner': { kind: 'human', name: 'grace@example.com', groups: ['order-approvers', 'auditors'] },
+  operator: { kind: 'human', name: 'Operator', groups: ['operators', 'order-approvers', 'auditors'] },
+  admin: { kind: 'human', name: 'Administrator', groups: ['order-approvers', 'auditors', 'responders'] },
+};
+const peopleClient = {
+  client_id: 'tallyport-people', token_endpoint_auth_method: 'none', response_types: ['code'],
+  grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
+  redirect_uris: [redirect],
 };
 const clients = Object.keys(claims).map((id) => ({ id, secret: randomBytes(24).toString('hex') }));
 
@@ -38,11 +54,15 @@ function provider(keys) {
     clients: clients.map(({ id, secret }) => ({
       client_id: id, client_secret: secret, grant_types: ['client_credentials'],
       redirect_uris: [], response_types: [], token_endpoint_auth_method: 'client_secret_basic',
-    })),
-    extraTokenClaims: (_ctx, token) => claims[token.clientId],
+    })).concat(redirect ? [peopleClient] : []),
+    findAccount: (_ctx, id) => (people[id] ? { accountId: id, claims: () => ({ sub: id }) } : undefined),
+    extraTokenClaims: (_ctx, token) => claims[token.clientId] ?? people[token.accountId],
+    issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     features: {
       clientCredentials: { enabled: true },
-      devInteractions: { enabled: false },
+      deviceFlow: { enabled: Boolean(redirect) },
+      devInteractions: { enabled: Boolean(redirect) },
+      revocation: { enabled: Boolean(redirect) },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => resource,

@@ -5,6 +5,7 @@
 mod books;
 mod chaos;
 mod load;
+mod site;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -16,6 +17,7 @@ use serde_json::Value;
 pub use books::{Ask, Books};
 pub use chaos::{kill, roll, setting};
 pub use load::Load;
+pub use site::{AGENT, Role, Site};
 
 /// How long a condition may take to come true.
 pub const PATIENCE: Duration = Duration::from_secs(60);

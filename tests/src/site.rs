@@ -1,16 +1,25 @@
 //! A site: PostgreSQL, an OpenID provider, and one configuration file whose roles are started as processes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
+use crate::{Forward, binary, eventually, kill, rows, start_or_say};
 use dev_services::{DevService, repo_root};
 use serde_json::Value;
 use tallyport_gateway::BearerToken;
 use tallyport_gateway::connect::{ConnectConfig, Connector, StaticToken};
 use tallyport_gateway::tls::DevCa;
-use tallyport_tests::{Forward, binary, eventually, kill, rows, start_or_say};
 
 /// The agent of the load, and the one who asks the audit; clients of the provider.
 pub const AGENT: &str = "support-agent";
@@ -38,7 +47,9 @@ impl Site {
     pub fn start(test: &str) -> Option<Self> {
         let sample = repo_root().join("deploy/examples/sample.sql");
         let postgres = start_or_say(test, "postgres", &["--sql", &sample.to_string_lossy()])?;
-        let oidc = start_or_say(test, "oidc", &[])?;
+        let gateway = free_port();
+        let back = format!("https://localhost:{gateway}/console/callback");
+        let oidc = start_or_say(test, "oidc", &["--redirect", &back])?;
         let folder = tempfile::Builder::new().prefix("tallyport-roles-").tempdir().unwrap();
         let ca = DevCa::create_or_load(&folder.path().join("tls")).unwrap();
         for name in ["policy.cedar", "masking.toml"] {
@@ -50,7 +61,7 @@ impl Site {
             let file = folder.path().join(client["id"].as_str().unwrap());
             std::fs::write(file, client["secret"].as_str().unwrap()).unwrap();
         }
-        Some(Self { postgres, oidc, ca, folder, gateway: free_port(), query: free_port() })
+        Some(Self { postgres, oidc, ca, folder, gateway, query: free_port() })
     }
 
     /// A place below the site's folder.
@@ -58,8 +69,13 @@ impl Site {
         self.folder.path().join(name)
     }
 
-    /// A configuration file of this log, this lake, and these sections out of `gateway`, `recorder`, `query`. With
-    /// `takeover` its gateway gives its port, and asks for it.
+    /// Where the pages for people are.
+    pub fn origin(&self) -> String {
+        format!("https://localhost:{}", self.gateway)
+    }
+
+    /// A configuration file of this log, this lake, and these sections out of `gateway`, `console`, `recorder`, `query`.
+    /// With `takeover` its gateway gives its port, and asks for it.
     pub fn config(&self, name: &str, log: &str, lake: &str, sections: &[&str]) -> PathBuf {
         let (issuer, audience) = (self.oidc.text("issuer"), self.oidc.text("audience"));
         let mut text = format!(
@@ -81,6 +97,11 @@ impl Site {
                     self.gateway,
                     self.postgres.port("port")
                 ),
+                "console" => format!(
+                    "[console]\npublic_url = \"{}\"\n[[console.sign_in]]\nid = \"sso\"\nname = \"Company sign-in\"\n\
+                     issuer = \"{issuer}\"\nclient_id = \"tallyport-people\"\naudience = \"urn:tallyport:{audience}\"\n",
+                    self.origin()
+                ),
                 "recorder" => "[recorder]\ncommit_max_age_ms = 1000\n".to_owned(),
                 "query" => format!("[query]\nhttp = \"127.0.0.1:{}\"\n", self.query),
                 other => panic!("no section {other}"),
@@ -93,10 +114,14 @@ impl Site {
 
     /// `tallyport connect` as the agent.
     pub fn connect(&self) -> Forward {
+        self.connect_as(&self.access(AGENT))
+    }
+
+    /// `tallyport connect` as whoever these arguments say.
+    pub fn connect_as(&self, access: &[String]) -> Forward {
         let gateway = format!("127.0.0.1:{}", self.gateway);
         let ca = self.ca.ca_path();
         let mut arguments = vec!["sample", "--gateway", &gateway, "--ca", ca.to_str().unwrap()];
-        let access = self.access(AGENT);
         arguments.extend(access.iter().map(String::as_str));
         Forward::start(&arguments)
     }
@@ -142,6 +167,12 @@ impl Site {
         answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
+    /// The issuer, and the audience to ask it for.
+    pub fn issuer(&self) -> (String, String) {
+        let audience = format!("urn:tallyport:{}", self.oidc.text("audience"));
+        (self.oidc.text("issuer").to_owned(), audience)
+    }
+
     /// Makes clients of the gateway with this token, each with a connection of its own.
     pub fn connector_maker(&self, token: &str) -> impl Fn() -> Connector + Send + use<> {
         let token = token.to_owned();
@@ -164,7 +195,8 @@ impl Site {
         Path::new(self.postgres.text("log_file"))
     }
 
-    fn access(&self, client: &str) -> [String; 8] {
+    /// The arguments by which a command asks as this client.
+    pub fn access(&self, client: &str) -> [String; 8] {
         let secret = self.path(client).to_string_lossy().into_owned();
         let audience = format!("urn:tallyport:{}", self.oidc.text("audience"));
         [

@@ -2,20 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::Url;
 
+use super::provider::{ClientSettings, Granted, Provider};
 use crate::SecretToken;
 use crate::client::TokenError;
-use crate::http::{Http, HttpAnswer};
-use crate::identity::{is_loopback, is_safe_url};
+use crate::identity::is_safe_url;
 
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// A token is renewed when this much of its life is left, or a fifth of it where that is less.
 const RENEW_BEFORE: Duration = Duration::from_secs(30);
-/// What a token's life is taken for when the issuer does not say.
-const UNKNOWN_LIFE: Duration = Duration::from_secs(60);
 
 /// How a client gets tokens for itself.
 #[derive(Clone, Debug)]
@@ -38,9 +34,9 @@ pub struct ClientCredentials {
 
 #[derive(Debug)]
 pub(super) struct CredentialsFlow {
-    settings: ClientCredentials,
-    issuer: Url,
-    http: Http,
+    provider: Provider,
+    token_url: Option<String>,
+    extra: Vec<(String, String)>,
     /// Held across the request, so that many users of one source make one request.
     kept: Mutex<Option<Kept>>,
 }
@@ -51,37 +47,21 @@ struct Kept {
     renew_at: Instant,
 }
 
-#[derive(Deserialize)]
-struct Discovery {
-    issuer: String,
-    token_endpoint: String,
-}
-
-#[derive(Deserialize)]
-struct Granted {
-    access_token: SecretToken,
-    token_type: String,
-    expires_in: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct RefusedBody {
-    error: String,
-}
-
 impl CredentialsFlow {
     pub(super) fn new(settings: ClientCredentials) -> Result<Self, TokenError> {
-        let wrong = |text: &str| TokenError::Settings(text.to_owned());
-        let issuer = Url::parse(&settings.issuer)
-            .ok()
-            .filter(is_safe_url)
-            .ok_or_else(|| wrong("issuer: write its URL with https (http only on loopback)"))?;
-        if settings.client_id.is_empty() {
-            return Err(wrong("client_id: it is empty"));
-        }
-        let http = Http::new(TIMEOUT, is_loopback(&issuer), Vec::new())
-            .map_err(|error| TokenError::Settings(error.to_string()))?;
-        Ok(Self { settings, issuer, http, kept: Mutex::new(None) })
+        let ClientCredentials {
+            issuer,
+            token_url,
+            client_id,
+            client_secret,
+            audience,
+            scope,
+            extra,
+        } = settings;
+        let client_secret = Some(client_secret);
+        let settings =
+            ClientSettings { issuer, client_id, client_secret, audience, scope, roots_pem: None };
+        Ok(Self { provider: Provider::new(settings)?, token_url, extra, kept: Mutex::new(None) })
     }
 
     pub(super) async fn token(&self) -> Result<SecretToken, TokenError> {
@@ -91,9 +71,7 @@ impl CredentialsFlow {
         }
         let asked_at = Instant::now();
         let granted = self.ask().await?;
-        let life = granted.expires_in.map_or(UNKNOWN_LIFE, Duration::from_secs);
-        let left = RENEW_BEFORE.min(life / 5);
-        let renew_at = asked_at + life.saturating_sub(left);
+        let renew_at = renew_at(asked_at, granted.life);
         *kept = Some(Kept { token: granted.access_token.clone(), renew_at });
         Ok(granted.access_token)
     }
@@ -103,70 +81,23 @@ impl CredentialsFlow {
     }
 
     async fn ask(&self) -> Result<Granted, TokenError> {
-        let endpoint = self.endpoint().await?;
-        let mut form = vec![("grant_type", "client_credentials")];
-        if let Some(audience) = &self.settings.audience {
-            form.push(("resource", audience));
-            form.push(("audience", audience));
-        }
-        if let Some(scope) = &self.settings.scope {
-            form.push(("scope", scope));
-        }
-        form.extend(self.settings.extra.iter().map(|(key, value)| (key.as_str(), value.as_str())));
-        let client = (self.settings.client_id.as_str(), &self.settings.client_secret);
-        let answer = self
-            .http
-            .post_form(&endpoint, client, &form)
-            .await
-            .map_err(|error| TokenError::Issuer(error.to_string()))?;
-        read_grant(&answer)
-    }
-
-    async fn endpoint(&self) -> Result<Url, TokenError> {
-        let unusable = || {
-            TokenError::Issuer("its token endpoint is not https (http only on loopback)".to_owned())
+        let endpoint = match &self.token_url {
+            None => self.provider.endpoints().await?.token_endpoint.clone(),
+            Some(url) => Url::parse(url).ok().filter(is_safe_url).ok_or_else(|| {
+                TokenError::Issuer(
+                    "its token endpoint is not https (http only on loopback)".to_owned(),
+                )
+            })?,
         };
-        let safe = |text: &str| Url::parse(text).ok().filter(is_safe_url).ok_or_else(unusable);
-        if let Some(url) = &self.settings.token_url {
-            return safe(url);
-        }
-        let well_known = format!(
-            "{}/.well-known/openid-configuration",
-            self.issuer.as_str().trim_end_matches('/')
-        );
-        let url = safe(&well_known)?;
-        let answer =
-            self.http.get(&url).await.map_err(|error| TokenError::Issuer(error.to_string()))?;
-        let found: Discovery = serde_json::from_slice(&answer.body).map_err(|_| {
-            TokenError::Issuer(format!(
-                "{url} is not a discovery document (status {})",
-                answer.status
-            ))
-        })?;
-        if found.issuer != self.settings.issuer {
-            return Err(TokenError::Issuer(format!(
-                "the document at {url} is another issuer's; write the issuer exactly as it names itself"
-            )));
-        }
-        safe(&found.token_endpoint)
+        let mut form = vec![("grant_type", "client_credentials")];
+        form.extend(self.provider.wanted());
+        form.extend(self.extra.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        self.provider.token(&endpoint, &form).await
     }
 }
 
-fn read_grant(answer: &HttpAnswer) -> Result<Granted, TokenError> {
-    if answer.status != 200 {
-        let code = serde_json::from_slice::<RefusedBody>(&answer.body)
-            .map(|body| body.error)
-            .ok()
-            .filter(|code| code.len() <= 64 && code.bytes().all(|b| b.is_ascii_graphic()))
-            .unwrap_or_else(|| format!("status {}", answer.status));
-        return Err(TokenError::Refused { code });
-    }
-    let granted: Granted = serde_json::from_slice(&answer.body).map_err(|_| {
-        TokenError::Issuer("its answer is not a token (RFC 6749 section 5.1)".to_owned())
-    })?;
-    if granted.token_type.eq_ignore_ascii_case("bearer") {
-        Ok(granted)
-    } else {
-        Err(TokenError::Issuer("it gave a token that is not a bearer token".to_owned()))
-    }
+/// When a token is to be renewed that was asked for then and lives so long.
+pub(super) fn renew_at(asked_at: Instant, life: Duration) -> Instant {
+    let left = RENEW_BEFORE.min(life / 5);
+    asked_at + life.saturating_sub(left)
 }

@@ -1,7 +1,15 @@
-//! Tokens for our own clients: the command line, the local port, the MCP shim.
+//! Tokens for our own clients: the command line, the local port, the MCP shim, the pages for people.
 
+mod code;
 mod credentials;
+mod device;
+mod login;
+mod provider;
 mod source;
 
+pub use code::{Begun, CodeAnswer, CodeFlow, SignInError};
 pub use credentials::ClientCredentials;
+pub use device::{DeviceFlow, DevicePrompt};
+pub use login::Login;
+pub use provider::{ClientSettings, Granted};
 pub use source::{TokenError, TokenSource};

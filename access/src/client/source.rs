@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::SecretToken;
+use crate::client::Login;
 use crate::client::credentials::{ClientCredentials, CredentialsFlow};
 
 /// The largest token file.
@@ -23,6 +24,7 @@ enum Kind {
     Environment(String),
     File(PathBuf),
     Credentials(Box<CredentialsFlow>),
+    Login(Login),
 }
 
 /// No token can be had. The text carries no secret.
@@ -35,6 +37,14 @@ pub enum TokenError {
     #[error("token file `{}`: {reason}", path.display())]
     File {
         /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A person's sign-in cannot be used, or there is none.
+    #[error("sign-in `{}`: {reason}", path.display())]
+    Login {
+        /// Where it is kept.
         path: PathBuf,
         /// Why.
         reason: String,
@@ -82,6 +92,12 @@ impl TokenSource {
         Ok(Self::of(Kind::Credentials(Box::new(CredentialsFlow::new(settings)?))))
     }
 
+    /// A person's sign-in.
+    #[must_use]
+    pub fn login(login: Login) -> Self {
+        Self::of(Kind::Login(login))
+    }
+
     /// A token that is valid now, as far as the source knows.
     ///
     /// # Errors
@@ -100,6 +116,7 @@ impl TokenSource {
                 .ok_or_else(|| TokenError::Environment(variable.clone())),
             Kind::File(path) => read(path),
             Kind::Credentials(flow) => flow.token().await,
+            Kind::Login(login) => login.token().await,
         }
     }
 
@@ -108,8 +125,11 @@ impl TokenSource {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn forget(&self) {
-        if let Kind::Credentials(flow) = &*self.kind {
-            flow.forget().await;
+        match &*self.kind {
+            Kind::Credentials(flow) => flow.forget().await,
+            // Where it cannot be noted, the next use says why.
+            Kind::Login(login) => drop(login.forget()),
+            Kind::Fixed(_) | Kind::Environment(_) | Kind::File(_) => {}
         }
     }
 

@@ -1,11 +1,14 @@
 //! A token issuer for development: `tallyport dev` and `tallyport demo` start one, and so do tests.
 //!
 //! It listens on loopback only, keeps its key in memory only, and gives tokens by the client-credentials grant to the
-//! clients it was started with. It is no identity provider: it has no users and no consent.
+//! clients it was started with. Whoever sits at this machine may sign in as any of those that are people: it is no
+//! identity provider, and asks for no password.
 
 mod client;
+mod given;
 mod key;
 mod live;
+mod people;
 mod routes;
 
 use std::io;
@@ -14,11 +17,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tallyport_schemas::PrincipalKind;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use client::DevClient;
+use given::Given;
 use key::SigningKey;
 use live::LiveTokens;
 
@@ -26,6 +31,8 @@ use crate::IssuerConfig;
 
 /// The audience of its tokens.
 pub const AUDIENCE: &str = "tallyport";
+/// The public client by which people sign in, in a browser or by a device's code.
+pub const PEOPLE_CLIENT: &str = "tallyport-people";
 /// The life of a token whose request names none.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(3600);
 /// The longest life a request may name.
@@ -52,6 +59,15 @@ struct State {
     clients: Vec<DevClient>,
     keys: ArcSwap<Keys>,
     live: LiveTokens,
+    given: Given,
+}
+
+impl State {
+    /// One of those that are people.
+    fn person(&self, id: &str) -> Option<&DevClient> {
+        let is_it = |client: &&DevClient| client.id == id && client.kind == PrincipalKind::Human;
+        self.clients.iter().find(is_it)
+    }
 }
 
 /// The signing key, and what is published: the key before it too, so that its tokens live on.
@@ -107,6 +123,7 @@ impl DevIssuer {
             clients,
             keys,
             live: LiveTokens::default(),
+            given: Given::default(),
         });
         let stop = CancellationToken::new();
         let router = routes::router(Arc::clone(&state));

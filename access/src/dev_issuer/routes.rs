@@ -14,8 +14,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::{AUDIENCE, DEFAULT_TTL, DevClient, MAX_TTL, State};
+use super::{AUDIENCE, DEFAULT_TTL, DevClient, MAX_TTL, PEOPLE_CLIENT, State, people};
 
+/// RFC 8628 section 3.4.
+const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const MAX_FORM_BYTES: usize = 16 * 1024;
 
 pub(super) fn router(state: Arc<State>) -> Router {
@@ -24,6 +26,9 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/.well-known/oauth-authorization-server", get(discovery))
         .route("/jwks", get(jwks))
         .route("/token", post(token))
+        .route("/authorize", get(people::authorize).post(people::authorized))
+        .route("/device_authorization", post(people::device))
+        .route("/device", get(people::typed).post(people::confirmed))
         .route("/introspect", post(introspect))
         .route("/revoke", post(revoke))
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
@@ -37,10 +42,16 @@ async fn discovery(Shared(state): Shared<Arc<State>>) -> Json<Value> {
         "token_endpoint": state.token_url,
         "introspection_endpoint": format!("{}/introspect", state.issuer_url),
         "revocation_endpoint": format!("{}/revoke", state.issuer_url),
-        "grant_types_supported": ["client_credentials"],
-        "response_types_supported": [],
+        "authorization_endpoint": format!("{}/authorize", state.issuer_url),
+        "device_authorization_endpoint": format!("{}/device_authorization", state.issuer_url),
+        "authorization_response_iss_parameter_supported": true,
+        "code_challenge_methods_supported": ["S256"],
+        "grant_types_supported": [
+            "client_credentials", "authorization_code", "refresh_token", DEVICE_GRANT,
+        ],
+        "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
         "id_token_signing_alg_values_supported": ["ES256"],
     }))
 }
@@ -58,12 +69,7 @@ async fn token(
     RawForm(body): RawForm,
 ) -> Result<Response, Refused> {
     let form = Form::parse(&body)?;
-    let client = authenticate(&state, &headers, &form)?;
-    match form.get("grant_type") {
-        Some("client_credentials") => {}
-        Some(_) => return Err(Refused::UnsupportedGrantType),
-        None => return Err(Refused::InvalidRequest),
-    }
+    let (client, refresh) = who(&state, &headers, &form)?;
     if ["resource", "audience"].iter().any(|key| form.get(key).is_some_and(|a| a != AUDIENCE)) {
         return Err(Refused::InvalidTarget);
     }
@@ -88,8 +94,49 @@ async fn token(
     ]);
     let token = state.keys.load().current.sign(&claims).ok_or(Refused::ServerError)?;
     state.live.add(&token, expires);
-    let body = json!({ "access_token": token, "token_type": "Bearer", "expires_in": ttl });
+    let mut body = json!({ "access_token": token, "token_type": "Bearer", "expires_in": ttl });
+    if let (Some(refresh), Some(fields)) = (refresh, body.as_object_mut()) {
+        fields.insert("refresh_token".to_owned(), json!(refresh));
+    }
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+/// Whom the token is for, and what renews it where that is a person who signed in.
+fn who<'s>(
+    state: &'s State,
+    headers: &HeaderMap,
+    form: &Form,
+) -> Result<(&'s DevClient, Option<String>), Refused> {
+    let needed = |key: &str| form.get(key).ok_or(Refused::InvalidRequest);
+    let (person, client_id) = match needed("grant_type")? {
+        "client_credentials" => return Ok((authenticate(state, headers, form)?, None)),
+        "authorization_code" => {
+            let code = state.given.take_code(needed("code")?, needed("code_verifier")?);
+            let code = code.ok_or(Refused::InvalidGrant)?;
+            if needed("redirect_uri")? != code.redirect_uri {
+                return Err(Refused::InvalidGrant);
+            }
+            (code.person, code.client_id)
+        }
+        "refresh_token" => {
+            let known = state.given.take_refresh(needed("refresh_token")?);
+            let known = known.ok_or(Refused::InvalidGrant)?;
+            (known.person, known.client_id)
+        }
+        DEVICE_GRANT => {
+            let device = state.given.take_device(needed("device_code")?);
+            let device = device.ok_or(Refused::ExpiredToken)?;
+            let answer = device.answer.ok_or(Refused::AuthorizationPending)?;
+            (answer.ok_or(Refused::AccessDenied)?, device.client_id)
+        }
+        _ => return Err(Refused::UnsupportedGrantType),
+    };
+    // People's client is public: it names itself (RFC 6749 section 3.2.1).
+    if needed("client_id")? != client_id {
+        return Err(Refused::InvalidGrant);
+    }
+    let person = state.person(&person).ok_or(Refused::InvalidGrant)?;
+    Ok((person, Some(state.given.refresh(person.id.clone(), client_id))))
 }
 
 /// RFC 7662. Any of its clients may ask.
@@ -111,16 +158,21 @@ async fn revoke(
     RawForm(body): RawForm,
 ) -> Result<StatusCode, Refused> {
     let form = Form::parse(&body)?;
+    let token = form.get("token").ok_or(Refused::InvalidRequest)?;
+    if form.get("client_id") == Some(PEOPLE_CLIENT) {
+        state.given.take_refresh(token);
+        return Ok(StatusCode::OK);
+    }
     authenticate(&state, &headers, &form)?;
-    state.live.remove(form.get("token").ok_or(Refused::InvalidRequest)?);
+    state.live.remove(token);
     Ok(StatusCode::OK)
 }
 
 /// The parameters of a form, none of them twice (RFC 6749 section 3.2).
-struct Form(Vec<(String, String)>);
+pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
-    fn parse(body: &[u8]) -> Result<Self, Refused> {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Refused> {
         let pairs: Vec<(String, String)> = form_urlencoded::parse(body).into_owned().collect();
         let repeated = pairs
             .iter()
@@ -129,7 +181,7 @@ impl Form {
         if repeated { Err(Refused::InvalidRequest) } else { Ok(Self(pairs)) }
     }
 
-    fn get(&self, key: &str) -> Option<&str> {
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 }
@@ -171,12 +223,16 @@ fn basic(value: &[u8]) -> Option<(String, String)> {
     Some((decode(id)?, decode(secret)?))
 }
 
-/// Errors of RFC 6749 section 5.2 and RFC 8707 section 2.
-enum Refused {
+/// Errors of RFC 6749 section 5.2, RFC 8628 section 3.5 and RFC 8707 section 2.
+pub(super) enum Refused {
     InvalidRequest,
     InvalidClient,
     InvalidTarget,
     UnsupportedGrantType,
+    InvalidGrant,
+    AuthorizationPending,
+    AccessDenied,
+    ExpiredToken,
     ServerError,
 }
 
@@ -187,6 +243,10 @@ impl IntoResponse for Refused {
             Self::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
             Self::InvalidTarget => (StatusCode::BAD_REQUEST, "invalid_target"),
             Self::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
+            Self::InvalidGrant => (StatusCode::BAD_REQUEST, "invalid_grant"),
+            Self::AuthorizationPending => (StatusCode::BAD_REQUEST, "authorization_pending"),
+            Self::AccessDenied => (StatusCode::BAD_REQUEST, "access_denied"),
+            Self::ExpiredToken => (StatusCode::BAD_REQUEST, "expired_token"),
             Self::ServerError => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
         };
         let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"tallyport-dev\"")];

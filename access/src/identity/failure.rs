@@ -24,6 +24,12 @@ impl AuthFailure {
         Self { reason: Reason::Revoked(revocation_id), claimed_issuer: Some(issuer.to_owned()) }
     }
 
+    /// Nobody was signed in: `code` and `what` are of our own words.
+    #[must_use]
+    pub const fn sign_in(code: &'static str, what: &'static str, issuer: Option<String>) -> Self {
+        Self { reason: Reason::SignIn { code, what }, claimed_issuer: issuer }
+    }
+
     /// A stable code such as `expired` or `unknown_issuer`; the list is in docs/reference/identity.md.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -114,6 +120,8 @@ pub(super) enum Reason {
     IntrospectionUnavailable,
     #[error("access was revoked ({0}); ask whoever runs this gateway")]
     Revoked(RevocationId),
+    #[error("{what}; sign in again at /console/")]
+    SignIn { code: &'static str, what: &'static str },
 }
 
 impl Reason {
@@ -140,6 +148,7 @@ impl Reason {
             Self::Inactive => "inactive",
             Self::IntrospectionUnavailable => "introspection_unavailable",
             Self::Revoked(_) => "revoked",
+            Self::SignIn { code, .. } => code,
         }
     }
 }

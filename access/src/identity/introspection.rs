@@ -16,7 +16,7 @@ use url::Url;
 use super::failure::Reason;
 use super::issuer::is_safe_url;
 use crate::SecretToken;
-use crate::http::Http;
+use crate::http::{ClientAuth, Http};
 
 const CACHE_SECONDS: std::ops::RangeInclusive<u64> = 1..=60;
 /// Answers that are kept; more are asked for anew.
@@ -134,7 +134,8 @@ impl Introspector {
     async fn ask(&self, token: &str) -> Result<bool, String> {
         let secret = self.secret().await?;
         let form = [("token", token), ("token_type_hint", "access_token")];
-        let asked = self.http.post_form(&self.url, (&self.client_id, &secret), &form).await;
+        let client = ClientAuth::Basic(&self.client_id, &secret);
+        let asked = self.http.post_form(&self.url, client, &form).await;
         let answer = asked.map_err(|error| error.to_string())?;
         if answer.status != 200 {
             return Err(format!("it answers with status {}", answer.status));

@@ -8,6 +8,7 @@ pub mod connect;
 mod gateway_api;
 #[cfg(feature = "recorder")]
 pub mod lake;
+pub mod login;
 pub mod policy;
 mod policy_test;
 pub mod request;

@@ -1,6 +1,7 @@
 //! The configuration file: raw as written, then checked. An unknown key or a bad value is an error that names the
 //! file, the key and the fix. Reference: docs/reference/configuration.md.
 
+mod console;
 mod keys;
 mod problem;
 mod raw;
@@ -20,6 +21,7 @@ use tallyport_recorder::{CommitPolicy, LakeUrl, RecorderConfig, Retention};
 use tallyport_schemas::{ParseIdError, ProducerId};
 
 use crate::exit::Failure;
+pub use console::{RawConsole, RawSignIn};
 pub use keys::{Key, keys, schema};
 use raw::RawConfig;
 pub use raw::RawGateway;
@@ -47,6 +49,8 @@ pub struct Config {
     pub lake: Option<(LakeUrl, HashMap<String, String>)>,
     /// The gateway's own section.
     pub gateway: Option<RawGateway>,
+    /// The pages for people.
+    pub console: Option<RawConsole>,
     /// What can be reached.
     pub targets: Vec<RawTarget>,
     /// The recorder's own section.
@@ -145,6 +149,7 @@ impl Config {
             #[cfg(feature = "lake")]
             lake: lake.transpose()?,
             gateway: raw.gateway.map(|gateway| gateway.relative_to(folder)),
+            console: raw.console.map(|console| console.relative_to(folder)),
             targets: raw.targets,
             #[cfg(feature = "lake")]
             recorder: raw.recorder.map(raw::RawRecorder::check),

@@ -18,6 +18,7 @@ use tallyport_recorder::{CommitPolicy, Retention};
 
 #[cfg(feature = "lake")]
 use super::RecorderSettings;
+use super::console::RawConsole;
 use super::telemetry::RawTelemetry;
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -43,6 +44,8 @@ pub struct RawConfig {
     pub lake: Option<IgnoredAny>,
     /// The gateway, where it runs here.
     pub gateway: Option<RawGateway>,
+    /// The pages for people, served by the gateway.
+    pub console: Option<RawConsole>,
     /// What can be reached.
     #[serde(default)]
     pub targets: Vec<RawTarget>,

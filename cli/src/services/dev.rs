@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use tallyport_access::client::{ClientCredentials, TokenSource};
-use tallyport_access::dev_issuer::{AUDIENCE, DevClient, DevIssuer};
+use tallyport_access::dev_issuer::{AUDIENCE, DevClient, DevIssuer, PEOPLE_CLIENT};
 use tallyport_access::{Authenticator, SecretToken};
 use tallyport_eventlog::{AppenderOptions, LogUrl};
 use tallyport_gateway::tls::{DevCa, ServerIdentity};
@@ -13,6 +13,7 @@ use tallyport_query::{LakeConfig, ListenConfig, QueryConfig};
 use tallyport_recorder::{CommitPolicy, LakeUrl, RecorderConfig};
 use tallyport_telemetry::Logs;
 
+use super::console::ConsolePlan;
 use super::gateway::{DevTarget, GatewayPlan};
 use super::postgres::ThrowAwayPostgres;
 use super::telemetry::Observed;
@@ -180,13 +181,19 @@ pub async fn start(options: DevOptions) -> Result<Running, Failure> {
     let masking = own_or_example(options.masking.as_deref(), &data.join("masking.toml"), &masking)?;
     let authenticator =
         Authenticator::new(vec![issuer.issuer_config()]).map_err(Failure::failed)?;
+    let console = ConsolePlan::Dev {
+        issuer: issuer.issuer_url.clone(),
+        client_id: PEOPLE_CLIENT.to_owned(),
+        audience: AUDIENCE.to_owned(),
+        query: None,
+    };
     let plan = Plan {
         log: LogUrl::parse(&log_url).map_err(Failure::usage)?,
         appender: AppenderOptions::default(),
         node: "dev".to_owned(),
         authenticator,
         policy,
-        gateway: Some(GatewayPlan::dev(options.listen, identity, &target, &masking)?),
+        gateway: Some(GatewayPlan::dev(options.listen, identity, &target, &masking, console)?),
         recorder: Some(recorder_config(&lake)),
         query: Some(query_config(&lake)),
     };
@@ -309,6 +316,7 @@ fn ready_file(
             quic: gateway.quic_addr().to_string(),
             https: format!("https://{}", gateway.tcp_addr()),
             server_name: "localhost".to_owned(),
+            console: format!("https://localhost:{}/console/", gateway.tcp_addr().port()),
         },
         ca: ca.to_path_buf(),
         query: QueryAddresses {
@@ -327,6 +335,7 @@ fn ready_file(
             url: issuer.issuer_url.clone(),
             token_url: issuer.token_url.clone(),
             audience: AUDIENCE.to_owned(),
+            people_client: PEOPLE_CLIENT.to_owned(),
             clients: issuer.clients().iter().map(ready_client).collect(),
         },
     })

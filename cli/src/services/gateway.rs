@@ -15,6 +15,7 @@ use tallyport_gateway::tls::ServerIdentity;
 use tallyport_gateway::{Gateway, ProbeError, TunnelService, api};
 use url::Url;
 
+use super::console::{ConsolePlan, Pages};
 use crate::config::Config;
 use crate::exit::Failure;
 
@@ -34,6 +35,7 @@ pub struct GatewayPlan {
     identity: ServerIdentity,
     config: GatewayConfig,
     masking: MaskingStore,
+    console: Option<ConsolePlan>,
     drain: Duration,
 }
 
@@ -72,6 +74,7 @@ impl GatewayPlan {
                 limits: section.limits.check().map_err(|error| named(&error))?,
             },
             masking,
+            console: ConsolePlan::from_config(config)?,
             drain: Duration::from_secs(section.drain_seconds),
         })
     }
@@ -82,6 +85,7 @@ impl GatewayPlan {
         identity: ServerIdentity,
         target: &DevTarget,
         masking: &Path,
+        console: ConsolePlan,
     ) -> Result<Self, Failure> {
         Ok(Self {
             listen,
@@ -90,8 +94,19 @@ impl GatewayPlan {
             identity,
             config: GatewayConfig { targets: vec![target.check()?], ..GatewayConfig::default() },
             masking: MaskingStore::load(masking).map_err(Failure::usage)?,
+            console: Some(console),
             drain: DEV_DRAIN,
         })
+    }
+}
+
+impl GatewayPlan {
+    /// Where the query service of this process listens.
+    #[cfg(feature = "query")]
+    pub fn query_listens(&mut self, at: SocketAddr) {
+        if let Some(console) = &mut self.console {
+            console.query_listens(at);
+        }
     }
 }
 
@@ -220,11 +235,19 @@ impl RunningGateway {
         config.node = plan.node;
         config.takeover_socket = plan.takeover_socket;
         let service: Arc<dyn TunnelService> = Arc::new(gateway.clone());
-        let front = Front::start(config, service, api::router(&gateway)).await;
+        let (api, pages) = (api::router(&gateway), Pages::default());
+        let routes = match plan.console {
+            Some(_) => pages.beside(api.clone()),
+            None => api.clone(),
+        };
+        let front = Front::start(config, service, routes).await;
         let front = front.map_err(|error| match error {
             FrontError::Takeover(error) if error.is_configuration() => Failure::usage(error),
             error => Failure::failed(error),
         })?;
+        if let Some(console) = plan.console {
+            pages.serve(console, front.tcp_addr, &gateway, api)?;
+        }
         Ok(Self { gateway, front, appender, drain: plan.drain })
     }
 

@@ -8,6 +8,8 @@ pub mod dev;
 pub mod up;
 
 #[cfg(feature = "gateway")]
+mod console;
+#[cfg(feature = "gateway")]
 mod gateway;
 #[cfg(feature = "dev")]
 mod postgres;

@@ -125,6 +125,14 @@ impl Services {
         }
         #[cfg(feature = "gateway")]
         if let Some(gateway) = plan.gateway {
+            #[cfg(feature = "query")]
+            let gateway = {
+                let mut gateway = gateway;
+                if let Some(at) = self.query.as_ref().and_then(|(query, ..)| query.http_addr) {
+                    gateway.query_listens(at);
+                }
+                gateway
+            };
             let policies = load_policy(&plan.policy)?;
             let appender = appender(&self.log, &plan.node, "gateway", plan.appender).await?;
             let ending = appender.clone();

@@ -33,6 +33,7 @@ use error::ApiError;
 pub fn router(gateway: &Gateway) -> Router {
     let inner = gateway.inner();
     let v1 = Router::new()
+        .route("/whoami", get(whoami))
         .route("/approvals", get(approvals::list))
         .route("/approvals/{id}", get(approvals::show))
         .route("/approvals/{id}/approve", post(approvals::approve))
@@ -53,6 +54,17 @@ async fn healthz(State(inner): State<Arc<Inner>>) -> Response {
     let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = if healthy { "ok" } else { "log_unavailable" };
     (status, Json(json!({ "status": word }))).into_response()
+}
+
+/// `GET /v1/whoami`: whose the token is, as the gateway and policy know them.
+async fn whoami(caller: Caller) -> Response {
+    let identity = caller.identity();
+    answered(json!({
+        "principal": identity.principal,
+        "delegation": identity.delegation,
+        "agent": identity.agent,
+        "expires_at": identity.expires_at,
+    }))
 }
 
 /// What is answered is for one reader at one moment.

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use gateway_core::passage::Note;
 use jiff::Timestamp;
-use tallyport_access::Identity;
 use tallyport_access::policy::AskContext;
-use tallyport_schemas::{Body, Draft, Front, SharedContext, TraceId};
+use tallyport_access::{AuthFailure, Identity, authentication_event};
+use tallyport_schemas::{Body, Context, Draft, Endpoint, Front, SharedContext, TraceId};
 
 use super::inner::Inner;
 use super::open::{log_unavailable, turned_away_by_token};
@@ -57,6 +57,29 @@ impl Inner {
         match checked.outcome {
             Ok(identity) => Ok(Caller { identity, context, peer }),
             Err(failure) => Err(turned_away_by_token(&failure)),
+        }
+    }
+
+    /// Puts a sign-in that failed on record, or counts it where there is a flood of them.
+    pub(super) async fn sign_in_failed(
+        &self,
+        peer: SocketAddr,
+        front: Front,
+        trace_id: TraceId,
+        failure: AuthFailure,
+    ) {
+        if !self.strangers.may_record(front, &failure, peer) {
+            return;
+        }
+        let context = Context {
+            client: Some(Endpoint::from(peer)),
+            trace_id: Some(trace_id),
+            ..Context::default()
+        };
+        let event = Body::Authentication(authentication_event(&Err(failure), front));
+        let draft = Draft::new(context.into(), None, event);
+        if let Err(error) = self.appender.commit(Note::new(vec![draft])).await {
+            tracing::error!(%error, "a sign-in that failed is not on record");
         }
     }
 }

@@ -13,15 +13,16 @@ pub use inner::StartError;
 pub(crate) use inner::{Inner, TargetEntry};
 pub(crate) use slots::Slot;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use gateway_core::pg::session::Ending;
-use tallyport_access::Authenticator;
 use tallyport_access::policy::PolicyStore;
+use tallyport_access::{AuthFailure, Authenticator};
 use tallyport_eventlog::Appender;
-use tallyport_schemas::{SessionEnd, SessionId};
+use tallyport_schemas::{Front, SessionEnd, SessionId, TraceId};
 
 use crate::config::GatewayConfig;
 use crate::session::{self, SessionInfo, Tunnel};
@@ -111,6 +112,20 @@ impl Gateway {
     #[must_use]
     pub fn knows_who_is_out(&self) -> bool {
         self.inner.control.is_current()
+    }
+
+    /// Puts on record that nobody was signed in on the pages for people; a flood of it is counted.
+    ///
+    /// # Cancel safety
+    /// A dropped call may leave it on record.
+    pub async fn sign_in_failed(
+        &self,
+        peer: SocketAddr,
+        front: Front,
+        trace_id: TraceId,
+        failure: AuthFailure,
+    ) {
+        self.inner.sign_in_failed(peer, front, trace_id, failure).await;
     }
 
     /// Names of the targets, sorted.

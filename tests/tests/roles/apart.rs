@@ -5,10 +5,9 @@ use std::process::Command;
 
 use dev_services::DevService;
 use tallyport_tests::{
-    Books, Forward, Load, binary, eventually, psql, roll, said, setting, start_or_say,
+    Books, Forward, Load, Role, Site, binary, eventually, psql, roll, said, setting, start_or_say,
 };
 
-use crate::site::{Role, Site};
 use crate::together::checks;
 use crate::{lake, sessions};
 

@@ -6,10 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tallyport_eventlog::{Appender, AppenderOptions, LogUrl, open};
 use tallyport_schemas::{Body, Context, Draft, Integrity, ProducerId, SessionId};
-use tallyport_tests::start_or_say;
+use tallyport_tests::{Role, Site, start_or_say};
 use tokio::runtime::Runtime;
-
-use crate::site::{Role, Site};
 
 const EVENTS: u64 = 60;
 /// Pause between two events: all of them take several commits of the recorder.

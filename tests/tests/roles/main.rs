@@ -15,6 +15,5 @@ mod apart;
 mod fresh;
 mod lake;
 mod sessions;
-mod site;
 mod takeover;
 mod together;

@@ -1,9 +1,7 @@
 //! `tallyport sessions list`, `show` and `replay` tell what happened in a session that psql had.
 
 use serde_json::Value;
-use tallyport_tests::{eventually, psql, rows, said};
-
-use crate::site::{AGENT, Site};
+use tallyport_tests::{AGENT, Site, eventually, psql, rows, said};
 
 const ALLOWED: &str = "SELECT id, name, ssn FROM app.customers ORDER BY id";
 const REFUSED: &str = "SELECT name, salary FROM hr.staff";

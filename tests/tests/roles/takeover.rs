@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use dev_services::DevService;
 use tallyport_gateway::connect::Transport;
-use tallyport_tests::{Books, Load, binary, eventually, kill, psql, said, start_or_say};
+use tallyport_tests::{
+    AGENT, Books, Load, Role, Site, binary, eventually, kill, psql, said, start_or_say,
+};
 
-use crate::site::{AGENT, Role, Site};
 use crate::together::checks;
 
 /// Everything that runs beside the gateways.

@@ -2,10 +2,9 @@
 
 use std::process::Command;
 
-use tallyport_tests::{binary, said};
+use tallyport_tests::{Role, Site, binary, said};
 
 use crate::sessions;
-use crate::site::{Role, Site};
 
 #[test]
 fn up_serves_the_roles_of_the_file() {

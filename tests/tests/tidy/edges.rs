@@ -21,6 +21,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         &["tallyport-schemas", "tallyport-access", "tallyport-eventlog", "tallyport-lake"],
     ),
     ("tallyport-telemetry", &[]),
+    ("tallyport-console", &["tallyport-schemas", "tallyport-access", "gateway-core"]),
     (
         "tallyport",
         &[
@@ -31,6 +32,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "tallyport-gateway",
             "tallyport-recorder",
             "tallyport-query",
+            "tallyport-console",
             "tallyport-telemetry",
         ],
     ),

@@ -1,0 +1,230 @@
+//! An issuer as its OAuth clients see it: endpoints by discovery, and requests to its token endpoint.
+
+use std::time::Duration;
+
+use reqwest::Certificate;
+use serde::Deserialize;
+use tokio::sync::OnceCell;
+use url::Url;
+
+use crate::SecretToken;
+use crate::client::TokenError;
+use crate::http::{ClientAuth, Http, HttpAnswer};
+use crate::identity::{is_loopback, is_safe_url};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// What a token's life is taken for when the issuer does not say.
+const UNKNOWN_LIFE: Duration = Duration::from_secs(60);
+/// The longest error code of an issuer that is repeated.
+const MAX_CODE_BYTES: usize = 64;
+
+/// A client at one issuer.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// The issuer, whose endpoints are discovered.
+    pub issuer: String,
+    /// The client's id.
+    pub client_id: String,
+    /// The client's secret; a public client (RFC 6749 section 2.1) has none.
+    pub client_secret: Option<SecretToken>,
+    /// The audience asked for, sent as `resource` (RFC 8707) and as `audience`.
+    pub audience: Option<String>,
+    /// The scope asked for.
+    pub scope: Option<String>,
+    /// Certificates to trust, beside the system's, when the issuer is asked: PEM.
+    pub roots_pem: Option<Vec<u8>>,
+}
+
+/// What an issuer grants: an access token, and what renews it.
+#[derive(Debug)]
+pub struct Granted {
+    /// The access token.
+    pub access_token: SecretToken,
+    /// Gets the next one, where the issuer gives such.
+    pub refresh_token: Option<SecretToken>,
+    /// How long the access token is taken, as far as the issuer says.
+    pub life: Duration,
+}
+
+/// Endpoints out of the discovery document (OpenID Connect Discovery section 3, RFC 8414 section 2).
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Endpoints {
+    issuer: String,
+    pub(super) token_endpoint: Url,
+    pub(super) authorization_endpoint: Option<Url>,
+    /// RFC 8628 section 4.
+    pub(super) device_authorization_endpoint: Option<Url>,
+    /// OpenID Connect RP-Initiated Logout section 2.1.
+    pub(super) end_session_endpoint: Option<Url>,
+    /// RFC 7009.
+    pub(super) revocation_endpoint: Option<Url>,
+    /// RFC 9207 section 3.
+    #[serde(default)]
+    pub(super) authorization_response_iss_parameter_supported: bool,
+}
+
+#[derive(Deserialize)]
+struct GrantedBody {
+    access_token: SecretToken,
+    token_type: String,
+    expires_in: Option<u64>,
+    refresh_token: Option<SecretToken>,
+}
+
+#[derive(Deserialize)]
+struct RefusedBody {
+    error: String,
+}
+
+/// Asks one issuer.
+#[derive(Debug)]
+pub(super) struct Provider {
+    pub(super) settings: ClientSettings,
+    issuer: Url,
+    http: Http,
+    endpoints: OnceCell<Endpoints>,
+}
+
+impl Provider {
+    pub(super) fn new(settings: ClientSettings) -> Result<Self, TokenError> {
+        let wrong = |text: &str| TokenError::Settings(text.to_owned());
+        let issuer = Url::parse(&settings.issuer)
+            .ok()
+            .filter(is_safe_url)
+            .ok_or_else(|| wrong("issuer: write its URL with https (http only on loopback)"))?;
+        if settings.client_id.is_empty() {
+            return Err(wrong("client_id: it is empty"));
+        }
+        let roots = match &settings.roots_pem {
+            None => Vec::new(),
+            Some(pem) => Certificate::from_pem_bundle(pem)
+                .map_err(|error| wrong(&format!("the issuer's CA: {error}")))?,
+        };
+        let http = Http::new(TIMEOUT, is_loopback(&issuer), roots)
+            .map_err(|error| TokenError::Settings(error.to_string()))?;
+        Ok(Self { settings, issuer, http, endpoints: OnceCell::new() })
+    }
+
+    /// What the issuer publishes; kept once it is known.
+    pub(super) async fn endpoints(&self) -> Result<&Endpoints, TokenError> {
+        self.endpoints.get_or_try_init(|| self.discover()).await
+    }
+
+    async fn discover(&self) -> Result<Endpoints, TokenError> {
+        let base = self.issuer.as_str().trim_end_matches('/');
+        let url = Url::parse(&format!("{base}/.well-known/openid-configuration"))
+            .map_err(|error| TokenError::Settings(error.to_string()))?;
+        let answer = self.http.get(&url).await.map_err(unreachable)?;
+        let found: Endpoints = serde_json::from_slice(&answer.body).map_err(|_| {
+            TokenError::Issuer(format!(
+                "{url} is not a discovery document (status {})",
+                answer.status
+            ))
+        })?;
+        if found.issuer != self.settings.issuer {
+            return Err(TokenError::Issuer(format!(
+                "the document at {url} is another issuer's; write the issuer exactly as it names itself"
+            )));
+        }
+        let all = [
+            Some(&found.token_endpoint),
+            found.authorization_endpoint.as_ref(),
+            found.device_authorization_endpoint.as_ref(),
+            found.end_session_endpoint.as_ref(),
+            found.revocation_endpoint.as_ref(),
+        ];
+        if let Some(url) = all.into_iter().flatten().find(|url| !is_safe_url(url)) {
+            let told = format!("its endpoint {url} is not https (http only on loopback)");
+            return Err(TokenError::Issuer(told));
+        }
+        Ok(found)
+    }
+
+    /// The parameters by which a token for one audience is asked for.
+    pub(super) fn wanted(&self) -> Vec<(&str, &str)> {
+        let mut form = Vec::new();
+        if let Some(audience) = &self.settings.audience {
+            form.push(("resource", audience.as_str()));
+            form.push(("audience", audience.as_str()));
+        }
+        if let Some(scope) = &self.settings.scope {
+            form.push(("scope", scope.as_str()));
+        }
+        form
+    }
+
+    /// The audience, where only a token's own parameters are sent (RFC 8707 section 2.2).
+    pub(super) fn resource(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.settings.audience.as_deref().map(|it| ("resource", it)).into_iter()
+    }
+
+    /// The next token (RFC 6749 section 6).
+    pub(super) async fn renew(&self, refresh_token: &SecretToken) -> Result<Granted, TokenError> {
+        let endpoints = self.endpoints().await?;
+        let mut form =
+            vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
+        form.extend(self.resource());
+        self.token(&endpoints.token_endpoint, &form).await
+    }
+
+    /// Tells the issuer that a token is not needed any more (RFC 7009), where it takes that.
+    pub(super) async fn revoke(&self, token: &SecretToken) -> Result<(), TokenError> {
+        if let Some(endpoint) = &self.endpoints().await?.revocation_endpoint {
+            self.post(endpoint, &[("token", token.expose())]).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a form as this client.
+    pub(super) async fn post(
+        &self,
+        endpoint: &Url,
+        form: &[(&str, &str)],
+    ) -> Result<HttpAnswer, TokenError> {
+        let id = self.settings.client_id.as_str();
+        let client = match &self.settings.client_secret {
+            Some(secret) => ClientAuth::Basic(id, secret),
+            None => ClientAuth::Public(id),
+        };
+        self.http.post_form(endpoint, client, form).await.map_err(unreachable)
+    }
+
+    /// Asks the token endpoint (RFC 6749 section 5).
+    pub(super) async fn token(
+        &self,
+        endpoint: &Url,
+        form: &[(&str, &str)],
+    ) -> Result<Granted, TokenError> {
+        read_grant(&self.post(endpoint, form).await?)
+    }
+}
+
+fn unreachable(error: crate::http::HttpError) -> TokenError {
+    TokenError::Issuer(error.to_string())
+}
+
+/// The OAuth error code of an answer, in so far as it is one.
+pub(super) fn error_code(answer: &HttpAnswer) -> String {
+    serde_json::from_slice::<RefusedBody>(&answer.body)
+        .map(|body| body.error)
+        .ok()
+        .filter(|code| code.len() <= MAX_CODE_BYTES && code.bytes().all(|b| b.is_ascii_graphic()))
+        .unwrap_or_else(|| format!("status {}", answer.status))
+}
+
+fn read_grant(answer: &HttpAnswer) -> Result<Granted, TokenError> {
+    if answer.status != 200 {
+        return Err(TokenError::Refused { code: error_code(answer) });
+    }
+    let granted: GrantedBody = serde_json::from_slice(&answer.body).map_err(|_| {
+        TokenError::Issuer("its answer is not a token (RFC 6749 section 5.1)".to_owned())
+    })?;
+    if !granted.token_type.eq_ignore_ascii_case("bearer") {
+        return Err(TokenError::Issuer("it gave a token that is not a bearer token".to_owned()));
+    }
+    Ok(Granted {
+        access_token: granted.access_token,
+        refresh_token: granted.refresh_token,
+        life: granted.expires_in.map_or(UNKNOWN_LIFE, Duration::from_secs),
+    })
+}

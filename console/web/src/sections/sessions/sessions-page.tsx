@@ -1,0 +1,87 @@
+import { useRef, useState } from "preact/hooks";
+import { useLoaded, useTitle } from "../../lib/hooks";
+import { moveFocus, useKeys } from "../../lib/keys";
+import type { PageProps } from "../../lib/route";
+import { Empty, Loading, Note, Refused, Tabs } from "../../ui/parts";
+import { LIVE_LIMIT, pastSessions, PAST_LIMIT, type SessionRow } from "./api";
+import { EndSession } from "./end-session";
+import { SessionItem } from "./session-item";
+import { useLiveSessions } from "./use-live";
+
+export function SessionsPage({ query }: PageProps<"/sessions">) {
+  const all = query.get("show") === "all";
+  useTitle("Sessions");
+  const list = useRef<HTMLDivElement>(null);
+  useKeys({ j: () => moveFocus(list.current, 1), k: () => moveFocus(list.current, -1) });
+  return (
+    <div ref={list}>
+      <div class="page-head">
+        <h1 tabIndex={-1}>Sessions</h1>
+        <Tabs
+          label="Which sessions"
+          tabs={[
+            { label: "Live", href: "#/sessions", current: !all },
+            { label: `Last ${PAST_LIMIT}`, href: "#/sessions?show=all", current: all },
+          ]}
+        />
+      </div>
+      {all ? <Past /> : <LiveList />}
+    </div>
+  );
+}
+
+function LiveList() {
+  const { rows, error, reload } = useLiveSessions();
+  const [ending, setEnding] = useState<SessionRow | null>(null);
+  const [ended, setEnded] = useState<string | null>(null);
+  const close = (done: boolean) => {
+    if (done && ending) {
+      setEnded(ending.id);
+      reload();
+    }
+    setEnding(null);
+  };
+  return (
+    <>
+      {error ? <Refused error={error} retry={reload} what="Live sessions cannot be read" /> : null}
+      {ended ? (
+        <Note tone="good" live="status">
+          Session <span class="mono wrap">{ended}</span> is revoked: this gateway ended it, others do as soon as they read
+          that.
+        </Note>
+      ) : null}
+      {!rows && !error ? <Loading what="Asking the audit for live sessions…" /> : null}
+      {rows?.length === 0 ? (
+        <Empty title="No session is live">Whoever opens one to a target through the gateway appears here within seconds.</Empty>
+      ) : null}
+      {rows && rows.length > 0 ? <List rows={rows} onEnd={setEnding} /> : null}
+      {rows && rows.length >= LIVE_LIMIT ? <Note>These are the newest {LIVE_LIMIT}; more are live.</Note> : null}
+      {ending ? <EndSession session={ending} onClose={close} /> : null}
+    </>
+  );
+}
+
+function Past() {
+  const { value, error, reload } = useLoaded(pastSessions, []);
+  if (error) return <Refused error={error} retry={reload} what="Sessions cannot be read" />;
+  if (!value) return <Loading what="Asking the audit for sessions…" />;
+  if (value.length === 0) return <Empty title="No session yet">Every session that was ever opened is on record, and listed here.</Empty>;
+  return (
+    <>
+      <List rows={value} />
+      <button type="button" class="button small" onClick={reload}>
+        Read again
+      </button>
+    </>
+  );
+}
+
+function List({ rows, onEnd }: { rows: SessionRow[]; onEnd?: (row: SessionRow) => void }) {
+  return (
+    <ul class="rows">
+      {rows.map((row) => (
+        <SessionItem key={row.id} session={row} {...(onEnd ? { onEnd } : {})} />
+      ))}
+    </ul>
+  );
+}
