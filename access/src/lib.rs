@@ -23,6 +23,6 @@ pub use event::authentication_event;
 pub use identity::fuzz;
 pub use identity::{
     AuthFailure, Authenticator, ClaimMapping, ClaimSource, ConfigError, GroupSource, Identity,
-    IntrospectionConfig, IssuerConfig, KeyCacheConfig, KindMapping, Profile,
+    IntrospectionConfig, IssuerConfig, KeyCacheConfig, KindMapping, Profile, strict_object,
 };
 pub use secret::SecretToken;

@@ -114,7 +114,7 @@ fn bad_usage_is_exit_code_2() {
     exits(
         &["sessions", "show", "not-an-id", "--token", "x", "--query-url", "http://127.0.0.1:9"],
         2,
-        "not a SessionId",
+        "no SessionId",
     );
     exits(
         &["sql", "SELECT 1", "--ready-file", "/nonexistent.json", "--as", "auditor"],

@@ -115,7 +115,7 @@ impl TraceId {
 
 /// A text that was meant to be an id is not one.
 #[derive(Debug, thiserror::Error)]
-#[error("`{text}` is not a {kind}; expected {}", expected(kind))]
+#[error("`{text}` is no {kind}; expected {}", expected(kind))]
 pub struct ParseIdError {
     kind: &'static str,
     text: String,

@@ -32,8 +32,10 @@ pub use config::{IssuerConfig, KeyCacheConfig};
 pub use failure::AuthFailure;
 pub use introspection::IntrospectionConfig;
 pub use issuer::ConfigError;
+pub(crate) use issuer::{is_loopback, is_safe_url};
 pub use mapping::{ClaimMapping, ClaimSource, GroupSource, KindMapping};
 pub use profile::Profile;
+pub use strict_json::object as strict_object;
 
 /// Who a verified token names, on whose behalf, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,4 +53,3 @@ pub struct Identity {
     /// `kid` of the key that signed it.
     pub key_id: Option<String>,
 }
-pub(crate) use issuer::{is_loopback, is_safe_url};

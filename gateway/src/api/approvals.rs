@@ -1,11 +1,9 @@
 //! `/v1/approvals`: the inbox of reviewers, and their answers.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::response::Response;
 use gateway_core::approval::{Case, GIVEN_BACK, NotCounted, State as Standing};
 use jiff::Timestamp;
@@ -14,6 +12,7 @@ use tallyport_schemas::{Approval, ApprovalId, Body, Draft};
 use tokio::time::timeout;
 
 use super::error::ApiError;
+use super::extract::{Id, Sent};
 use super::view::{ApprovalView, has_asked, may_answer, may_see};
 use super::{answered, body};
 use crate::service::{Caller, Inner};
@@ -40,10 +39,11 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn parse(query: &HashMap<String, String>) -> Result<Self, ApiError> {
+    fn parse(query: &[(String, String)]) -> Result<Self, ApiError> {
         let mut wanted =
             Self { all: false, limit: DEFAULT_LIMIT, after: None, wait: Duration::ZERO };
-        for (name, value) in query {
+        for (place, (name, value)) in query.iter().enumerate() {
+            let again = query.iter().take(place).any(|(before, _)| before == name);
             let number = || value.parse::<u64>().ok();
             let taken = match name.as_str() {
                 "state" if value == "all" || value == "open" => {
@@ -62,9 +62,9 @@ impl Wanted {
                     .is_some(),
                 _ => false,
             };
-            if !taken {
+            if !taken || again {
                 return Err(ApiError::bad_request(&format!(
-                    "write state=open or state=all, limit=1..{MAX_LIMIT}, after=NUMBER with wait=0..{MAX_WAIT_SECONDS} seconds"
+                    "write state=open or state=all, limit=1..{MAX_LIMIT}, after=NUMBER with wait=0..{MAX_WAIT_SECONDS} seconds, each at most once"
                 )));
             }
         }
@@ -76,7 +76,7 @@ impl Wanted {
 pub(super) async fn list(
     State(inner): State<Arc<Inner>>,
     caller: Caller,
-    Query(query): Query<HashMap<String, String>>,
+    Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Response, ApiError> {
     let wanted = Wanted::parse(&query)?;
     let mut changes = inner.control.changes();
@@ -105,7 +105,7 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(inner): State<Arc<Inner>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Response, ApiError> {
     let id = parse_id(&id)?;
     view(&inner, &caller, id)
@@ -134,8 +134,8 @@ impl Answer {
 pub(super) async fn approve(
     State(inner): State<Arc<Inner>>,
     caller: Caller,
-    Path(id): Path<String>,
-    body: Bytes,
+    Id(id): Id,
+    Sent(body): Sent,
 ) -> Result<Response, ApiError> {
     let answer = Answer::parse(&body)?;
     if answer.digest.is_none() {
@@ -150,8 +150,8 @@ pub(super) async fn approve(
 pub(super) async fn deny(
     State(inner): State<Arc<Inner>>,
     caller: Caller,
-    Path(id): Path<String>,
-    body: Bytes,
+    Id(id): Id,
+    Sent(body): Sent,
 ) -> Result<Response, ApiError> {
     let answer = Answer::parse(&body)?;
     review(&inner, &caller, &id, answer, false).await
@@ -161,7 +161,7 @@ pub(super) async fn deny(
 pub(super) async fn withdraw(
     State(inner): State<Arc<Inner>>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Response, ApiError> {
     let approval_id = parse_id(&id)?;
     let context = seen(&inner, &caller, approval_id, |case| {

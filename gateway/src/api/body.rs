@@ -1,23 +1,31 @@
 //! What callers send.
 
-use serde::de::DeserializeOwned;
+use serde::Deserialize as _;
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde_json::{Map, Value};
+use tallyport_access::strict_object;
 
 use super::error::ApiError;
 
 /// The longest comment, or reason.
 pub(super) const MAX_PROSE_BYTES: usize = 2_000;
 
-/// Reads an object. `form` says what to send. An empty body is one without any field.
+/// Reads an object, in which no name stands twice: which of them was meant goes on record. `form` says what to send. An
+/// empty body is one without any field.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8], form: &str) -> Result<T, ApiError> {
-    let bad_form = |_| ApiError::bad_request(&format!("send JSON such as {form}"));
+    let bad_form = || ApiError::bad_request(&format!("send JSON such as {form}"));
     // An object: a derived reader takes a list of the values, too.
-    let object: Map<String, Value> = if body.is_empty() {
-        Map::new()
-    } else {
-        serde_json::from_slice(body).map_err(bad_form)?
-    };
-    serde_json::from_value(Value::Object(object)).map_err(bad_form)
+    let object =
+        if body.is_empty() { Map::new() } else { strict_object(body).ok_or_else(bad_form)? };
+    serde_json::from_value(Value::Object(object)).map_err(|_| bad_form())
+}
+
+/// For a member that is an object, as the whole is.
+pub(super) fn object<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+    from: D,
+) -> Result<T, D::Error> {
+    let object = Map::deserialize(from)?;
+    serde_json::from_value(Value::Object(object)).map_err(D::Error::custom)
 }
 
 /// A text that people wrote, within bounds.

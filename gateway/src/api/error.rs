@@ -28,7 +28,8 @@ impl ApiError {
     }
 
     pub(super) fn no_route() -> Self {
-        let message = "there is no such route; see /v1/approvals, /v1/grants and /v1/revocations";
+        let message =
+            "there is no such route; see /v1/whoami, /v1/approvals, /v1/grants and /v1/revocations";
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
@@ -72,11 +73,9 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "not_yours", message)
     }
 
-    pub(super) fn too_many_requests(own: usize) -> Self {
-        let message = format!(
-            "too many requests wait for reviewers, {own} of them yours; wait for some of those first"
-        );
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", &message)
+    pub(super) fn too_large() -> Self {
+        let message = "the body is larger than this route takes";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
     pub(super) fn not_on_record(error: &CommitError) -> Self {
@@ -107,6 +106,12 @@ impl From<NotCounted> for ApiError {
             | NotCounted::Requester
             | NotCounted::Owner => (StatusCode::FORBIDDEN, "not_a_reviewer"),
             NotCounted::Twice => (StatusCode::CONFLICT, "answered_already"),
+            NotCounted::TooManyOfYours(_) | NotCounted::Full => {
+                (StatusCode::TOO_MANY_REQUESTS, "too_many_requests")
+            }
+            NotCounted::TooManyRevocations => {
+                (StatusCode::TOO_MANY_REQUESTS, "too_many_revocations")
+            }
             _ => (StatusCode::CONFLICT, "over"),
         };
         Self::new(status, code, &not_counted.to_string())

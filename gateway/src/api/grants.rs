@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
-use gateway_core::approval::access_digest;
+use gateway_core::approval::{NotCounted, access_digest};
 use gateway_core::verdict::{Judge, Verdict};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -17,9 +16,9 @@ use tallyport_schemas::{
 };
 
 use super::error::ApiError;
+use super::extract::Sent;
 use super::{approvals, body, recorded};
 use crate::service::{Caller, Inner, TargetEntry};
-use crate::session::{MAX_OPEN, MAX_OPEN_PER_PRINCIPAL};
 
 const SHORTEST_SECONDS: u64 = 60;
 const FORM: &str = "{\"target\":\"orders\",\"seconds\":1800,\"reason\":\"what for\"}";
@@ -38,7 +37,7 @@ struct Wish {
 pub(super) async fn request(
     State(inner): State<Arc<Inner>>,
     caller: Caller,
-    sent: Bytes,
+    Sent(sent): Sent,
 ) -> Result<Response, ApiError> {
     let wish: Wish = body::read(&sent, FORM)?;
     body::reason(&wish.reason)?;
@@ -130,10 +129,7 @@ async fn ask(
             drop(book);
             return approvals::view(inner, caller, id);
         }
-        let (own, all) = book.waiting(&caller.identity().principal, now);
-        if own >= MAX_OPEN_PER_PRINCIPAL || all >= MAX_OPEN {
-            return Err(ApiError::too_many_requests(own));
-        }
+        book.may_ask(&caller.identity().principal, now)?;
     }
     let within = SignedDuration::try_from(demand.within()).unwrap_or_default();
     let approval_id = ApprovalId::new();
@@ -153,6 +149,10 @@ async fn ask(
     };
     recorded(inner, &context, decision).await?;
     let requested = Approval::Requested(Box::new(request));
-    inner.control.commit(Draft::new(context, None, Body::Approval(requested))).await??;
-    approvals::view(inner, caller, approval_id)
+    match inner.control.commit(Draft::new(context, None, Body::Approval(requested))).await? {
+        Ok(()) => approvals::view(inner, caller, approval_id),
+        // Asked for twice at once: both are told of the one that counts.
+        Err(NotCounted::AskedAlready(first)) => approvals::view(inner, caller, first),
+        Err(not_counted) => Err(not_counted.into()),
+    }
 }

@@ -6,6 +6,7 @@
 mod approvals;
 mod body;
 mod error;
+mod extract;
 mod grants;
 mod revocations;
 mod view;
@@ -17,7 +18,7 @@ use axum::extract::{ConnectInfo, FromRequestParts, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL};
 use axum::http::{HeaderValue, StatusCode, request};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Json, Router, middleware};
 use gateway_core::passage::Note;
 use serde_json::json;
@@ -45,7 +46,13 @@ pub fn router(gateway: &Gateway) -> Router {
         .fallback(|| async { ApiError::no_route() })
         .method_not_allowed_fallback(|| async { ApiError::no_method() })
         .layer(middleware::map_response(not_kept));
-    Router::new().route("/healthz", get(healthz)).nest("/v1", v1).with_state(inner)
+    // A nest does not match its own name with a slash.
+    let none = any(|| async { not_kept(ApiError::no_route().into_response()).await });
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/v1/", none)
+        .nest("/v1", v1)
+        .with_state(inner)
 }
 
 async fn healthz(State(inner): State<Arc<Inner>>) -> Response {

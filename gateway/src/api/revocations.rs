@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use gateway_core::revocation::StandingRevocation;
 use gateway_core::verdict;
@@ -15,6 +14,7 @@ use tallyport_schemas::{
 };
 
 use super::error::ApiError;
+use super::extract::{Id, Sent};
 use super::{answered, body, recorded};
 use crate::service::{Caller, Inner};
 
@@ -27,6 +27,7 @@ const FORM: &str = "{\"revoked\":{\"kind\":\"principal\",\"issuer\":\"https://id
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Order {
+    #[serde(deserialize_with = "body::object")]
     revoked: Revoked,
     reason: String,
     #[serde(default)]
@@ -90,7 +91,7 @@ pub(super) async fn list(
 pub(super) async fn revoke(
     State(inner): State<Arc<Inner>>,
     caller: Caller,
-    sent: Bytes,
+    Sent(sent): Sent,
 ) -> Result<Response, ApiError> {
     let order: Order = body::read(&sent, FORM)?;
     body::reason(&order.reason)?;
@@ -126,8 +127,8 @@ struct Lift {
 pub(super) async fn lift(
     State(inner): State<Arc<Inner>>,
     caller: Caller,
-    Path(id): Path<String>,
-    sent: Bytes,
+    Id(id): Id,
+    Sent(sent): Sent,
 ) -> Result<Response, ApiError> {
     let lift: Lift = body::read(&sent, "{\"reason\":\"why\"}")?;
     body::reason(&lift.reason)?;

@@ -16,7 +16,6 @@ mod registry;
 mod trace;
 
 pub(crate) use bench::BenchMaker;
-pub(crate) use hold::{MAX_OPEN, MAX_OPEN_PER_PRINCIPAL};
 pub(crate) use lifetime::Lifetime;
 pub use registry::SessionInfo;
 pub(crate) use registry::{LiveSession, Registry};

@@ -262,6 +262,8 @@ async fn a_grant_that_is_over_ends_its_sessions() {
     let (context, request) = found.unwrap();
     let mut short = request.clone();
     short.approval_id = tallyport_schemas::ApprovalId::new();
+    // The same wish again would only find the first.
+    short.digest = "0".repeat(64);
     let tallyport_schemas::Asked::Access(access) = &mut short.asked else { panic!("access") };
     access.seconds = 3;
     let appender = Appender::start(

@@ -7,6 +7,7 @@
     reason = "tests say what they expect by failing"
 )]
 
+mod api_forms;
 mod approvals;
 mod approvals_edges;
 mod approvals_shared;

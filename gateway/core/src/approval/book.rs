@@ -4,13 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use tallyport_schemas::{
-    Approval, ApprovalId, Body, Context, Event, Principal, Revocation, Revoked, SessionId,
+    Approval, ApprovalId, ApprovalRequest, ApprovalScope, Body, Context, Event, Principal,
+    Revocation, Revoked, SessionId,
 };
 
 use super::case::{Case, NotCounted, State};
 
 /// Requests that are kept, open and over together. The oldest that are over make room for new ones.
 const MAX_CASES: usize = 16_384;
+
+/// Requests of one principal, and of all, that may wait at once: reviewers are people. It is the order of the log that says
+/// which are too many, so that those who ask at once, here or at another gateway, are no more either.
+pub const MAX_WAITING_OF_ONE: usize = 16;
+/// See [`MAX_WAITING_OF_ONE`].
+pub const MAX_WAITING: usize = 1_000;
 
 /// The cause of the end of what an administrator ended.
 pub const REVOKED: &str = "revoked";
@@ -60,6 +67,7 @@ impl Book {
             if self.cases.contains_key(&request.approval_id) {
                 return Err(NotCounted::Repeated);
             }
+            self.refuse_too_many(event, request, at)?;
             self.make_room(at)?;
             let case = Case::new((**request).clone(), event.context.clone(), at);
             self.open.insert(request.approval_id);
@@ -86,6 +94,27 @@ impl Book {
             self.open.remove(&id);
         }
         Ok(())
+    }
+
+    fn refuse_too_many(&self, event: &Event, request: &ApprovalRequest, at: Timestamp) -> Applied {
+        // A grant that waits or stands is found by the same wish; statements may wait for the same more than once.
+        let standing = self.standing(&request.digest, None, at);
+        if let Some((case, _)) = standing.filter(|_| request.scope == ApprovalScope::Period) {
+            return Err(NotCounted::AskedAlready(case.request().approval_id));
+        }
+        event.context.principal.as_ref().map_or(Ok(()), |principal| self.may_ask(principal, at))
+    }
+
+    /// Whether one more request of this principal would count at `now`.
+    ///
+    /// # Errors
+    /// [`NotCounted`] when too many wait.
+    pub fn may_ask(&self, principal: &Principal, now: Timestamp) -> Applied {
+        let (own, all) = self.waiting(principal, now);
+        if own >= MAX_WAITING_OF_ONE {
+            return Err(NotCounted::TooManyOfYours(own));
+        }
+        if all >= MAX_WAITING { Err(NotCounted::Full) } else { Ok(()) }
     }
 
     /// What is over goes first; what lapsed without anybody saying so is over, too.

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use tallyport_schemas::{
-    ApprovalRequest, ApprovalRequirement, ApprovalScope, CommandId, Context, Principal,
+    ApprovalId, ApprovalRequest, ApprovalRequirement, ApprovalScope, CommandId, Context, Principal,
     PrincipalKind, SessionId, SharedContext,
 };
 
@@ -94,6 +94,12 @@ pub enum NotCounted {
     /// More requests are open than are kept.
     #[error("too many requests wait for an approval; try again later")]
     Full,
+    /// As many requests of one principal wait as may.
+    #[error("{0} of your requests wait for reviewers already; wait for some of those first")]
+    TooManyOfYours(usize),
+    /// The same is asked for already.
+    #[error("the same is asked for already: {0}")]
+    AskedAlready(ApprovalId),
     /// It is decided, or over.
     #[error("the request is {} already", .0.as_str())]
     Over(State),

@@ -12,7 +12,7 @@ mod book;
 mod case;
 mod digest;
 
-pub use book::{Applied, Book, GIVEN_BACK, REVOKED};
+pub use book::{Applied, Book, GIVEN_BACK, MAX_WAITING, MAX_WAITING_OF_ONE, REVOKED};
 pub use case::{Case, NotCounted, State, Vote};
 pub use digest::{Bond, Standing, access_digest, bound_values, digest};
 

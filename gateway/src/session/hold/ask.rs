@@ -1,6 +1,6 @@
 //! What is asked for when a statement must wait, and how the agent is told.
 
-use gateway_core::approval::State;
+use gateway_core::approval::{NotCounted, State};
 use gateway_core::passage::Denial;
 use gateway_core::passage::held::Held;
 use gateway_core::pg::session::Violation;
@@ -12,10 +12,6 @@ use super::super::Lifetime;
 use super::super::live::{Live, Stop};
 use super::Asked;
 use crate::control::ControlError;
-
-/// Requests of one principal, and of all, that may be open at once.
-pub(crate) const MAX_OPEN_PER_PRINCIPAL: usize = 16;
-pub(crate) const MAX_OPEN: usize = 1_000;
 
 /// A command that cannot be asked for, or a session that must end.
 pub(super) enum Unasked {
@@ -54,7 +50,14 @@ impl Live {
     }
 
     async fn request(&self, held: &Held) -> Result<Asked, Unasked> {
-        self.refuse_too_many().map_err(Unasked::Denied)?;
+        let too_many = |why: NotCounted| {
+            let (sqlstate, reason) = ("53400", why.to_string());
+            Unasked::Denied(Denial::Gateway { sqlstate, reason })
+        };
+        // Looked at before, so that a flood leaves no requests on the log that do not count.
+        let control = &self.tunnel.inner.control;
+        let may = control.book().may_ask(&self.tunnel.identity.principal, Timestamp::now());
+        may.map_err(too_many)?;
         let approval_id = ApprovalId::new();
         let expires_at = Timestamp::now()
             .checked_add(SignedDuration::try_from(held.ask.demand.within()).unwrap_or_default())
@@ -75,28 +78,8 @@ impl Live {
         // Known before it is on the log: whatever happens from here on, the session's end sees to it.
         self.asked.lock().insert(approval_id);
         let applied = self.tell(Approval::Requested(Box::new(request))).await?;
-        match applied {
-            Ok(()) => Ok(Asked::new(approval_id, held, expires_at)),
-            Err(not_counted) => Err(Unasked::Denied(Denial::Gateway {
-                sqlstate: "53400",
-                reason: not_counted.to_string(),
-            })),
-        }
-    }
-
-    /// Reviewers are people: whoever asks for more than they can read is refused at once.
-    fn refuse_too_many(&self) -> Result<(), Denial> {
-        let principal = &self.tunnel.identity.principal;
-        let (own, open) = self.tunnel.inner.control.book().waiting(principal, Timestamp::now());
-        if own < MAX_OPEN_PER_PRINCIPAL && open < MAX_OPEN {
-            return Ok(());
-        }
-        let reason = if own >= MAX_OPEN_PER_PRINCIPAL {
-            format!("{own} of your requests wait for an approval already; wait for those first")
-        } else {
-            format!("{open} requests wait for an approval already; try again later")
-        };
-        Err(Denial::Gateway { sqlstate: "53400", reason })
+        applied.map_err(too_many)?;
+        Ok(Asked::new(approval_id, held, expires_at))
     }
 
     fn announce(&self, asked: &Asked, held: &Held) -> Result<(), Violation> {

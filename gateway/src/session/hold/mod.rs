@@ -6,8 +6,6 @@
 
 mod ask;
 
-pub(crate) use ask::{MAX_OPEN, MAX_OPEN_PER_PRINCIPAL};
-
 use futures::FutureExt as _;
 use gateway_core::approval::{GIVEN_BACK, NotCounted, State};
 use gateway_core::passage::Denial;

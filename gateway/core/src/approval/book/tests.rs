@@ -123,6 +123,19 @@ impl Desk {
         self.tell(second, self.used("d1"))
     }
 
+    /// One more request like the first, of this principal.
+    fn ask(&mut self, who: &str, second: i64, lives: i64) -> Applied {
+        let request = ApprovalRequest {
+            approval_id: ApprovalId::new(),
+            expires_at: at(second).checked_add(lives.seconds()).unwrap(),
+            ..self.request.clone()
+        };
+        let before = self.context.principal.replace(person(who, &["dba"]));
+        let applied = self.tell(second, Approval::Requested(Box::new(request)));
+        self.context.principal = before;
+        applied
+    }
+
     fn state(&self, second: i64) -> State {
         self.book.case(self.id).unwrap().state(at(second))
     }
@@ -317,20 +330,33 @@ fn an_id_is_asked_for_once_and_unknown_ones_change_nothing() {
 #[test]
 fn what_is_over_makes_room_and_what_is_open_does_not() {
     let mut desk = Desk::plain();
-    let mut ask = |second: i64, lives: i64| {
-        let request = ApprovalRequest {
-            approval_id: ApprovalId::new(),
-            expires_at: at(second).checked_add(lives.seconds()).unwrap(),
-            ..desk.request.clone()
-        };
-        desk.tell(second, Approval::Requested(Box::new(request)))
-    };
+    assert_eq!(desk.grant(1, &person("dana", &["dba"])), Ok(()));
+    // As if as many had been asked for and approved, and not used yet.
+    let approved = desk.book.case(desk.id).unwrap().clone();
     for _ in 1..MAX_CASES {
-        assert_eq!(ask(1, 10_000), Ok(()));
+        let id = ApprovalId::new();
+        desk.book.cases.insert(id, approved.clone());
+        desk.book.open.insert(id);
     }
-    assert_eq!(ask(2, 10), Err(NotCounted::Full));
-    // The first of all lapsed, though nobody said so.
-    assert_eq!(ask(901, 10), Ok(()));
+    assert_eq!(desk.ask("agent", 2, 10), Err(NotCounted::Full));
+    // All lapsed, though nobody said so.
+    assert_eq!(desk.ask("agent", 901, 10), Ok(()));
     assert!(desk.book.case(desk.id).is_none());
     assert_eq!(desk.book.cases.len(), MAX_CASES);
+}
+
+#[test]
+fn the_log_says_which_are_too_many_to_wait() {
+    let mut desk = Desk::plain();
+    for _ in 1..MAX_WAITING_OF_ONE {
+        assert_eq!(desk.ask("agent", 1, 100), Ok(()));
+    }
+    assert_eq!(desk.ask("agent", 1, 100), Err(NotCounted::TooManyOfYours(16)));
+    for _ in MAX_WAITING_OF_ONE..MAX_WAITING {
+        let other = ApprovalId::new().to_string();
+        assert_eq!(desk.ask(&other, 1, 100), Ok(()));
+    }
+    assert_eq!(desk.ask("another", 1, 100), Err(NotCounted::Full));
+    // What lapsed does not wait.
+    assert_eq!(desk.ask("agent", 102, 100), Ok(()));
 }

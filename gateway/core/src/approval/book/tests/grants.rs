@@ -113,3 +113,13 @@ fn who_waits_is_counted() {
     assert_eq!(desk.grant(1, &person("dana", &["dba"])), Ok(()));
     assert_eq!(desk.book.waiting(&agent, at(2)), (0, 0));
 }
+
+#[test]
+fn the_same_wish_at_once_is_one_request() {
+    let mut desk = access(|_, _| {});
+    let first = desk.id;
+    assert_eq!(desk.ask("agent", 1, 100), Err(NotCounted::AskedAlready(first)));
+    assert_eq!(desk.grant(2, &person("dana", &["dba"])), Ok(()));
+    assert_eq!(desk.ask("agent", 3, 100), Err(NotCounted::AskedAlready(first)), "it stands");
+    assert_eq!(desk.ask("agent", 700, 100), Ok(()), "it is over");
+}
