@@ -13,6 +13,7 @@ import { Header } from "./ui/header";
 import { Help } from "./ui/help";
 import { Loading, Note, Refused } from "./ui/parts";
 import { SignIn } from "./ui/sign-in";
+import { StillSignedIn } from "./ui/sign-in-error";
 
 export function App() {
   const now = useStore(session);
@@ -53,6 +54,7 @@ function Shell({ info, who }: { info: SessionInfo; who: WhoAmI }) {
       <Header info={info} who={who} links={links} onHelp={() => setHelp(true)} />
       <EndingBanner info={info} />
       <main class="page" id="main" tabIndex={-1} ref={main}>
+        <StillSignedIn />
         <Outlet audit={info.audit} />
       </main>
       {help ? <Help links={links} onClose={() => setHelp(false)} /> : null}

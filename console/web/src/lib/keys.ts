@@ -1,6 +1,6 @@
 // Keys without a modifier, as lists and pages bind them.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 export type Bindings = Record<string, () => void>;
 
@@ -25,7 +25,8 @@ export function keysEnabled(): boolean {
 export function useKeys(bindings: Bindings): void {
   const latest = useRef(bindings);
   latest.current = bindings;
-  useEffect(() => {
+  // As soon as it is on the page: people type faster than a frame.
+  useLayoutEffect(() => {
     bound.add(latest);
     return () => {
       bound.delete(latest);

@@ -21,8 +21,11 @@ export function signInHref(provider: string): string {
   return `/console/sign-in?provider=${encodeURIComponent(provider)}&return=${encodeURIComponent(back)}`;
 }
 
-/** The code that a failed sign-in came back with; it is taken out of the address. */
-export function takeSignInError(): string | null {
+/** The code that a failed sign-in came back with, until somebody has read it. */
+export const signInError = store<string | null>(takeSignInError());
+
+/** It is taken out of the address: what is reloaded did not fail again. */
+function takeSignInError(): string | null {
   const code = new URLSearchParams(location.search).get("error");
   if (code !== null) history.replaceState(null, "", location.pathname + location.hash);
   return code;

@@ -73,12 +73,11 @@ function Person({ who, info }: { who: WhoAmI; info: SessionInfo }) {
       <Untrusted class="person-name" text={who.principal.display_name} />
       {until ? (
         <span class="quiet">
-          {info.renewable ? "stays signed in" : "until "}
-          {info.renewable ? null : (
-            <time dateTime={utc(until)} title={utc(until)}>
-              {clock(until)}
-            </time>
-          )}
+          until{" "}
+          <time dateTime={utc(until)} title={utc(until)}>
+            {clock(until)}
+          </time>
+          {info.renewable ? ", then renewed" : null}
         </span>
       ) : null}
     </div>

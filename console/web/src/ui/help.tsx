@@ -41,7 +41,7 @@ export function Help({ links, onClose }: { links: Section[]; onClose: () => void
             setOn(event.currentTarget.checked);
           }}
         />
-        Single keys work, until this page is loaded anew
+        Use single keys (turned off, they stay off until this page is loaded again)
       </label>
     </Dialog>
   );

@@ -1,6 +1,6 @@
 // Approve, deny, withdraw. The first press asks once more, in the page; the second one sends.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Approval } from "../../lib/contract";
 import { asRefusal } from "../../lib/hooks";
 import { Refusal } from "../../lib/http";
@@ -27,6 +27,7 @@ export function AnswerPanel({ read, now, onAnswered }: Props) {
   const signedIn = useStore(session);
   const [comment, setComment] = useState("");
   const [asked, setAsked] = useState<Verb | null>(null);
+  const [stepped, setStepped] = useState<Verb | null>(null);
   const sending = useSending(read, comment, (approval) => {
     setAsked(null);
     setComment("");
@@ -66,11 +67,21 @@ export function AnswerPanel({ read, now, onAnswered }: Props) {
           verb={asked}
           approval={read}
           busy={sending.busy}
-          onBack={() => setAsked(null)}
+          onBack={() => {
+            setStepped(asked);
+            setAsked(null);
+          }}
           onConfirm={() => void sending.send(asked)}
         />
       ) : (
-        <Buttons now={now} own={mayWithdraw} changed={changed} faulty={proseFault(comment) !== null} onAsk={setAsked} />
+        <Buttons
+          now={now}
+          own={mayWithdraw}
+          changed={changed}
+          faulty={proseFault(comment) !== null}
+          stepped={stepped}
+          onAsk={setAsked}
+        />
       )}
     </section>
   );
@@ -145,19 +156,29 @@ function WhyNot({ approval }: { approval: Approval }) {
   return (
     <div class="why-not" data-testid="why-not">
       <h3>You cannot answer this</h3>
-      <p>{why ? <Untrusted text={`${why.charAt(0).toUpperCase()}${why.slice(1)}.`} /> : "The gateway does not say why."}</p>
+      <p>
+        {why ? <Untrusted text={`${why.charAt(0).toUpperCase()}${why.slice(1)}.`} /> : "The gateway does not say why."}
+      </p>
     </div>
   );
 }
 
-function Buttons({ now, own, changed, faulty, onAsk }: {
+function Buttons({ now, own, changed, faulty, stepped, onAsk }: {
   now: Approval;
   own: boolean;
   changed: boolean;
   faulty: boolean;
+  /** What was about to be done before somebody stepped back. */
+  stepped: Verb | null;
   onAsk: (verb: Verb) => void;
 }) {
-  const [yes, no] = [useRef<HTMLButtonElement>(null), useRef<HTMLButtonElement>(null)];
+  const yes = useRef<HTMLButtonElement>(null);
+  const no = useRef<HTMLButtonElement>(null);
+  const back = useRef<HTMLButtonElement>(null);
+  useLayoutEffect(() => {
+    // The focus goes back to where it came from.
+    if (stepped) ({ approve: yes, deny: no, withdraw: back })[stepped].current?.focus();
+  }, []);
   const to = (button: HTMLButtonElement | null) => {
     button?.focus();
     button?.scrollIntoView({ block: "center" });
@@ -177,13 +198,20 @@ function Buttons({ now, own, changed, faulty, onAsk }: {
           >
             Approve…
           </button>
-          <button ref={no} type="button" class="button danger" data-testid="deny" disabled={faulty} onClick={() => onAsk("deny")}>
+          <button
+            ref={no}
+            type="button"
+            class="button danger"
+            data-testid="deny"
+            disabled={faulty}
+            onClick={() => onAsk("deny")}
+          >
             Deny…
           </button>
         </>
       ) : null}
       {own ? (
-        <button type="button" class="button" data-testid="withdraw" onClick={() => onAsk("withdraw")}>
+        <button ref={back} type="button" class="button" data-testid="withdraw" onClick={() => onAsk("withdraw")}>
           {now.kind === "access" && now.state === "approved" ? "Give back…" : "Withdraw…"}
         </button>
       ) : null}

@@ -23,7 +23,9 @@ export function ApprovalPage({ params }: PageProps<"/approvals/:id">) {
   return (
     <article>
       <Head read={read} now={now} />
-      {error ? <Refused error={error} retry={reload} what={read ? "What you see may be old" : "The request cannot be read"} /> : null}
+      {error ? (
+        <Refused error={error} retry={reload} what={read ? "What you see may be old" : "The request cannot be read"} />
+      ) : null}
       {!read && !error ? <Loading what="Asking for the request…" /> : null}
       {read && now ? (
         <>

@@ -6,7 +6,7 @@ import { byteLength } from "../../lib/prose";
 import { duration } from "../../lib/time";
 import { Chip, Fact, Note } from "../../ui/parts";
 import { Code, Prose, Untrusted } from "../../ui/untrusted";
-import { column, effects, object, scopeWords } from "./model";
+import { column, effects, object, scopeWords, targetWords } from "./model";
 
 /** Kinds of hidden characters that are named. */
 const MAX_FINDINGS = 8;
@@ -19,7 +19,7 @@ export function Asked({ approval }: { approval: Approval }) {
       <dl class="facts">
         <Fact name="For">{duration(approval.access?.seconds ?? 0)}, from the moment that enough agreed</Fact>
         <Fact name="Opens">
-          <Untrusted text={scopeWords(approval)} />
+          sessions to <Untrusted text={targetWords(approval)} />
         </Fact>
       </dl>
       <h3>What for, as whoever asks wrote it</h3>
@@ -109,10 +109,16 @@ function Effects({ command, runs }: { command: AskedCommand; runs: string }) {
       </Fact>
       <Fact name="Read only">{command.read_only ? "yes: it provably changes nothing" : "no"}</Fact>
       <Fact name="Opaque">{command.opaque ? "yes: it runs code whose effect cannot be seen from its text" : "no"}</Fact>
-      {changesRows ? <Fact name="WHERE">{command.has_where ? "every UPDATE and DELETE has one" : "missing: whole tables change"}</Fact> : null}
-      {changesRows ? <Fact name="By key">{command.by_key ? "yes: one row by a whole unique key" : "no"}</Fact> : null}
+      {changesRows ? (
+        <>
+          <Fact name="WHERE">
+            {command.has_where ? "every UPDATE and DELETE has one" : "missing: whole tables change"}
+          </Fact>
+          <Fact name="By key">{command.by_key ? "yes: one row by a whole unique key" : "no"}</Fact>
+        </>
+      ) : null}
       <Fact name="Rows, at most about">
-        {command.estimated_rows === undefined ? (changesRows ? "not known" : null) : command.estimated_rows.toLocaleString("en")}
+        {command.estimated_rows?.toLocaleString("en") ?? (changesRows ? "not known" : null)}
       </Fact>
     </dl>
   );

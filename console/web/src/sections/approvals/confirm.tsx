@@ -1,5 +1,6 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Approval } from "../../lib/contract";
+import { useKeys } from "../../lib/keys";
 import { Untrusted } from "../../ui/untrusted";
 import type { Verb } from "./answer-panel";
 import { actors, effects, scopeWords, targetWords } from "./model";
@@ -23,18 +24,14 @@ export function Confirm({ verb, approval, busy, onBack, onConfirm }: {
 }) {
   const group = useRef<HTMLDivElement>(null);
   const { title, yes, class: look } = SURE[verb];
-  useEffect(() => {
+  useLayoutEffect(() => {
     // Not the button itself: whoever presses Enter twice has not read it.
     group.current?.focus();
     group.current?.scrollIntoView({ block: "nearest" });
   }, []);
-  const escape = (event: KeyboardEvent) => {
-    if (event.key !== "Escape" || busy) return;
-    event.stopPropagation();
-    onBack();
-  };
+  useKeys({ Escape: () => (busy ? undefined : onBack()) });
   return (
-    <div class="confirm" role="group" aria-labelledby="confirm-title" tabIndex={-1} ref={group} onKeyDown={escape}>
+    <div class="confirm" role="group" aria-labelledby="confirm-title" tabIndex={-1} ref={group}>
       <h3 id="confirm-title">{title}</h3>
       <p>
         <Untrusted text={consequence(verb, approval)} />

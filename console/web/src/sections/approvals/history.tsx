@@ -20,8 +20,20 @@ export function History({ principal, audit, except }: { principal: Principal | n
       {!audit ? <Note>This gateway has no query service: there is no history to show.</Note> : null}
       {audit && principal ? (
         <div class="halves">
-          <Part title="Requests" empty="It asked for nothing before." ask={(signal) => pastApprovals(principal, except, signal)} row={PastRequest} of={principal} />
-          <Part title="Commands" empty="It ran nothing before." ask={(signal) => pastCommands(principal, signal)} row={PastCommand} of={principal} />
+          <Part
+            title="Requests"
+            empty="It asked for nothing before."
+            ask={(signal) => pastApprovals(principal, except, signal)}
+            row={PastRequest}
+            of={principal}
+          />
+          <Part
+            title="Commands"
+            empty="It ran nothing before."
+            ask={(signal) => pastCommands(principal, signal)}
+            row={PastCommand}
+            of={principal}
+          />
         </div>
       ) : null}
     </section>

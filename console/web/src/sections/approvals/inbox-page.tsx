@@ -33,7 +33,11 @@ export function InboxPage({ query }: PageProps<"/approvals">) {
       </div>
       <Announcer approvals={open.approvals} />
       {open.error ? <Refused error={open.error} what="News cannot be had now; the page goes on trying" /> : null}
-      {all ? <AllRequests seen={open.seen} list={list} /> : <Open approvals={open.approvals} failed={open.error !== null} list={list} />}
+      {all ? (
+        <AllRequests seen={open.seen} list={list} />
+      ) : (
+        <Open approvals={open.approvals} failed={open.error !== null} list={list} />
+      )}
     </div>
   );
 }
@@ -58,7 +62,11 @@ function AllRequests({ seen, list }: { seen: number | null; list: ListRef }) {
   if (error && !value) return <Refused error={error} retry={reload} what="The requests cannot be read" />;
   if (!value) return <Loading what="Asking for all requests…" />;
   if (value.approvals.length === 0) {
-    return <Empty title="Nothing yet">Every request that you may know of will be listed here, with what became of it.</Empty>;
+    return (
+      <Empty title="Nothing yet">
+        Every request that you may know of will be listed here, with what became of it.
+      </Empty>
+    );
   }
   return <List approvals={value.approvals} list={list} />;
 }

@@ -57,16 +57,21 @@ export function effects(command: AskedCommand): Effect[] {
     title: "What it does",
   }));
   if (kinds.some((kind) => kind === "update" || kind === "delete")) {
-    if (!command.has_where) found.push({ label: "no WHERE", tone: "bad", title: "It changes whole tables" });
-    else if (!command.by_key) found.push({ label: "not by key", tone: "warn", title: "It does not name one row by a unique key" });
-    else found.push({ label: "one row by key", tone: "good", title: "It names one row by a whole unique key" });
+    found.push(reach(command));
   }
-  if (command.opaque) found.push({ label: "opaque", tone: "bad", title: "It runs code whose effect cannot be seen from its text" });
+  if (command.opaque) found.push({ label: "opaque", tone: "bad", title: "It runs code whose effect its text does not show" });
   const rows = rowsEffect(command, changes);
   if (rows) found.push(rows);
   for (const label of command.labels ?? []) found.push({ label, tone: "warn", title: "A label of what it touches" });
   if (command.read_only) found.push({ label: "read only", tone: "good", title: "It provably changes nothing" });
   return found;
+}
+
+/** How far an UPDATE or DELETE reaches. */
+function reach({ has_where, by_key }: AskedCommand): Effect {
+  if (!has_where) return { label: "no WHERE", tone: "bad", title: "It changes whole tables" };
+  if (!by_key) return { label: "not by key", tone: "warn", title: "It does not name one row by a unique key" };
+  return { label: "one row by key", tone: "good", title: "It names one row by a whole unique key" };
 }
 
 function rowsEffect(command: AskedCommand, changes: boolean): Effect | null {
@@ -115,7 +120,10 @@ export function accessWords(approval: Approval): string {
 
 /** How often what is approved may run. */
 export function scopeWords(approval: Approval): string {
-  if (approval.kind === "access") return `sessions to ${targetWords(approval)} for ${duration(approval.access?.seconds ?? 0)}, from the moment that enough agreed`;
+  if (approval.kind === "access") {
+    const period = duration(approval.access?.seconds ?? 0);
+    return `sessions to ${targetWords(approval)} for ${period}, from the moment that enough agreed`;
+  }
   if (approval.scope === "session") return "again and again in the session that asked, until that ends";
   return approval.session_bound ? "once, in the session that asked" : "once, in any session of the same principal";
 }
@@ -147,7 +155,11 @@ export function outcome(approval: Approval): Outcome {
     case "denied":
       return { label: "denied", tone: "bad", says: deniedWords(approval) };
     case "expired":
-      return { label: "expired", tone: "plain", says: missing ? `Its time ran out; ${missing} had not agreed.` : "Its time ran out." };
+      return {
+        label: "expired",
+        tone: "plain",
+        says: missing ? `Its time ran out; ${missing} had not agreed.` : "Its time ran out.",
+      };
     case "withdrawn": {
       const cause = approval.cause ?? "";
       return { label: "withdrawn", tone: "plain", says: `Withdrawn: ${CAUSES[cause] ?? cause}.` };
@@ -158,7 +170,9 @@ export function outcome(approval: Approval): Outcome {
 function approvedWords(approval: Approval): string {
   if (approval.kind === "access") return "It is approved: sessions may open.";
   const times = approval.uses === 1 ? "once" : `${approval.uses} times`;
-  if (approval.scope === "session") return `It is approved for its session, and ran ${approval.uses === 0 ? "not yet" : times}.`;
+  if (approval.scope === "session") {
+    return `It is approved for its session, and ${approval.uses === 0 ? "has not run yet" : `ran ${times}`}.`;
+  }
   return "It is approved, and has not run yet.";
 }
 

@@ -38,6 +38,13 @@ export interface SessionRow {
   target: string;
 }
 
+const CLOSED_BY: Record<string, string> = {
+  client: "the client said goodbye",
+  target: "the target closed",
+  shutdown: "the gateway shut down",
+  refused: "policy refused it at the door",
+};
+
 export async function liveSessions(signal: AbortSignal): Promise<SessionRow[]> {
   const sql = `SELECT ${COLUMNS} FROM sessions WHERE state = 'open' ORDER BY opened_at DESC LIMIT ${LIVE_LIMIT}`;
   return (await askAudit(sql, signal)).map(sessionRow);
@@ -62,7 +69,9 @@ export function sessionRow(row: Row): SessionRow {
     openedAt: text(row, "opened_at"),
     endedAt: text(row, "ended_at"),
     state: text(row, "state"),
-    ending: join(": ", "closed_by", "cause", "message"),
+    ending: [CLOSED_BY[text(row, "closed_by")] ?? text(row, "closed_by"), join(": ", "cause", "message")]
+      .filter((words) => words !== "")
+      .join("; "),
     expiresAt: text(row, "expires_at"),
     commands: number(row, "commands"),
     refused: number(row, "refused"),

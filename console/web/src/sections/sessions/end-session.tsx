@@ -32,7 +32,15 @@ export function EndSession({ session, onClose }: { session: SessionRow; onClose:
         now, in the middle of a statement too. The same principal may come again.
       </p>
       <p class="mono wrap quiet">{session.id}</p>
-      <ProseField label="Reason" hint="It goes on record." testid="end-reason" value={reason} onChange={setReason} required disabled={busy} />
+      <ProseField
+        label="Reason"
+        hint="It goes on record."
+        testid="end-reason"
+        value={reason}
+        onChange={setReason}
+        required
+        disabled={busy}
+      />
       {error ? <Refused error={error} what="The session is not known to be ended" /> : null}
       <div class="actions">
         <button type="button" class="button danger" data-testid="end-confirm" disabled={!ready} onClick={() => void end()}>

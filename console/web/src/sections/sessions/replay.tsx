@@ -30,7 +30,11 @@ export function Replay({ id, startedAt, live }: { id: string; startedAt: string;
     <section class="card" data-testid="replay" aria-busy={busy}>
       <div class="card-head">
         <h2>Replay</h2>
-        {begun ? <span class="quiet">{steps.length.toLocaleString("en")} steps{next === null ? "" : " so far"}, as the agent saw them: masked</span> : null}
+        {begun ? (
+          <span class="quiet">
+            {steps.length.toLocaleString("en")} steps{next === null ? "" : " so far"}, results as the agent saw them: masked
+          </span>
+        ) : null}
       </div>
       <ol class="steps" ref={list}>
         {steps.map((step, index) => (

@@ -52,7 +52,9 @@ function LiveList() {
       ) : null}
       {!rows && !error ? <Loading what="Asking the audit for live sessions…" /> : null}
       {rows?.length === 0 ? (
-        <Empty title="No session is live">Whoever opens one to a target through the gateway appears here within seconds.</Empty>
+        <Empty title="No session is live">
+          Whoever opens one to a target through the gateway appears here within seconds.
+        </Empty>
       ) : null}
       {rows && rows.length > 0 ? <List rows={rows} onEnd={setEnding} /> : null}
       {rows && rows.length >= LIVE_LIMIT ? <Note>These are the newest {LIVE_LIMIT}; more are live.</Note> : null}
@@ -65,7 +67,9 @@ function Past() {
   const { value, error, reload } = useLoaded(pastSessions, []);
   if (error) return <Refused error={error} retry={reload} what="Sessions cannot be read" />;
   if (!value) return <Loading what="Asking the audit for sessions…" />;
-  if (value.length === 0) return <Empty title="No session yet">Every session that was ever opened is on record, and listed here.</Empty>;
+  if (value.length === 0) {
+    return <Empty title="No session yet">Every session that was ever opened is on record, and listed here.</Empty>;
+  }
   return (
     <>
       <List rows={value} />
