@@ -20,6 +20,7 @@ pub fn authentication_event(
             issuer: Some(identity.principal.issuer.clone()),
             token_id: identity.token_id.clone(),
             key_id: identity.key_id.clone(),
+            binding: identity.binding,
             expires_at: Some(identity.expires_at),
         },
         Err(failure) => Authentication {
@@ -31,6 +32,7 @@ pub fn authentication_event(
             issuer: failure.claimed_issuer().map(str::to_owned),
             token_id: None,
             key_id: None,
+            binding: None,
             expires_at: None,
         },
     }

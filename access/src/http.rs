@@ -31,6 +31,8 @@ pub(crate) enum ClientAuth<'a> {
 pub(crate) struct HttpAnswer {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
+    /// `DPoP-Nonce` (RFC 9449 section 8).
+    pub(crate) nonce: Option<String>,
 }
 
 /// No answer could be had. For our own log; it names URLs of the configuration only.
@@ -76,11 +78,15 @@ impl Http {
         url: &Url,
         client: ClientAuth<'_>,
         form: &[(&str, &str)],
+        proof: Option<&str>,
     ) -> Result<HttpAnswer, HttpError> {
         let encoded = |text: &str| -> String {
             url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
         };
-        let request = self.client.post(url.clone()).header("accept", "application/json");
+        let mut request = self.client.post(url.clone()).header("accept", "application/json");
+        if let Some(proof) = proof {
+            request = request.header("dpop", proof);
+        }
         let request = match client {
             ClientAuth::Basic(id, secret) => {
                 let secret = SecretToken::new(encoded(secret.expose()));
@@ -103,6 +109,8 @@ async fn answer(request: RequestBuilder, url: &Url) -> Result<HttpAnswer, HttpEr
     };
     let mut response = request.send().await.map_err(unreachable)?;
     let status = response.status().as_u16();
+    let nonce = response.headers().get("dpop-nonce").and_then(|it| it.to_str().ok());
+    let nonce = nonce.map(str::to_owned);
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await.map_err(unreachable)? {
         if body.len().saturating_add(piece.len()) > MAX_ANSWER_BYTES {
@@ -110,7 +118,7 @@ async fn answer(request: RequestBuilder, url: &Url) -> Result<HttpAnswer, HttpEr
         }
         body.extend_from_slice(&piece);
     }
-    Ok(HttpAnswer { status, body })
+    Ok(HttpAnswer { status, body, nonce })
 }
 
 /// The HTTP library hides why in the sources of its error.

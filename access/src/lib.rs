@@ -22,7 +22,8 @@ pub use event::authentication_event;
 #[cfg(feature = "fuzz")]
 pub use identity::fuzz;
 pub use identity::{
-    AuthFailure, Authenticator, ClaimMapping, ClaimSource, ConfigError, GroupSource, Identity,
-    IntrospectionConfig, IssuerConfig, KeyCacheConfig, KindMapping, Profile, strict_object,
+    Asked, AuthFailure, Authenticator, ClaimMapping, ClaimSource, ConfigError, GroupSource,
+    Identity, IntrospectionConfig, IssuerConfig, KeyCacheConfig, KindMapping, NoRandomness,
+    Presented, Profile, ProofVerifier, strict_object,
 };
 pub use secret::SecretToken;

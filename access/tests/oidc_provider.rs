@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 
 use dev_services::{DevService, StartError};
 use support::jwt::outcome;
-use tallyport_access::client::{ClientCredentials, TokenSource};
-use tallyport_access::{Authenticator, ClaimSource, IssuerConfig, SecretToken};
-use tallyport_schemas::PrincipalKind;
+use tallyport_access::client::{ClientCredentials, ProofKey, TokenSource};
+use tallyport_access::{
+    Asked, Authenticator, ClaimSource, IssuerConfig, Presented, ProofVerifier, SecretToken,
+};
+use tallyport_schemas::{PrincipalKind, TokenBinding};
 
 /// The provider, or nothing where it cannot be installed; that is said on stderr.
 fn provider(test: &str, args: &[&str]) -> Option<DevService> {
@@ -28,10 +30,10 @@ fn provider(test: &str, args: &[&str]) -> Option<DevService> {
     }
 }
 
-async fn token(provider: &DevService, id: &str) -> SecretToken {
+fn settings(provider: &DevService, id: &str) -> ClientCredentials {
     let clients = provider.ready()["clients"].as_array().unwrap();
     let client = clients.iter().find(|client| client["id"] == id).unwrap();
-    let settings = ClientCredentials {
+    ClientCredentials {
         issuer: provider.text("issuer").to_owned(),
         token_url: None,
         client_id: id.to_owned(),
@@ -39,8 +41,11 @@ async fn token(provider: &DevService, id: &str) -> SecretToken {
         audience: Some(format!("urn:tallyport:{}", provider.text("audience"))),
         scope: None,
         extra: vec![],
-    };
-    TokenSource::client_credentials(settings).unwrap().token().await.unwrap()
+    }
+}
+
+async fn token(provider: &DevService, id: &str) -> SecretToken {
+    TokenSource::client_credentials(settings(provider, id)).unwrap().token().await.unwrap()
 }
 
 fn trusting(provider: &DevService) -> IssuerConfig {
@@ -130,4 +135,35 @@ async fn keys_outlive_a_real_outage_for_a_while_then_fail_closed() {
     let new = token(&second, "analyst").await;
     until(&authenticator, &new, "ok").await;
     assert_eq!(outcome(&authenticator, old.expose()).await, "unknown_key");
+}
+
+/// The provider binds a token to a key that our client proves, and a proof of it is taken here; nobody else's is.
+#[tokio::test]
+async fn a_real_provider_binds_tokens_to_our_key() {
+    let Some(provider) = provider("a_real_provider_binds_tokens_to_our_key", &[]) else { return };
+    let authenticator = Authenticator::new(vec![trusting(&provider)]).unwrap();
+    let settings = settings(&provider, "support-agent");
+    let source = TokenSource::bound_credentials(settings.clone()).unwrap();
+    let bound = source.bound_token().await.unwrap();
+    let key = bound.key.expect("it is bound");
+    let gateway = ProofVerifier::new(&["gateway.example".to_owned()]).unwrap();
+    let verify = async |proof: &str| {
+        let asked = Asked { method: "CONNECT", path: "/sample" };
+        let token = bound.token.expose();
+        let presented = Presented { token, proof: Some(proof), asked, verifier: &gateway };
+        authenticator.verify_presented(&presented).await.map(|who| who.binding)
+    };
+    let nonce = gateway.nonce();
+    let prove = |key: &ProofKey| {
+        let (uri, token) = ("https://gateway.example/sample", bound.token.expose());
+        key.prove("CONNECT", uri, Some(token), Some(&nonce)).unwrap()
+    };
+    assert_eq!(verify(&prove(&key)).await, Ok(Some(TokenBinding::Dpop)));
+    let other = ProofKey::generate().unwrap();
+    assert_eq!(verify(&prove(&other)).await.unwrap_err().code(), "dpop_proof");
+    let bearer = authenticator.verify(bound.token.expose()).await;
+    assert_eq!(bearer.unwrap_err().code(), "sender_constrained");
+    // Who does not ask for it gets a bearer token.
+    let plain = TokenSource::client_credentials(settings).unwrap().bound_token().await.unwrap();
+    assert!(plain.key.is_none());
 }

@@ -242,6 +242,7 @@ impl JudgeBench {
             expires_at: Timestamp::MAX,
             token_id: None,
             key_id: None,
+            binding: None,
         };
         let target = TargetRef {
             name: "sample".to_owned(),

@@ -91,7 +91,11 @@ impl Stand {
             max_sessions_per_principal: setup.sessions,
             ..GatewayLimits::default()
         };
-        let config = GatewayConfig { targets: vec![target.check(Path::new("/"))?], limits };
+        let config = GatewayConfig {
+            targets: vec![target.check(Path::new("/"))?],
+            limits,
+            names: Vec::new(),
+        };
         let authenticator = Authenticator::new(vec![issuer.issuer_config()])?;
         let policy = PolicyStore::from_text(setup.policy, "bench.cedar")?;
         let masking = MaskingStore::fixed(Masking::parse("", "none.toml")?);

@@ -13,6 +13,9 @@ use crate::ready::ReadyFile;
 /// The variable that holds a client secret; there is no flag for one, since arguments are seen by everybody.
 const CLIENT_SECRET_VARIABLE: &str = "TALLYPORT_CLIENT_SECRET";
 
+/// Makes tokens of a client's credentials.
+type Credentials = fn(ClientCredentials) -> Result<TokenSource, TokenError>;
+
 /// Who is asking, and what the ready file says, where there is one.
 pub struct Access {
     /// The ready file of `tallyport dev`.
@@ -24,8 +27,17 @@ pub struct Access {
 impl Access {
     /// Makes the best of the arguments.
     pub fn new(args: &AccessArgs) -> Result<Self, Failure> {
+        Self::with(args, TokenSource::client_credentials)
+    }
+
+    /// The same, with tokens that are bound to a key of this process, where that is how the issuer gives them.
+    pub fn bound(args: &AccessArgs) -> Result<Self, Failure> {
+        Self::with(args, TokenSource::bound_credentials)
+    }
+
+    fn with(args: &AccessArgs, credentials: Credentials) -> Result<Self, Failure> {
         let ready = args.ready_file.as_deref().map(ReadyFile::read).transpose()?;
-        let tokens = token_source(args, ready.as_ref())?;
+        let tokens = token_source(args, ready.as_ref(), credentials)?;
         Ok(Self { ready, tokens })
     }
 }
@@ -53,7 +65,11 @@ pub fn no_token(error: &TokenError) -> Failure {
     }
 }
 
-fn token_source(args: &AccessArgs, ready: Option<&ReadyFile>) -> Result<TokenSource, Failure> {
+fn token_source(
+    args: &AccessArgs,
+    ready: Option<&ReadyFile>,
+    credentials: Credentials,
+) -> Result<TokenSource, Failure> {
     if let Some(token) = &args.token {
         return Ok(TokenSource::fixed(SecretToken::new(token.clone())));
     }
@@ -63,7 +79,7 @@ fn token_source(args: &AccessArgs, ready: Option<&ReadyFile>) -> Result<TokenSou
     if let Some(issuer) = &args.issuer {
         let client_id =
             args.client_id.clone().ok_or_else(|| Failure::usage("--issuer needs --client-id"))?;
-        return credentials(ClientCredentials {
+        let settings = ClientCredentials {
             issuer: issuer.clone(),
             token_url: None,
             client_id,
@@ -71,10 +87,11 @@ fn token_source(args: &AccessArgs, ready: Option<&ReadyFile>) -> Result<TokenSou
             audience: args.audience.clone(),
             scope: None,
             extra: Vec::new(),
-        });
+        };
+        return credentials(settings).map_err(Failure::usage);
     }
     if let (Some(ready), Some(id)) = (ready, &args.client) {
-        return ready.token_source(id);
+        return credentials(ready.credentials(id)?).map_err(Failure::usage);
     }
     match login(args.login_file.as_deref()) {
         Ok(login) if login.exists() => Ok(TokenSource::login(login)),
@@ -96,10 +113,6 @@ pub fn login(file: Option<&Path>) -> Result<Login, Failure> {
     let state = state
         .ok_or_else(|| Failure::usage("where is the sign-in kept? set --login-file, or HOME"))?;
     Ok(Login::at(state.join("tallyport/login.json")))
-}
-
-fn credentials(settings: ClientCredentials) -> Result<TokenSource, Failure> {
-    TokenSource::client_credentials(settings).map_err(Failure::usage)
 }
 
 fn client_secret(args: &AccessArgs) -> Result<SecretToken, Failure> {

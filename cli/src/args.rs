@@ -187,6 +187,9 @@ pub struct ConnectArgs {
     /// Do not try QUIC; use TCP (HTTP/2) at once.
     #[arg(long)]
     pub tcp: bool,
+    /// Ask for a plain bearer token, even where the issuer would bind one to a key of this process (DPoP).
+    #[arg(long)]
+    pub bearer: bool,
     /// Write a JSON file with the local address once it listens.
     #[arg(long, value_name = "FILE")]
     pub listen_file: Option<PathBuf>,

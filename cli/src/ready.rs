@@ -161,8 +161,13 @@ impl ReadyFile {
 
     /// Tokens for a client of the development issuer.
     pub fn token_source(&self, id: &str) -> Result<TokenSource, Failure> {
+        TokenSource::client_credentials(self.credentials(id)?).map_err(Failure::usage)
+    }
+
+    /// What a client of the development issuer gets tokens with.
+    pub fn credentials(&self, id: &str) -> Result<ClientCredentials, Failure> {
         let client = self.client(id)?;
-        TokenSource::client_credentials(ClientCredentials {
+        Ok(ClientCredentials {
             issuer: self.issuer.url.clone(),
             token_url: Some(self.issuer.token_url.clone()),
             client_id: client.id.clone(),
@@ -171,7 +176,6 @@ impl ReadyFile {
             scope: None,
             extra: Vec::new(),
         })
-        .map_err(Failure::usage)
     }
 
     /// The client of this id.

@@ -24,6 +24,8 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 const STEPS: usize = 200;
 /// Rows of each answer of a target that are shown.
 const ROWS: usize = 200;
+/// Bytes of lines of one answer; the step that passes it is the last.
+const PAGE_BYTES: usize = 4 << 20;
 /// Lines of a step that are shown, and how long each.
 const LINES: usize = 400;
 const LINE_CHARACTERS: usize = 4_000;
@@ -49,6 +51,10 @@ pub(crate) async fn replay(
 ) -> Result<Response, PageError> {
     let who = console.signed_in(&headers).ok_or_else(PageError::signed_out)?;
     let audit = console.audit.as_ref().ok_or_else(PageError::no_audit)?;
+    // A few at a time are as much as a gateway has to spare for looking back.
+    let Ok(_turn) = console.replaying.try_acquire() else {
+        return Err(PageError::unavailable("others replay sessions now; try again in a moment"));
+    };
     // Checked: it becomes part of a question.
     let id: SessionId =
         id.parse().map_err(|_| PageError::bad_request("write the session's whole id"))?;
@@ -99,7 +105,13 @@ fn page(raw: &Raw, after: Option<u64>) -> Result<Value, PageError> {
         .ok_or_else(unreadable)?;
     let all = steps(&events, ROWS).map_err(|_| unreadable())?;
     let mut later = all.iter().filter(|step| after.is_none_or(|after| step.seq > Some(after)));
-    let page: Vec<&Step> = later.by_ref().take(STEPS).collect();
+    let mut bytes = 0;
+    let mut page: Vec<&Step> = Vec::new();
+    while page.len() < STEPS && bytes < PAGE_BYTES {
+        let Some(step) = later.next() else { break };
+        bytes += step.text.len() + step.lines.iter().take(LINES).map(String::len).sum::<usize>();
+        page.push(step);
+    }
     let next = later.next().and(page.last()).and_then(|step| step.seq);
     let shown: Vec<Value> = page.iter().map(|step| shown(step)).collect();
     let whole = raw.rows.len() < MAX_EVENTS;

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Query, Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{ConnectInfo, Path, Query, Request, State};
 use axum::http::header::{AUTHORIZATION, LOCATION, SET_COOKIE};
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -16,6 +18,7 @@ use serde_json::{Value, json};
 use tallyport_access::SecretToken;
 use tallyport_access::client::{Begun, CodeAnswer, Granted, SignInError, TokenError};
 use tallyport_schemas::{Front, TraceId};
+use tokio::time::timeout;
 use tower::ServiceExt as _;
 
 use crate::cookie;
@@ -26,6 +29,9 @@ use crate::state::{Console, SignedIn};
 
 /// The longest place in the page that a sign-in comes back to.
 const MAX_BACK_BYTES: usize = 512;
+
+/// The longest a sign-in waits for those before it.
+const FINISH_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Nobody was signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +108,7 @@ pub(crate) async fn begin(
     let provider = console
         .provider(&wanted.provider)
         .ok_or_else(|| PageError::bad_request("there is no such provider; begin at /console/"))?;
-    let (url, begun) = match provider.flow.begin(&console.redirect_uri).await {
+    let (url, begun) = match provider.flow.begin(&provider.redirect_uri).await {
         Ok(begun) => begun,
         Err(error) => {
             tracing::warn!(provider = provider.id, %error, "a sign-in cannot begin");
@@ -123,14 +129,17 @@ pub(crate) async fn begin(
     Ok((StatusCode::SEE_OTHER, [(LOCATION, location), (SET_COOKIE, cookie)]).into_response())
 }
 
-/// `GET /console/callback`: the browser is back.
+/// `GET /console/callback/PROVIDER`: the browser is back.
 pub(crate) async fn callback(
     State(console): State<Arc<Console>>,
-    Query(answer): Query<CodeAnswer>,
+    Path(came_from): Path<String>,
+    answer: Result<Query<CodeAnswer>, QueryRejection>,
     request: Request,
 ) -> Response {
+    // What is no such answer is none to what was asked, either.
+    let answer = answer.map(|Query(answer)| answer).unwrap_or_default();
     let (parts, _) = request.into_parts();
-    let done = finish(&console, &parts.headers, &parts.extensions, answer).await;
+    let done = finish(&console, &came_from, (&parts.headers, &parts.extensions), answer).await;
     let mut cookies: Vec<HeaderValue> = cookie::clear_pending().into_iter().collect();
     match done {
         Ok((to, set)) => {
@@ -148,8 +157,8 @@ type Failed = (&'static str, SignInFailure);
 
 async fn finish(
     console: &Console,
-    headers: &HeaderMap,
-    extensions: &Extensions,
+    came_from: &str,
+    (headers, extensions): (&HeaderMap, &Extensions),
     answer: CodeAnswer,
 ) -> Result<(String, Vec<HeaderValue>), Failed> {
     let failed = |issuer: Option<&str>, shown, code, what| {
@@ -165,24 +174,38 @@ async fn finish(
         failed(None, "state", "sign_in_unasked", "the provider of the sign-in is gone")
     })?;
     let issuer = Some(provider.flow.issuer());
+    if provider.id != came_from {
+        let what = "another issuer answered than was asked (RFC 9700 section 4.4)";
+        return Err(failed(issuer, "state", "sign_in_issuer", what));
+    }
     let age = Timestamp::now().duration_since(pending.at).as_secs();
     if !(0..=cookie::PENDING_SECONDS).contains(&age) {
         return Err(failed(issuer, "expired", "sign_in_late", "the sign-in took too long"));
     }
     let granted = {
-        let permit = console.finishing.acquire().await;
-        let finished = provider.flow.finish(&pending.begun, answer, &console.redirect_uri).await;
+        let Ok(permit) = timeout(FINISH_PATIENCE, console.finishing.acquire()).await else {
+            let what = "too many sign-ins came at once";
+            return Err(failed(issuer, "unavailable", "sign_in_busy", what));
+        };
+        let finished = provider.flow.finish(&pending.begun, answer, &provider.redirect_uri).await;
         drop(permit);
         finished.map_err(|error| {
             let (shown, code, what) = described(&error);
-            tracing::warn!(provider = provider.id, %error, "a sign-in failed");
+            tracing::debug!(provider = provider.id, %error, "a sign-in failed");
             failed(issuer, shown, code, what)
         })?
     };
     // The gateway says whether it takes the token, and that is on record; where it does not, so is why.
-    if let Err(shown) = welcome(console, &granted.access_token, extensions).await {
-        let what = "the gateway does not take the token that the issuer gave";
-        return Err(failed(issuer, shown, "sign_in_token", what));
+    match welcome(console, &granted.access_token, extensions).await {
+        Ok(()) => {}
+        Err("unavailable") => {
+            let what = "the gateway could not check the token that the issuer gave";
+            return Err(failed(issuer, "unavailable", "sign_in_unchecked", what));
+        }
+        Err(shown) => {
+            let what = "the gateway does not take the token that the issuer gave";
+            return Err(failed(issuer, shown, "sign_in_token", what));
+        }
     }
     let signed_in = signed_in(&pending.provider, granted, None, Timestamp::now());
     let set = keep(console, &signed_in).ok_or_else(|| {
@@ -219,7 +242,6 @@ pub(crate) async fn renew(
     let who = console.signed_in(&headers).ok_or_else(PageError::signed_out)?;
     let provider = console.provider(&who.provider).ok_or_else(PageError::signed_out)?;
     let refresh = who.refresh_token.as_ref().ok_or_else(PageError::signed_out)?;
-    let _permit = console.finishing.acquire().await;
     match provider.flow.renew(refresh).await {
         Ok(granted) => {
             let next = signed_in(&who.provider, granted, Some(refresh.clone()), who.since);
@@ -248,7 +270,7 @@ pub(crate) async fn sign_out(State(console): State<Arc<Console>>, headers: Heade
         && let Some(provider) = console.provider(&who.provider)
     {
         let token = who.refresh_token.as_ref().unwrap_or(&who.access_token);
-        match provider.flow.end(token).await {
+        match provider.flow.end(token, &who.access_token).await {
             Ok(url) => there = url,
             Err(error) => {
                 tracing::info!(provider = provider.id, %error, "the issuer was not told of a sign-out")

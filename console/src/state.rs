@@ -27,13 +27,14 @@ use crate::sign_in::{self, Witness};
 
 /// Sign-ins that are with an issuer's token endpoint at once; more wait.
 const MAX_FINISHING: usize = 16;
+/// Sessions that are replayed at once: each takes some hundred MiB at most.
+const MAX_REPLAYING: usize = 2;
 /// How long a sign-in lasts, however often its token is renewed.
 pub(crate) const MAX_SIGNED_IN: Duration = Duration::from_secs(12 * 3600);
 
 /// The pages, ready to be served.
 pub struct Console {
     pub(crate) public_url: Url,
-    pub(crate) redirect_uri: Url,
     pub(crate) providers: Vec<Provider>,
     pub(crate) seal: SealKey,
     pub(crate) audit: Option<Audit>,
@@ -41,10 +42,13 @@ pub struct Console {
     pub(crate) api: Router,
     pub(crate) witness: Arc<dyn Witness>,
     pub(crate) finishing: Semaphore,
+    pub(crate) replaying: Semaphore,
 }
 
 /// Where people sign in.
 pub(crate) struct Provider {
+    /// Where browsers come back from this one alone, so that none can pass for another (RFC 9700 section 4.4.2).
+    pub(crate) redirect_uri: Url,
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) flow: CodeFlow,
@@ -73,23 +77,24 @@ impl Console {
         witness: Arc<dyn Witness>,
     ) -> Result<Self, ConsoleError> {
         config.check()?;
-        let redirect_uri =
-            config.public_url.join("/console/callback").map_err(|_| ConsoleError::PublicUrl)?;
         let mut providers = Vec::new();
         for provider in config.providers {
             let flow = CodeFlow::new(provider.client)
                 .map_err(|source| ConsoleError::Client { id: provider.id.clone(), source })?;
-            providers.push(Provider { id: provider.id, name: provider.name, flow });
+            let back = format!("/console/callback/{}", provider.id);
+            let redirect_uri =
+                config.public_url.join(&back).map_err(|_| ConsoleError::PublicUrl)?;
+            providers.push(Provider { redirect_uri, id: provider.id, name: provider.name, flow });
         }
         Ok(Self {
             public_url: config.public_url,
-            redirect_uri,
             providers,
             seal: config.key.map_or_else(SealKey::random, Ok)?,
             audit: config.audit.map(Audit::new).transpose()?,
             api,
             witness,
             finishing: Semaphore::new(MAX_FINISHING),
+            replaying: Semaphore::new(MAX_REPLAYING),
         })
     }
 
@@ -110,7 +115,7 @@ impl Console {
             .route("/console/", get(assets::index))
             .route("/console/assets/{name}", get(assets::asset))
             .route("/console/sign-in", get(sign_in::begin))
-            .route("/console/callback", get(sign_in::callback))
+            .route("/console/callback/{provider}", get(sign_in::callback))
             .route("/console/{*path}", any(|| async { PageError::no_route() }))
             .merge(page)
             .layer(middleware::from_fn_with_state(Arc::clone(&console), everywhere))

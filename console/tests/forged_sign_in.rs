@@ -128,7 +128,7 @@ async fn a_cookie_that_was_made_up_changed_or_moved_opens_nothing() {
     // And a session is no sign-in that is under way.
     let mut browser = world.browser();
     browser.cookies.insert("__Host-tallyport-sign-in".to_owned(), value.to_owned());
-    let got = browser.open("/console/callback?code=x&state=y").await;
+    let got = browser.open("/console/callback/dev?code=x&state=y").await;
     nobody(&browser, &got, STATE);
 }
 
@@ -229,4 +229,25 @@ async fn a_token_of_a_bearer_is_not_taken_beside_the_cookie() {
     let mut nobody = world.browser();
     let got = nobody.ask(Method::GET, "/console/api/whoami", &fields, "").await;
     assert_eq!(got.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn rfc9700_4_4_mix_up_an_answer_comes_back_where_another_issuers_do() {
+    let world = World::start().await;
+    let mut browser = world.browser();
+    let asked = browser.begin("#/approvals").await;
+    let back = answer(&asked, "approver").await.replacen("/callback/dev", "/callback/other", 1);
+    let got = browser.open(&back).await;
+    nobody(&browser, &got, STATE);
+    assert_eq!(world.failures.codes(), ["sign_in_issuer"]);
+}
+
+#[tokio::test]
+async fn an_answer_in_another_form_is_none_and_on_record() {
+    let world = World::start().await;
+    let mut browser = world.browser();
+    browser.begin("#/approvals").await;
+    let got = browser.open("/console/callback/dev?state=a&state=b").await;
+    nobody(&browser, &got, STATE);
+    assert_eq!(world.failures.codes(), ["sign_in_state"]);
 }

@@ -120,7 +120,7 @@ async fn a_person_who_says_no_is_not_signed_in_and_that_is_on_record() {
 async fn every_answer_is_kept_apart_from_other_sites() {
     let world = World::start().await;
     let mut browser = world.browser();
-    for path in ["/console/", "/console/assets/app.js", "/console/callback", "/console/none"] {
+    for path in ["/console/", "/console/assets/app.js", "/console/callback/dev", "/console/none"] {
         let got = browser.open(path).await;
         let field = |name: &str| got.headers.get(name).unwrap().to_str().unwrap().to_owned();
         let policy = field("content-security-policy");

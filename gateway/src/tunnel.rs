@@ -16,8 +16,11 @@ use crate::turned_away::TurnedAway;
 pub struct ConnectRequest {
     /// The authority of the request: a configured target's name, never a host.
     pub target: String,
-    /// The bearer token, as presented. `Debug` of [`BearerToken`] never shows it.
+    /// The token, as presented. `Debug` of [`BearerToken`] never shows it.
     pub token: Option<BearerToken>,
+    /// The proof that came with it, where it was presented as one that is bound to a key (RFC 9449 section 7.1); empty
+    /// where it came without.
+    pub proof: Option<String>,
     /// The peer's address.
     pub peer: SocketAddr,
     /// Where it came in.
@@ -36,13 +39,15 @@ impl BearerToken {
         Self(Zeroizing::new(token))
     }
 
-    /// Takes the token out of an `Authorization` header's value; `None` when the scheme is not Bearer (RFC 6750).
+    /// Takes the token out of an `Authorization` header's value, and whether it is one that is bound to a key; `None` when
+    /// the scheme is neither Bearer (RFC 6750) nor DPoP (RFC 9449 section 7.1).
     #[must_use]
-    pub fn from_authorization(value: &str) -> Option<Self> {
+    pub fn from_authorization(value: &str) -> Option<(Self, bool)> {
         let (scheme, token) = value.trim().split_once(' ')?;
         let token = token.trim();
-        (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty())
-            .then(|| Self(Zeroizing::new(token.to_owned())))
+        let bound = scheme.eq_ignore_ascii_case("dpop");
+        ((bound || scheme.eq_ignore_ascii_case("bearer")) && !token.is_empty())
+            .then(|| (Self(Zeroizing::new(token.to_owned())), bound))
     }
 
     /// The token, for its verification only.
@@ -67,6 +72,16 @@ pub struct Refusal {
     pub code: &'static str,
     /// What to do, in words; no part of the token, no backend's text.
     pub message: String,
+    /// A nonce for the proof of a bound token, where that lacks one (RFC 9449 section 9).
+    pub nonce: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal with these words.
+    #[must_use]
+    pub fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), nonce: None }
+    }
 }
 
 /// The bytes of a tunnel, both ways. `shutdown` of the write half ends the stream in order.

@@ -31,7 +31,7 @@ pub use envelope::{Body, Context, Draft, Event, Family, Producer, SCHEMA_VERSION
 pub use families::approval::{
     Approval, ApprovalRequest, ApprovalRequirement, ApprovalScope, Asked, AskedAccess, AskedCommand,
 };
-pub use families::authentication::{AuthMethod, Authentication, Front, Outcome};
+pub use families::authentication::{AuthMethod, Authentication, Front, Outcome, TokenBinding};
 pub use families::command::{
     ColumnRef, Command, Disposition, ObjectRef, Parameter, ParameterValue, Phase, StatementKind,
 };

@@ -48,7 +48,7 @@ impl Site {
         let sample = repo_root().join("deploy/examples/sample.sql");
         let postgres = start_or_say(test, "postgres", &["--sql", &sample.to_string_lossy()])?;
         let gateway = free_port();
-        let back = format!("https://localhost:{gateway}/console/callback");
+        let back = format!("https://localhost:{gateway}/console/callback/sso");
         let oidc = start_or_say(test, "oidc", &["--redirect", &back])?;
         let folder = tempfile::Builder::new().prefix("tallyport-roles-").tempdir().unwrap();
         let ca = DevCa::create_or_load(&folder.path().join("tls")).unwrap();

@@ -143,7 +143,7 @@ impl CodeFlow {
         self.provider.renew(refresh_token).await
     }
 
-    /// Tells the issuer that the sign-in is over (RFC 7009), where it takes that, and where the browser may end its
+    /// Tells the issuer that the sign-in is over, both its tokens (RFC 7009), where it takes that, and where the browser may end its
     /// sign-in there. The sign-in here is over whatever the issuer says.
     ///
     /// # Errors
@@ -151,8 +151,15 @@ impl CodeFlow {
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub async fn end(&self, token: &SecretToken) -> Result<Option<Url>, TokenError> {
+    pub async fn end(
+        &self,
+        token: &SecretToken,
+        access_token: &SecretToken,
+    ) -> Result<Option<Url>, TokenError> {
         self.provider.revoke(token).await?;
+        if token != access_token {
+            self.provider.revoke(access_token).await?;
+        }
         let endpoints = self.provider.endpoints().await?;
         Ok(endpoints.end_session_endpoint.clone().map(|mut url| {
             url.query_pairs_mut().append_pair("client_id", &self.provider.settings.client_id);

@@ -1,10 +1,12 @@
 //! The client-credentials grant (RFC 6749 section 4.4), with the token kept until shortly before it ends.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 use url::Url;
 
+use super::proof::ProofKey;
 use super::provider::{ClientSettings, Granted, Provider};
 use crate::SecretToken;
 use crate::client::TokenError;
@@ -44,11 +46,16 @@ pub(super) struct CredentialsFlow {
 #[derive(Debug)]
 struct Kept {
     token: SecretToken,
+    bound: bool,
     renew_at: Instant,
 }
 
 impl CredentialsFlow {
-    pub(super) fn new(settings: ClientCredentials) -> Result<Self, TokenError> {
+    /// With a key, tokens are bound to it where the issuer can do that.
+    pub(super) fn new(
+        settings: ClientCredentials,
+        key: Option<Arc<ProofKey>>,
+    ) -> Result<Self, TokenError> {
         let ClientCredentials {
             issuer,
             token_url,
@@ -61,19 +68,26 @@ impl CredentialsFlow {
         let client_secret = Some(client_secret);
         let settings =
             ClientSettings { issuer, client_id, client_secret, audience, scope, roots_pem: None };
-        Ok(Self { provider: Provider::new(settings)?, token_url, extra, kept: Mutex::new(None) })
+        let provider = Provider::new(settings)?;
+        let provider = match key {
+            Some(key) => provider.bound_to(key),
+            None => provider,
+        };
+        Ok(Self { provider, token_url, extra, kept: Mutex::new(None) })
     }
 
-    pub(super) async fn token(&self) -> Result<SecretToken, TokenError> {
+    /// The token, and whether it is bound to the key.
+    pub(super) async fn token(&self) -> Result<(SecretToken, bool), TokenError> {
         let mut kept = self.kept.lock().await;
         if let Some(fresh) = kept.as_ref().filter(|kept| Instant::now() < kept.renew_at) {
-            return Ok(fresh.token.clone());
+            return Ok((fresh.token.clone(), fresh.bound));
         }
         let asked_at = Instant::now();
         let granted = self.ask().await?;
         let renew_at = renew_at(asked_at, granted.life);
-        *kept = Some(Kept { token: granted.access_token.clone(), renew_at });
-        Ok(granted.access_token)
+        let Granted { access_token: token, bound, .. } = granted;
+        *kept = Some(Kept { token: token.clone(), bound, renew_at });
+        Ok((token, bound))
     }
 
     pub(super) async fn forget(&self) {

@@ -76,7 +76,8 @@ impl DeviceFlow {
     pub async fn finish(&self, prompt: &DevicePrompt) -> Result<Granted, TokenError> {
         let endpoints = self.provider.endpoints().await?;
         let until = Instant::now() + Duration::from_secs(prompt.expires_in).min(MAX_WAIT);
-        let mut interval = prompt.interval.map_or(DEFAULT_INTERVAL, Duration::from_secs);
+        let mut interval =
+            prompt.interval.map_or(DEFAULT_INTERVAL, Duration::from_secs).min(MAX_WAIT);
         let mut form = vec![
             ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
             ("device_code", prompt.device_code.expose()),

@@ -87,9 +87,7 @@ impl Login {
             return Ok(kept.access_token);
         }
         // Of several commands one renews: a refresh token is for one use (RFC 9700 section 4.14).
-        let login = self.clone();
-        let locked = tokio::task::spawn_blocking(move || login.lock()).await;
-        let _lock = locked.map_err(|_| self.failed("the wait for its lock broke off"))??;
+        let _lock = self.locked().await?;
         let kept = self.read()?;
         let now = Timestamp::now();
         if now < kept.renew_at {
@@ -114,7 +112,8 @@ impl Login {
     }
 
     /// The kept token is not taken: the next one must be new.
-    pub(super) fn forget(&self) -> Result<(), TokenError> {
+    pub(super) async fn forget(&self) -> Result<(), TokenError> {
+        let _lock = self.locked().await?;
         let kept = self.read()?;
         self.write(&Kept { renew_at: Timestamp::MIN, ..kept })
     }
@@ -127,6 +126,8 @@ impl Login {
     /// # Cancel safety
     /// A dropped call may have ended it here and not at the issuer.
     pub async fn end(&self) -> Result<(String, Result<(), TokenError>), TokenError> {
+        // A command that renews it now would put it back.
+        let _lock = self.locked().await?;
         let kept = self.read()?;
         std::fs::remove_file(&self.path).map_err(|error| self.failed(&error.to_string()))?;
         let token = kept.refresh_token.as_ref().unwrap_or(&kept.access_token);
@@ -158,14 +159,14 @@ impl Login {
         let failed = |error: &dyn std::fmt::Display| self.failed(&error.to_string());
         let text = Zeroizing::new(serde_json::to_string(kept).map_err(|error| failed(&error))?);
         self.make_folder()?;
-        let new = self.path.with_extension(format!("new-{}", std::process::id()));
+        let new = self.path.with_extension(format!("new-{}", tallyport_schemas::EventId::new()));
         let written = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            // Not through what somebody else may have put there.
+            .create_new(true)
             .mode(0o600)
             .open(&new)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
             .and_then(|()| std::fs::rename(&new, &self.path));
         written.map_err(|error| failed(&error))
     }
@@ -177,6 +178,12 @@ impl Login {
             .mode(0o700)
             .create(folder.unwrap_or(Path::new(".")));
         made.map_err(|error| self.failed(&error.to_string()))
+    }
+
+    async fn locked(&self) -> Result<File, TokenError> {
+        let login = self.clone();
+        let locked = tokio::task::spawn_blocking(move || login.lock()).await;
+        locked.map_err(|_| self.failed("the wait for its lock broke off"))?
     }
 
     /// Held until it is dropped, or its process ends.

@@ -4,6 +4,7 @@ mod code;
 mod credentials;
 mod device;
 mod login;
+mod proof;
 mod provider;
 mod source;
 
@@ -11,5 +12,6 @@ pub use code::{Begun, CodeAnswer, CodeFlow, SignInError};
 pub use credentials::ClientCredentials;
 pub use device::{DeviceFlow, DevicePrompt};
 pub use login::Login;
+pub use proof::ProofKey;
 pub use provider::{ClientSettings, Granted};
-pub use source::{TokenError, TokenSource};
+pub use source::{BoundToken, TokenError, TokenSource};

@@ -1,12 +1,15 @@
 //! An issuer as its OAuth clients see it: endpoints by discovery, and requests to its token endpoint.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use reqwest::Certificate;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 use url::Url;
 
+use super::proof::{self, ProofKey};
 use crate::SecretToken;
 use crate::client::TokenError;
 use crate::http::{ClientAuth, Http, HttpAnswer};
@@ -15,6 +18,8 @@ use crate::identity::{is_loopback, is_safe_url};
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// What a token's life is taken for when the issuer does not say.
 const UNKNOWN_LIFE: Duration = Duration::from_secs(60);
+/// The longest life that is believed: some say "never" by a number that no clock holds.
+const MAX_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// The longest error code of an issuer that is repeated.
 const MAX_CODE_BYTES: usize = 64;
 
@@ -40,6 +45,8 @@ pub struct ClientSettings {
 pub struct Granted {
     /// The access token.
     pub access_token: SecretToken,
+    /// Whether it is bound to the client's key: an issuer may give a bearer token all the same (RFC 9449 section 5).
+    pub bound: bool,
     /// Gets the next one, where the issuer gives such.
     pub refresh_token: Option<SecretToken>,
     /// How long the access token is taken, as far as the issuer says.
@@ -58,6 +65,9 @@ pub(super) struct Endpoints {
     pub(super) end_session_endpoint: Option<Url>,
     /// RFC 7009.
     pub(super) revocation_endpoint: Option<Url>,
+    /// RFC 9449 section 5.1.
+    #[serde(default)]
+    dpop_signing_alg_values_supported: Vec<String>,
     /// RFC 9207 section 3.
     #[serde(default)]
     pub(super) authorization_response_iss_parameter_supported: bool,
@@ -83,6 +93,10 @@ pub(super) struct Provider {
     issuer: Url,
     http: Http,
     endpoints: OnceCell<Endpoints>,
+    /// What tokens are bound to, where the issuer can.
+    key: Option<Arc<ProofKey>>,
+    /// The issuer's last nonce.
+    nonce: Mutex<Option<String>>,
 }
 
 impl Provider {
@@ -102,7 +116,20 @@ impl Provider {
         };
         let http = Http::new(TIMEOUT, is_loopback(&issuer), roots)
             .map_err(|error| TokenError::Settings(error.to_string()))?;
-        Ok(Self { settings, issuer, http, endpoints: OnceCell::new() })
+        let (endpoints, nonce) = (OnceCell::new(), Mutex::default());
+        Ok(Self { settings, issuer, http, endpoints, key: None, nonce })
+    }
+
+    /// Tokens are to be bound to this key, where the issuer can do that.
+    pub(super) fn bound_to(self, key: Arc<ProofKey>) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    /// The key, where the issuer says that it binds tokens to such.
+    async fn proof_key(&self) -> Result<Option<&ProofKey>, TokenError> {
+        let Some(key) = &self.key else { return Ok(None) };
+        let offered = &self.endpoints().await?.dpop_signing_alg_values_supported;
+        Ok(offered.iter().any(|name| name == proof::ALGORITHM).then_some(&**key))
     }
 
     /// What the issuer publishes; kept once it is known.
@@ -170,7 +197,10 @@ impl Provider {
     /// Tells the issuer that a token is not needed any more (RFC 7009), where it takes that.
     pub(super) async fn revoke(&self, token: &SecretToken) -> Result<(), TokenError> {
         if let Some(endpoint) = &self.endpoints().await?.revocation_endpoint {
-            self.post(endpoint, &[("token", token.expose())]).await?;
+            let answer = self.post(endpoint, &[("token", token.expose())]).await?;
+            if answer.status != 200 {
+                return Err(TokenError::Refused { code: error_code(&answer) });
+            }
         }
         Ok(())
     }
@@ -181,12 +211,7 @@ impl Provider {
         endpoint: &Url,
         form: &[(&str, &str)],
     ) -> Result<HttpAnswer, TokenError> {
-        let id = self.settings.client_id.as_str();
-        let client = match &self.settings.client_secret {
-            Some(secret) => ClientAuth::Basic(id, secret),
-            None => ClientAuth::Public(id),
-        };
-        self.http.post_form(endpoint, client, form).await.map_err(unreachable)
+        self.http.post_form(endpoint, self.client(), form, None).await.map_err(unreachable)
     }
 
     /// Asks the token endpoint (RFC 6749 section 5).
@@ -195,7 +220,31 @@ impl Provider {
         endpoint: &Url,
         form: &[(&str, &str)],
     ) -> Result<Granted, TokenError> {
-        read_grant(&self.post(endpoint, form).await?)
+        let Some(key) = self.proof_key().await? else {
+            return read_grant(&self.post(endpoint, form).await?);
+        };
+        // Once more where the first one only taught us the nonce (RFC 9449 section 8).
+        for first in [true, false] {
+            let nonce = self.nonce.lock().clone();
+            let proof = key.prove("POST", endpoint.as_str(), None, nonce.as_deref())?;
+            let asked = self.http.post_form(endpoint, self.client(), form, Some(&proof));
+            let answer = asked.await.map_err(unreachable)?;
+            if let Some(nonce) = &answer.nonce {
+                *self.nonce.lock() = Some(nonce.clone());
+            }
+            if !(first && answer.status == 400 && error_code(&answer) == "use_dpop_nonce") {
+                return read_grant(&answer);
+            }
+        }
+        Err(TokenError::Issuer("it asks for a nonce again and again".to_owned()))
+    }
+
+    fn client(&self) -> ClientAuth<'_> {
+        let id = self.settings.client_id.as_str();
+        match &self.settings.client_secret {
+            Some(secret) => ClientAuth::Basic(id, secret),
+            None => ClientAuth::Public(id),
+        }
     }
 }
 
@@ -219,12 +268,14 @@ fn read_grant(answer: &HttpAnswer) -> Result<Granted, TokenError> {
     let granted: GrantedBody = serde_json::from_slice(&answer.body).map_err(|_| {
         TokenError::Issuer("its answer is not a token (RFC 6749 section 5.1)".to_owned())
     })?;
-    if !granted.token_type.eq_ignore_ascii_case("bearer") {
-        return Err(TokenError::Issuer("it gave a token that is not a bearer token".to_owned()));
+    let is = |name: &str| granted.token_type.eq_ignore_ascii_case(name);
+    if !is("bearer") && !is("dpop") {
+        return Err(TokenError::Issuer("it gave a token of an unknown type".to_owned()));
     }
     Ok(Granted {
+        bound: is("dpop"),
         access_token: granted.access_token,
         refresh_token: granted.refresh_token,
-        life: granted.expires_in.map_or(UNKNOWN_LIFE, Duration::from_secs),
+        life: granted.expires_in.map_or(UNKNOWN_LIFE, Duration::from_secs).min(MAX_LIFE),
     })
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::SecretToken;
-use crate::client::Login;
 use crate::client::credentials::{ClientCredentials, CredentialsFlow};
+use crate::client::{Login, ProofKey};
 
 /// The largest token file.
 const MAX_TOKEN_FILE_BYTES: u64 = 64 * 1024;
@@ -16,6 +16,17 @@ const MAX_TOKEN_FILE_BYTES: u64 = 64 * 1024;
 #[derive(Clone, Debug)]
 pub struct TokenSource {
     kind: Arc<Kind>,
+    /// What its tokens may be bound to.
+    key: Option<Arc<ProofKey>>,
+}
+
+/// A token, and the key that must be proved with it.
+#[derive(Clone, Debug)]
+pub struct BoundToken {
+    /// The token.
+    pub token: SecretToken,
+    /// The key; a bearer token has none.
+    pub key: Option<Arc<ProofKey>>,
 }
 
 #[derive(Debug)]
@@ -89,7 +100,24 @@ impl TokenSource {
     /// # Errors
     /// [`TokenError::Settings`].
     pub fn client_credentials(settings: ClientCredentials) -> Result<Self, TokenError> {
-        Ok(Self::of(Kind::Credentials(Box::new(CredentialsFlow::new(settings)?))))
+        Self::credentials(settings, None)
+    }
+
+    /// The same, with tokens that are bound to a key of this process where the issuer can do that (RFC 9449): who sees one
+    /// cannot use it.
+    ///
+    /// # Errors
+    /// [`TokenError::Settings`].
+    pub fn bound_credentials(settings: ClientCredentials) -> Result<Self, TokenError> {
+        Self::credentials(settings, Some(Arc::new(ProofKey::generate()?)))
+    }
+
+    fn credentials(
+        settings: ClientCredentials,
+        key: Option<Arc<ProofKey>>,
+    ) -> Result<Self, TokenError> {
+        let flow = CredentialsFlow::new(settings, key.clone())?;
+        Ok(Self { kind: Arc::new(Kind::Credentials(Box::new(flow))), key })
     }
 
     /// A person's sign-in.
@@ -106,7 +134,25 @@ impl TokenSource {
     /// # Cancel safety
     /// Cancel safe; a token that was being fetched is lost.
     pub async fn token(&self) -> Result<SecretToken, TokenError> {
-        match &*self.kind {
+        Ok(self.bound_token().await?.token)
+    }
+
+    /// The same, with the key that it is bound to, where it is: that must then be proved with every use.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe; a token that was being fetched is lost.
+    pub async fn bound_token(&self) -> Result<BoundToken, TokenError> {
+        let (token, bound) = self.kept_token().await?;
+        Ok(BoundToken { token, key: self.key.clone().filter(|_| bound) })
+    }
+
+    /// The token, and whether it is bound to the key.
+    async fn kept_token(&self) -> Result<(SecretToken, bool), TokenError> {
+        let bearer = match &*self.kind {
+            Kind::Credentials(flow) => return flow.token().await,
             Kind::Fixed(token) => Ok(token.clone()),
             Kind::Environment(variable) => std::env::var(variable)
                 .ok()
@@ -115,9 +161,9 @@ impl TokenSource {
                 .map(SecretToken::new)
                 .ok_or_else(|| TokenError::Environment(variable.clone())),
             Kind::File(path) => read(path),
-            Kind::Credentials(flow) => flow.token().await,
             Kind::Login(login) => login.token().await,
-        }
+        };
+        bearer.map(|token| (token, false))
     }
 
     /// Forgets what is kept: the service refused the token, so the next one must be new.
@@ -128,13 +174,13 @@ impl TokenSource {
         match &*self.kind {
             Kind::Credentials(flow) => flow.forget().await,
             // Where it cannot be noted, the next use says why.
-            Kind::Login(login) => drop(login.forget()),
+            Kind::Login(login) => drop(login.forget().await),
             Kind::Fixed(_) | Kind::Environment(_) | Kind::File(_) => {}
         }
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind: Arc::new(kind) }
+        Self { kind: Arc::new(kind), key: None }
     }
 }
 

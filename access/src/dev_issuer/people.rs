@@ -18,7 +18,7 @@ use super::{PEOPLE_CLIENT, State};
 use crate::identity::is_loopback;
 
 /// Where browsers are sent back to: the pages of a gateway on this machine.
-const CALLBACK: &str = "/console/callback";
+const CALLBACK: &str = "/console/callback/";
 
 /// What the authorization endpoint is asked (RFC 6749 section 4.1.1, RFC 7636 section 4.3).
 #[derive(Deserialize)]
@@ -87,8 +87,9 @@ pub(super) async fn authorized(
 }
 
 fn acceptable(asked: &Asked) -> Result<(), &'static str> {
-    let loopback = Url::parse(&asked.redirect_uri)
-        .is_ok_and(|url| is_loopback(&url) && url.path() == CALLBACK && url.query().is_none());
+    let loopback = Url::parse(&asked.redirect_uri).is_ok_and(|url| {
+        is_loopback(&url) && url.path().starts_with(CALLBACK) && url.query().is_none()
+    });
     if asked.client_id != PEOPLE_CLIENT || !loopback {
         return Err("The client or where it wants the answer is unknown here.");
     }
@@ -224,20 +225,20 @@ mod tests {
 
     #[test]
     fn browsers_are_sent_back_to_this_machine_and_to_the_pages_alone() {
-        assert!(acceptable(&asked("https://localhost:8443/console/callback")).is_ok());
-        assert!(acceptable(&asked("https://127.0.0.1:1/console/callback")).is_ok());
+        assert!(acceptable(&asked("https://localhost:8443/console/callback/dev")).is_ok());
+        assert!(acceptable(&asked("https://127.0.0.1:1/console/callback/dev")).is_ok());
         for bad in [
-            "https://evil.example/console/callback",
-            "https://localhost.evil.example/console/callback",
+            "https://evil.example/console/callback/dev",
+            "https://localhost.evil.example/console/callback/dev",
             "https://localhost/elsewhere",
-            "https://localhost/console/callback?x=1",
+            "https://localhost/console/callback/dev?x=1",
             "javascript:alert(1)",
         ] {
             assert!(acceptable(&asked(bad)).is_err(), "{bad}");
         }
         let plain = Asked {
             code_challenge_method: "plain".to_owned(),
-            ..asked("https://localhost/console/callback")
+            ..asked("https://localhost/console/callback/dev")
         };
         assert!(acceptable(&plain).is_err());
     }

@@ -14,6 +14,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
+use crate::identity::key_to_bind;
+
 use super::{AUDIENCE, DEFAULT_TTL, DevClient, MAX_TTL, PEOPLE_CLIENT, State, people};
 
 /// RFC 8628 section 3.4.
@@ -46,6 +48,7 @@ async fn discovery(Shared(state): Shared<Arc<State>>) -> Json<Value> {
         "device_authorization_endpoint": format!("{}/device_authorization", state.issuer_url),
         "authorization_response_iss_parameter_supported": true,
         "code_challenge_methods_supported": ["S256"],
+        "dpop_signing_alg_values_supported": ["ES256"],
         "grant_types_supported": [
             "client_credentials", "authorization_code", "refresh_token", DEVICE_GRANT,
         ],
@@ -92,13 +95,23 @@ async fn token(
         ("exp".to_owned(), json!(expires)),
         ("jti".to_owned(), json!(id)),
     ]);
+    let bound = bound_to(&state, &headers)?;
+    claims.extend(bound.as_ref().map(|key| ("cnf".to_owned(), json!({ "jkt": key }))));
     let token = state.keys.load().current.sign(&claims).ok_or(Refused::ServerError)?;
     state.live.add(&token, expires);
-    let mut body = json!({ "access_token": token, "token_type": "Bearer", "expires_in": ttl });
+    let kind = if bound.is_some() { "DPoP" } else { "Bearer" };
+    let mut body = json!({ "access_token": token, "token_type": kind, "expires_in": ttl });
     if let (Some(refresh), Some(fields)) = (refresh, body.as_object_mut()) {
         fields.insert("refresh_token".to_owned(), json!(refresh));
     }
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+/// The key that the token is to be bound to (RFC 9449 section 5).
+fn bound_to(state: &State, headers: &HeaderMap) -> Result<Option<String>, Refused> {
+    let Some(proof) = headers.get("dpop") else { return Ok(None) };
+    let key = proof.to_str().ok().and_then(|proof| key_to_bind(proof, &state.token_url));
+    key.map(Some).ok_or(Refused::InvalidProof)
 }
 
 /// Whom the token is for, and what renews it where that is a person who signed in.
@@ -161,6 +174,7 @@ async fn revoke(
     let token = form.get("token").ok_or(Refused::InvalidRequest)?;
     if form.get("client_id") == Some(PEOPLE_CLIENT) {
         state.given.take_refresh(token);
+        state.live.remove(token);
         return Ok(StatusCode::OK);
     }
     authenticate(&state, &headers, &form)?;
@@ -230,6 +244,7 @@ pub(super) enum Refused {
     InvalidTarget,
     UnsupportedGrantType,
     InvalidGrant,
+    InvalidProof,
     AuthorizationPending,
     AccessDenied,
     ExpiredToken,
@@ -243,6 +258,7 @@ impl IntoResponse for Refused {
             Self::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
             Self::InvalidTarget => (StatusCode::BAD_REQUEST, "invalid_target"),
             Self::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
+            Self::InvalidProof => (StatusCode::BAD_REQUEST, "invalid_dpop_proof"),
             Self::InvalidGrant => (StatusCode::BAD_REQUEST, "invalid_grant"),
             Self::AuthorizationPending => (StatusCode::BAD_REQUEST, "authorization_pending"),
             Self::AccessDenied => (StatusCode::BAD_REQUEST, "access_denied"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::Certificate;
+use tallyport_schemas::TokenBinding;
 use url::Url;
 
 use super::Identity;
@@ -17,6 +18,7 @@ use super::issuer::{ConfigError, Issuer, is_loopback, is_safe_url};
 use super::key_cache::KeyCache;
 use super::key_set::KeySet;
 use super::key_source::KeySource;
+use super::proof::{Asked, ProofVerifier};
 use super::token::UnverifiedToken;
 use super::verifier::Candidate;
 use crate::http::Http;
@@ -28,6 +30,19 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct Authenticator {
     inner: Arc<Inner>,
+}
+
+/// A token as a request brought it.
+#[derive(Clone, Copy, Debug)]
+pub struct Presented<'a> {
+    /// The token.
+    pub token: &'a str,
+    /// What came in the field `DPoP`, where the scheme was `DPoP`; empty where it came without.
+    pub proof: Option<&'a str>,
+    /// What the request was.
+    pub asked: Asked<'a>,
+    /// Checks proofs of the service that it came to.
+    pub verifier: &'a ProofVerifier,
 }
 
 #[derive(Debug)]
@@ -80,7 +95,8 @@ impl Authenticator {
         self.inner.trusted.keys().map(String::as_str)
     }
 
-    /// Verifies a token and says whom it names.
+    /// Verifies a bearer token and says whom it names. A token that is bound to a key is none: see
+    /// [`Self::verify_presented`].
     ///
     /// Waits for the issuer only when its keys are not at hand, and then no longer than the configured timeout.
     ///
@@ -90,9 +106,33 @@ impl Authenticator {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn verify(&self, token: &str) -> Result<Identity, AuthFailure> {
+        self.verify_with(token, None).await
+    }
+
+    /// Verifies a token as it was presented: a bearer token, or one that is bound to a key with its proof (RFC 9449
+    /// section 7.1), each only as what it is.
+    ///
+    /// # Errors
+    /// [`AuthFailure`]; the caller puts it on record and lets nothing pass.
+    ///
+    /// # Cancel safety
+    /// Cancel safe; a proof that was checked is used up.
+    pub async fn verify_presented(
+        &self,
+        presented: &Presented<'_>,
+    ) -> Result<Identity, AuthFailure> {
+        let proof = presented.proof.map(|proof| (proof, presented));
+        self.verify_with(presented.token, proof).await
+    }
+
+    async fn verify_with(
+        &self,
+        token: &str,
+        proof: Option<(&str, &Presented<'_>)>,
+    ) -> Result<Identity, AuthFailure> {
         let parsed = UnverifiedToken::parse(token, self.inner.max_token_bytes)
             .map_err(|reason| AuthFailure::new(reason, None))?;
-        self.verify_parsed(&parsed, token)
+        self.verify_parsed(&parsed, token, proof)
             .await
             .map_err(|reason| AuthFailure::new(reason, parsed.issuer_for_events()))
     }
@@ -101,6 +141,7 @@ impl Authenticator {
         &self,
         token: &UnverifiedToken<'_>,
         text: &str,
+        proof: Option<(&str, &Presented<'_>)>,
     ) -> Result<Identity, Reason> {
         let claimed = token.issuer().ok_or_else(|| Reason::MissingClaim("iss".to_owned()))?;
         let trusted = self.inner.trusted.get(claimed).ok_or(Reason::UnknownIssuer)?;
@@ -109,7 +150,18 @@ impl Authenticator {
             Keys::Fixed(keys) => Arc::clone(keys),
             Keys::Published(cache) => cache.keys(|keys| candidate.knows_key(keys)).await?,
         };
-        let identity = candidate.verify(&keys, Timestamp::now())?;
+        let now = Timestamp::now();
+        let mut identity = candidate.verify(&keys, now)?;
+        // RFC 9449 section 7.1: a bound token is never a bearer token, and a bearer token never one that was proved.
+        match (candidate.bound_to()?, proof) {
+            (None, None) => {}
+            (None, Some(_)) => return Err(Reason::NotBound),
+            (Some(_), None) => return Err(Reason::SenderConstrained),
+            (Some(thumbprint), Some((proof, of))) => {
+                of.verifier.check(proof, thumbprint, text, of.asked, now)?;
+                identity.binding = Some(TokenBinding::Dpop);
+            }
+        }
         // Last: no stranger makes us ask.
         if let Some(introspector) = &trusted.introspector {
             introspector.check(text).await?;

@@ -45,7 +45,22 @@ impl AuthFailure {
     /// Whether the same token may be good later: its issuer could not be asked.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        matches!(self.reason, Reason::IssuerUnavailable | Reason::IntrospectionUnavailable)
+        matches!(
+            self.reason,
+            Reason::IssuerUnavailable | Reason::IntrospectionUnavailable | Reason::ProofsFull
+        )
+    }
+
+    /// Whether the proof of a bound token lacks a nonce: a step of the protocol, no attempt that failed (RFC 9449 section 9).
+    #[must_use]
+    pub const fn needs_nonce(&self) -> bool {
+        matches!(self.reason, Reason::ProofNonce)
+    }
+
+    /// Whether a proof was refused.
+    #[must_use]
+    pub const fn is_about_proof(&self) -> bool {
+        matches!(self.reason, Reason::Proof(_) | Reason::ProofNonce)
     }
 
     /// Whether nothing was presented.
@@ -102,6 +117,16 @@ pub(super) enum Reason {
     InvalidClaim(String),
     #[error("the token has expired; get a new one")]
     Expired,
+    #[error("the proof (DPoP, RFC 9449) is not taken: {0}")]
+    Proof(&'static str),
+    #[error(
+        "the proof (DPoP) needs this gateway's nonce: make it again with the one in DPoP-Nonce"
+    )]
+    ProofNonce,
+    #[error("more proofs (DPoP) came than can be remembered; try again in some minutes")]
+    ProofsFull,
+    #[error("the token is bound to no key: send it as `Authorization: Bearer <token>`")]
+    NotBound,
     #[error("the token is not valid yet; check the clocks of the issuer and this service")]
     NotYetValid,
     #[error(
@@ -111,7 +136,8 @@ pub(super) enum Reason {
     #[error("the token's chain of actors is deeper than {max_depth}")]
     DelegationTooDeep { max_depth: usize },
     #[error(
-        "the token is bound to a key of its holder, and no proof of it can be taken yet; ask for a bearer token"
+        "the token is bound to a key of its holder: send it with a proof of that key, as `Authorization: DPoP <token>` with \
+         a DPoP field (RFC 9449), where that is taken"
     )]
     SenderConstrained,
     #[error("the issuer says that the token does not count any more; get a new one")]
@@ -144,6 +170,10 @@ impl Reason {
             Self::NotYetValid => "not_yet_valid",
             Self::LivesTooLong { .. } => "lives_too_long",
             Self::DelegationTooDeep { .. } => "delegation_too_deep",
+            Self::Proof(_) => "dpop_proof",
+            Self::ProofNonce => "dpop_nonce",
+            Self::ProofsFull => "dpop_full",
+            Self::NotBound => "not_bound",
             Self::SenderConstrained => "sender_constrained",
             Self::Inactive => "inactive",
             Self::IntrospectionUnavailable => "introspection_unavailable",

@@ -135,7 +135,7 @@ impl Introspector {
         let secret = self.secret().await?;
         let form = [("token", token), ("token_type_hint", "access_token")];
         let client = ClientAuth::Basic(&self.client_id, &secret);
-        let asked = self.http.post_form(&self.url, client, &form).await;
+        let asked = self.http.post_form(&self.url, client, &form, None).await;
         let answer = asked.map_err(|error| error.to_string())?;
         if answer.status != 200 {
             return Err(format!("it answers with status {}", answer.status));

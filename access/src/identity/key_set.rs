@@ -2,9 +2,12 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto::aws_lc;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use super::algorithm::{KeyShape, SigningAlgorithm};
 
@@ -104,6 +107,44 @@ impl VerifyingKey<'_> {
     }
 }
 
+/// A key that somebody names themselves, in a proof that they have it.
+pub(super) struct JsonWebKey {
+    shape: KeyShape,
+    key: DecodingKey,
+    thumbprint: String,
+}
+
+impl JsonWebKey {
+    /// `None` where it is no public signature key of a kind that is taken.
+    pub(super) fn parse(value: &serde_json::Value) -> Option<Self> {
+        let PublicKey { shape, key, .. } = public_key(value.clone())?;
+        Some(Self { shape, key, thumbprint: thumbprint(shape, value)? })
+    }
+
+    /// SHA-256 of it, in base64url (RFC 7638).
+    pub(super) fn thumbprint(&self) -> &str {
+        &self.thumbprint
+    }
+
+    /// It with an algorithm, where that is one for such keys.
+    pub(super) fn verifying(&self, algorithm: SigningAlgorithm) -> Option<VerifyingKey<'_>> {
+        (self.shape == algorithm.key_shape()).then_some(VerifyingKey { key: &self.key, algorithm })
+    }
+}
+
+/// RFC 7638 section 3: the required members in the order of their names, without white space.
+fn thumbprint(shape: KeyShape, key: &serde_json::Value) -> Option<String> {
+    let names: &[&str] = match shape {
+        KeyShape::Rsa => &["e", "kty", "n"],
+        KeyShape::P256 | KeyShape::P384 => &["crv", "kty", "x", "y"],
+        KeyShape::Ed25519 => &["crv", "kty", "x"],
+    };
+    let member = |name: &&str| Some(format!("\"{name}\":{}", key.get(*name)?));
+    let members: Vec<String> = names.iter().map(member).collect::<Option<_>>()?;
+    let text = format!("{{{}}}", members.join(","));
+    Some(URL_SAFE_NO_PAD.encode(Sha256::digest(text.as_bytes())))
+}
+
 fn public_key(value: serde_json::Value) -> Option<PublicKey> {
     let raw: RawKey = serde_json::from_value(value).ok()?;
     let for_signatures = raw.public_key_use.as_deref().is_none_or(|for_what| for_what == "sig")
@@ -129,4 +170,23 @@ fn public_key(value: serde_json::Value) -> Option<PublicKey> {
         _ => return None,
     };
     Some(PublicKey { id: raw.kid, shape, algorithm: raw.alg, key: key.ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7638 section 3.1.
+    #[test]
+    fn the_thumbprint_is_that_of_the_standards_example() {
+        let key = serde_json::json!({
+            "kty": "RSA", "alg": "RS256", "kid": "2011-04-29", "e": "AQAB",
+            "n": "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCi\
+                  FV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb\
+                  9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1\
+                  jF44-csFCur-kEgU8awapJzKnqDKgw",
+        });
+        let key = JsonWebKey::parse(&key).unwrap();
+        assert_eq!(key.thumbprint(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    }
 }

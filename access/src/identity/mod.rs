@@ -18,6 +18,7 @@ mod key_set;
 mod key_source;
 mod mapping;
 mod profile;
+mod proof;
 mod shared;
 mod strict_json;
 mod token;
@@ -25,9 +26,9 @@ mod verifier;
 mod written;
 
 use jiff::Timestamp;
-use tallyport_schemas::{Actor, AgentAttributes, Principal};
+use tallyport_schemas::{Actor, AgentAttributes, Principal, TokenBinding};
 
-pub use authenticator::Authenticator;
+pub use authenticator::{Authenticator, Presented};
 pub use config::{IssuerConfig, KeyCacheConfig};
 pub use failure::AuthFailure;
 pub use introspection::IntrospectionConfig;
@@ -35,6 +36,9 @@ pub use issuer::ConfigError;
 pub(crate) use issuer::{is_loopback, is_safe_url};
 pub use mapping::{ClaimMapping, ClaimSource, GroupSource, KindMapping};
 pub use profile::Profile;
+#[cfg(feature = "dev-issuer")]
+pub(crate) use proof::key_to_bind;
+pub use proof::{Asked, NoRandomness, ProofVerifier};
 pub use strict_json::object as strict_object;
 
 /// Who a verified token names, on whose behalf, and until when.
@@ -52,4 +56,6 @@ pub struct Identity {
     pub token_id: Option<String>,
     /// `kid` of the key that signed it.
     pub key_id: Option<String>,
+    /// How it is bound to who sent it, and that was proved.
+    pub binding: Option<TokenBinding>,
 }

@@ -27,6 +27,19 @@ pub(super) struct UnverifiedToken<'t> {
 impl<'t> UnverifiedToken<'t> {
     /// `max_bytes` is checked before anything is decoded.
     pub(super) fn parse(token: &'t str, max_bytes: usize) -> Result<Self, Reason> {
+        let token = Self::decode(token, max_bytes)?;
+        token.refuse_headers(FORBIDDEN)?;
+        Ok(token)
+    }
+
+    /// A proof of possession, which names its own key (RFC 9449 section 4.2): whose it is, is compared.
+    pub(super) fn parse_proof(proof: &'t str, max_bytes: usize) -> Result<Self, Reason> {
+        let proof = Self::decode(proof, max_bytes)?;
+        proof.refuse_headers(FORBIDDEN.into_iter().filter(|name| *name != "jwk"))?;
+        Ok(proof)
+    }
+
+    fn decode(token: &'t str, max_bytes: usize) -> Result<Self, Reason> {
         if token.len() > max_bytes {
             return Err(Reason::TooLarge { max_bytes });
         }
@@ -35,14 +48,17 @@ impl<'t> UnverifiedToken<'t> {
         // A fourth dot makes it a JWE or nothing: base64url below has no dot.
         let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Reason::Malformed);
         let object = |part: &str| strict_json::object(&decoded(part)?).ok_or(Reason::Malformed);
-        let token = Self {
+        Ok(Self {
             header: object(header)?,
             claims: object(claims)?,
             signed,
             signature: decoded(signature)?,
-        };
-        token.refuse_forbidden_headers()?;
-        Ok(token)
+        })
+    }
+
+    /// `jwk`: the key that a proof says it is signed with.
+    pub(super) fn own_key(&self) -> Option<&Value> {
+        self.header.get("jwk")
     }
 
     /// `alg`, as text.
@@ -106,8 +122,8 @@ impl<'t> UnverifiedToken<'t> {
         &self.signature
     }
 
-    fn refuse_forbidden_headers(&self) -> Result<(), Reason> {
-        match FORBIDDEN.into_iter().find(|name| self.header.contains_key(*name)) {
+    fn refuse_headers(&self, names: impl IntoIterator<Item = &'static str>) -> Result<(), Reason> {
+        match names.into_iter().find(|name| self.header.contains_key(*name)) {
             Some(name) => Err(Reason::ForbiddenHeader(name)),
             None => Ok(()),
         }

@@ -72,7 +72,17 @@ impl<'a> Candidate<'a> {
             expires_at,
             token_id: claims::optional_text(found, "jti")?,
             key_id: self.key_id.map(str::to_owned),
+            binding: None,
         })
+    }
+
+    /// The thumbprint (RFC 7638) of the key that the token is bound to (RFC 9449 section 6.1), where it is to one. Any
+    /// other confirmation (RFC 7800) is one that cannot be checked.
+    pub(super) fn bound_to(&self) -> Result<Option<&'a str>, Reason> {
+        let Some(confirmation) = self.token.claims().get("cnf") else { return Ok(None) };
+        let members = confirmation.as_object().filter(|members| members.len() == 1);
+        let thumbprint = members.and_then(|members| members.get("jkt")).and_then(Value::as_str);
+        thumbprint.map(Some).ok_or(Reason::SenderConstrained)
     }
 }
 
@@ -81,8 +91,7 @@ fn refuse_foreign(found: &Map<String, Value>) -> Result<(), Reason> {
     if FOREIGN_CLAIMS.iter().any(|name| found.contains_key(*name)) {
         return Err(Reason::WrongType);
     }
-    // RFC 7800, RFC 9449 section 7.1: a token bound to a key must not pass without its proof.
-    if found.contains_key("cnf") { Err(Reason::SenderConstrained) } else { Ok(()) }
+    Ok(())
 }
 
 /// RFC 7519 section 4.1.3: one text or an array of texts.

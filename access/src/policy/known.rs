@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cedar_policy::{Entities, EntityUid};
 use lru::LruCache;
 use parking_lot::Mutex;
-use tallyport_schemas::{Actor, AgentAttributes, Principal};
+use tallyport_schemas::{Actor, AgentAttributes, Principal, TokenBinding};
 
 use super::Resource;
 use super::vocabulary::Vocabulary;
@@ -28,6 +28,7 @@ pub(super) struct Facts {
     /// The current actor: the others of the chain do not count (RFC 8693, section 4.1).
     pub(super) actor: Option<Actor>,
     pub(super) agent: AgentAttributes,
+    pub(super) binding: Option<TokenBinding>,
 }
 
 impl Facts {
@@ -36,6 +37,7 @@ impl Facts {
             principal: identity.principal.clone(),
             actor: identity.delegation.first().cloned(),
             agent: identity.agent.clone(),
+            binding: identity.binding,
         }
     }
 }

@@ -7,8 +7,8 @@ use cedar_policy::{
     Entity, EntityAttrEvaluationError, EntityId, EntityTypeName, EntityUid, RestrictedExpression,
     Schema,
 };
-use tallyport_schemas::PrincipalKind;
 use tallyport_schemas::cedar::{NAMESPACE, SCHEMA};
+use tallyport_schemas::{PrincipalKind, TokenBinding};
 
 use super::known::Facts;
 use super::resource::joined;
@@ -196,6 +196,7 @@ fn principal_attributes(facts: &Facts) -> Attributes {
         ("subject".to_owned(), text(&principal.subject)),
         ("displayName".to_owned(), text(&principal.display_name)),
         ("delegated".to_owned(), RestrictedExpression::new_bool(actor.is_some())),
+        ("tokenBinding".to_owned(), text(facts.binding.map_or("none", TokenBinding::as_str))),
     ]);
     let optional = [
         ("owner", principal.owner.as_ref()),

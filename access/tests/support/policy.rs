@@ -23,6 +23,7 @@ pub fn identity(kind: PrincipalKind, subject: &str, groups: &[&str]) -> Identity
         expires_at: Timestamp::MAX,
         token_id: None,
         key_id: None,
+        binding: None,
     }
 }
 

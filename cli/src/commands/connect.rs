@@ -9,7 +9,9 @@ use serde_json::json;
 use tallyport_access::SecretToken;
 use tallyport_access::client::TokenSource;
 use tallyport_gateway::BearerToken;
-use tallyport_gateway::connect::{ConnectConfig, Connector, TokenError, TokenProvider};
+use tallyport_gateway::connect::{
+    ConnectConfig, Connector, Credentials, TokenError, TokenProvider,
+};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +25,7 @@ use crate::services::interrupted;
 
 /// Listens until it is interrupted.
 pub async fn run(args: &ConnectArgs) -> Result<(), Failure> {
-    let access = Access::new(&args.access)?;
+    let access = if args.bearer { Access::new(&args.access) } else { Access::bound(&args.access) }?;
     // A token that cannot be had is better known now than at the first connection.
     access.tokens.token().await.map_err(|error| crate::access::no_token(&error))?;
     let mut config = gateway(args, access.ready.as_ref(), access.tokens)?;
@@ -141,8 +143,9 @@ struct FromSource(TokenSource);
 
 #[async_trait]
 impl TokenProvider for FromSource {
-    async fn token(&self) -> Result<BearerToken, TokenError> {
-        let token = self.0.token().await.map_err(TokenError::new)?;
-        Ok(BearerToken::new(token.expose().to_owned()))
+    async fn token(&self) -> Result<Credentials, TokenError> {
+        let bound = self.0.bound_token().await.map_err(TokenError::new)?;
+        let token = BearerToken::new(bound.token.expose().to_owned());
+        Ok(Credentials { token, key: bound.key })
     }
 }

@@ -182,6 +182,7 @@ fn decide(set: &Arc<PolicySet>, case: &Case) -> Result<Answer, String> {
         expires_at: now.checked_add(TOKEN_LIFE).map_err(|error| error.to_string())?,
         token_id: None,
         key_id: None,
+        binding: None,
     };
     let context = AskContext {
         read_only: case.context.read_only,

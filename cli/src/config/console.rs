@@ -12,7 +12,7 @@ use url::Url;
 #[serde(deny_unknown_fields)]
 pub struct RawConsole {
     /// The origin that people type, such as `https://gateway.example.com`. Issuers send browsers back to
-    /// `/console/callback` of it.
+    /// `/console/callback/ID` of it, with the id of `sign_in`.
     #[schemars(with = "String")]
     pub public_url: Url,
     /// Seals the cookies: at least 32 bytes, the same on all gateways behind one name. Absent, one is drawn at each

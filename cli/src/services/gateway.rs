@@ -64,15 +64,17 @@ impl GatewayPlan {
                   single process's; leave the key out, or set log.url to kafka://...",
             ));
         }
+        let identity = ServerIdentity::load(&section.cert, &section.key).map_err(Failure::usage)?;
         Ok(Self {
             listen: section.listen,
             node: Some(config.node.clone()),
             takeover_socket: section.takeover_socket.clone(),
-            identity: ServerIdentity::load(&section.cert, &section.key).map_err(Failure::usage)?,
             config: GatewayConfig {
                 targets,
+                names: identity.names().to_vec(),
                 limits: section.limits.check().map_err(|error| named(&error))?,
             },
+            identity,
             masking,
             console: ConsolePlan::from_config(config)?,
             drain: Duration::from_secs(section.drain_seconds),
@@ -91,8 +93,12 @@ impl GatewayPlan {
             listen,
             node: None,
             takeover_socket: None,
+            config: GatewayConfig {
+                targets: vec![target.check()?],
+                names: identity.names().to_vec(),
+                ..GatewayConfig::default()
+            },
             identity,
-            config: GatewayConfig { targets: vec![target.check()?], ..GatewayConfig::default() },
             masking: MaskingStore::load(masking).map_err(Failure::usage)?,
             console: Some(console),
             drain: DEV_DRAIN,

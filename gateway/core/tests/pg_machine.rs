@@ -50,6 +50,7 @@ fn new_bench() -> Arc<Bench> {
         expires_at: Timestamp::now(),
         token_id: None,
         key_id: None,
+        binding: None,
     };
     let mut rows = CatalogRows::default();
     for query in QUERIES {

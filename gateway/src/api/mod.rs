@@ -14,19 +14,19 @@ mod view;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL};
+use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri, State};
+use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderValue, StatusCode, request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router, middleware};
 use gateway_core::passage::Note;
 use serde_json::json;
+use tallyport_access::Asked;
 use tallyport_schemas::{Body, Decision, Draft, Front, SharedContext, TraceId};
 
-use crate::front::Authenticated;
-use crate::service::{Caller, Gateway, Inner};
-use crate::tunnel::BearerToken;
+use crate::front::{Authenticated, Twice, presented};
+use crate::service::{Caller, Came, Gateway, Inner};
 use error::ApiError;
 
 /// `GET /healthz`: 200 while events can be put on record, 503 while they cannot: then nothing passes.
@@ -98,14 +98,19 @@ impl FromRequestParts<Arc<Inner>> for Caller {
         let (Some(peer), Some(front), Some(trace_id)) = (peer, front, trace_id) else {
             return Err(ApiError::internal());
         };
-        let mut values = parts.headers.get_all(AUTHORIZATION).iter();
-        let value = values.next();
-        if values.next().is_some() {
-            return Err(ApiError::bad_request("send one Authorization field"));
-        }
-        let token = value.and_then(|it| it.to_str().ok()).and_then(BearerToken::from_authorization);
-        let sent = token.is_some();
-        let caller = inner.caller(token, front, peer, trace_id).await;
+        let presented = presented(&parts.headers, false);
+        let presented = presented.map_err(|Twice(message)| ApiError::bad_request(message))?;
+        let sent = presented.token.is_some();
+        // As it was asked for, not as it was routed.
+        let whole = extensions.get::<OriginalUri>().map_or(&parts.uri, |uri| &uri.0);
+        let came = Came {
+            token: presented.token.as_ref(),
+            proof: presented.proof.as_deref(),
+            asked: Asked { method: parts.method.as_str(), path: whole.path() },
+            front,
+            peer,
+        };
+        let caller = inner.caller(came, trace_id).await;
         caller.map_err(|refusal| ApiError::refusal(&refusal, sent))
     }
 }

@@ -127,4 +127,6 @@ pub struct GatewayConfig {
     pub targets: Vec<Target>,
     /// Limits of the gateway as a whole.
     pub limits: GatewayLimits,
+    /// The hosts that it is known by: those of its certificate. A proof of possession must be for one of them.
+    pub names: Vec<String>,
 }

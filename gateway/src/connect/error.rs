@@ -22,6 +22,12 @@ pub enum ConnectError {
         /// The gateway's words.
         message: String,
     },
+    /// The gateway told the nonce that the next proof must have.
+    #[error("the gateway asks for a proof with a nonce of its own again and again")]
+    Nonce {
+        /// It.
+        nonce: String,
+    },
     /// There is no token to present.
     #[error(transparent)]
     Token(#[from] TokenError),

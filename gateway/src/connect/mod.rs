@@ -3,6 +3,7 @@
 //! A [`Connector`] opens tunnels over one shared QUIC connection, reconnects when it is lost, and falls back to HTTP/2
 //! over TCP where QUIC is not answered. [`Connector::forward`] gives an ordinary client a local port.
 
+mod call;
 mod config;
 mod error;
 mod forward;
@@ -26,9 +27,10 @@ use tokio::time::{Instant, timeout};
 use crate::front::TargetName;
 use crate::tunnel::TunnelIo;
 
+use call::Call;
 pub use config::ConnectConfig;
 pub use error::ConnectError;
-pub use token::{StaticToken, TokenError, TokenFile, TokenProvider};
+pub use token::{Credentials, StaticToken, TokenError, TokenFile, TokenProvider};
 
 /// How long TCP is used before QUIC is tried again.
 const FALLBACK_LASTS: Duration = Duration::from_secs(300);
@@ -38,6 +40,8 @@ pub struct Connector {
     config: ConnectConfig,
     quic: quic::Pool,
     tcp: tcp::Pool,
+    /// The gateway's last one, for proofs.
+    nonce: Mutex<Option<String>>,
     /// Until when QUIC is not tried.
     fallback_until: Mutex<Option<Instant>>,
     fallback_told: AtomicBool,
@@ -80,6 +84,7 @@ impl Connector {
             quic: quic::Pool::new(&config)?,
             tcp: tcp::Pool::new(&config)?,
             config,
+            nonce: Mutex::new(None),
             fallback_until: Mutex::new(None),
             fallback_told: AtomicBool::new(false),
         })
@@ -97,24 +102,41 @@ impl Connector {
         if TargetName::parse(target).is_none() {
             return Err(ConnectError::BadTarget { target: target.to_owned() });
         }
-        let token = self.config.token.token().await?;
+        let credentials = self.config.token.token().await?;
         let open = async {
-            if self.uses_tcp() {
-                return self.tcp.open(&self.config, target, &token).await;
-            }
-            match self.quic.open(&self.config, target, &token).await {
-                Err(ConnectError::Unreachable { .. }) => {
-                    let tunnel = self.tcp.open(&self.config, target, &token).await;
-                    if !matches!(tunnel, Err(ConnectError::Unreachable { .. })) {
-                        self.fall_back();
-                    }
-                    tunnel
+            match self.try_open(target, &credentials).await {
+                // Once more with what was learnt.
+                Err(ConnectError::Nonce { nonce }) => {
+                    *self.nonce.lock() = Some(nonce);
+                    self.try_open(target, &credentials).await
                 }
                 outcome => outcome,
             }
         };
         let within = self.config.open_deadline;
         timeout(within, open).await.unwrap_or(Err(ConnectError::Slow { within }))
+    }
+
+    async fn try_open(
+        &self,
+        target: &str,
+        credentials: &Credentials,
+    ) -> Result<Tunnel, ConnectError> {
+        let (nonce, host) = (self.nonce.lock().clone(), self.config.server_name());
+        let call = Call { target, credentials, host: &host, nonce: nonce.as_deref() };
+        if self.uses_tcp() {
+            return self.tcp.open(&self.config, call).await;
+        }
+        match self.quic.open(&self.config, call).await {
+            Err(ConnectError::Unreachable { .. }) => {
+                let tunnel = self.tcp.open(&self.config, call).await;
+                if !matches!(tunnel, Err(ConnectError::Unreachable { .. })) {
+                    self.fall_back();
+                }
+                tunnel
+            }
+            outcome => outcome,
+        }
     }
 
     /// Closes the shared connections in order, once the last bytes are acknowledged or after a bound.

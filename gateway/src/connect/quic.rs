@@ -10,8 +10,7 @@ use std::time::Duration;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use h3::client::{RequestStream, SendRequest};
 use h3::error::{Code, StreamError};
-use http::header::AUTHORIZATION;
-use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http::StatusCode;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{TransportConfig, VarInt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -19,13 +18,13 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use super::call::{self, Call};
 use super::config::ConnectConfig;
 use super::error::ConnectError;
 use super::{Tunnel, resolve};
 use crate::front::h3_tunnel::H3Tunnel;
 use crate::front::transport::{self, BidiStream, Opener, RecvHalf, SendHalf};
 use crate::tls::{self, ALPN_H3};
-use crate::tunnel::BearerToken;
 
 /// Under the gateway's bound for one connection, which is 256 by default.
 const TUNNELS_PER_CONNECTION: usize = 200;
@@ -90,8 +89,7 @@ impl Pool {
     pub(super) async fn open(
         &self,
         config: &ConnectConfig,
-        target: &str,
-        token: &BearerToken,
+        call: Call<'_>,
     ) -> Result<Tunnel, ConnectError> {
         let mut tries = 0;
         loop {
@@ -99,7 +97,7 @@ impl Pool {
             tries += 1;
             // No clone is kept: they are counted as tunnels.
             let id = link.conn.stable_id();
-            match open_on(link, target, token).await {
+            match open_on(link, call).await {
                 // A kept connection may have died unnoticed; a session that it opened is lost with it.
                 Err(Failed::Broken(_)) if kept && tries < MAX_TRIES => self.leave(id).await,
                 // The gateway leaves, and another has its address or will have.
@@ -238,10 +236,13 @@ impl Failed {
     }
 }
 
-async fn open_on(mut link: Link, target: &str, token: &BearerToken) -> Result<Tunnel, Failed> {
-    let request = connect_request(target, token).map_err(Failed::Other)?;
+async fn open_on(mut link: Link, call: Call<'_>) -> Result<Tunnel, Failed> {
+    let request = call.request().map_err(Failed::Other)?;
     let mut stream = link.requests.send_request(request).await.map_err(Failed::of)?;
     let response = stream.recv_response().await.map_err(Failed::of)?;
+    if let Some(nonce) = call::nonce_of(&response) {
+        return Err(Failed::Other(ConnectError::Nonce { nonce }));
+    }
     if response.status() != StatusCode::OK {
         return Err(match refusal(response.status(), stream).await {
             // It came too late to be told otherwise.
@@ -252,26 +253,6 @@ async fn open_on(mut link: Link, target: &str, token: &BearerToken) -> Result<Tu
     let (outgoing, incoming) = stream.split();
     let io = H3Tunnel::new(incoming, outgoing);
     Ok(Tunnel::new(Held { io, _link: link }, super::Transport::Quic))
-}
-
-/// The CONNECT itself, the same for HTTP/2.
-pub(super) fn connect_request(
-    target: &str,
-    token: &BearerToken,
-) -> Result<Request<()>, ConnectError> {
-    let bad_target = || ConnectError::BadTarget { target: target.to_owned() };
-    let uri: Uri = Uri::builder().authority(target).build().map_err(|_| bad_target())?;
-    let mut text = BytesMut::with_capacity(7 + token.expose().len());
-    text.put_slice(b"Bearer ");
-    text.put_slice(token.expose().as_bytes());
-    let mut value = HeaderValue::from_maybe_shared(text.freeze())
-        .map_err(|_| super::TokenError::new("it has characters that no header may have"))?;
-    value.set_sensitive(true);
-    let mut request = Request::new(());
-    *request.method_mut() = Method::CONNECT;
-    *request.uri_mut() = uri;
-    request.headers_mut().insert(AUTHORIZATION, value);
-    Ok(request)
 }
 
 async fn refusal(status: StatusCode, mut stream: Stream) -> ConnectError {

@@ -14,12 +14,12 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::call::{self, Call};
 use super::config::ConnectConfig;
 use super::error::ConnectError;
-use super::quic::{MAX_REFUSAL_BYTES, connect_request};
+use super::quic::MAX_REFUSAL_BYTES;
 use super::{Transport, Tunnel, resolve};
 use crate::tls::{self, ALPN_H2};
-use crate::tunnel::BearerToken;
 
 const STREAM_RECEIVE_WINDOW_BYTES: u32 = 4 << 20;
 const RECEIVE_WINDOW_BYTES: u32 = 16 << 20;
@@ -50,16 +50,15 @@ impl Pool {
     pub(super) async fn open(
         &self,
         config: &ConnectConfig,
-        target: &str,
-        token: &BearerToken,
+        call: Call<'_>,
     ) -> Result<Tunnel, ConnectError> {
         let (requests, kept) = self.requests(config).await?;
-        match open_on(requests, target, token).await {
+        match open_on(requests, call).await {
             // A kept connection may have died unnoticed; a session that it opened is lost with it.
             Err(ConnectError::Broken { .. }) if kept => {
                 *self.current.lock().await = None;
                 let (requests, _) = self.requests(config).await?;
-                open_on(requests, target, token).await
+                open_on(requests, call).await
             }
             outcome => outcome,
         }
@@ -114,15 +113,14 @@ impl Pool {
     }
 }
 
-async fn open_on(
-    mut requests: Requests,
-    target: &str,
-    token: &BearerToken,
-) -> Result<Tunnel, ConnectError> {
-    let request = connect_request(target, token)?.map(|()| Empty::new());
+async fn open_on(mut requests: Requests, call: Call<'_>) -> Result<Tunnel, ConnectError> {
+    let request = call.request()?.map(|()| Empty::new());
     requests.ready().await.map_err(ConnectError::broken)?;
     let response = requests.send_request(request).await.map_err(ConnectError::broken)?;
     let status = response.status();
+    if let Some(nonce) = call::nonce_of(&response) {
+        return Err(ConnectError::Nonce { nonce });
+    }
     if status != StatusCode::OK {
         let body = Limited::new(response.into_body(), MAX_REFUSAL_BYTES).collect().await;
         let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();

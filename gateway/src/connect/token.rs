@@ -2,8 +2,10 @@
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use tallyport_access::client::ProofKey;
 use tokio::io::AsyncReadExt as _;
 use zeroize::Zeroizing;
 
@@ -20,7 +22,22 @@ pub trait TokenProvider: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`TokenError`] when there is none.
-    async fn token(&self) -> Result<BearerToken, TokenError>;
+    async fn token(&self) -> Result<Credentials, TokenError>;
+}
+
+/// A token, and the key that it is bound to, where it is: every use is then proved with it (RFC 9449).
+#[derive(Debug)]
+pub struct Credentials {
+    /// The token.
+    pub token: BearerToken,
+    /// The key.
+    pub key: Option<Arc<ProofKey>>,
+}
+
+impl From<BearerToken> for Credentials {
+    fn from(token: BearerToken) -> Self {
+        Self { token, key: None }
+    }
 }
 
 /// There is no token.
@@ -49,8 +66,8 @@ impl StaticToken {
 
 #[async_trait]
 impl TokenProvider for StaticToken {
-    async fn token(&self) -> Result<BearerToken, TokenError> {
-        Ok(BearerToken::new(self.0.expose().to_owned()))
+    async fn token(&self) -> Result<Credentials, TokenError> {
+        Ok(BearerToken::new(self.0.expose().to_owned()).into())
     }
 }
 
@@ -68,14 +85,14 @@ impl TokenFile {
 
 #[async_trait]
 impl TokenProvider for TokenFile {
-    async fn token(&self) -> Result<BearerToken, TokenError> {
+    async fn token(&self) -> Result<Credentials, TokenError> {
         let file = tokio::fs::File::open(&self.0).await.map_err(TokenError::new)?;
         let mut text = Zeroizing::new(String::new());
         let read = file.take(MAX_TOKEN_FILE_BYTES).read_to_string(&mut text).await;
         read.map_err(TokenError::new)?;
         match text.trim() {
             "" => Err(TokenError::new(format!("{} is empty", self.0.display()))),
-            token => Ok(BearerToken::new(token.to_owned())),
+            token => Ok(BearerToken::new(token.to_owned()).into()),
         }
     }
 }
@@ -91,9 +108,9 @@ mod tests {
         let source = TokenFile::new(path.clone());
         assert!(source.token().await.is_err());
         std::fs::write(&path, " one\n").unwrap();
-        assert_eq!(source.token().await.unwrap().expose(), "one");
+        assert_eq!(source.token().await.unwrap().token.expose(), "one");
         std::fs::write(&path, "two").unwrap();
-        assert_eq!(source.token().await.unwrap().expose(), "two");
+        assert_eq!(source.token().await.unwrap().token.expose(), "two");
         std::fs::write(&path, "\n").unwrap();
         assert!(source.token().await.unwrap_err().to_string().contains("is empty"));
     }

@@ -53,5 +53,5 @@ pub fn target_name(authority: &str) -> Option<String> {
 /// The status of the answer.
 pub fn connect(head: &request::Parts) -> Result<(String, Option<String>), u16> {
     let connect = route::connect(head).map_err(|refused| refused.status().as_u16())?;
-    Ok((connect.target, connect.token.map(|token| token.expose().to_owned())))
+    Ok((connect.target, connect.presented.token.map(|token| token.expose().to_owned())))
 }

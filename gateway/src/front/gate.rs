@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
+use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, Request, Response, StatusCode, request};
 use http_body_util::Limited;
 use tallyport_schemas::Front;
@@ -117,7 +118,7 @@ impl Gate {
             meters::turned_away("bad_request");
             turned_away(Cause::ProtocolError);
         })?;
-        let token_was_sent = connect.token.is_some();
+        let token_was_sent = connect.presented.token.is_some();
         if peer.watch.is_exhausted() {
             let message =
                 "too many requests with an invalid token on this connection; get a new token";
@@ -136,7 +137,8 @@ impl Gate {
         let span = session_span(&head.headers, connect.trace_id, &connect.target, peer.front);
         let request = ConnectRequest {
             target: connect.target,
-            token: connect.token,
+            token: connect.presented.token,
+            proof: connect.presented.proof,
             peer: peer.addr,
             front: peer.front,
             trace_id: connect.trace_id,
@@ -146,7 +148,10 @@ impl Gate {
             Ok(Ok(tunnel)) => Ok(Opened { tunnel, span, _slot: slot }),
             Ok(Err(refusal)) => {
                 meters::refused(&refusal);
-                if refusal.status == StatusCode::UNAUTHORIZED.as_u16() {
+                // To learn a nonce is no failure.
+                if refusal.status == StatusCode::UNAUTHORIZED.as_u16()
+                    && refusal.code != route::USE_NONCE
+                {
                     peer.watch.failed_authentication();
                 }
                 Err(route::refusal(&refusal, token_was_sent).into())
@@ -177,7 +182,8 @@ impl Gate {
         extensions.insert(trace_id);
         let answered: Result<Response<Body>, Infallible> = self.api.clone().oneshot(request).await;
         let response = answered.unwrap_or_else(|never| match never {});
-        if response.status() == StatusCode::UNAUTHORIZED {
+        let failed = response.status() == StatusCode::UNAUTHORIZED;
+        if failed && !response.headers().get_all(WWW_AUTHENTICATE).iter().any(asks_for_nonce) {
             peer.watch.failed_authentication();
         } else if response.extensions().get::<Authenticated>().is_some() {
             peer.watch.authenticated();
@@ -190,6 +196,10 @@ impl std::fmt::Debug for Gate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Gate").field("limits", &self.limits).finish_non_exhaustive()
     }
+}
+
+fn asks_for_nonce(challenge: &HeaderValue) -> bool {
+    challenge.to_str().is_ok_and(|challenge| challenge.contains(route::USE_NONCE))
 }
 
 /// A body that must be complete in time.

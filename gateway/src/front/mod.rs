@@ -31,7 +31,9 @@ use crate::tunnel::TunnelService;
 pub use config::{FrontConfig, Limits};
 pub use gate::Authenticated;
 pub(crate) use h3::{transport, tunnel as h3_tunnel};
-pub(crate) use route::{TargetName, answer, refusal as refusal_answer};
+pub(crate) use route::{
+    DPOP, DPOP_NONCE, TargetName, Twice, USE_NONCE, answer, presented, refusal as refusal_answer,
+};
 pub use takeover::{TakeoverError, WhyRefused};
 
 use gate::Gate;

@@ -11,6 +11,13 @@ use tallyport_schemas::TraceId;
 use super::trace::trace_id;
 use crate::tunnel::{BearerToken, Refusal};
 
+/// RFC 9449 sections 4.1 and 8.1.
+pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");
+pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+/// The code of a refusal that only tells the nonce of the next proof (RFC 9449 section 9).
+pub(crate) const USE_NONCE: &str = "use_dpop_nonce";
+/// What a proof may be signed with.
+const PROOF_ALGORITHMS: &str = "ES256 ES384 EdDSA RS256 RS384 RS512 PS256 PS384 PS512";
 /// The longest name of a target that a front looks at.
 const MAX_TARGET_NAME_BYTES: usize = 128;
 /// What a client that was turned away for now should wait.
@@ -54,7 +61,7 @@ impl TargetName {
 #[derive(Debug)]
 pub(super) struct Connect {
     pub(super) target: String,
-    pub(super) token: Option<BearerToken>,
+    pub(super) presented: Presented,
     pub(super) trace_id: TraceId,
 }
 
@@ -73,8 +80,10 @@ pub(super) fn connect(head: &request::Parts) -> Result<Connect, Refused> {
         let message = "CONNECT takes the name of a configured target (a-z, 0-9, `-`, `_`, `.`), as in `CONNECT orders-db`";
         Refused::from(answer(StatusCode::BAD_REQUEST, "bad_target", message))
     })?;
-    let token = token(&head.headers)?;
-    Ok(Connect { target: target.into_string(), token, trace_id: trace_id(&head.headers) })
+    let presented = presented(&head.headers, true).map_err(|Twice(message)| {
+        Refused::from(answer(StatusCode::BAD_REQUEST, "invalid_request", message))
+    })?;
+    Ok(Connect { target: target.into_string(), presented, trace_id: trace_id(&head.headers) })
 }
 
 /// The authority of a target that has nothing else. `https` and `/` are let pass: h3's client adds them to every
@@ -84,17 +93,40 @@ fn authority(uri: &Uri) -> Option<&str> {
     uri.authority().filter(|_| bare).map(http::uri::Authority::as_str)
 }
 
-/// `Authorization`, or `Proxy-Authorization`, which is where clients that know us as a proxy put it; one value only,
-/// since two would leave open which of them was checked.
-fn token(headers: &HeaderMap) -> Result<Option<BearerToken>, Refused> {
+/// What a request presents.
+#[derive(Debug, Default)]
+pub(crate) struct Presented {
+    pub(crate) token: Option<BearerToken>,
+    /// Of a token that is said to be bound to a key; empty where it came without.
+    pub(crate) proof: Option<String>,
+}
+
+/// A field that may stand once stands twice: which of them was meant is unknown.
+pub(crate) struct Twice(pub(crate) &'static str);
+
+/// `Authorization`, or with `proxy` also `Proxy-Authorization`, which is where clients that know us as a proxy put it; one
+/// value only, since two would leave open which of them was checked. The same holds for a proof (RFC 9449 section 4.3).
+pub(crate) fn presented(headers: &HeaderMap, proxy: bool) -> Result<Presented, Twice> {
+    let none = HeaderMap::new();
+    let of_proxy = if proxy { headers } else { &none };
     let mut values =
-        headers.get_all(AUTHORIZATION).iter().chain(headers.get_all(PROXY_AUTHORIZATION).iter());
+        headers.get_all(AUTHORIZATION).iter().chain(of_proxy.get_all(PROXY_AUTHORIZATION).iter());
     let value = values.next();
     if values.next().is_some() {
-        let message = "send one token: one Authorization or one Proxy-Authorization field";
-        return Err(answer(StatusCode::BAD_REQUEST, "invalid_request", message).into());
+        return Err(Twice("send one token: one Authorization or one Proxy-Authorization field"));
     }
-    Ok(value.and_then(|value| value.to_str().ok()).and_then(BearerToken::from_authorization))
+    let mut proofs = headers.get_all(DPOP).iter();
+    let proof = proofs.next();
+    if proofs.next().is_some() {
+        return Err(Twice("send one proof: one DPoP field"));
+    }
+    let Some((token, bound)) =
+        value.and_then(|value| value.to_str().ok()).and_then(BearerToken::from_authorization)
+    else {
+        return Ok(Presented::default());
+    };
+    let text = || proof.and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned();
+    Ok(Presented { token: Some(token), proof: bound.then(text) })
 }
 
 /// The answer to a CONNECT that the service refused.
@@ -102,13 +134,26 @@ pub(crate) fn refusal(refusal: &Refusal, token_was_sent: bool) -> Response<Bytes
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     let mut response = answer(status, refusal.code, &refusal.message);
     if status == StatusCode::UNAUTHORIZED {
-        // RFC 6750 section 3: without a token there is no error to name.
-        let challenge = if token_was_sent {
-            HeaderValue::from_static("Bearer realm=\"tallyport\", error=\"invalid_token\"")
-        } else {
-            HeaderValue::from_static("Bearer realm=\"tallyport\"")
+        // RFC 6750 section 3: without a token there is no error to name. RFC 9449 sections 7.1 and 9: about a proof it is
+        // named in that scheme.
+        let [bearer, dpop] = match refusal.code {
+            USE_NONCE => ["", ", error=\"use_dpop_nonce\""],
+            "invalid_dpop_proof" => ["", ", error=\"invalid_dpop_proof\""],
+            _ if token_was_sent => [", error=\"invalid_token\"", ""],
+            _ => ["", ""],
         };
-        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        let challenges = [
+            format!("Bearer realm=\"tallyport\"{bearer}"),
+            format!("DPoP realm=\"tallyport\"{dpop}, algs=\"{PROOF_ALGORITHMS}\""),
+        ];
+        for challenge in challenges {
+            if let Ok(challenge) = HeaderValue::try_from(challenge) {
+                response.headers_mut().append(WWW_AUTHENTICATE, challenge);
+            }
+        }
+    }
+    if let Some(Ok(nonce)) = refusal.nonce.as_ref().map(HeaderValue::try_from) {
+        response.headers_mut().insert(DPOP_NONCE, nonce);
     }
     response
 }
@@ -182,10 +227,16 @@ mod tests {
     #[test]
     fn token_comes_from_either_field_but_only_once() {
         let one = connect(&head("db", &[("authorization", "Bearer abc")])).unwrap();
-        assert_eq!(one.token.unwrap().expose(), "abc");
+        assert_eq!(one.presented.token.unwrap().expose(), "abc");
         let other = connect(&head("db", &[("proxy-authorization", "bearer xyz")])).unwrap();
-        assert_eq!(other.token.unwrap().expose(), "xyz");
-        assert!(connect(&head("db", &[("authorization", "Basic abc")])).unwrap().token.is_none());
+        assert_eq!(other.presented.token.unwrap().expose(), "xyz");
+        assert!(
+            connect(&head("db", &[("authorization", "Basic abc")]))
+                .unwrap()
+                .presented
+                .token
+                .is_none()
+        );
         let both = [("authorization", "Bearer abc"), ("proxy-authorization", "Bearer abc")];
         assert_eq!(connect(&head("db", &both)).unwrap_err().status(), StatusCode::BAD_REQUEST);
         let twice = [("authorization", "Bearer abc"), ("authorization", "Bearer abd")];
@@ -194,8 +245,7 @@ mod tests {
 
     #[test]
     fn unauthorized_names_the_error_only_when_there_was_a_token() {
-        let refused =
-            Refusal { status: 401, code: "invalid_token", message: "the token expired".to_owned() };
+        let refused = Refusal::new(401, "invalid_token", "the token expired");
         let with = refusal(&refused, true);
         assert!(with.headers()[WWW_AUTHENTICATE].to_str().unwrap().contains("invalid_token"));
         let without = refusal(&refused, false);

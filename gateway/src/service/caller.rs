@@ -8,9 +8,10 @@ use tallyport_access::policy::AskContext;
 use tallyport_access::{AuthFailure, Identity, authentication_event};
 use tallyport_schemas::{Body, Context, Draft, Endpoint, Front, SharedContext, TraceId};
 
+use super::check::Came;
 use super::inner::Inner;
-use super::open::{log_unavailable, turned_away_by_token};
-use crate::tunnel::{BearerToken, Refusal};
+use super::open::log_unavailable;
+use crate::tunnel::Refusal;
 
 /// A caller whose token is good.
 #[derive(Debug)]
@@ -43,12 +44,11 @@ impl Inner {
     /// A dropped call may leave the check on record, and nothing else.
     pub(crate) async fn caller(
         &self,
-        token: Option<BearerToken>,
-        front: Front,
-        peer: SocketAddr,
+        came: Came<'_>,
         trace_id: TraceId,
     ) -> Result<Caller, Refusal> {
-        let checked = self.check(token.as_ref(), front, peer).await?;
+        let Came { front, peer, .. } = came;
+        let checked = self.check(came).await?;
         let context = SharedContext::from(checked.context(peer, trace_id));
         let event = Body::Authentication(checked.event(front));
         let draft = Draft::new(context.clone(), None, event);
@@ -56,7 +56,7 @@ impl Inner {
         let _on_record = recorded.map_err(|error| log_unavailable(&error))?;
         match checked.outcome {
             Ok(identity) => Ok(Caller { identity, context, peer }),
-            Err(failure) => Err(turned_away_by_token(&failure)),
+            Err(failure) => Err(self.turned_away(&failure)),
         }
     }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use gateway_core::revocation::Whom;
 use jiff::Timestamp;
-use tallyport_access::{AuthFailure, Identity, authentication_event};
+use tallyport_access::{Asked, AuthFailure, Identity, Presented, authentication_event};
 use tallyport_schemas::{Authentication, Context, Endpoint, Front, TraceId};
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -12,6 +12,16 @@ use tracing::Instrument as _;
 use super::inner::Inner;
 use super::open::turned_away_by_token;
 use crate::tunnel::{BearerToken, Refusal};
+
+/// What came, and what it is to prove.
+#[derive(Clone, Copy)]
+pub(crate) struct Came<'a> {
+    pub token: Option<&'a BearerToken>,
+    pub proof: Option<&'a str>,
+    pub asked: Asked<'a>,
+    pub front: Front,
+    pub peer: SocketAddr,
+}
 
 /// What was found, to be put on record before anybody is answered.
 pub(super) struct Checked {
@@ -48,20 +58,21 @@ impl Inner {
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub(super) async fn check(
-        &self,
-        token: Option<&BearerToken>,
-        front: Front,
-        peer: SocketAddr,
-    ) -> Result<Checked, Refusal> {
+    pub(super) async fn check(&self, came: Came<'_>) -> Result<Checked, Refusal> {
         // Who was revoked is on the control log: without it nobody is known to be welcome.
         self.control.current().await.map_err(|stale| {
             tracing::error!(%stale, "a request was refused");
-            Refusal { status: 503, code: "control_unavailable", message: stale.to_string() }
+            Refusal::new(503, "control_unavailable", stale.to_string())
         })?;
-        let verified = match token {
+        let verified = match came.token {
             Some(token) => {
-                let verified = self.authenticator.verify(token.expose());
+                let presented = Presented {
+                    token: token.expose(),
+                    proof: came.proof,
+                    asked: came.asked,
+                    verifier: &self.proofs,
+                };
+                let verified = self.authenticator.verify_presented(&presented);
                 verified.instrument(tracing::debug_span!("authentication")).await
             }
             None => Err(AuthFailure::missing()),
@@ -76,12 +87,19 @@ impl Inner {
         }
         self.authentications.checked(&checked.outcome);
         if let Err(failure) = &checked.outcome
-            && !self.strangers.may_record(front, failure, peer)
+            && !self.strangers.may_record(came.front, failure, came.peer)
         {
             // A flood of bad tokens must not fill the log: it is counted, and the count goes on record.
-            return Err(turned_away_by_token(failure));
+            return Err(self.turned_away(failure));
         }
         Ok(checked)
+    }
+
+    /// What is told to whoever is not let in; with a nonce where that is what their proof lacks.
+    pub(super) fn turned_away(&self, failure: &AuthFailure) -> Refusal {
+        let refusal = turned_away_by_token(failure);
+        let nonce = failure.is_about_proof().then(|| self.proofs.nonce());
+        Refusal { nonce, ..refusal }
     }
 
     /// Whether somebody who was let in a while ago still would be.

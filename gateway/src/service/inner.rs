@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gateway_core::passage::{Authorized, Command, Note, Scribe, own};
 use parking_lot::Mutex;
-use tallyport_access::Authenticator;
 use tallyport_access::policy::PolicyStore;
+use tallyport_access::{Authenticator, NoRandomness, ProofVerifier};
 use tallyport_eventlog::Appender;
 use tallyport_schemas::{Body, CommandId, PolicyChange, SharedContext};
 use tokio::sync::mpsc;
@@ -29,6 +29,9 @@ pub enum StartError {
     /// Two targets have one name.
     #[error("targets.{0}: the name is used twice; give each target its own")]
     DuplicateTarget(String),
+    /// No key of nonces could be drawn.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
     /// A target's certificates cannot be used.
     #[error("targets.{name}: {source}")]
     Target {
@@ -50,6 +53,8 @@ pub(crate) struct TargetEntry {
 /// What all tunnels share.
 pub(crate) struct Inner {
     pub authenticator: Authenticator,
+    /// Checks proofs of tokens that are bound to a key.
+    pub proofs: ProofVerifier,
     pub policy: PolicyStore,
     pub masking: MaskingStore,
     pub appender: Appender,
@@ -102,6 +107,7 @@ impl Inner {
         Ok(Self {
             control,
             authenticator,
+            proofs: ProofVerifier::new(&config.names)?,
             policy,
             masking,
             appender,

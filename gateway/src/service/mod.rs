@@ -9,6 +9,7 @@ mod slots;
 mod strangers;
 
 pub(crate) use caller::Caller;
+pub(crate) use check::Came;
 pub use inner::StartError;
 pub(crate) use inner::{Inner, TargetEntry};
 pub(crate) use slots::Slot;

@@ -7,7 +7,7 @@ use gateway_core::pg::session::TimeLimit;
 use gateway_core::verdict::Judge;
 use jiff::Timestamp;
 use tallyport_access::policy::AskContext;
-use tallyport_access::{AuthFailure, Identity};
+use tallyport_access::{Asked, AuthFailure, Identity};
 use tallyport_eventlog::CommitError;
 use tallyport_schemas::{
     Body, Context, Decision, Draft, Effect, Recording, Session, SessionEnd, SessionId,
@@ -15,6 +15,7 @@ use tallyport_schemas::{
 };
 use tracing::Span;
 
+use super::check::Came;
 use super::inner::{Inner, TargetEntry};
 use super::slots::Slot;
 use crate::session::{Lifetime, SessionGrant, TokenWatch, Tunnel, ask_context};
@@ -27,7 +28,15 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
     if inner.is_closed() {
         return Err(refusal(503, "shutting_down", "the gateway is shutting down; try again later"));
     }
-    let checked = inner.check(request.token.as_ref(), request.front, request.peer).await?;
+    let path = format!("/{}", request.target);
+    let came = Came {
+        token: request.token.as_ref(),
+        proof: request.proof.as_deref(),
+        asked: Asked { method: "CONNECT", path: &path },
+        front: request.front,
+        peer: request.peer,
+    };
+    let checked = inner.check(came).await?;
     let session_id = SessionId::new();
     Span::current().record("session", tracing::field::display(session_id));
     let context = Context {
@@ -39,7 +48,7 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
     let mut drafts = vec![scribe.draft(Body::Authentication(checked.event(request.front)))];
     let checked_at = checked.at;
     let answer = match checked.outcome {
-        Err(failure) => Err(turned_away_by_token(&failure)),
+        Err(failure) => Err(inner.turned_away(&failure)),
         Ok(identity) => admit(inner, &request, &identity, session_id, &mut scribe, &mut drafts)
             .map(|admitted| (identity, admitted)),
     };
@@ -195,9 +204,16 @@ pub(super) fn log_unavailable(error: &CommitError) -> Refusal {
 
 pub(super) fn turned_away_by_token(failure: &AuthFailure) -> Refusal {
     if failure.is_transient() {
-        return Refusal { status: 503, code: "issuer_unavailable", message: failure.to_string() };
+        return Refusal::new(503, "issuer_unavailable", failure.to_string());
     }
-    Refusal { status: 401, code: "invalid_token", message: failure.to_string() }
+    let code = if failure.needs_nonce() {
+        "use_dpop_nonce"
+    } else if failure.is_about_proof() {
+        "invalid_dpop_proof"
+    } else {
+        "invalid_token"
+    };
+    Refusal::new(401, code, failure.to_string())
 }
 
 fn reference_of(name: &str) -> TargetRef {
@@ -206,5 +222,5 @@ fn reference_of(name: &str) -> TargetRef {
 }
 
 fn refusal(status: u16, code: &'static str, message: &str) -> Refusal {
-    Refusal { status, code, message: message.to_owned() }
+    Refusal::new(status, code, message)
 }

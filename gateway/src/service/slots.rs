@@ -128,7 +128,7 @@ impl Full {
             Self::Gateway { .. } | Self::Target { .. } => (503, "try again later"),
         };
         let message = format!("{}; {what}", self.message());
-        Refusal { status, code: self.cause(), message }
+        Refusal::new(status, self.cause(), message)
     }
 }
 

@@ -66,9 +66,10 @@ impl Strangers {
         self.count(who.front, who.cause.code(), AuthMethod::None, who.peer);
     }
 
-    /// Whether a refused token of `peer` gets an event of its own. Where it does not, it is counted.
+    /// Whether a refused token of `peer` gets an event of its own. Where it does not, it is counted: in a flood, and where
+    /// its proof lacks a nonce, with which each client begins.
     pub(super) fn may_record(&self, front: Front, failure: &AuthFailure, peer: SocketAddr) -> bool {
-        if self.state.lock().take_place(counted(peer.ip())) {
+        if !failure.needs_nonce() && self.state.lock().take_place(counted(peer.ip())) {
             return true;
         }
         let method = if failure.is_missing() { AuthMethod::None } else { AuthMethod::Oidc };
@@ -174,6 +175,7 @@ impl Counted {
                 issuer: None,
                 token_id: None,
                 key_id: None,
+                binding: None,
                 expires_at: None,
             };
             Scribe::new(context.into()).draft(Body::Authentication(failed))

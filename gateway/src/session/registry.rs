@@ -226,6 +226,7 @@ mod tests {
             expires_at: info.expires_at,
             token_id: None,
             key_id: None,
+            binding: None,
         };
         registry.admit(info, Arc::new(identity), None, backend)
     }

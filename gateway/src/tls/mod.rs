@@ -6,6 +6,7 @@
 mod dev_ca;
 mod error;
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,7 +17,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{InconsistentKeys, RootCertStore};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 pub use dev_ca::DevCa;
 pub use error::TlsError;
@@ -35,6 +36,7 @@ pub struct ServerIdentity {
     provider: Arc<CryptoProvider>,
     /// Keyed with the private key; never shown.
     secret: hmac::Key,
+    names: Vec<String>,
 }
 
 impl ServerIdentity {
@@ -46,8 +48,10 @@ impl ServerIdentity {
         let chain = certificates(cert_pem)?;
         let key = PrivateKeyDer::from_pem_file(key_pem)
             .map_err(|source| TlsError::pem(key_pem, "private key", source))?;
+        let mut names = Vec::new();
         if let Some(leaf) = chain.first() {
             check_validity(cert_pem, leaf, SystemTime::now())?;
+            names = names_of(leaf);
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let secret = hmac::Key::new(hmac::HMAC_SHA256, key.secret_der());
@@ -69,7 +73,13 @@ impl ServerIdentity {
                 return Err(TlsError::BadCertificate { path: cert_pem.to_owned(), source });
             }
         }
-        Ok(Self { resolver: Arc::new(certified.into()), provider, secret })
+        Ok(Self { resolver: Arc::new(certified.into()), provider, secret, names })
+    }
+
+    /// The hosts that the certificate is for: DNS names, also with `*.`, and addresses.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// The settings of the QUIC front: TLS 1.3, ALPN `h3`, no early data.
@@ -144,6 +154,21 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         return Err(TlsError::Missing { path: path.to_owned(), what: "certificate" });
     }
     Ok(chain)
+}
+
+/// RFC 5280 section 4.2.1.6.
+fn names_of(leaf: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, parsed)) = X509Certificate::from_der(leaf) else { return Vec::new() };
+    let Ok(Some(names)) = parsed.subject_alternative_name() else { return Vec::new() };
+    let name = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match bytes {
+            [a, b, c, d] => Some(Ipv4Addr::new(*a, *b, *c, *d).to_string()),
+            bytes => Some(Ipv6Addr::from(<[u8; 16]>::try_from(*bytes).ok()?).to_string()),
+        },
+        _ => None,
+    };
+    names.value.general_names.iter().filter_map(name).collect()
 }
 
 /// The time is an argument, so that a test can stand anywhere in a certificate's life.

@@ -138,7 +138,7 @@ impl Run {
             }
         };
         let policy = self.cast.policy.clone();
-        let config = GatewayConfig { targets, limits: GatewayLimits::default() };
+        let config = GatewayConfig { targets, limits: GatewayLimits::default(), names: Vec::new() };
         let authenticator = self.cast.authenticator.clone();
         Gateway::start(config, authenticator, policy, MaskingStore::none(), appender).unwrap()
     }
@@ -202,6 +202,7 @@ impl Run {
         let request = ConnectRequest {
             target: "db".to_owned(),
             token: Some(BearerToken::new(self.cast.tokens[agent].clone())),
+            proof: None,
             peer: "192.0.2.7:4711".parse().unwrap(),
             front: Front::Quic,
             trace_id: TraceId::new(),

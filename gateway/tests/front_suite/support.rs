@@ -63,9 +63,7 @@ impl Double {
 impl TunnelService for Double {
     async fn open(&self, request: ConnectRequest) -> Result<Box<dyn OpenTunnel>, Refusal> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        let refuse = |status, code, message: &str| {
-            Err(Refusal { status, code, message: message.to_owned() })
-        };
+        let refuse = |status, code, message: &str| Err(Refusal::new(status, code, message));
         match &request.token {
             Some(token) if token.expose() == GOOD_TOKEN => {}
             _ => return refuse(401, "invalid_token", "the token is not valid; get a new one"),

@@ -25,6 +25,8 @@ use tokio_postgres::NoTls;
 use crate::clients;
 
 /// Permits everything.
+/// What the gateways' certificate would be for.
+pub const GATEWAY_NAME: &str = "gateway.example";
 pub const PERMIT_ALL: &str = "@id(\"all\") permit (principal, action, resource);";
 
 /// Anything that should happen soon happens within this.
@@ -234,6 +236,7 @@ impl World {
             .open(ConnectRequest {
                 target: target.to_owned(),
                 token: Some(BearerToken::new(token.to_owned())),
+                proof: None,
                 peer: "192.0.2.7:4711".parse().expect("an address"),
                 front: Front::Quic,
                 trace_id: TraceId::new(),
@@ -349,7 +352,8 @@ fn config(targets: &[String], limits: GatewayLimits) -> GatewayConfig {
         let raw: RawTarget = toml::from_str(text).expect("a valid target");
         raw.check(Path::new("/")).expect("a valid target")
     };
-    GatewayConfig { targets: targets.iter().map(target).collect(), limits }
+    let names = vec![GATEWAY_NAME.to_owned()];
+    GatewayConfig { targets: targets.iter().map(target).collect(), limits, names }
 }
 
 /// The commands among events.

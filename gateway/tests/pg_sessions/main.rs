@@ -25,6 +25,7 @@ mod introspection;
 mod lifecycle;
 mod limits;
 mod masking;
+mod proofs;
 mod record;
 mod record_policy;
 mod refusal;

@@ -221,6 +221,7 @@ fn authenticated(
         issuer: Some(issuer.into()),
         token_id: token.map(Into::into),
         key_id: None,
+        binding: None,
         expires_at: None,
     })
 }

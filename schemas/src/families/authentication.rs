@@ -30,6 +30,16 @@ pub enum AuthMethod {
 
 words!(AuthMethod { Oidc => "oidc", None => "none" });
 
+/// How a token is bound to whoever holds it (RFC 7800).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenBinding {
+    /// To a key, proved by a signature for this very request (DPoP, RFC 9449).
+    Dpop,
+}
+
+words!(TokenBinding { Dpop => "dpop" });
+
 /// Where it knocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -71,6 +81,9 @@ pub struct Authentication {
     /// `kid` of the key that signed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
+    /// How the token was bound to who sent it, and that was proved; absent for a bearer token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<TokenBinding>,
     /// When the token ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]

@@ -26,6 +26,7 @@ fn authentications() -> Vec<Named> {
         issuer: Some("https://issuer.example".into()),
         token_id: Some("jti-8842".into()),
         key_id: Some("key-2026-01".into()),
+        binding: None,
         expires_at: Some(expiry()),
     };
     let expired = Authentication {
@@ -44,6 +45,7 @@ fn authentications() -> Vec<Named> {
         issuer: None,
         token_id: None,
         key_id: None,
+        binding: None,
         expires_at: None,
     };
     let v6 = Context {

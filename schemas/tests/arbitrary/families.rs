@@ -34,6 +34,7 @@ impl Seed {
             issuer: self.option(Self::text),
             token_id: self.option(Self::text),
             key_id: self.option(Self::text),
+            binding: self.option(|it| it.pick(TokenBinding::ALL)),
             expires_at: self.option(Self::time),
         }
     }

@@ -8,7 +8,8 @@ use tallyport_schemas::{
     Revocation, Revoked, SessionId,
 };
 
-use super::case::{Case, NotCounted, State};
+use super::case::{Case, State};
+use super::not_counted::NotCounted;
 
 /// Requests that are kept, open and over together. The oldest that are over make room for new ones.
 const MAX_CASES: usize = 16_384;
@@ -18,6 +19,10 @@ const MAX_CASES: usize = 16_384;
 pub const MAX_WAITING_OF_ONE: usize = 16;
 /// See [`MAX_WAITING_OF_ONE`].
 pub const MAX_WAITING: usize = 1_000;
+
+/// Grants of one principal that may stand at once, approved ones included: what nobody must agree to waits for nobody, and
+/// would otherwise take the places of all others.
+pub const MAX_GRANTS_OF_ONE: usize = 64;
 
 /// The cause of the end of what an administrator ended.
 pub const REVOKED: &str = "revoked";
@@ -102,7 +107,19 @@ impl Book {
         if let Some((case, _)) = standing.filter(|_| request.scope == ApprovalScope::Period) {
             return Err(NotCounted::AskedAlready(case.request().approval_id));
         }
-        event.context.principal.as_ref().map_or(Ok(()), |principal| self.may_ask(principal, at))
+        let Some(principal) = &event.context.principal else { return Ok(()) };
+        if request.scope == ApprovalScope::Period {
+            let grants = self.open().filter(|case| {
+                case.request().scope == ApprovalScope::Period
+                    && asks(case, principal)
+                    && !case.state(at).is_over()
+            });
+            let own = grants.count();
+            if own >= MAX_GRANTS_OF_ONE {
+                return Err(NotCounted::TooManyOfYours(own));
+            }
+        }
+        self.may_ask(principal, at)
     }
 
     /// Whether one more request of this principal would count at `now`.
@@ -160,10 +177,7 @@ impl Book {
         let (mut own, mut all) = (0, 0);
         for case in self.open().filter(|case| case.state(now) == State::Pending) {
             all += 1;
-            let asks = case.context().principal.as_ref();
-            own += usize::from(asks.is_some_and(|it| {
-                it.issuer == principal.issuer && it.subject == principal.subject
-            }));
+            own += usize::from(asks(case, principal));
         }
         (own, all)
     }
@@ -181,6 +195,12 @@ impl Book {
             .map(|case| (case, case.state(now)))
             .find(|(_, state)| !state.is_over())
     }
+}
+
+/// Whether it is this principal's.
+fn asks(case: &Case, principal: &Principal) -> bool {
+    let whose = case.context().principal.as_ref();
+    whose.is_some_and(|it| it.issuer == principal.issuer && it.subject == principal.subject)
 }
 
 #[cfg(test)]

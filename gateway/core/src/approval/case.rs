@@ -2,9 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 use tallyport_schemas::{
-    ApprovalId, ApprovalRequest, ApprovalRequirement, ApprovalScope, CommandId, Context, Principal,
+    ApprovalRequest, ApprovalRequirement, ApprovalScope, CommandId, Context, Principal,
     PrincipalKind, SessionId, SharedContext,
 };
+
+use super::not_counted::NotCounted;
 
 /// For how long a session may use what was approved for it: longer than tokens live. A gateway that dies tells nobody that
 /// its sessions ended.
@@ -80,62 +82,6 @@ impl State {
 struct End {
     state: State,
     at: Timestamp,
-}
-
-/// Why an event changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotCounted {
-    /// There is no such request.
-    #[error("there is no request with this id; list them with `tallyport approvals list`")]
-    Unknown,
-    /// Its id stands for a request already.
-    #[error("a request has this id already")]
-    Repeated,
-    /// More requests are open than are kept.
-    #[error("too many requests wait for an approval; try again later")]
-    Full,
-    /// As many requests of one principal wait as may.
-    #[error("{0} of your requests wait for reviewers already; wait for some of those first")]
-    TooManyOfYours(usize),
-    /// The same is asked for already.
-    #[error("the same is asked for already: {0}")]
-    AskedAlready(ApprovalId),
-    /// It is decided, or over.
-    #[error("the request is {} already", .0.as_str())]
-    Over(State),
-    /// It is not approved yet.
-    #[error("the request is not approved")]
-    NotApproved,
-    /// Its time is not over yet.
-    #[error("the request has time left")]
-    NotLapsed,
-    /// Only humans review.
-    #[error("only a human may answer; sign in as yourself, not as an agent or a service")]
-    NotHuman,
-    /// The reviewer is in none of the groups.
-    #[error("you are in none of the groups that may answer: {0}")]
-    NotAMember(String),
-    /// The reviewer asked for it, or acts for who did.
-    #[error("whoever asks may not answer: somebody else must")]
-    Requester,
-    /// The reviewer answers for who asked.
-    #[error("the owner of who asks may not answer: somebody else must")]
-    Owner,
-    /// The reviewer agreed before.
-    #[error("you have agreed already; somebody else must, too")]
-    Twice,
-    /// It is another command's.
-    #[error("the approval is for something else")]
-    OtherCommand,
-    /// There is no such revocation.
-    #[error("there is no revocation with this id; list them with `tallyport revoke list`")]
-    NoRevocation,
-    /// More revocations stand than are kept.
-    #[error("too many revocations stand; lift some, or revoke an issuer instead of its principals")]
-    TooManyRevocations,
-    /// It is another session's.
-    #[error("the approval is for another session")]
-    OtherSession,
 }
 
 impl Case {

@@ -11,10 +11,12 @@
 mod book;
 mod case;
 mod digest;
+mod not_counted;
 
 pub use book::{Applied, Book, GIVEN_BACK, MAX_WAITING, MAX_WAITING_OF_ONE, REVOKED};
-pub use case::{Case, NotCounted, State, Vote};
+pub use case::{Case, State, Vote};
 pub use digest::{Bond, Standing, access_digest, bound_values, digest};
+pub use not_counted::NotCounted;
 
 use tallyport_access::policy::ApprovalDemand;
 use tallyport_schemas::AskedCommand;

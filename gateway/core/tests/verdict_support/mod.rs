@@ -97,6 +97,7 @@ pub fn identity(groups: &[&str]) -> Identity {
         expires_at: Timestamp::from_second(2_000_000_000).unwrap(),
         token_id: None,
         key_id: None,
+        binding: None,
     }
 }
 

@@ -103,6 +103,7 @@ pub(super) fn identity() -> Identity {
         expires_at: Timestamp::from_second(2_000_000_000).expect("a time"),
         token_id: None,
         key_id: None,
+        binding: None,
     }
 }
 

@@ -123,3 +123,17 @@ fn the_same_wish_at_once_is_one_request() {
     assert_eq!(desk.ask("agent", 3, 100), Err(NotCounted::AskedAlready(first)), "it stands");
     assert_eq!(desk.ask("agent", 700, 100), Ok(()), "it is over");
 }
+
+#[test]
+fn grants_that_nobody_must_agree_to_are_bounded_too() {
+    let mut desk = access(|request, _| request.requirements.clear());
+    let mut ask = |who: &str, nth: usize| {
+        desk.request.digest = format!("{who} {nth}");
+        desk.ask(who, 1, 100)
+    };
+    for nth in 1..MAX_GRANTS_OF_ONE {
+        assert_eq!(ask("agent", nth), Ok(()));
+    }
+    assert_eq!(ask("agent", 99), Err(NotCounted::TooManyOfYours(64)));
+    assert_eq!(ask("another", 1), Ok(()), "others have their own");
+}
