@@ -28,6 +28,7 @@ class Stream:
     def __init__(self):
         self.status = None
         self.headers = {}
+        self.fields = []
         self.data = b""
         self.ended = False
         self.reset = None
@@ -53,6 +54,7 @@ class Client(QuicConnectionProtocol):
             stream = self.stream(got.stream_id)
             if isinstance(got, HeadersReceived):
                 stream.headers = dict(got.headers)
+                stream.fields = list(got.headers)
                 stream.status = int(stream.headers[b":status"])
                 stream.ended |= got.stream_ended
             elif isinstance(got, DataReceived):
@@ -162,7 +164,8 @@ async def connect_without_token_is_unauthorized(client, args):
     _, stream = client.request(connect_headers(args, "echo", token=False))
     await client.until(lambda: stream.ended)
     assert stream.status == 401, stream.status
-    assert stream.headers[b"www-authenticate"].startswith(b"Bearer")
+    challenges = [value for name, value in stream.fields if name == b"www-authenticate"]
+    assert [value.split()[0] for value in challenges] == [b"Bearer", b"DPoP"], challenges
 
 
 async def extended_connect_is_not_served(client, args):
