@@ -85,7 +85,10 @@ impl Inner {
             checked.who = Some(identity.clone());
             checked.outcome = Err(failure);
         }
-        self.authentications.checked(&checked.outcome);
+        // To learn a nonce is a step of the protocol, and told by the code of its refusal.
+        if !checked.outcome.as_ref().is_err_and(AuthFailure::needs_nonce) {
+            self.authentications.checked(&checked.outcome);
+        }
         if let Err(failure) = &checked.outcome
             && !self.strangers.may_record(came.front, failure, came.peer)
         {
