@@ -24,6 +24,6 @@ pub use identity::fuzz;
 pub use identity::{
     Asked, AuthFailure, Authenticator, ClaimMapping, ClaimSource, ConfigError, GroupSource,
     Identity, IntrospectionConfig, IssuerConfig, KeyCacheConfig, KindMapping, NoRandomness,
-    Presented, Profile, ProofVerifier, strict_object,
+    Presented, Profile, ProofVerifier, is_safe_url, strict_object,
 };
 pub use secret::SecretToken;

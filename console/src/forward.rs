@@ -9,6 +9,7 @@ use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use axum::http::{Extensions, HeaderValue, Method, Response, StatusCode, Uri};
 use futures::stream;
+use tallyport_access::is_safe_url;
 use tallyport_schemas::{Front, TraceId};
 use tower::ServiceExt as _;
 use url::Url;
@@ -33,7 +34,7 @@ impl Audit {
     pub(crate) fn new(service: AuditService) -> Result<Self, ConsoleError> {
         let failed = |error: &dyn std::fmt::Display| ConsoleError::Audit(error.to_string());
         let url = &service.url;
-        if url.scheme() != "https" && !is_loopback(url) {
+        if !is_safe_url(url) {
             return Err(failed(&"write it with https (http only on loopback): tokens go there"));
         }
         let mut builder = reqwest::Client::builder()
@@ -155,13 +156,4 @@ pub(crate) async fn audit(
         response.headers_mut().insert(CONTENT_TYPE, kind);
     }
     Ok(response)
-}
-
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    }
 }

@@ -20,5 +20,5 @@ mod state;
 
 pub use config::{AuditService, ConsoleConfig, ConsoleError, SignInConfig};
 pub use seal::SealKey;
-pub use sign_in::{SignInFailure, Witness};
+pub use sign_in::Witness;
 pub use state::Console;

@@ -15,8 +15,8 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tallyport_access::SecretToken;
 use tallyport_access::client::{Begun, CodeAnswer, Granted, SignInError, TokenError};
+use tallyport_access::{AuthFailure, SecretToken};
 use tallyport_schemas::{Front, TraceId};
 use tokio::time::timeout;
 use tower::ServiceExt as _;
@@ -33,29 +33,12 @@ const MAX_BACK_BYTES: usize = 512;
 /// The longest a sign-in waits for those before it.
 const FINISH_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Nobody was signed in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignInFailure {
-    /// The issuer that was to sign somebody in, where it is known.
-    pub issuer: Option<String>,
-    /// A stable code.
-    pub code: &'static str,
-    /// What happened, of our own words.
-    pub what: &'static str,
-}
-
 /// Puts failed sign-ins on record. Those that succeed are: the token check is an event.
 #[async_trait]
 pub trait Witness: Send + Sync {
     /// Returns once it is on record, or counted where a flood is. Whether it is changes nothing for the browser: it is
     /// not signed in either way.
-    async fn failed(
-        &self,
-        peer: SocketAddr,
-        front: Front,
-        trace_id: TraceId,
-        failure: SignInFailure,
-    );
+    async fn failed(&self, peer: SocketAddr, front: Front, trace_id: TraceId, failure: AuthFailure);
 }
 
 /// What a browser keeps while its person is at the issuer.
@@ -153,7 +136,8 @@ pub(crate) async fn callback(
     }
 }
 
-type Failed = (&'static str, SignInFailure);
+/// What the page is told, and what is on record.
+type Failed = (&'static str, AuthFailure);
 
 async fn finish(
     console: &Console,
@@ -162,7 +146,7 @@ async fn finish(
     answer: CodeAnswer,
 ) -> Result<(String, Vec<HeaderValue>), Failed> {
     let failed = |issuer: Option<&str>, shown, code, what| {
-        (shown, SignInFailure { issuer: issuer.map(str::to_owned), code, what })
+        (shown, AuthFailure::sign_in(code, what, issuer.map(str::to_owned)))
     };
     let pending: Pending = cookie::read(headers, cookie::PENDING)
         .and_then(|sealed| console.seal.open(Purpose::Pending, &sealed))
@@ -319,7 +303,7 @@ async fn welcome(
     }
 }
 
-async fn witness(console: &Console, extensions: &Extensions, failure: SignInFailure) {
+async fn witness(console: &Console, extensions: &Extensions, failure: AuthFailure) {
     let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
     let (front, trace_id) =
         (extensions.get::<Front>().copied(), extensions.get::<TraceId>().copied());

@@ -158,3 +158,6 @@ async fn everywhere(State(console): State<Arc<Console>>, request: Request, next:
     assets::protect(response.headers_mut());
     response
 }
+
+#[cfg(test)]
+mod tests;

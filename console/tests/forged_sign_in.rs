@@ -251,3 +251,19 @@ async fn an_answer_in_another_form_is_none_and_on_record() {
     nobody(&browser, &got, STATE);
     assert_eq!(world.failures.codes(), ["sign_in_state"]);
 }
+
+/// What the issuer says is not enough: the gateway must take the token, and have that on record.
+#[tokio::test]
+async fn whom_the_gateway_does_not_take_is_not_signed_in() {
+    for (status, shown, code) in [
+        (StatusCode::UNAUTHORIZED, "token", "sign_in_token"),
+        (StatusCode::FORBIDDEN, "token", "sign_in_token"),
+        (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "sign_in_unchecked"),
+    ] {
+        let world = World::refusing(status).await;
+        let mut browser = world.browser();
+        let got = browser.sign_in("approver").await;
+        nobody(&browser, &got, &format!("https://localhost:8443/console/?error={shown}"));
+        assert_eq!(world.failures.codes(), [code]);
+    }
+}

@@ -1,7 +1,7 @@
 //! The client-credentials grant (RFC 6749 section 4.4), with the token kept until shortly before it ends.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::Mutex;
 use url::Url;
@@ -11,9 +11,6 @@ use super::provider::{ClientSettings, Granted, Provider};
 use crate::SecretToken;
 use crate::client::TokenError;
 use crate::identity::is_safe_url;
-
-/// A token is renewed when this much of its life is left, or a fifth of it where that is less.
-const RENEW_BEFORE: Duration = Duration::from_secs(30);
 
 /// How a client gets tokens for itself.
 #[derive(Clone, Debug)]
@@ -84,7 +81,7 @@ impl CredentialsFlow {
         }
         let asked_at = Instant::now();
         let granted = self.ask().await?;
-        let renew_at = renew_at(asked_at, granted.life);
+        let renew_at = asked_at + granted.renew_after();
         let Granted { access_token: token, bound, .. } = granted;
         *kept = Some(Kept { token: token.clone(), bound, renew_at });
         Ok((token, bound))
@@ -108,10 +105,4 @@ impl CredentialsFlow {
         form.extend(self.extra.iter().map(|(key, value)| (key.as_str(), value.as_str())));
         self.provider.token(&endpoint, &form).await
     }
-}
-
-/// When a token is to be renewed that was asked for then and lives so long.
-pub(super) fn renew_at(asked_at: Instant, life: Duration) -> Instant {
-    let left = RENEW_BEFORE.min(life / 5);
-    asked_at + life.saturating_sub(left)
 }

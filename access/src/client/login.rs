@@ -4,7 +4,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,8 +16,6 @@ use crate::client::TokenError;
 
 /// The largest file.
 const MAX_BYTES: u64 = 256 * 1024;
-/// A token is renewed when this much of its life is left, or a fifth of it where that is less.
-const RENEW_BEFORE: Duration = Duration::from_secs(30);
 
 /// A sign-in in a file that only its owner can read.
 #[derive(Clone, Debug)]
@@ -67,7 +64,7 @@ impl Login {
             audience: settings.audience.clone(),
             scope: settings.scope.clone(),
             roots_pem: pem,
-            renew_at: renew_at(granted.life),
+            renew_at: Timestamp::now() + granted.renew_after(),
             expires_at: Timestamp::now() + granted.life,
             access_token: granted.access_token,
             refresh_token: granted.refresh_token,
@@ -211,8 +208,4 @@ impl Kept {
             roots_pem: self.roots_pem.clone().map(String::into_bytes),
         }
     }
-}
-
-fn renew_at(life: Duration) -> Timestamp {
-    Timestamp::now() + life.saturating_sub(RENEW_BEFORE.min(life / 5))
 }

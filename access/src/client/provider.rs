@@ -18,6 +18,8 @@ use crate::identity::{is_loopback, is_safe_url};
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// What a token's life is taken for when the issuer does not say.
 const UNKNOWN_LIFE: Duration = Duration::from_secs(60);
+/// A token is renewed when this much of its life is left, or a fifth of it where that is less.
+const RENEW_BEFORE: Duration = Duration::from_secs(30);
 /// The longest life that is believed: some say "never" by a number that no clock holds.
 const MAX_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// The longest error code of an issuer that is repeated.
@@ -51,6 +53,13 @@ pub struct Granted {
     pub refresh_token: Option<SecretToken>,
     /// How long the access token is taken, as far as the issuer says.
     pub life: Duration,
+}
+
+impl Granted {
+    /// When the next one is to be had, from when this one was asked for.
+    pub(super) fn renew_after(&self) -> Duration {
+        self.life.saturating_sub(RENEW_BEFORE.min(self.life / 5))
+    }
 }
 
 /// Endpoints out of the discovery document (OpenID Connect Discovery section 3, RFC 8414 section 2).

@@ -45,10 +45,13 @@ impl AuthFailure {
     /// Whether the same token may be good later: its issuer could not be asked.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        matches!(
-            self.reason,
-            Reason::IssuerUnavailable | Reason::IntrospectionUnavailable | Reason::ProofsFull
-        )
+        matches!(self.reason, Reason::IssuerUnavailable | Reason::IntrospectionUnavailable)
+    }
+
+    /// Whether more proofs came than are remembered.
+    #[must_use]
+    pub const fn is_too_many_proofs(&self) -> bool {
+        matches!(self.reason, Reason::ProofsFull)
     }
 
     /// Whether the proof of a bound token lacks a nonce: a step of the protocol, no attempt that failed (RFC 9449 section 9).

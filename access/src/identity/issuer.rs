@@ -136,7 +136,8 @@ impl Issuer {
 }
 
 /// Whether `url` may be fetched from: `https`, or `http` to this very machine.
-pub(crate) fn is_safe_url(url: &Url) -> bool {
+#[must_use]
+pub fn is_safe_url(url: &Url) -> bool {
     let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
     plain && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)))
 }

@@ -33,7 +33,8 @@ pub use config::{IssuerConfig, KeyCacheConfig};
 pub use failure::AuthFailure;
 pub use introspection::IntrospectionConfig;
 pub use issuer::ConfigError;
-pub(crate) use issuer::{is_loopback, is_safe_url};
+pub(crate) use issuer::is_loopback;
+pub use issuer::is_safe_url;
 pub use mapping::{ClaimMapping, ClaimSource, GroupSource, KindMapping};
 pub use profile::Profile;
 #[cfg(feature = "dev-issuer")]

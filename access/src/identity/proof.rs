@@ -1,7 +1,7 @@
 //! Proofs of possession (RFC 9449): a token that is bound to a key counts only with a fresh signature of that key over this
 //! very request. No IO; the time is an argument.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -26,7 +26,9 @@ const NONCE_SECONDS: i64 = 300;
 const MAX_SKEW_SECONDS: i64 = 300;
 /// The longest `jti`.
 const MAX_ID_BYTES: usize = 256;
-/// Proofs that are remembered in one life of a nonce; beyond, nobody is let in by a proof until some are forgotten.
+/// Proofs that are remembered in one life of a nonce: of one key, so that none takes the places of all others, and of all.
+/// Beyond, nobody is let in by a proof until some are forgotten.
+const MAX_REMEMBERED_OF_ONE: u32 = 16_384;
 const MAX_REMEMBERED: usize = 262_144;
 /// Bytes of a nonce's time and of what shows that it is ours.
 const TIME_BYTES: usize = 8;
@@ -57,6 +59,8 @@ struct Used {
     since: i64,
     now: HashSet<[u8; 16]>,
     before: HashSet<[u8; 16]>,
+    /// Of each key, in this life.
+    counts: HashMap<[u8; 16], u32>,
 }
 
 impl std::fmt::Debug for ProofVerifier {
@@ -184,25 +188,26 @@ impl ProofVerifier {
         let id = claims.get("jti").and_then(Value::as_str);
         let id = id.filter(|id| (1..=MAX_ID_BYTES).contains(&id.len()));
         let id = id.ok_or(Reason::Proof("it has no jti of 1 to 256 bytes"))?;
-        let mut hash = Sha256::new();
-        hash.update(thumbprint.as_bytes());
-        hash.update([0]);
-        hash.update(id.as_bytes());
-        let hash: [u8; 32] = hash.finalize().into();
-        let mut key = [0_u8; 16];
-        key.copy_from_slice(hash.split_at(16).0);
         let mut used = self.used.lock();
         // Under the lock: whoever comes later has a later time.
         used.turn(self.age());
-        if used.before.contains(&key) || used.now.contains(&key) {
-            return Err(Reason::Proof("it was used before (jti)"));
-        }
-        if used.now.len() >= MAX_REMEMBERED {
-            return Err(Reason::ProofsFull);
-        }
-        used.now.insert(key);
-        Ok(())
+        used.remember(
+            short_hash(&[thumbprint.as_bytes()]),
+            short_hash(&[thumbprint.as_bytes(), id.as_bytes()]),
+        )
     }
+}
+
+fn short_hash(parts: &[&[u8]]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let hash: [u8; 32] = hash.finalize().into();
+    let mut short = [0_u8; 16];
+    short.copy_from_slice(hash.split_at(16).0);
+    short
 }
 
 /// A proof whose signature is that of the key in it.
@@ -246,6 +251,19 @@ pub(crate) fn key_to_bind(proof: &str, uri: &str) -> Option<String> {
 }
 
 impl Used {
+    fn remember(&mut self, key: [u8; 16], proof: [u8; 16]) -> Result<(), Reason> {
+        if self.before.contains(&proof) || self.now.contains(&proof) {
+            return Err(Reason::Proof("it was used before (jti)"));
+        }
+        let count = self.counts.get(&key).copied().unwrap_or_default();
+        if count >= MAX_REMEMBERED_OF_ONE || self.now.len() >= MAX_REMEMBERED {
+            return Err(Reason::ProofsFull);
+        }
+        self.counts.insert(key, count + 1);
+        self.now.insert(proof);
+        Ok(())
+    }
+
     /// Forgets what no fresh nonce can be in any more.
     fn turn(&mut self, now: i64) {
         let age = now.saturating_sub(self.since);
@@ -253,6 +271,7 @@ impl Used {
         if age <= NONCE_SECONDS {
             return;
         }
+        self.counts.clear();
         let last = std::mem::take(&mut self.now);
         self.before = if age <= 2 * NONCE_SECONDS { last } else { HashSet::new() };
         self.since = now;
@@ -289,6 +308,29 @@ mod tests {
         assert!(knows(&used), "its nonce could be of 1,295");
         used.turn(1_302 + NONCE_SECONDS);
         assert!(!knows(&used), "no nonce of then is fresh");
+    }
+
+    #[test]
+    fn one_key_does_not_take_the_places_of_others_and_all_are_bounded() {
+        let mut used = Used::default();
+        let mut next = 0_u64;
+        let mut remember = |used: &mut Used, key: u8| {
+            next += 1;
+            used.remember([key; 16], short_hash(&[&next.to_be_bytes()]))
+        };
+        for _ in 0..MAX_REMEMBERED_OF_ONE {
+            assert_eq!(remember(&mut used, 0), Ok(()));
+        }
+        assert_eq!(remember(&mut used, 0), Err(Reason::ProofsFull));
+        for key in 1..16 {
+            for _ in 0..MAX_REMEMBERED_OF_ONE {
+                assert_eq!(remember(&mut used, key), Ok(()));
+            }
+        }
+        assert_eq!(used.now.len(), MAX_REMEMBERED);
+        assert_eq!(remember(&mut used, 99), Err(Reason::ProofsFull));
+        used.turn(NONCE_SECONDS + 1);
+        assert_eq!(remember(&mut used, 0), Ok(()), "with the next life of a nonce");
     }
 
     #[test]

@@ -11,9 +11,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tallyport_access::client::ClientSettings;
 use tallyport_access::{AuthFailure, SecretToken};
-use tallyport_console::{
-    AuditService, Console, ConsoleConfig, SealKey, SignInConfig, SignInFailure, Witness,
-};
+use tallyport_console::{AuditService, Console, ConsoleConfig, SealKey, SignInConfig, Witness};
 use tallyport_gateway::Gateway;
 use tallyport_gateway::config::Credential;
 use tallyport_schemas::{Front, TraceId};
@@ -197,10 +195,8 @@ impl Witness for OnRecord {
         peer: SocketAddr,
         front: Front,
         trace_id: TraceId,
-        failure: SignInFailure,
+        failure: AuthFailure,
     ) {
-        let SignInFailure { issuer, code, what } = failure;
-        let failure = AuthFailure::sign_in(code, what, issuer);
         self.0.sign_in_failed(peer, front, trace_id, failure).await;
     }
 }

@@ -15,12 +15,10 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tallyport_access::Authenticator;
 use tallyport_access::client::ClientSettings;
 use tallyport_access::dev_issuer::{AUDIENCE, DevClient, DevIssuer, PEOPLE_CLIENT};
-use tallyport_console::{
-    AuditService, Console, ConsoleConfig, SealKey, SignInConfig, SignInFailure, Witness,
-};
+use tallyport_access::{AuthFailure, Authenticator};
+use tallyport_console::{AuditService, Console, ConsoleConfig, SealKey, SignInConfig, Witness};
 use tallyport_schemas::{Front, TraceId};
 use tower::ServiceExt as _;
 use url::Url;
@@ -36,17 +34,17 @@ pub struct World {
 
 /// What went on record.
 #[derive(Default)]
-pub struct Failures(Mutex<Vec<SignInFailure>>);
+pub struct Failures(Mutex<Vec<AuthFailure>>);
 
 impl Failures {
     pub fn codes(&self) -> Vec<&'static str> {
-        self.0.lock().iter().map(|failure| failure.code).collect()
+        self.0.lock().iter().map(AuthFailure::code).collect()
     }
 }
 
 #[async_trait]
 impl Witness for Failures {
-    async fn failed(&self, _: SocketAddr, _: Front, _: TraceId, failure: SignInFailure) {
+    async fn failed(&self, _: SocketAddr, _: Front, _: TraceId, failure: AuthFailure) {
         self.0.lock().push(failure);
     }
 }
@@ -65,8 +63,25 @@ impl World {
     /// The pages anew, before an issuer that is there.
     pub fn before(issuer: DevIssuer, key: Option<SealKey>, audit: Option<Url>) -> Self {
         let authenticator = Authenticator::new(vec![issuer.issuer_config()]).unwrap();
-        let failures = Arc::new(Failures::default());
         let api = Router::new().fallback(api).with_state(authenticator);
+        Self::in_front_of(api, issuer, key, audit)
+    }
+
+    /// Before a gateway that answers everything with this.
+    pub async fn refusing(status: StatusCode) -> Self {
+        let issuer =
+            DevIssuer::start("127.0.0.1:0".parse().unwrap(), DevClient::defaults()).await.unwrap();
+        let api = Router::new().fallback(move || async move { status });
+        Self::in_front_of(api, issuer, None, None)
+    }
+
+    fn in_front_of(
+        api: Router,
+        issuer: DevIssuer,
+        key: Option<SealKey>,
+        audit: Option<Url>,
+    ) -> Self {
+        let failures = Arc::new(Failures::default());
         let config = ConsoleConfig {
             public_url: Url::parse(LOCAL).unwrap(),
             providers: vec![provider("dev", &issuer.issuer_url)],

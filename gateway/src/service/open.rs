@@ -206,6 +206,9 @@ pub(super) fn turned_away_by_token(failure: &AuthFailure) -> Refusal {
     if failure.is_transient() {
         return Refusal::new(503, "issuer_unavailable", failure.to_string());
     }
+    if failure.is_too_many_proofs() {
+        return Refusal::new(429, "too_many_proofs", failure.to_string());
+    }
     let code = if failure.needs_nonce() {
         "use_dpop_nonce"
     } else if failure.is_about_proof() {

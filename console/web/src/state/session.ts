@@ -118,7 +118,12 @@ function renewOnce(before: SessionInfo): Promise<SessionInfo> {
     const done = now.signed_in && now.expires_at !== before.expires_at && left(now) > RENEW_BEFORE_S;
     return done ? now : ask<SessionInfo>("/renew", { method: "POST", recover: false });
   };
-  return "locks" in navigator ? navigator.locks.request("tallyport-renew", renewed) : renewed();
+  return alone(renewed);
+}
+
+/** One at a time, of all tabs. */
+function alone<T>(change: () => Promise<T>): Promise<T> {
+  return "locks" in navigator ? navigator.locks.request("tallyport-renew", change) : change();
 }
 
 async function renewAfter401(): Promise<boolean> {
@@ -129,7 +134,9 @@ async function renewAfter401(): Promise<boolean> {
 }
 
 export async function signOut(): Promise<void> {
-  const answer = await ask<{ provider_sign_out: string | null }>("/sign-out", { method: "POST", recover: false });
+  const out = () => ask<{ provider_sign_out: string | null }>("/sign-out", { method: "POST", recover: false });
+  // After a renewal that is under way: its answer would sign in again.
+  const answer = await alone(out);
   tabs?.postMessage("signed out");
   const there = answer.provider_sign_out;
   if (there !== null && /^https?:\/\//.test(there)) {
