@@ -9,6 +9,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use tallyport_gateway::tls::DevCa;
+
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tallyport"))
         .args(arguments)
@@ -309,6 +311,45 @@ fn configurations_are_checked() {
 }
 
 /// Written anew with `UPDATE_GOLDEN=1`, as the golden files are.
+/// The pages for people: what cannot work is said before anything starts.
+#[test]
+fn the_pages_are_checked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    DevCa::create_or_load(&folder.path().join("tls")).expect("a certificate");
+    file(folder.path(), "policy.cedar", "@id(\"all\") permit (principal, action, resource);");
+    let check = |console: &str| {
+        let text = format!(
+            "node = \"n\"\n[log]\nurl = \"embedded:log\"\n[[issuers]]\nissuer = \"https://idp.example\"\naudiences = [\"a\"]\n\
+             [policy]\npath = \"policy.cedar\"\n[gateway]\nlisten = \"127.0.0.1:0\"\ncert = \"tls/server.pem\"\n\
+             key = \"tls/server.key\"\n[console]\n{console}"
+        );
+        let output = run(&["config", "check", &file(folder.path(), "t.toml", &text)]);
+        (output.status.code(), said(&output))
+    };
+    let sign_in = |issuer: &str| {
+        format!(
+            "[[console.sign_in]]\nid = \"sso\"\nname = \"Company\"\nissuer = \"{issuer}\"\nclient_id = \"c\"\n"
+        )
+    };
+    let good = format!("public_url = \"https://g.example\"\n{}", sign_in("https://idp.example"));
+    let (code, told) = check(&good);
+    assert_eq!(code, Some(0), "{told}");
+    let short = good.replacen('\n', "\nkey = { value = \"too-short-a-secret\" }\n", 1);
+    let plain = good.replace("https://g.example", "http://g.example");
+    let stranger =
+        format!("public_url = \"https://g.example\"\n{}", sign_in("https://other.example"));
+    for (bad, saying) in [
+        (short, "openssl rand"),
+        (plain, "console.public_url"),
+        (stranger, "none of [[issuers]]"),
+        ("public_url = \"https://g.example\"\nsign_in = []\n".to_owned(), "console.sign_in"),
+    ] {
+        let (code, told) = check(&bad);
+        assert_eq!(code, Some(2), "{told}");
+        assert!(told.contains(saying) && !told.contains("too-short-a-secret"), "{told}");
+    }
+}
+
 #[test]
 fn the_reference_of_keys_is_what_the_types_say() {
     let path = dev_services::repo_root().join("docs/reference/configuration-keys.md");

@@ -301,6 +301,23 @@ async fn guessing_tokens_at_once_gets_no_more_tries() {
     assert_eq!(gateway.double.asked.load(Ordering::SeqCst), 3);
 }
 
+/// RFC 9449 section 9.
+#[tokio::test(flavor = "multi_thread")]
+async fn to_learn_a_nonce_is_no_guess() {
+    let gateway = Gateway::with(|limits| limits.max_failed_authentications = 3).await;
+    let mut client = Http3::connect(&gateway).await;
+    for _ in 0..5 {
+        let (response, _) = client.tunnel("nonce", GOOD_TOKEN).await;
+        assert_eq!(response.status(), 401);
+        assert_eq!(response.headers()["dpop-nonce"], "the-nonce");
+        let challenges = response.headers().get_all("www-authenticate").iter();
+        let asks =
+            |it: &http::HeaderValue| it.to_str().unwrap().contains("error=\"use_dpop_nonce\"");
+        assert_eq!(challenges.filter(|it| asks(it)).count(), 1);
+    }
+    client.echo().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn guessing_tokens_ends_the_connection() {
     let gateway = Gateway::with(|limits| limits.max_failed_authentications = 3).await;

@@ -72,6 +72,10 @@ impl TunnelService for Double {
             "echo" | "sink" | "stuck" | "source" | "answer" => {}
             "denied" => return refuse(403, "denied_by_policy", "reading payroll is not allowed"),
             "down" => return refuse(503, "log_unavailable", "the log takes no events; try again"),
+            "nonce" => {
+                let refusal = Refusal::new(401, "use_dpop_nonce", "make the proof again");
+                return Err(Refusal { nonce: Some("the-nonce".to_owned()), ..refusal });
+            }
             "never" => std::future::pending().await,
             _ => return refuse(404, "unknown_target", "there is no target of that name"),
         }

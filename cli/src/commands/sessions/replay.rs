@@ -32,15 +32,16 @@ pub async fn run(asker: &Asker, session: &str, rows: usize, format: Format) -> R
             print_text(&format!("{:#}\n", Value::Array(steps)))
         }
         Format::Table | Format::Csv => {
-            let step = |step: &Step| {
-                let lines: String = step.lines.iter().map(|line| format!("    {line}\n")).collect();
-                // Of an agent's: no text of it can act on the terminal.
-                let text: Vec<String> = step.text.lines().map(escaped).collect();
-                format!("{}  {:9} {}\n{lines}", at(step), step.kind, text.join("\n    "))
-            };
-            print_text(&steps.iter().map(step).collect::<String>())
+            print_text(&steps.iter().map(|step| shown(&at(step), step)).collect::<String>())
         }
     }
+}
+
+/// What an agent wrote is in it: no text of it can act on the terminal.
+fn shown(at: &str, step: &Step) -> String {
+    let lines: String = step.lines.iter().map(|line| format!("    {}\n", escaped(line))).collect();
+    let text: Vec<String> = step.text.lines().map(escaped).collect();
+    format!("{at}  {:9} {}\n{lines}", step.kind, text.join("\n    "))
 }
 
 /// The recorded events, each decoded from the exact bytes on the log.
@@ -58,4 +59,23 @@ fn events(answer: &Answer) -> Result<Vec<Event>, Failure> {
             ocsf::decode(&raw).map_err(|error| broken(&error))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_an_agent_wrote_acts_on_the_terminal() {
+        let step = Step {
+            seq: None,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            kind: "command",
+            text: "forwarded query: SELECT 1 -- \u{1b}[2J\u{202e}\nFROM t".to_owned(),
+            lines: vec!["$1 = \"\u{1b}]0;x\u{7}\"".to_owned()],
+        };
+        let shown = shown("00:00:00.000", &step);
+        assert!(!shown.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{shown:?}");
+        assert_eq!(shown.lines().count(), 3, "{shown}");
+    }
 }
