@@ -183,7 +183,7 @@ fn choice(state: &State, action: &str, hidden: &[(&str, &String)]) -> String {
 }
 
 fn page(title: &str, body: &str) -> impl IntoResponse + use<> {
-    const STYLE: &str = "body{font:16px system-ui,sans-serif;max-width:32rem;margin:10vh auto;padding:0 1rem;color-scheme:light dark}button{font:inherit;padding:.5rem 1rem}";
+    const STYLE: &str = ":root{color-scheme:light dark}body{font:16px system-ui,sans-serif;max-width:32rem;margin:10vh auto;padding:0 1rem}button{font:inherit;padding:.5rem 1rem}";
     let html = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
          <title>{title}</title><style>{STYLE}</style><h1>{title}</h1><p>This is the development issuer: it asks for no \
