@@ -118,7 +118,7 @@ impl Console {
             .route("/console/callback/{provider}", get(sign_in::callback))
             .route("/console/{*path}", any(|| async { PageError::no_route() }))
             .merge(page)
-            .layer(middleware::from_fn_with_state(Arc::clone(&console), everywhere))
+            .route_layer(middleware::from_fn_with_state(Arc::clone(&console), everywhere))
             .with_state(console)
     }
 

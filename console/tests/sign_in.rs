@@ -132,6 +132,9 @@ async fn every_answer_is_kept_apart_from_other_sites() {
         assert!(["no-store", "no-cache"].contains(&field("cache-control").as_str()), "{path}");
         assert!(got.headers.get("access-control-allow-origin").is_none(), "{path}");
     }
+    // What is none of the pages is not theirs to answer, by whatever name it is asked for.
+    let got = browser.ask(Method::GET, "/else", &[("host", "192.0.2.1")], "").await;
+    assert_eq!((got.status, got.body.len()), (StatusCode::NOT_FOUND, 0));
     let got = browser.open("/console/assets/app.js").await;
     let tag = got.headers.get("etag").unwrap().to_str().unwrap().to_owned();
     let kept = [("if-none-match", tag.as_str())];

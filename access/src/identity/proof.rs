@@ -70,6 +70,9 @@ impl std::fmt::Debug for ProofVerifier {
 }
 
 impl ProofVerifier {
+    /// What a proof may be signed with, as a challenge says it (RFC 9449 section 7.1).
+    pub const ALGORITHMS: &str = "ES256 ES384 EdDSA RS256 RS384 RS512 PS256 PS384 PS512";
+
     /// `names`: the hosts that this service is known by; a proof for another one is not taken.
     ///
     /// # Errors
@@ -288,6 +291,15 @@ mod tests {
     use super::*;
 
     const ONE: [u8; 16] = [1; 16];
+
+    #[test]
+    fn what_a_challenge_says_is_what_is_taken() {
+        let mut said: Vec<&str> = ProofVerifier::ALGORITHMS.split(' ').collect();
+        let mut taken: Vec<&str> = SigningAlgorithm::NAMES.split(", ").collect();
+        said.sort_unstable();
+        taken.sort_unstable();
+        assert_eq!(said, taken);
+    }
 
     fn knows(used: &Used) -> bool {
         used.now.contains(&ONE) || used.before.contains(&ONE)

@@ -6,6 +6,7 @@ use http::header::{
     RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{Method, Response, StatusCode, Uri, request};
+use tallyport_access::ProofVerifier;
 use tallyport_schemas::TraceId;
 
 use super::trace::trace_id;
@@ -16,8 +17,6 @@ pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");
 pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// The code of a refusal that only tells the nonce of the next proof (RFC 9449 section 9).
 pub(crate) const USE_NONCE: &str = "use_dpop_nonce";
-/// What a proof may be signed with.
-const PROOF_ALGORITHMS: &str = "ES256 ES384 EdDSA RS256 RS384 RS512 PS256 PS384 PS512";
 /// The longest name of a target that a front looks at.
 const MAX_TARGET_NAME_BYTES: usize = 128;
 /// What a client that was turned away for now should wait.
@@ -144,7 +143,7 @@ pub(crate) fn refusal(refusal: &Refusal, token_was_sent: bool) -> Response<Bytes
         };
         let challenges = [
             format!("Bearer realm=\"tallyport\"{bearer}"),
-            format!("DPoP realm=\"tallyport\"{dpop}, algs=\"{PROOF_ALGORITHMS}\""),
+            format!("DPoP realm=\"tallyport\"{dpop}, algs=\"{}\"", ProofVerifier::ALGORITHMS),
         ];
         for challenge in challenges {
             if let Ok(challenge) = HeaderValue::try_from(challenge) {
