@@ -94,7 +94,7 @@ impl Stand {
         let config = GatewayConfig {
             targets: vec![target.check(Path::new("/"))?],
             limits,
-            names: Vec::new(),
+            ..GatewayConfig::default()
         };
         let authenticator = Authenticator::new(vec![issuer.issuer_config()])?;
         let policy = PolicyStore::from_text(setup.policy, "bench.cedar")?;

@@ -13,6 +13,7 @@ pub mod tls;
 mod tunnel;
 mod turned_away;
 pub mod upstream;
+pub mod webhooks;
 
 #[cfg(feature = "fuzz")]
 pub use front::fuzz;

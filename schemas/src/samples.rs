@@ -3,6 +3,7 @@
 //! Every value of every closed set appears in some sample.
 
 mod identity;
+mod later;
 mod traffic;
 
 use jiff::Timestamp;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Sample> {
     identity::bodies()
         .into_iter()
         .chain(traffic::bodies())
+        .chain(later::bodies())
         .enumerate()
         .map(|(seq, (name, context, body))| Sample {
             name,

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tallyport_access::IssuerConfig;
 use tallyport_gateway::config::{RawGatewayLimits, RawTarget};
+use tallyport_gateway::webhooks::RawWebhook;
 #[cfg(feature = "lake")]
 use tallyport_recorder::{CommitPolicy, Retention};
 
@@ -109,6 +110,9 @@ pub struct RawGateway {
     /// Bounds of the gateway as a whole.
     #[serde(default)]
     pub limits: RawGatewayLimits,
+    /// Who is told of requests for approvals, and may pass on answers.
+    #[serde(default)]
+    pub webhooks: Vec<RawWebhook>,
 }
 
 impl RawGateway {

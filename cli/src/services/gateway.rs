@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use tallyport_access::Authenticator;
 use tallyport_access::policy::PolicyStore;
 use tallyport_eventlog::{Appender, LogUrl};
-use tallyport_gateway::config::{Credential, GatewayConfig, RawTarget, Secret, Target};
+use tallyport_gateway::config::{
+    ConfigError, Credential, GatewayConfig, RawTarget, Secret, Target,
+};
 use tallyport_gateway::front::{Front, FrontConfig, FrontError, RunningFront};
 use tallyport_gateway::targets::MaskingStore;
 use tallyport_gateway::tls::ServerIdentity;
+use tallyport_gateway::webhooks::{RawWebhook, Webhook};
 use tallyport_gateway::{Gateway, ProbeError, TunnelService, api};
 use url::Url;
 
@@ -73,6 +76,7 @@ impl GatewayPlan {
                 targets,
                 names: identity.names().to_vec(),
                 limits: section.limits.check().map_err(|error| named(&error))?,
+                webhooks: webhooks(config, folder).map_err(|error| named(&error))?,
             },
             identity,
             masking,
@@ -114,6 +118,13 @@ impl GatewayPlan {
             console.query_listens(at);
         }
     }
+}
+
+fn webhooks(config: &Config, folder: &Path) -> Result<Vec<Webhook>, ConfigError> {
+    let raw = config.gateway.as_ref().map_or(&[][..], |section| &section.webhooks);
+    let issuers: Vec<&str> = config.issuers.iter().map(|it| it.issuer.as_str()).collect();
+    let page = config.console.as_ref().map(|console| &console.public_url);
+    RawWebhook::check_all(raw, folder, &issuers, page)
 }
 
 /// The target of `dev`, as `--target-url` names it.

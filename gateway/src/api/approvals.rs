@@ -96,7 +96,7 @@ pub(super) async fn list(
         .filter(|case| wanted.all || !case.state(now).is_over())
         .filter(|case| may_see(case, identity))
         .take(wanted.limit)
-        .map(|case| ApprovalView::new(case, identity, now))
+        .map(|case| ApprovalView::seen_by(identity, case, now))
         .collect();
     Ok(answered(List { approvals, seen }))
 }
@@ -114,7 +114,7 @@ pub(super) async fn show(
 /// What a reviewer sends along.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Answer {
+pub(super) struct Answer {
     /// That of the request, as the reviewer read it.
     digest: Option<String>,
     comment: Option<String>,
@@ -123,10 +123,39 @@ struct Answer {
 impl Answer {
     fn parse(body: &[u8]) -> Result<Self, ApiError> {
         let answer: Self = body::read(body, "{\"digest\":\"...\",\"comment\":\"...\"}")?;
-        if let Some(comment) = &answer.comment {
+        Self::checked(answer.digest, answer.comment)
+    }
+
+    pub(super) fn checked(
+        digest: Option<String>,
+        comment: Option<String>,
+    ) -> Result<Self, ApiError> {
+        if let Some(comment) = &comment {
             body::text("comment", comment, body::MAX_PROSE_BYTES)?;
         }
-        Ok(Self { comment: answer.comment.filter(|comment| !comment.is_empty()), ..answer })
+        Ok(Self { digest, comment: comment.filter(|comment| !comment.is_empty()) })
+    }
+
+    pub(super) fn must_name_its_digest(&self) -> Result<(), ApiError> {
+        if self.digest.is_some() {
+            return Ok(());
+        }
+        Err(ApiError::bad_request(
+            "an approval names what it is for: send the `digest` of the request as you read it",
+        ))
+    }
+}
+
+/// What is answered, and by which way.
+pub(super) struct Said {
+    pub(super) agrees: bool,
+    /// The webhook that vouches for the reviewer.
+    pub(super) webhook: Option<String>,
+}
+
+impl Said {
+    const fn with_a_token(agrees: bool) -> Self {
+        Self { agrees, webhook: None }
     }
 }
 
@@ -138,12 +167,10 @@ pub(super) async fn approve(
     Sent(body): Sent,
 ) -> Result<Response, ApiError> {
     let answer = Answer::parse(&body)?;
-    if answer.digest.is_none() {
-        return Err(ApiError::bad_request(
-            "an approval names what it is for: send the `digest` of the request as you read it",
-        ));
-    }
-    review(&inner, &caller, &id, answer, true).await
+    answer.must_name_its_digest()?;
+    let approval_id = parse_id(&id)?;
+    review(&inner, &caller, approval_id, answer, Said::with_a_token(true)).await?;
+    view(&inner, &caller, approval_id)
 }
 
 /// `POST /v1/approvals/{id}/deny`.
@@ -154,7 +181,9 @@ pub(super) async fn deny(
     Sent(body): Sent,
 ) -> Result<Response, ApiError> {
     let answer = Answer::parse(&body)?;
-    review(&inner, &caller, &id, answer, false).await
+    let approval_id = parse_id(&id)?;
+    review(&inner, &caller, approval_id, answer, Said::with_a_token(false)).await?;
+    view(&inner, &caller, approval_id)
 }
 
 /// `POST /v1/approvals/{id}/withdraw`, for whoever asked: the request is not wanted any more, or the grant is given back.
@@ -178,14 +207,14 @@ pub(super) async fn withdraw(
     view(&inner, &caller, approval_id)
 }
 
-async fn review(
+/// Puts an answer on the log, where it counts as the events before it let it.
+pub(super) async fn review(
     inner: &Inner,
     caller: &Caller,
-    id: &str,
+    approval_id: ApprovalId,
     answer: Answer,
-    agrees: bool,
-) -> Result<Response, ApiError> {
-    let approval_id = parse_id(id)?;
+    said: Said,
+) -> Result<(), ApiError> {
     let identity = caller.identity();
     let context = seen(inner, caller, approval_id, |case| {
         if !identity.delegation.is_empty() {
@@ -197,26 +226,27 @@ async fn review(
         }
         Ok(case.context().clone())
     })??;
-    let (reviewer, comment) = (identity.principal.clone(), answer.comment);
-    let approval = if agrees {
-        Approval::Granted { approval_id, reviewer, comment }
+    let (reviewer, comment, webhook) = (identity.principal.clone(), answer.comment, said.webhook);
+    let approval = if said.agrees {
+        Approval::Granted { approval_id, reviewer, comment, webhook }
     } else {
-        Approval::Denied { approval_id, reviewer, comment }
+        Approval::Denied { approval_id, reviewer, comment, webhook }
     };
     // The event is about whoever asked; who answers is in it.
     let draft = Draft::new(context, None, Body::Approval(approval));
     inner.control.commit(draft).await??;
-    view(inner, caller, approval_id)
+    Ok(())
 }
 
 pub(super) fn view(inner: &Inner, caller: &Caller, id: ApprovalId) -> Result<Response, ApiError> {
     let identity = caller.identity();
-    let view = seen(inner, caller, id, |case| ApprovalView::new(case, identity, Timestamp::now()))?;
+    let view =
+        seen(inner, caller, id, |case| ApprovalView::seen_by(identity, case, Timestamp::now()))?;
     Ok(answered(view))
 }
 
 /// Looks at a request that the caller may know of.
-fn seen<T>(
+pub(super) fn seen<T>(
     inner: &Inner,
     caller: &Caller,
     id: ApprovalId,
@@ -226,7 +256,7 @@ fn seen<T>(
     case.map(|case| look(&case)).ok_or_else(ApiError::unknown)
 }
 
-fn parse_id(id: &str) -> Result<ApprovalId, ApiError> {
+pub(super) fn parse_id(id: &str) -> Result<ApprovalId, ApiError> {
     id.parse()
         .map_err(|error: tallyport_schemas::ParseIdError| ApiError::bad_request(&error.to_string()))
 }

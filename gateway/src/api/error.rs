@@ -23,13 +23,19 @@ impl ApiError {
         Self(Box::new(refusal_answer(refusal, token_was_sent).map(Body::from)))
     }
 
+    /// About a signature there is no scheme to name.
+    pub(super) fn unvouched(refusal: &Refusal) -> Self {
+        let status =
+            StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        Self::new(status, refusal.code, &refusal.message)
+    }
+
     pub(super) fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request came by no front")
     }
 
     pub(super) fn no_route() -> Self {
-        let message =
-            "there is no such route; see /v1/whoami, /v1/approvals, /v1/grants and /v1/revocations";
+        let message = "there is no such route; see /v1/whoami, /v1/approvals, /v1/grants, /v1/revocations and /v1/webhooks/NAME/answers";
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 

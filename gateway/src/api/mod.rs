@@ -3,6 +3,7 @@
 //!
 //! Errors are JSON as everywhere on the fronts: `{"code":...,"message":...}`, where the message says what to do.
 
+mod answers;
 mod approvals;
 mod body;
 mod error;
@@ -28,9 +29,11 @@ use tallyport_schemas::{Body, Decision, Draft, Front, SharedContext, TraceId};
 use crate::front::{Authenticated, Twice, presented};
 use crate::service::{Caller, Came, Gateway, Inner};
 use error::ApiError;
+pub(crate) use view::ApprovalView;
 
 /// `GET /healthz`: 200 while events can be put on record, 503 while they cannot: then nothing passes.
-/// `/v1`: see docs/reference/approvals.md, grants.md and revocation.md; every request of it needs a token.
+/// `/v1`: see docs/reference/approvals.md, grants.md and revocation.md; every request of it needs a token, but that of a webhook,
+/// which is signed (docs/reference/webhooks.md).
 pub fn router(gateway: &Gateway) -> Router {
     let inner = gateway.inner();
     let v1 = Router::new()
@@ -43,6 +46,7 @@ pub fn router(gateway: &Gateway) -> Router {
         .route("/grants", post(grants::request))
         .route("/revocations", get(revocations::list).post(revocations::revoke))
         .route("/revocations/{id}/lift", post(revocations::lift))
+        .route("/webhooks/{name}/answers", post(answers::answer))
         .fallback(|| async { ApiError::no_route() })
         .method_not_allowed_fallback(|| async { ApiError::no_method() })
         .layer(middleware::map_response(not_kept));

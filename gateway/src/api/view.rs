@@ -11,7 +11,7 @@ use tallyport_schemas::{
 
 /// One request.
 #[derive(Debug, Serialize)]
-pub(super) struct ApprovalView {
+pub(crate) struct ApprovalView {
     approval_id: ApprovalId,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +46,8 @@ pub(super) struct ApprovalView {
     uses: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_command_id: Option<CommandId>,
-    you: You,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    you: Option<You>,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,6 +57,9 @@ struct AnswerView {
     at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     comment: Option<String>,
+    /// The webhook that vouches for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,7 +78,13 @@ struct You {
 }
 
 impl ApprovalView {
-    pub(super) fn new(case: &Case, caller: &Identity, now: Timestamp) -> Self {
+    /// As `caller` sees it.
+    pub(super) fn seen_by(caller: &Identity, case: &Case, now: Timestamp) -> Self {
+        Self { you: Some(You::of(may_answer(case, caller, now))), ..Self::new(case, now) }
+    }
+
+    /// As it stands, whoever asks.
+    pub(crate) fn new(case: &Case, now: Timestamp) -> Self {
         let (request, context) = (case.request(), case.context());
         let state = case.state(now);
         let cause = match &state {
@@ -111,7 +121,7 @@ impl ApprovalView {
             answers: case.votes().iter().map(AnswerView::of).collect(),
             uses: case.uses(),
             last_command_id: case.last_use(),
-            you: You::of(may_answer(case, caller, now)),
+            you: None,
         }
     }
 }
@@ -124,6 +134,7 @@ impl AnswerView {
             agrees: vote.agrees,
             at: vote.at,
             comment: vote.comment.clone(),
+            webhook: vote.webhook.clone(),
         }
     }
 }

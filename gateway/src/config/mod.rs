@@ -13,6 +13,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::webhooks::Webhook;
+
 /// A value of the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{key}: {problem}")]
@@ -129,4 +131,6 @@ pub struct GatewayConfig {
     pub limits: GatewayLimits,
     /// The hosts that it is known by: those of its certificate. A proof of possession must be for one of them.
     pub names: Vec<String>,
+    /// Who is told of requests for approvals.
+    pub webhooks: Vec<Webhook>,
 }

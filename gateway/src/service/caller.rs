@@ -22,6 +22,10 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    pub(super) const fn new(identity: Identity, context: SharedContext, peer: SocketAddr) -> Self {
+        Self { identity, context, peer }
+    }
+
     pub(crate) const fn identity(&self) -> &Identity {
         &self.identity
     }

@@ -22,6 +22,7 @@ use crate::meters::{AuthenticationMeters, TargetMeters};
 use crate::session::Registry;
 use crate::targets::{CatalogCache, MaskingStore};
 use crate::upstream::{BackendKey, DialError, Dialer};
+use crate::webhooks::{Post, Webhook, WebhookError, deliver};
 
 /// The gateway cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum StartError {
     /// No key of nonces could be drawn.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
+    /// A webhook cannot be sent to.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// A target's certificates cannot be used.
     #[error("targets.{name}: {source}")]
     Target {
@@ -63,6 +67,8 @@ pub(crate) struct Inner {
     /// What all gateways know together.
     pub control: Control,
     pub authentications: AuthenticationMeters,
+    /// Who is told of requests for approvals.
+    pub(super) webhooks: Arc<[Webhook]>,
     targets: HashMap<String, Arc<TargetEntry>>,
     pub(super) slots: Arc<Slots>,
     pub(super) strangers: Arc<Strangers>,
@@ -104,6 +110,11 @@ impl Inner {
         let control = Control::new(appender.clone(), Arc::clone(&registry));
         tasks.spawn(follow(control.clone(), Arc::clone(appender.log()), cancel.clone()));
         tasks.spawn(carry(control.clone(), cancel.clone()));
+        for webhook in &config.webhooks {
+            let (post, me) = (Post::new(webhook)?, appender.producer().clone());
+            let webhook = Arc::new(webhook.clone());
+            tasks.spawn(deliver(webhook, post, control.clone(), me, cancel.clone()));
+        }
         Ok(Self {
             control,
             authenticator,
@@ -114,6 +125,7 @@ impl Inner {
             limits: config.limits,
             registry,
             authentications: AuthenticationMeters::new(),
+            webhooks: config.webhooks.into(),
             targets,
             slots: Slots::new(config.limits.max_sessions, config.limits.max_sessions_per_principal),
             strangers,

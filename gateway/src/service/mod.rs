@@ -7,12 +7,14 @@ mod inner;
 mod open;
 mod slots;
 mod strangers;
+mod vouched;
 
 pub(crate) use caller::Caller;
 pub(crate) use check::Came;
 pub use inner::StartError;
 pub(crate) use inner::{Inner, TargetEntry};
 pub(crate) use slots::Slot;
+pub(crate) use vouched::Vouched;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -69,11 +69,25 @@ impl Strangers {
     /// Whether a refused token of `peer` gets an event of its own. Where it does not, it is counted: in a flood, and where
     /// its proof lacks a nonce, with which each client begins.
     pub(super) fn may_record(&self, front: Front, failure: &AuthFailure, peer: SocketAddr) -> bool {
-        if !failure.needs_nonce() && self.state.lock().take_place(counted(peer.ip())) {
+        let method = if failure.is_missing() { AuthMethod::None } else { AuthMethod::Oidc };
+        if failure.needs_nonce() {
+            self.count(front, failure.code(), method, Some(peer));
+            return false;
+        }
+        self.may_record_code((front, method), failure.code(), peer)
+    }
+
+    /// The same of anything else that was to prove who comes.
+    pub(super) fn may_record_code(
+        &self,
+        (front, method): (Front, AuthMethod),
+        code: &'static str,
+        peer: SocketAddr,
+    ) -> bool {
+        if self.state.lock().take_place(counted(peer.ip())) {
             return true;
         }
-        let method = if failure.is_missing() { AuthMethod::None } else { AuthMethod::Oidc };
-        self.count(front, failure.code(), method, Some(peer));
+        self.count(front, code, method, Some(peer));
         false
     }
 

@@ -37,6 +37,7 @@ fn story(events: &[Event]) -> Vec<&'static str> {
             Approval::Denied { .. } => "denied",
             Approval::Expired { .. } => "expired",
             Approval::Withdrawn { .. } => "withdrawn",
+            Approval::Notified { .. } => "notified",
             Approval::Used { .. } => "used",
         }),
         _ => None,

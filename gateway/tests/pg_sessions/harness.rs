@@ -15,6 +15,7 @@ use tallyport_eventlog::faults::FaultLog;
 use tallyport_eventlog::{Appender, AppenderOptions, Log, Position, Topic};
 use tallyport_gateway::config::{GatewayConfig, GatewayLimits, RawTarget};
 use tallyport_gateway::targets::MaskingStore;
+use tallyport_gateway::webhooks::Webhook;
 use tallyport_gateway::{
     BearerToken, ConnectRequest, Gateway, OpenTunnel, Refusal, TunnelService as _,
 };
@@ -24,9 +25,9 @@ use tokio_postgres::NoTls;
 
 use crate::clients;
 
-/// Permits everything.
 /// What the gateways' certificate would be for.
 pub const GATEWAY_NAME: &str = "gateway.example";
+/// Permits everything.
 pub const PERMIT_ALL: &str = "@id(\"all\") permit (principal, action, resource);";
 
 /// Anything that should happen soon happens within this.
@@ -89,7 +90,11 @@ pub struct Options {
     pub limits: GatewayLimits,
     /// The issuer is asked whether tokens still count; answers count for a second.
     pub introspection: bool,
+    /// Who is told of requests, where the issuer is known.
+    pub webhooks: Option<Webhooks>,
 }
+
+pub type Webhooks = Box<dyn Fn(&str) -> Vec<Webhook> + Send + Sync>;
 
 impl Default for Options {
     fn default() -> Self {
@@ -103,6 +108,7 @@ impl Default for Options {
             others: Vec::new(),
             limits: GatewayLimits::default(),
             introspection: false,
+            webhooks: None,
         }
     }
 }
@@ -116,6 +122,7 @@ pub struct World {
     authenticator: Authenticator,
     policy: &'static str,
     targets: Vec<String>,
+    webhooks: Vec<Webhook>,
     _folder: tempfile::TempDir,
 }
 
@@ -170,7 +177,8 @@ impl World {
         }
         text.push_str(options.target);
         let targets: Vec<String> = std::iter::once(text).chain(options.others).collect();
-        let config = config(&targets, options.limits);
+        let webhooks = options.webhooks.map(|it| it(&issuer.issuer_url)).unwrap_or_default();
+        let config = config(&targets, options.limits, &webhooks);
         let gateway = Gateway::start(config, authenticator.clone(), policy, masking, appender)
             .expect("starts");
         let policy = options.policy;
@@ -183,6 +191,7 @@ impl World {
             authenticator,
             policy,
             targets,
+            webhooks,
             _folder: folder,
         };
         // Both stores report what is in force at the start: later faults meet nothing of that.
@@ -203,7 +212,7 @@ impl World {
             AppenderOptions::default(),
         );
         let policy = PolicyStore::from_text(self.policy, "test.cedar").expect("a valid policy");
-        let config = config(&self.targets, GatewayLimits::default());
+        let config = config(&self.targets, GatewayLimits::default(), &self.webhooks);
         let appender = appender.await.expect("the log starts");
         Gateway::start(config, self.authenticator.clone(), policy, MaskingStore::none(), appender)
             .expect("starts")
@@ -347,13 +356,14 @@ impl World {
     }
 }
 
-fn config(targets: &[String], limits: GatewayLimits) -> GatewayConfig {
+fn config(targets: &[String], limits: GatewayLimits, webhooks: &[Webhook]) -> GatewayConfig {
     let target = |text: &String| {
         let raw: RawTarget = toml::from_str(text).expect("a valid target");
         raw.check(Path::new("/")).expect("a valid target")
     };
     let names = vec![GATEWAY_NAME.to_owned()];
-    GatewayConfig { targets: targets.iter().map(target).collect(), limits, names }
+    let targets = targets.iter().map(target).collect();
+    GatewayConfig { targets, limits, names, webhooks: webhooks.to_vec() }
 }
 
 /// The commands among events.

@@ -362,6 +362,7 @@ fn saturday() -> Vec<Draft> {
                 approval_id: approval_id(),
                 reviewer: grace,
                 comment: None,
+                webhook: None,
             }),
         )
         .tell(

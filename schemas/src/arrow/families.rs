@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use super::columns::Row;
 use super::row::{all_written, instant, int, maybe, text, texts, written};
 use crate::{
-    Approval, ApprovalRequest, Asked, AskedCommand, Authentication, Body, Command, Content,
-    Decision, Integrity, OutputColumn, Parameter, PolicyChange, Principal, Query, QueryPhase,
-    Response, ResponseSummary, Revocation, RevocationOrder, Session, SessionStats,
+    Approval, ApprovalRequest, Asked, AskedCommand, AuthMethod, Authentication, Body, Command,
+    Content, Decision, Integrity, OutputColumn, Parameter, PolicyChange, Principal, Query,
+    QueryPhase, Response, ResponseSummary, Revocation, RevocationOrder, Session, SessionStats,
 };
 
 pub(super) fn fill<'a>(row: &mut Row<'a>, body: &'a Body) {
@@ -184,24 +184,39 @@ fn fill_approval<'a>(row: &mut Row<'a>, approval: &'a Approval) {
     row.approval_id = written(approval.approval_id());
     match approval {
         Approval::Requested(request) => fill_asked(row, request),
-        Approval::Granted { reviewer, comment, .. } => {
+        Approval::Granted { reviewer, comment, webhook, .. } => {
             row.outcome = text("granted");
             fill_review(row, reviewer, comment.as_ref());
+            fill_webhook(row, webhook.as_ref());
         }
-        Approval::Denied { reviewer, comment, .. } => {
+        Approval::Denied { reviewer, comment, webhook, .. } => {
             row.outcome = text("denied");
             fill_review(row, reviewer, comment.as_ref());
+            fill_webhook(row, webhook.as_ref());
         }
         Approval::Expired { .. } => row.outcome = text("expired"),
         Approval::Withdrawn { cause, .. } => {
             row.outcome = text("withdrawn");
             row.failure = text(cause);
         }
+        Approval::Notified { webhook, step, .. } => {
+            row.outcome = text("notified");
+            row.reason = text(step);
+            fill_webhook(row, Some(webhook));
+        }
         Approval::Used { command_id, digest, .. } => {
             row.outcome = text("used");
             row.command_id = written(command_id);
             row.digest = text(digest);
         }
+    }
+}
+
+/// The way by which somebody answered, or was told.
+fn fill_webhook<'a>(row: &mut Row<'a>, webhook: Option<&'a String>) {
+    if let Some(webhook) = webhook {
+        row.auth_method = text(AuthMethod::Webhook.as_str());
+        row.resources = vec![Cow::Owned(format!("webhook/{webhook}"))];
     }
 }
 

@@ -165,6 +165,9 @@ pub enum Approval {
         reviewer: Principal,
         /// What the reviewer wrote.
         comment: Option<String>,
+        /// The webhook that vouches for the reviewer; absent where they answered with a token of their own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        webhook: Option<String>,
     },
     /// A reviewer refused: one is enough.
     Denied {
@@ -174,6 +177,9 @@ pub enum Approval {
         reviewer: Principal,
         /// What the reviewer wrote.
         comment: Option<String>,
+        /// The webhook that vouches for the reviewer; absent where they answered with a token of their own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        webhook: Option<String>,
     },
     /// Not enough reviewers agreed in time, or it was not used in time.
     Expired {
@@ -186,6 +192,15 @@ pub enum Approval {
         approval_id: ApprovalId,
         /// Why: a stable code such as `cancelled`, `client_gone` or `superseded`.
         cause: String,
+    },
+    /// A webhook took a message about it.
+    Notified {
+        /// The request.
+        approval_id: ApprovalId,
+        /// The webhook, as the gateways' configuration names it.
+        webhook: String,
+        /// How far the request was, as the message said: its state and the number of answers, such as `pending-1`.
+        step: String,
     },
     /// What was approved runs. Only the first of these counts where it may run once.
     Used {
@@ -208,6 +223,7 @@ impl Approval {
             | Self::Denied { approval_id, .. }
             | Self::Expired { approval_id }
             | Self::Withdrawn { approval_id, .. }
+            | Self::Notified { approval_id, .. }
             | Self::Used { approval_id, .. } => *approval_id,
         }
     }
@@ -219,6 +235,7 @@ impl Approval {
             Self::Denied { .. } => "denied",
             Self::Expired { .. } => "expired",
             Self::Withdrawn { .. } => "withdrawn",
+            Self::Notified { .. } => "notified",
             Self::Used { .. } => "used",
         }
     }
@@ -233,7 +250,8 @@ impl Approval {
             Self::Granted { .. }
             | Self::Denied { .. }
             | Self::Expired { .. }
-            | Self::Withdrawn { .. } => None,
+            | Self::Withdrawn { .. }
+            | Self::Notified { .. } => None,
         }
     }
 }

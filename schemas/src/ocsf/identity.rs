@@ -29,6 +29,7 @@ pub(super) fn authentication<'a>(value: &mut Value<'a>, event: &'a Event, it: &'
     value.service = Some(service(door, event));
     let (protocol_id, protocol) = match it.method {
         AuthMethod::Oidc => (4, "OpenID"),
+        AuthMethod::Webhook => (OTHER, "Webhook"),
         AuthMethod::None => (OTHER, "None"),
     };
     (value.auth_protocol_id, value.auth_protocol) = (Some(protocol_id), Some(protocol));
@@ -171,6 +172,11 @@ pub(super) fn approval<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Appr
             value.status_code = text("withdrawn");
             value.status_detail = text(cause);
             value.message(&format!("{who} does not wait for an approval any more: {cause}"));
+        }
+        Approval::Notified { webhook, step, .. } => {
+            value.is(Class::UserAccess, (OTHER, "Notify"));
+            value.status(status::SUCCESS);
+            value.message(&format!("{webhook} was told of a request of {who}: {step}"));
         }
         Approval::Used { .. } => {
             value.is(Class::UserAccess, (OTHER, "Use"));

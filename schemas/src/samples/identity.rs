@@ -115,8 +115,9 @@ fn approvals() -> Vec<Named> {
         approval_id,
         reviewer: person(),
         comment: Some("as agreed in FIN-311".into()),
+        webhook: None,
     };
-    let denied = Approval::Denied { approval_id, reviewer: person(), comment: None };
+    let denied = Approval::Denied { approval_id, reviewer: person(), comment: None, webhook: None };
     let withdrawn = Approval::Withdrawn { approval_id, cause: "client_gone".into() };
     let used =
         Approval::Used { approval_id, command_id: command_id(), digest: sha256("what may run") };

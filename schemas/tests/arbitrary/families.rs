@@ -180,20 +180,23 @@ impl Seed {
 
     pub(super) fn approval(&mut self) -> Approval {
         let approval_id = self.approval_id();
-        match self.byte() % 6 {
+        match self.byte() % 7 {
             0 => Approval::Expired { approval_id },
             1 => Approval::Requested(Box::new(self.approval_request())),
             2 => Approval::Granted {
                 approval_id,
                 reviewer: self.principal(),
                 comment: self.option(Self::text),
+                webhook: self.option(Self::text),
             },
             3 => Approval::Denied {
                 approval_id,
                 reviewer: self.principal(),
                 comment: self.option(Self::text),
+                webhook: self.option(Self::text),
             },
             4 => Approval::Withdrawn { approval_id, cause: self.text() },
+            5 => Approval::Notified { approval_id, webhook: self.text(), step: self.text() },
             _ => Approval::Used { approval_id, command_id: self.command_id(), digest: self.text() },
         }
     }

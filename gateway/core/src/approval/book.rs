@@ -8,7 +8,7 @@ use tallyport_schemas::{
     Revocation, Revoked, SessionId,
 };
 
-use super::case::{Case, State};
+use super::case::{Case, State, Vote};
 use super::not_counted::NotCounted;
 
 /// Requests that are kept, open and over together. The oldest that are over make room for new ones.
@@ -74,20 +74,24 @@ impl Book {
             }
             self.refuse_too_many(event, request, at)?;
             self.make_room(at)?;
-            let case = Case::new((**request).clone(), event.context.clone(), at);
+            let by = event.producer.id.clone();
+            let case = Case::new((**request).clone(), event.context.clone(), (at, by));
             self.open.insert(request.approval_id);
             self.cases.insert(request.approval_id, case);
             return Ok(());
         }
         let id = approval.approval_id();
         let case = self.cases.get_mut(&id).ok_or(NotCounted::Unknown)?;
+        if let Approval::Notified { webhook, step, .. } = approval {
+            return case.told(webhook, step);
+        }
         match approval {
-            Approval::Requested(_) => Err(NotCounted::Repeated),
-            Approval::Granted { reviewer, comment, .. } => {
-                case.review(reviewer, true, comment.as_ref(), at)
+            Approval::Requested(_) | Approval::Notified { .. } => Err(NotCounted::Repeated),
+            Approval::Granted { reviewer, comment, webhook, .. } => {
+                case.review(Vote::new((reviewer, webhook), true, comment, at))
             }
-            Approval::Denied { reviewer, comment, .. } => {
-                case.review(reviewer, false, comment.as_ref(), at)
+            Approval::Denied { reviewer, comment, webhook, .. } => {
+                case.review(Vote::new((reviewer, webhook), false, comment, at))
             }
             Approval::Expired { .. } => case.expire(at),
             Approval::Withdrawn { cause, .. } => case.withdraw(cause, at),
@@ -95,6 +99,7 @@ impl Book {
                 case.run((*command_id, digest), event.context.session_id, at)
             }
         }?;
+        case.changed_by(&event.producer.id);
         if case.ended_at().is_some() {
             self.open.remove(&id);
         }

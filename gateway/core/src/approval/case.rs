@@ -1,12 +1,17 @@
 //! One request, and what became of it.
 
+mod told;
+
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use tallyport_schemas::{
     ApprovalRequest, ApprovalRequirement, ApprovalScope, CommandId, Context, Principal,
-    PrincipalKind, SessionId, SharedContext,
+    PrincipalKind, ProducerId, SessionId, SharedContext,
 };
 
 use super::not_counted::NotCounted;
+pub use told::MAX_WEBHOOKS;
 
 /// For how long a session may use what was approved for it: longer than tokens live. A gateway that dies tells nobody that
 /// its sessions ended.
@@ -25,6 +30,10 @@ pub struct Case {
     last_use: Option<CommandId>,
     approved_at: Option<Timestamp>,
     end: Option<End>,
+    /// Whose event changed it last.
+    changed_by: ProducerId,
+    /// The step that each webhook was told last.
+    told: BTreeMap<String, String>,
 }
 
 /// A reviewer's answer that counts.
@@ -38,6 +47,20 @@ pub struct Vote {
     pub at: Timestamp,
     /// What they wrote.
     pub comment: Option<String>,
+    /// The webhook that vouches for them; absent where they came with a token of their own.
+    pub webhook: Option<String>,
+}
+
+impl Vote {
+    pub(super) fn new(
+        (reviewer, webhook): (&Principal, &Option<String>),
+        agrees: bool,
+        comment: &Option<String>,
+        at: Timestamp,
+    ) -> Self {
+        let reviewer = reviewer.clone();
+        Self { reviewer, agrees, at, comment: comment.clone(), webhook: webhook.clone() }
+    }
 }
 
 /// Where a request stands.
@@ -88,7 +111,7 @@ impl Case {
     pub(super) fn new(
         request: ApprovalRequest,
         context: SharedContext,
-        asked_at: Timestamp,
+        (asked_at, asked_by): (Timestamp, ProducerId),
     ) -> Self {
         // Where nobody has to agree to an access, asking is enough.
         let approved_at = (request.requirements.is_empty() && request.asked.access().is_some())
@@ -102,6 +125,8 @@ impl Case {
             last_use: None,
             approved_at,
             end: None,
+            changed_by: asked_by,
+            told: BTreeMap::new(),
         }
     }
 
@@ -235,16 +260,10 @@ impl Case {
     }
 
     /// Takes an answer in.
-    pub(super) fn review(
-        &mut self,
-        reviewer: &Principal,
-        agrees: bool,
-        comment: Option<&String>,
-        at: Timestamp,
-    ) -> Result<(), NotCounted> {
-        self.may_review(reviewer, at)?;
-        let reviewer = reviewer.clone();
-        self.votes.push(Vote { reviewer, agrees, at, comment: comment.cloned() });
+    pub(super) fn review(&mut self, vote: Vote) -> Result<(), NotCounted> {
+        let Vote { agrees, at, .. } = vote;
+        self.may_review(&vote.reviewer, at)?;
+        self.votes.push(vote);
         if !agrees {
             self.end = Some(End { state: State::Denied, at });
         } else if self.missing().is_empty() {

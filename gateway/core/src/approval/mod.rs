@@ -14,7 +14,7 @@ mod digest;
 mod not_counted;
 
 pub use book::{Applied, Book, GIVEN_BACK, MAX_WAITING, MAX_WAITING_OF_ONE, REVOKED};
-pub use case::{Case, State, Vote};
+pub use case::{Case, MAX_WEBHOOKS, State, Vote};
 pub use digest::{Bond, Standing, access_digest, bound_values, digest};
 pub use not_counted::NotCounted;
 

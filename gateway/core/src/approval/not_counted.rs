@@ -57,6 +57,9 @@ pub enum NotCounted {
     /// More revocations stand than are kept.
     #[error("too many revocations stand; lift some, or revoke an issuer instead of its principals")]
     TooManyRevocations,
+    /// More webhooks were told of it than are kept.
+    #[error("more webhooks were told of it than a gateway may have")]
+    TooManyWebhooks,
     /// It is another session's.
     #[error("the approval is for another session")]
     OtherSession,

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use serde_json::Value;
 use tallyport_schemas::{
-    Approval, Body, Command, CommandId, ContentError, Decision, Event, Phase, Response,
+    Approval, Body, Command, CommandId, ContentError, Decision, Event, Phase, Principal, Response,
 };
 
 use wire::Wire;
@@ -200,18 +200,20 @@ impl Replay {
 
 /// What became of a request, and by whom.
 fn answered(approval: &Approval) -> String {
-    let by = |reviewer: &tallyport_schemas::Principal, comment: &Option<String>| {
+    let by = |reviewer: &Principal, comment: &Option<String>, webhook: &Option<String>| {
         let comment = comment.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
-        format!("{}{comment}", reviewer.display_name)
+        let way = webhook.as_ref().map(|it| format!(" by {it}")).unwrap_or_default();
+        format!("{}{way}{comment}", reviewer.display_name)
     };
     match approval {
         Approval::Requested(request) => format!("requested {}", request.approval_id),
-        Approval::Granted { reviewer, comment, .. } => {
-            format!("granted by {}", by(reviewer, comment))
+        Approval::Granted { reviewer, comment, webhook, .. } => {
+            format!("granted by {}", by(reviewer, comment, webhook))
         }
-        Approval::Denied { reviewer, comment, .. } => {
-            format!("denied by {}", by(reviewer, comment))
+        Approval::Denied { reviewer, comment, webhook, .. } => {
+            format!("denied by {}", by(reviewer, comment, webhook))
         }
+        Approval::Notified { webhook, step, .. } => format!("told {webhook}: {step}"),
         Approval::Withdrawn { cause, .. } => format!("withdrawn: {cause}"),
         other => {
             let value = serde_json::to_value(other).unwrap_or_default();

@@ -107,12 +107,18 @@ impl Desk {
 
     fn grant(&mut self, second: i64, reviewer: &Principal) -> Applied {
         let reviewer = reviewer.clone();
-        self.tell(second, Approval::Granted { approval_id: self.id, reviewer, comment: None })
+        self.tell(
+            second,
+            Approval::Granted { approval_id: self.id, reviewer, comment: None, webhook: None },
+        )
     }
 
     fn deny(&mut self, second: i64, reviewer: &Principal) -> Applied {
         let reviewer = reviewer.clone();
-        self.tell(second, Approval::Denied { approval_id: self.id, reviewer, comment: None })
+        self.tell(
+            second,
+            Approval::Denied { approval_id: self.id, reviewer, comment: None, webhook: None },
+        )
     }
 
     fn used(&self, digest: &str) -> Approval {

@@ -1,0 +1,171 @@
+//! Reviewers for whom a webhook vouches: the signature is checked, and that is on record before the answer.
+
+use std::net::SocketAddr;
+
+use gateway_core::passage::Note;
+use http::HeaderMap;
+use jiff::Timestamp;
+use tallyport_access::Identity;
+use tallyport_schemas::{
+    AgentAttributes, AuthMethod, Authentication, Body, Context, Draft, Endpoint, Front, Outcome,
+    Principal, SharedContext, TraceId,
+};
+
+use super::caller::Caller;
+use super::inner::Inner;
+use super::open::log_unavailable;
+use crate::tunnel::Refusal;
+use crate::webhooks::{Answers, Keys, Webhook};
+
+/// An answer as it came in.
+pub(crate) struct Vouched<'a> {
+    /// The webhook that it names.
+    pub webhook: &'a str,
+    pub headers: &'a HeaderMap,
+    pub body: &'a [u8],
+    pub front: Front,
+    pub peer: SocketAddr,
+    pub trace_id: TraceId,
+}
+
+/// Nobody was vouched for: a stable code, and what to do.
+struct Unvouched {
+    code: &'static str,
+    message: String,
+}
+
+impl Inner {
+    /// Checks who signed an answer, and for whom. `reviewer` reads their id out of the body once it is known to be good.
+    ///
+    /// # Cancel safety
+    /// A dropped call may leave the check on record, and nothing else.
+    pub(crate) async fn vouched(
+        &self,
+        vouched: &Vouched<'_>,
+        reviewer: impl FnOnce(&[u8]) -> Option<String> + Send,
+    ) -> Result<(Caller, &Webhook), Refusal> {
+        // Who was revoked is on the control log: without it nobody is known to be welcome.
+        self.control.current().await.map_err(|stale| {
+            tracing::error!(%stale, "an answer was refused");
+            Refusal::new(503, "control_unavailable", stale.to_string())
+        })?;
+        let mut context = Context {
+            client: Some(Endpoint::from(vouched.peer)),
+            trace_id: Some(vouched.trace_id),
+            ..Context::default()
+        };
+        let mut known = None;
+        let checked = self.check_vouched(vouched, reviewer, &mut known).await;
+        context.principal.clone_from(&known);
+        if let Err(unvouched) = &checked
+            && !self.strangers.may_record_code(
+                (vouched.front, AuthMethod::Webhook),
+                unvouched.code,
+                vouched.peer,
+            )
+        {
+            return Err(unvouched.refusal());
+        }
+        let context = SharedContext::from(context);
+        let event = event(vouched.front, &checked);
+        let draft = Draft::new(context.clone(), None, Body::Authentication(event));
+        let recorded = self.appender.commit(Note::new(vec![draft])).await;
+        let _on_record = recorded.map_err(|error| log_unavailable(&error))?;
+        match checked {
+            Ok((identity, webhook)) => Ok((Caller::new(identity, context, vouched.peer), webhook)),
+            Err(unvouched) => Err(unvouched.refusal()),
+        }
+    }
+
+    /// `known` is whom they vouch for, also where that is not enough.
+    async fn check_vouched(
+        &self,
+        vouched: &Vouched<'_>,
+        reviewer: impl FnOnce(&[u8]) -> Option<String> + Send,
+        known: &mut Option<Principal>,
+    ) -> Result<(Identity, &Webhook), Unvouched> {
+        // Which webhooks there are, only who can sign for one learns.
+        let unknown = || {
+            Unvouched::new("bad_signature", "the signature is wrong, or there is no such webhook")
+        };
+        let webhook = self.webhooks.iter().find(|it| it.name == vouched.webhook);
+        let webhook = webhook.ok_or_else(unknown)?;
+        let answers = webhook.answers.as_ref().ok_or_else(unknown)?;
+        let keys = keys(webhook, answers).await?;
+        let now = Timestamp::now();
+        let signed = keys
+            .verify(vouched.headers, vouched.body, now)
+            .map_err(|error| Unvouched::new(error.code(), error.to_string()))?;
+        let id = reviewer(vouched.body).ok_or_else(|| {
+            Unvouched::new(
+                "malformed",
+                "send JSON with approval_id, answer, reviewer, digest and comment",
+            )
+        })?;
+        let principal = answers.reviewers.get(&id).ok_or_else(|| {
+            Unvouched::new(
+                "unknown_reviewer",
+                "the webhook vouches for no such reviewer; add them to its configuration",
+            )
+        })?;
+        *known = Some(principal.clone());
+        let identity = Identity {
+            principal: principal.clone(),
+            delegation: Vec::new(),
+            agent: AgentAttributes::default(),
+            expires_at: Timestamp::MAX,
+            token_id: Some(signed.id),
+            key_id: None,
+            binding: None,
+        };
+        match self.barred(&identity, now) {
+            Some(failure) => Err(Unvouched::new(failure.code(), failure.to_string())),
+            None => Ok((identity, webhook)),
+        }
+    }
+}
+
+async fn keys(webhook: &Webhook, answers: &Answers) -> Result<Keys, Unvouched> {
+    let unavailable = |error: &dyn std::fmt::Display| {
+        tracing::error!(webhook = webhook.name, %error, "the secret of its answers cannot be had");
+        Unvouched::new("secret_unavailable", "the answer cannot be checked now; try again later")
+    };
+    answers.secret.refresh().await.map_err(|error| unavailable(&error))?;
+    let secret = answers.secret.read().map_err(|error| unavailable(&error))?;
+    Keys::parse(&secret).map_err(|error| unavailable(&error))
+}
+
+fn event(front: Front, checked: &Result<(Identity, &Webhook), Unvouched>) -> Authentication {
+    let (identity, unvouched) = match checked {
+        Ok((identity, _)) => (Some(identity), None),
+        Err(unvouched) => (None, Some(unvouched)),
+    };
+    Authentication {
+        outcome: if identity.is_some() { Outcome::Success } else { Outcome::Failure },
+        method: AuthMethod::Webhook,
+        front,
+        failure: unvouched.map(|it| it.code.to_owned()),
+        message: unvouched.map(|it| it.message.clone()),
+        issuer: identity.map(|it| it.principal.issuer.clone()),
+        token_id: identity.and_then(|it| it.token_id.clone()),
+        key_id: None,
+        binding: None,
+        expires_at: None,
+    }
+}
+
+impl Unvouched {
+    fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    fn refusal(&self) -> Refusal {
+        let status = match self.code {
+            "malformed" => 400,
+            "unknown_reviewer" | "revoked" => 403,
+            "secret_unavailable" => 503,
+            _ => 401,
+        };
+        Refusal::new(status, self.code, self.message.clone())
+    }
+}
