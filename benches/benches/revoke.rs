@@ -182,7 +182,7 @@ impl Site {
             let config = GatewayConfig {
                 targets: vec![raw.check(Path::new("/"))?],
                 limits: GatewayLimits::default(),
-                names: Vec::new(),
+                ..GatewayConfig::default()
             };
             let policy = PolicyStore::from_text(ALLOW_ALL, "bench.cedar")?;
             let masking = MaskingStore::fixed(Masking::parse("", "none.toml")?);
@@ -204,6 +204,7 @@ impl Site {
             target: "sample".to_owned(),
             token: Some(BearerToken::new(token(&self.issuer, who).await?)),
             proof: None,
+            certificate: None,
             peer: PEER.parse()?,
             front: Front::Tcp,
             trace_id: TraceId::random(),
