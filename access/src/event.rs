@@ -1,6 +1,6 @@
 //! The event that every check of a token leaves.
 
-use tallyport_schemas::{AuthMethod, Authentication, Front, Outcome};
+use tallyport_schemas::{Authentication, Front, Outcome};
 
 use crate::{AuthFailure, Identity};
 
@@ -13,7 +13,7 @@ pub fn authentication_event(
     match outcome {
         Ok(identity) => Authentication {
             outcome: Outcome::Success,
-            method: AuthMethod::Oidc,
+            method: identity.method,
             front,
             failure: None,
             message: None,
@@ -25,7 +25,7 @@ pub fn authentication_event(
         },
         Err(failure) => Authentication {
             outcome: Outcome::Failure,
-            method: if failure.is_missing() { AuthMethod::None } else { AuthMethod::Oidc },
+            method: failure.method(),
             front,
             failure: Some(failure.code().to_owned()),
             message: Some(failure.to_string()),

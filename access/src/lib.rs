@@ -22,8 +22,9 @@ pub use event::authentication_event;
 #[cfg(feature = "fuzz")]
 pub use identity::fuzz;
 pub use identity::{
-    Asked, AuthFailure, Authenticator, ClaimMapping, ClaimSource, ConfigError, GroupSource,
-    Identity, IntrospectionConfig, IssuerConfig, KeyCacheConfig, KindMapping, NoRandomness,
-    Presented, Profile, ProofVerifier, is_safe_url, strict_object,
+    Asked, AuthFailure, Authenticator, ClaimMapping, ClaimSource, ClientCertificate, ConfigError,
+    GroupSource, Identity, IntrospectionConfig, IssuerConfig, KeyCacheConfig, KindMapping,
+    NoRandomness, Presented, Profile, ProofVerifier, TrustDomainConfig, TrustDomainError, Workload,
+    is_safe_url, strict_object,
 };
 pub use secret::SecretToken;

@@ -61,7 +61,8 @@ impl Stage {
     }
 
     async fn outcome(&self, token: &str, proof: Option<&str>) -> &'static str {
-        let presented = Presented { token, proof, asked: ASKED, verifier: &self.gateway };
+        let presented =
+            Presented { token, proof, asked: ASKED, verifier: &self.gateway, certificate: None };
         match self.authenticator.verify_presented(&presented).await {
             Ok(identity) => {
                 let bound = (identity.binding == Some(TokenBinding::Dpop)) == proof.is_some();

@@ -14,7 +14,8 @@ use dev_services::{DevService, StartError};
 use support::jwt::outcome;
 use tallyport_access::client::{ClientCredentials, ProofKey, TokenSource};
 use tallyport_access::{
-    Asked, Authenticator, ClaimSource, IssuerConfig, Presented, ProofVerifier, SecretToken,
+    Asked, Authenticator, ClaimSource, ClientCertificate, IssuerConfig, Presented, ProofVerifier,
+    SecretToken,
 };
 use tallyport_schemas::{PrincipalKind, TokenBinding};
 
@@ -150,7 +151,8 @@ async fn a_real_provider_binds_tokens_to_our_key() {
     let verify = async |proof: &str| {
         let asked = Asked { method: "CONNECT", path: "/sample" };
         let token = bound.token.expose();
-        let presented = Presented { token, proof: Some(proof), asked, verifier: &gateway };
+        let presented =
+            Presented { token, proof: Some(proof), asked, verifier: &gateway, certificate: None };
         authenticator.verify_presented(&presented).await.map(|who| who.binding)
     };
     let nonce = gateway.nonce();
@@ -166,4 +168,43 @@ async fn a_real_provider_binds_tokens_to_our_key() {
     // Who does not ask for it gets a bearer token.
     let plain = TokenSource::client_credentials(settings).unwrap().bound_token().await.unwrap();
     assert!(plain.key.is_none());
+}
+
+/// The provider binds a token to the certificate of the connection on which it was asked for (RFC 8705 section 3): with that
+/// certificate it is taken here, with another or none it is not.
+#[tokio::test]
+async fn a_real_provider_binds_tokens_to_a_certificate() {
+    let test = "a_real_provider_binds_tokens_to_a_certificate";
+    let Some(provider) = provider(test, &[]) else { return };
+    let authenticator = Authenticator::new(vec![trusting(&provider)]).unwrap();
+    let certificate = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.self_signed(&key).unwrap()
+    };
+    let (ours, other) = (certificate("agent.example"), certificate("other.example"));
+    let ClientCredentials { client_id, client_secret, audience, .. } =
+        settings(&provider, "bound-agent");
+    let form = [("grant_type", "client_credentials"), ("resource", audience.as_deref().unwrap())];
+    // What ends TLS in front of the provider tells it the certificate.
+    let pem: String = url::form_urlencoded::byte_serialize(ours.pem().as_bytes()).collect();
+    let request = reqwest::Client::new()
+        .post(provider.text("token_url"))
+        .basic_auth(client_id, Some(client_secret.expose()))
+        .header("x-ssl-client-cert", pem.replace('+', "%20"))
+        .form(&form);
+    let answer: serde_json::Value = request.send().await.unwrap().json().await.unwrap();
+    let token = answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}"));
+    let gateway = ProofVerifier::new(&["gateway.example".to_owned()]).unwrap();
+    let verify = async |shown: Option<&rcgen::Certificate>| {
+        let shown = shown.and_then(|it| ClientCertificate::of(std::slice::from_ref(it.der())));
+        let asked = Asked { method: "CONNECT", path: "/sample" };
+        let certificate = shown.as_ref();
+        let presented = Presented { token, proof: None, asked, verifier: &gateway, certificate };
+        let verified = authenticator.verify_presented(&presented).await;
+        verified.map(|who| who.binding).map_err(|failure| failure.code())
+    };
+    assert_eq!(verify(Some(&ours)).await, Ok(Some(TokenBinding::Mtls)));
+    assert_eq!(verify(Some(&other)).await, Err("other_certificate"));
+    assert_eq!(verify(None).await, Err("no_certificate"));
 }

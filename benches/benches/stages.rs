@@ -26,8 +26,8 @@ use tallyport_gateway::{
     BearerToken, ConnectRequest, OpenTunnel, Refusal, TunnelIo, TunnelService, TurnedAway,
 };
 use tallyport_schemas::{
-    AgentAttributes, Body, CommandId, Context, Draft, Integrity, Principal, PrincipalKind,
-    ProducerId, Recording, TargetKind, TargetRef,
+    AgentAttributes, AuthMethod, Body, CommandId, Context, Draft, Integrity, Principal,
+    PrincipalKind, ProducerId, Recording, TargetKind, TargetRef,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -229,6 +229,7 @@ impl JudgeBench {
         let policy = include_str!("../../tests/fixtures/allow-all.cedar");
         let policies = Arc::new(PolicySet::parse(policy, "allow-all.cedar")?);
         let identity = Identity {
+            method: AuthMethod::Oidc,
             principal: Principal {
                 issuer: "https://issuer.example".to_owned(),
                 subject: "agent-1".to_owned(),

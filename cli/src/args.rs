@@ -190,6 +190,13 @@ pub struct ConnectArgs {
     /// Ask for a plain bearer token, even where the issuer would bind one to a key of this process (DPoP).
     #[arg(long)]
     pub bearer: bool,
+    /// A certificate to show, with its chain (PEM): an X.509-SVID, with which no token is needed, or the one that the token
+    /// is bound to (RFC 8705). Read anew when it changes.
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    pub client_cert: Option<PathBuf>,
+    /// Its key (PEM).
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
     /// Write a JSON file with the local address once it listens.
     #[arg(long, value_name = "FILE")]
     pub listen_file: Option<PathBuf>,

@@ -1,7 +1,7 @@
 // The provider behind `oidc`; started by it, never by hand.
 //   oidc-provider.mjs NPM_DIRECTORY PORT AUDIENCE TTL_SECONDS [REDIRECT_URI]
 import { createServer } from 'node:http';
-import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
+import { X509Certificate, generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -27,6 +27,7 @@ const claims = {
     kind: 'agent', name: 'Operations agent', groups: ['operators'], owner: 'grace@example.com', model: 'example-model-1',
   },
   nobody: { kind: 'agent' },
+  'bound-agent': { kind: 'agent', name: 'Bound agent', groups: ['support-agents'] },
 };
 // Who signs in on its pages, where there is somewhere to send them back to.
 const people = {
@@ -54,12 +55,23 @@ function provider(keys) {
     clients: clients.map(({ id, secret }) => ({
       client_id: id, client_secret: secret, grant_types: ['client_credentials'],
       redirect_uris: [], response_types: [], token_endpoint_auth_method: 'client_secret_basic',
+      // RFC 8705 section 3.4.
+      ...(id === 'bound-agent' && { tls_client_certificate_bound_access_tokens: true }),
     })).concat(redirect ? [peopleClient] : []),
     findAccount: (_ctx, id) => (people[id] ? { accountId: id, claims: () => ({ sub: id }) } : undefined),
     extraTokenClaims: (_ctx, token) => claims[token.clientId] ?? people[token.accountId],
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     features: {
       clientCredentials: { enabled: true },
+      // What ends TLS in front of a provider hands the client's certificate over, in this field.
+      mTLS: {
+        enabled: true,
+        certificateBoundAccessTokens: true,
+        getCertificate: (ctx) => {
+          const sent = ctx.get('x-ssl-client-cert');
+          return sent ? new X509Certificate(decodeURIComponent(sent)) : undefined;
+        },
+      },
       deviceFlow: { enabled: Boolean(redirect) },
       devInteractions: { enabled: Boolean(redirect) },
       revocation: { enabled: Boolean(redirect) },

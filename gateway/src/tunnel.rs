@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
+use tallyport_access::ClientCertificate;
 use tallyport_schemas::{Front, TraceId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use zeroize::Zeroizing;
@@ -21,6 +22,8 @@ pub struct ConnectRequest {
     /// The proof that came with it, where it was presented as one that is bound to a key (RFC 9449 section 7.1); empty
     /// where it came without.
     pub proof: Option<String>,
+    /// The certificate of its connection, where it sent one.
+    pub certificate: Option<ClientCertificate>,
     /// The peer's address.
     pub peer: SocketAddr,
     /// Where it came in.

@@ -74,24 +74,32 @@ impl Site {
         format!("https://localhost:{}", self.gateway)
     }
 
-    /// A configuration file of this log, this lake, and these sections out of `gateway`, `console`, `recorder`, `query`.
-    /// With `takeover` its gateway gives its port, and asks for it.
+    /// A configuration file of this log, this lake, and these sections out of `gateway`, `console`, `recorder`, `query`,
+    /// `trust_domain`. With `takeover` its gateway gives its port, and asks for it.
     pub fn config(&self, name: &str, log: &str, lake: &str, sections: &[&str]) -> PathBuf {
         let (issuer, audience) = (self.oidc.text("issuer"), self.oidc.text("audience"));
         let mut text = format!(
             "node = \"site-1\"\n[log]\nurl = \"{log}\"\n[[issuers]]\nissuer = \"{issuer}\"\naudiences = [\"{audience}\"]\n\
              [policy]\npath = \"policy.cedar\"\n[masking]\npath = \"masking.toml\"\n{lake}"
         );
-        let takeover = if sections.contains(&"takeover") {
-            "takeover_socket = \"front.sock\"\ndrain_seconds = 60\n"
-        } else {
-            ""
-        };
+        let mut more = String::new();
+        if sections.contains(&"takeover") {
+            more += "takeover_socket = \"front.sock\"\ndrain_seconds = 60\n";
+        }
+        if sections.contains(&"trust_domain") {
+            more += "ask_client_certificates = true\n";
+        }
         for section in sections {
             text += &match *section {
                 "takeover" => String::new(),
+                // Its bundle is the caller's to put there.
+                "trust_domain" => format!(
+                    "[[trust_domains]]\nname = \"prod.example.com\"\nbundle_file = \"bundle.json\"\naudiences = [\"{audience}\"]\n\
+                     [[trust_domains.workloads]]\npath = \"/ns/agents/*\"\nkind = \"agent\"\ngroups = [\"support-agents\"]\n\
+                     [[trust_domains.workloads]]\npath = \"/ns/audit/*\"\ngroups = [\"analysts\", \"auditors\"]\n"
+                ),
                 "gateway" => format!(
-                    "[gateway]\nlisten = \"127.0.0.1:{}\"\ncert = \"tls/server.pem\"\nkey = \"tls/server.key\"\n{takeover}\
+                    "[gateway]\nlisten = \"127.0.0.1:{}\"\ncert = \"tls/server.pem\"\nkey = \"tls/server.key\"\n{more}\
                      [[targets]]\nname = \"sample\"\naddress = \"127.0.0.1:{}\"\ndatabase = \"postgres\"\n\
                      user = \"postgres\"\nsslmode = \"disable\"\n",
                     self.gateway,
@@ -128,10 +136,15 @@ impl Site {
 
     /// Runs a command that asks the query service, as the auditor.
     pub fn ask(&self, arguments: &[&str]) -> Output {
+        self.ask_as(arguments, &self.access(AUDITOR))
+    }
+
+    /// The same as whoever these arguments say.
+    pub fn ask_as(&self, arguments: &[&str], access: &[String]) -> Output {
         Command::new(binary())
             .args(arguments)
             .args(["--query-url", &format!("http://127.0.0.1:{}", self.query)])
-            .args(self.access(AUDITOR))
+            .args(access)
             .output()
             .expect("the binary runs; build it with make build")
     }
@@ -165,6 +178,11 @@ impl Site {
         let answer: Value =
             request.send().await.expect("the provider answers").json().await.expect("JSON");
         answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    /// The audience of this site's services.
+    pub fn audience(&self) -> String {
+        self.oidc.text("audience").to_owned()
     }
 
     /// The issuer, and the audience to ask it for.

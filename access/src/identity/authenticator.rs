@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::Certificate;
-use tallyport_schemas::TokenBinding;
+use tallyport_schemas::{AuthMethod, TokenBinding};
 use url::Url;
 
 use super::Identity;
+use super::certificate::ClientCertificate;
 use super::config::IssuerConfig;
 use super::failure::{AuthFailure, Reason};
 use super::introspection::Introspector;
@@ -19,8 +20,9 @@ use super::key_cache::KeyCache;
 use super::key_set::KeySet;
 use super::key_source::KeySource;
 use super::proof::{Asked, ProofVerifier};
+use super::spiffe::{Domains, TrustDomainConfig};
 use super::token::UnverifiedToken;
-use super::verifier::Candidate;
+use super::verifier::{Bond, Candidate};
 use crate::http::Http;
 
 /// The largest file of keys or certificates.
@@ -43,11 +45,21 @@ pub struct Presented<'a> {
     pub asked: Asked<'a>,
     /// Checks proofs of the service that it came to.
     pub verifier: &'a ProofVerifier,
+    /// The certificate that the client's connection brought, where it was asked for one.
+    pub certificate: Option<&'a ClientCertificate>,
+}
+
+/// What shows that whoever sends a token may.
+#[derive(Clone, Copy, Default)]
+struct Holder<'a> {
+    proof: Option<(&'a str, &'a Presented<'a>)>,
+    certificate: Option<&'a ClientCertificate>,
 }
 
 #[derive(Debug)]
 struct Inner {
     trusted: BTreeMap<String, Trusted>,
+    domains: Domains,
     /// The largest limit of any issuer: which one a token is of is only known once it is decoded.
     max_token_bytes: usize,
 }
@@ -71,7 +83,18 @@ impl Authenticator {
     /// # Errors
     /// [`ConfigError`], naming the issuer, the key and the fix.
     pub fn new(issuers: Vec<IssuerConfig>) -> Result<Self, ConfigError> {
-        if issuers.is_empty() {
+        Self::with_trust_domains(issuers, Vec::new())
+    }
+
+    /// The same, with workloads of SPIFFE trust domains. Their bundles are read.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the issuer or the domain, the key and the fix.
+    pub fn with_trust_domains(
+        issuers: Vec<IssuerConfig>,
+        domains: Vec<TrustDomainConfig>,
+    ) -> Result<Self, ConfigError> {
+        if issuers.is_empty() && domains.is_empty() {
             return Err(ConfigError::NoIssuers);
         }
         let mut trusted = BTreeMap::new();
@@ -87,7 +110,27 @@ impl Authenticator {
         }
         let max_token_bytes =
             trusted.values().map(|one| one.issuer.max_token_bytes).max().unwrap_or(0);
-        Ok(Self { inner: Arc::new(Inner { trusted, max_token_bytes }) })
+        let domains = Domains::check(domains)?;
+        let max_token_bytes = max_token_bytes.max(domains.max_token_bytes());
+        Ok(Self { inner: Arc::new(Inner { trusted, domains, max_token_bytes }) })
+    }
+
+    /// Whether a client's certificate can say who it is.
+    #[must_use]
+    pub fn takes_certificates(&self) -> bool {
+        !self.inner.domains.is_empty()
+    }
+
+    /// Says whom the certificate of a connection names, by the bundle of its trust domain (X509-SVID section 5).
+    ///
+    /// # Errors
+    /// [`AuthFailure`]; the caller puts it on record and lets nothing pass.
+    pub fn verify_certificate(
+        &self,
+        certificate: &ClientCertificate,
+    ) -> Result<Identity, AuthFailure> {
+        let verified = self.inner.domains.verify_chain(certificate.chain(), Timestamp::now());
+        verified.map_err(|reason| AuthFailure::new(reason, None).by(AuthMethod::X509Svid))
     }
 
     /// The issuers that are trusted, sorted.
@@ -106,7 +149,7 @@ impl Authenticator {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn verify(&self, token: &str) -> Result<Identity, AuthFailure> {
-        self.verify_with(token, None).await
+        self.verify_with(token, Holder::default()).await
     }
 
     /// Verifies a token as it was presented: a bearer token, or one that is bound to a key with its proof (RFC 9449
@@ -122,17 +165,28 @@ impl Authenticator {
         presented: &Presented<'_>,
     ) -> Result<Identity, AuthFailure> {
         let proof = presented.proof.map(|proof| (proof, presented));
-        self.verify_with(presented.token, proof).await
+        self.verify_with(presented.token, Holder { proof, certificate: presented.certificate })
+            .await
     }
 
-    async fn verify_with(
-        &self,
-        token: &str,
-        proof: Option<(&str, &Presented<'_>)>,
-    ) -> Result<Identity, AuthFailure> {
+    async fn verify_with(&self, token: &str, holder: Holder<'_>) -> Result<Identity, AuthFailure> {
         let parsed = UnverifiedToken::parse(token, self.inner.max_token_bytes)
             .map_err(|reason| AuthFailure::new(reason, None))?;
-        self.verify_parsed(&parsed, token, proof)
+        // An issuer that is trusted by its name comes first, whatever else its token says.
+        let is_issuers =
+            parsed.issuer().is_some_and(|claimed| self.inner.trusted.contains_key(claimed));
+        if !is_issuers && let Some(id) = self.inner.domains.subject_of(&parsed) {
+            let failed = |reason| {
+                let domain = format!("spiffe://{}", id.trust_domain());
+                AuthFailure::new(reason, Some(domain)).by(AuthMethod::JwtSvid)
+            };
+            if holder.proof.is_some() {
+                return Err(failed(Reason::NotBound));
+            }
+            let of = (&id, token.len());
+            return self.inner.domains.verify_token(&parsed, of, Timestamp::now()).map_err(failed);
+        }
+        self.verify_parsed(&parsed, token, holder)
             .await
             .map_err(|reason| AuthFailure::new(reason, parsed.issuer_for_events()))
     }
@@ -141,7 +195,7 @@ impl Authenticator {
         &self,
         token: &UnverifiedToken<'_>,
         text: &str,
-        proof: Option<(&str, &Presented<'_>)>,
+        holder: Holder<'_>,
     ) -> Result<Identity, Reason> {
         let claimed = token.issuer().ok_or_else(|| Reason::MissingClaim("iss".to_owned()))?;
         let trusted = self.inner.trusted.get(claimed).ok_or(Reason::UnknownIssuer)?;
@@ -153,13 +207,21 @@ impl Authenticator {
         let now = Timestamp::now();
         let mut identity = candidate.verify(&keys, now)?;
         // RFC 9449 section 7.1: a bound token is never a bearer token, and a bearer token never one that was proved.
-        match (candidate.bound_to()?, proof) {
+        match (candidate.bound_to()?, holder.proof) {
             (None, None) => {}
-            (None, Some(_)) => return Err(Reason::NotBound),
-            (Some(_), None) => return Err(Reason::SenderConstrained),
-            (Some(thumbprint), Some((proof, of))) => {
+            (None | Some(Bond::Certificate(_)), Some(_)) => return Err(Reason::NotBound),
+            (Some(Bond::Key(_)), None) => return Err(Reason::SenderConstrained),
+            (Some(Bond::Key(thumbprint)), Some((proof, of))) => {
                 of.verifier.check(proof, thumbprint, text, of.asked, now)?;
                 identity.binding = Some(TokenBinding::Dpop);
+            }
+            // RFC 8705 section 3: the handshake showed that the client has the certificate's key.
+            (Some(Bond::Certificate(thumbprint)), None) => {
+                let certificate = holder.certificate.ok_or(Reason::NoCertificate)?;
+                if certificate.thumbprint() != thumbprint {
+                    return Err(Reason::OtherCertificate);
+                }
+                identity.binding = Some(TokenBinding::Mtls);
             }
         }
         // Last: no stranger makes us ask.

@@ -2,12 +2,15 @@
 
 use std::fmt;
 
-use tallyport_schemas::RevocationId;
+use tallyport_schemas::{AuthMethod, RevocationId};
+
+use super::Identity;
 
 /// A token was refused, or could not be checked. Its texts are for the client and carry no part of the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthFailure {
     reason: Reason,
+    method: AuthMethod,
     claimed_issuer: Option<String>,
 }
 
@@ -15,19 +18,20 @@ impl AuthFailure {
     /// Nothing was presented.
     #[must_use]
     pub const fn missing() -> Self {
-        Self { reason: Reason::Missing, claimed_issuer: None }
+        Self { reason: Reason::Missing, method: AuthMethod::None, claimed_issuer: None }
     }
 
     /// The token is good, and whoever it names is not welcome any more.
     #[must_use]
-    pub fn revoked(revocation_id: RevocationId, issuer: &str) -> Self {
-        Self { reason: Reason::Revoked(revocation_id), claimed_issuer: Some(issuer.to_owned()) }
+    pub fn revoked(revocation_id: RevocationId, identity: &Identity) -> Self {
+        let issuer = Some(identity.principal.issuer.clone());
+        Self::new(Reason::Revoked(revocation_id), issuer).by(identity.method)
     }
 
     /// Nobody was signed in: `code` and `what` are of our own words.
     #[must_use]
     pub const fn sign_in(code: &'static str, what: &'static str, issuer: Option<String>) -> Self {
-        Self { reason: Reason::SignIn { code, what }, claimed_issuer: issuer }
+        Self::new(Reason::SignIn { code, what }, issuer)
     }
 
     /// A stable code such as `expired` or `unknown_issuer`; the list is in docs/reference/identity.md.
@@ -72,8 +76,18 @@ impl AuthFailure {
         matches!(self.reason, Reason::Missing)
     }
 
+    /// How whoever came was to prove who they are.
+    #[must_use]
+    pub const fn method(&self) -> AuthMethod {
+        self.method
+    }
+
     pub(super) const fn new(reason: Reason, claimed_issuer: Option<String>) -> Self {
-        Self { reason, claimed_issuer }
+        Self { reason, method: AuthMethod::Oidc, claimed_issuer }
+    }
+
+    pub(super) fn by(self, method: AuthMethod) -> Self {
+        Self { method, ..self }
     }
 }
 
@@ -143,6 +157,20 @@ pub(super) enum Reason {
          a DPoP field (RFC 9449), where that is taken"
     )]
     SenderConstrained,
+    #[error(
+        "the token is bound to a client certificate (RFC 8705): connect with that certificate, where the gateway asks for one"
+    )]
+    NoCertificate,
+    #[error(
+        "the token is bound to another client certificate than the one of this connection (RFC 8705)"
+    )]
+    OtherCertificate,
+    #[error("the client certificate is no X.509-SVID that is taken: {0}")]
+    Svid(&'static str),
+    #[error("the workload is of a trust domain that this service does not take it from")]
+    UnknownTrustDomain,
+    #[error("no rule of the trust domain is for this workload; ask whoever runs this gateway")]
+    UnknownWorkload,
     #[error("the issuer says that the token does not count any more; get a new one")]
     Inactive,
     #[error("the issuer does not say whether the token still counts; try again later")]
@@ -178,6 +206,11 @@ impl Reason {
             Self::ProofsFull => "dpop_full",
             Self::NotBound => "not_bound",
             Self::SenderConstrained => "sender_constrained",
+            Self::NoCertificate => "no_certificate",
+            Self::OtherCertificate => "other_certificate",
+            Self::Svid(_) => "svid",
+            Self::UnknownTrustDomain => "unknown_trust_domain",
+            Self::UnknownWorkload => "unknown_workload",
             Self::Inactive => "inactive",
             Self::IntrospectionUnavailable => "introspection_unavailable",
             Self::Revoked(_) => "revoked",

@@ -11,9 +11,12 @@ use super::config::{IssuerConfig, KeyCacheConfig};
 use super::mapping::{ClaimMapping, GroupSource};
 use super::profile::Profile;
 use super::shared;
+use super::spiffe::TrustDomainError;
 
 const MAX_CLOCK_SKEW_SECONDS: u64 = 120;
 const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 256..=64 * 1024;
+/// Of a JWT-SVID.
+pub(super) const MAX_SVID_BYTES: usize = 8 * 1024;
 const MAX_LIFETIME_SECONDS: u64 = 31 * 24 * 3600;
 const MAX_AUDIENCES: usize = 32;
 const MAX_OTHER_CLAIMS: usize = 32;
@@ -24,7 +27,9 @@ const TIMEOUT_SECONDS: std::ops::RangeInclusive<u64> = 1..=30;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// No issuer at all.
-    #[error("`issuers` is empty; name at least one issuer whose tokens are trusted")]
+    #[error(
+        "`issuers` is empty; name at least one issuer whose tokens are trusted, or one of trust_domains"
+    )]
     NoIssuers,
     /// Two entries for one issuer.
     #[error("issuer `{issuer}` is named twice; keep one entry, with all audiences in it")]
@@ -54,6 +59,9 @@ pub enum ConfigError {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// A trust domain is not taken.
+    #[error(transparent)]
+    TrustDomain(#[from] TrustDomainError),
     /// The HTTP client could not be built.
     #[error("issuer `{issuer}`: the HTTP client cannot be set up: {reason}")]
     Http {
@@ -132,6 +140,38 @@ impl Issuer {
             required_claims: config.required_claims.clone().into_iter().collect(),
             group_prefix: config.group_prefix.clone(),
         })
+    }
+}
+
+impl Issuer {
+    /// A trust domain, as far as its tokens are checked like those of issuers. JWT-SVID section 2: these algorithms, and
+    /// `JWT` or `JOSE` where there is a type.
+    pub(super) fn of_trust_domain(
+        name: &str,
+        audiences: Vec<String>,
+        clock_skew: SignedDuration,
+        max_lifetime: SignedDuration,
+    ) -> Self {
+        let names = ["RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "PS384", "PS512"];
+        let profile = Profile::Oidc;
+        Self {
+            name: format!("spiffe://{name}"),
+            profile,
+            audiences,
+            algorithms: names.into_iter().filter_map(SigningAlgorithm::parse).collect(),
+            token_types: vec!["jwt".to_owned(), "jose".to_owned()],
+            clock_skew,
+            max_token_bytes: MAX_SVID_BYTES,
+            max_lifetime,
+            keys: KeyTimes {
+                max_age: Duration::ZERO,
+                min_refresh: Duration::ZERO,
+                keep: Duration::ZERO,
+            },
+            claims: profile.claims(),
+            required_claims: Vec::new(),
+            group_prefix: String::new(),
+        }
     }
 }
 

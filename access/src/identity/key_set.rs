@@ -62,8 +62,12 @@ impl KeySet {
     /// Takes the usable keys. Unknown kinds, encryption keys and broken ones are passed over (RFC 7517 section 5).
     pub(super) fn parse(document: &[u8]) -> Result<Self, KeySetError> {
         let raw: RawKeySet = serde_json::from_slice(document).map_err(|_| KeySetError::NotASet)?;
-        let keys: Vec<PublicKey> =
-            raw.keys.into_iter().take(MAX_KEYS).filter_map(public_key).collect();
+        Self::of(raw.keys)
+    }
+
+    /// The same of keys that were found elsewhere.
+    pub(super) fn of(keys: Vec<serde_json::Value>) -> Result<Self, KeySetError> {
+        let keys: Vec<PublicKey> = keys.into_iter().take(MAX_KEYS).filter_map(public_key).collect();
         if keys.is_empty() { Err(KeySetError::Empty) } else { Ok(Self { keys }) }
     }
 

@@ -1,11 +1,12 @@
-//! Bearer tokens to identities.
+//! Tokens and certificates to identities.
 //!
 //! The way of a token: [`token`] splits and decodes it, [`verifier`] checks it against one issuer's settings and keys
 //! and maps its claims, all without IO and with the time as an argument; [`key_cache`] gets and keeps the issuer's
-//! keys; [`authenticator`] ties them together.
+//! keys; [`spiffe`] does the same for workloads of a trust domain; [`authenticator`] ties them together.
 
 mod algorithm;
 mod authenticator;
+mod certificate;
 mod claims;
 mod config;
 mod failure;
@@ -20,15 +21,17 @@ mod mapping;
 mod profile;
 mod proof;
 mod shared;
+mod spiffe;
 mod strict_json;
 mod token;
 mod verifier;
 mod written;
 
 use jiff::Timestamp;
-use tallyport_schemas::{Actor, AgentAttributes, Principal, TokenBinding};
+use tallyport_schemas::{Actor, AgentAttributes, AuthMethod, Principal, TokenBinding};
 
 pub use authenticator::{Authenticator, Presented};
+pub use certificate::ClientCertificate;
 pub use config::{IssuerConfig, KeyCacheConfig};
 pub use failure::AuthFailure;
 pub use introspection::IntrospectionConfig;
@@ -40,11 +43,14 @@ pub use profile::Profile;
 #[cfg(feature = "dev-issuer")]
 pub(crate) use proof::key_to_bind;
 pub use proof::{Asked, NoRandomness, ProofVerifier};
+pub use spiffe::{TrustDomainConfig, TrustDomainError, Workload};
 pub use strict_json::object as strict_object;
 
-/// Who a verified token names, on whose behalf, and until when.
+/// Who a verified token, or certificate, names, on whose behalf, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
+    /// How that was proved.
+    pub method: AuthMethod,
     /// The token's subject.
     pub principal: Principal,
     /// RFC 8693 `act`, outermost (current) actor first. Only that first one counts in policy.
@@ -55,7 +61,7 @@ pub struct Identity {
     pub expires_at: Timestamp,
     /// `jti`, where the token has one.
     pub token_id: Option<String>,
-    /// `kid` of the key that signed it.
+    /// `kid` of the key that signed it; of a certificate, its SHA-256 in base64url.
     pub key_id: Option<String>,
     /// How it is bound to who sent it, and that was proved.
     pub binding: Option<TokenBinding>,

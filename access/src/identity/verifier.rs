@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use tallyport_schemas::AuthMethod;
 
 use super::Identity;
 use super::algorithm::SigningAlgorithm;
@@ -53,37 +54,66 @@ impl<'a> Candidate<'a> {
 
     /// Signature first, then the claims, so that what is said of a claim is said of the issuer's own words.
     pub(super) fn verify(&self, keys: &KeySet, now: Timestamp) -> Result<Identity, Reason> {
+        let Proven { expires_at, token_id, key_id } = self.verify_signed(keys, now)?;
+        let found = self.token.claims();
+        if found.get("iss").and_then(Value::as_str) != Some(self.issuer.name.as_str()) {
+            return Err(Reason::UnknownIssuer);
+        }
+        claims::check_required(found, self.issuer)?;
+        Ok(Identity {
+            method: AuthMethod::Oidc,
+            principal: claims::principal(found, self.issuer)?,
+            delegation: claims::delegation(found)?,
+            agent: claims::agent(found, self.issuer)?,
+            expires_at,
+            token_id,
+            key_id,
+            binding: None,
+        })
+    }
+
+    /// What holds for the tokens of issuers and of trust domains alike.
+    pub(super) fn verify_signed(&self, keys: &KeySet, now: Timestamp) -> Result<Proven, Reason> {
         let key = keys.choose(self.key_id, self.algorithm).ok_or(Reason::UnknownKey)?;
         if !key.verifies(self.token.signed_bytes(), self.token.signature()) {
             return Err(Reason::BadSignature);
         }
         let found = self.token.claims();
-        if found.get("iss").and_then(Value::as_str) != Some(self.issuer.name.as_str()) {
-            return Err(Reason::UnknownIssuer);
-        }
         refuse_foreign(found)?;
         check_audience(found, self.issuer)?;
-        let expires_at = check_times(found, self.issuer, now)?;
-        claims::check_required(found, self.issuer)?;
-        Ok(Identity {
-            principal: claims::principal(found, self.issuer)?,
-            delegation: claims::delegation(found)?,
-            agent: claims::agent(found, self.issuer)?,
-            expires_at,
+        Ok(Proven {
+            expires_at: check_times(found, self.issuer, now)?,
             token_id: claims::optional_text(found, "jti")?,
             key_id: self.key_id.map(str::to_owned),
-            binding: None,
         })
     }
 
-    /// The thumbprint (RFC 7638) of the key that the token is bound to (RFC 9449 section 6.1), where it is to one. Any
-    /// other confirmation (RFC 7800) is one that cannot be checked.
-    pub(super) fn bound_to(&self) -> Result<Option<&'a str>, Reason> {
+    /// What the token is bound to, where it is to anything. A confirmation (RFC 7800) of another kind, or of two, is one that
+    /// cannot be checked.
+    pub(super) fn bound_to(&self) -> Result<Option<Bond<'a>>, Reason> {
         let Some(confirmation) = self.token.claims().get("cnf") else { return Ok(None) };
         let members = confirmation.as_object().filter(|members| members.len() == 1);
-        let thumbprint = members.and_then(|members| members.get("jkt")).and_then(Value::as_str);
-        thumbprint.map(Some).ok_or(Reason::SenderConstrained)
+        let text = |name| members.and_then(|members| members.get(name)).and_then(Value::as_str);
+        let bond = text("jkt").map(Bond::Key).or_else(|| text("x5t#S256").map(Bond::Certificate));
+        bond.map(Some).ok_or(Reason::SenderConstrained)
     }
+}
+
+/// What a token is bound to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bond<'a> {
+    /// The thumbprint (RFC 7638) of a key that signs proofs (RFC 9449 section 6.1).
+    Key(&'a str),
+    /// The thumbprint of a client's certificate (RFC 8705 section 3.1).
+    Certificate(&'a str),
+}
+
+/// What a good signature and good times say.
+#[derive(Debug)]
+pub(super) struct Proven {
+    pub(super) expires_at: Timestamp,
+    pub(super) token_id: Option<String>,
+    pub(super) key_id: Option<String>,
 }
 
 /// RFC 8725 section 2.8: tokens of one kind must not pass for another.

@@ -5,3 +5,4 @@ pub mod issuer;
 pub mod jwt;
 pub mod policy;
 pub mod profiles;
+pub mod svid;

@@ -3,13 +3,14 @@
 use jiff::Timestamp;
 use tallyport_access::Identity;
 use tallyport_access::policy::Resource;
-use tallyport_schemas::{AgentAttributes, Principal, PrincipalKind};
+use tallyport_schemas::{AgentAttributes, AuthMethod, Principal, PrincipalKind};
 
 /// The policies that `tallyport demo` runs with.
 pub const EXAMPLE: &str = include_str!("../../../deploy/examples/policy.cedar");
 
 pub fn identity(kind: PrincipalKind, subject: &str, groups: &[&str]) -> Identity {
     Identity {
+        method: AuthMethod::Oidc,
         principal: Principal {
             issuer: "https://id.example.com".into(),
             subject: subject.into(),

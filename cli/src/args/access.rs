@@ -39,3 +39,14 @@ pub struct AccessArgs {
     #[arg(long, value_name = "FILE", env = "TALLYPORT_CA")]
     pub ca: Option<PathBuf>,
 }
+
+impl AccessArgs {
+    /// Whether anything but a kept sign-in says who is asking.
+    pub fn says_who(&self) -> bool {
+        self.client.is_some()
+            || self.token.is_some()
+            || self.token_file.is_some()
+            || self.issuer.is_some()
+            || self.login_file.is_some()
+    }
+}

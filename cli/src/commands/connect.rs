@@ -10,8 +10,9 @@ use tallyport_access::SecretToken;
 use tallyport_access::client::TokenSource;
 use tallyport_gateway::BearerToken;
 use tallyport_gateway::connect::{
-    ConnectConfig, Connector, Credentials, TokenError, TokenProvider,
+    ConnectConfig, Connector, Credentials, NoToken, TokenError, TokenProvider,
 };
+use tallyport_gateway::tls::CertificateFiles;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -25,10 +26,7 @@ use crate::services::interrupted;
 
 /// Listens until it is interrupted.
 pub async fn run(args: &ConnectArgs) -> Result<(), Failure> {
-    let access = if args.bearer { Access::new(&args.access) } else { Access::bound(&args.access) }?;
-    // A token that cannot be had is better known now than at the first connection.
-    access.tokens.token().await.map_err(|error| crate::access::no_token(&error))?;
-    let mut config = gateway(args, access.ready.as_ref(), access.tokens)?;
+    let mut config = config(args).await?;
     config.tcp_only = args.tcp;
     let forwarding = Forwarding::listen(config, args.listen, &args.target).await?;
     let address = forwarding.address;
@@ -47,12 +45,29 @@ pub async fn run(args: &ConnectArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// As whom, and to where.
+async fn config(args: &ConnectArgs) -> Result<ConnectConfig, Failure> {
+    let certificate = args.client_cert.clone().zip(args.client_key.clone());
+    let certificate = certificate
+        .map(|(certificate, key)| CertificateFiles::new(certificate, key))
+        .transpose()
+        .map_err(Failure::usage)?;
+    if certificate.is_some() && !args.access.says_who() {
+        let ready = args.access.ready_file.as_deref().map(ReadyFile::read).transpose()?;
+        return gateway(args, ready.as_ref(), Arc::new(NoToken), certificate);
+    }
+    let access = if args.bearer { Access::new(&args.access) } else { Access::bound(&args.access) }?;
+    // A token that cannot be had is better known now than at the first connection.
+    access.tokens.token().await.map_err(|error| crate::access::no_token(&error))?;
+    gateway(args, access.ready.as_ref(), Arc::new(FromSource(access.tokens)), certificate)
+}
+
 fn gateway(
     args: &ConnectArgs,
     ready: Option<&ReadyFile>,
-    tokens: TokenSource,
+    provider: Arc<dyn TokenProvider>,
+    certificate: Option<CertificateFiles>,
 ) -> Result<ConnectConfig, Failure> {
-    let provider = Arc::new(FromSource(tokens));
     let mut config = match (&args.gateway, ready) {
         (Some(gateway), _) => ConnectConfig::new(gateway.clone(), provider),
         (None, Some(ready)) => from_ready(ready, provider),
@@ -65,6 +80,7 @@ fn gateway(
     if let Some(ca) = &args.access.ca {
         config.ca = Some(ca.clone());
     }
+    config.certificate = certificate;
     Ok(config)
 }
 
@@ -145,7 +161,7 @@ struct FromSource(TokenSource);
 impl TokenProvider for FromSource {
     async fn token(&self) -> Result<Credentials, TokenError> {
         let bound = self.0.bound_token().await.map_err(TokenError::new)?;
-        let token = BearerToken::new(bound.token.expose().to_owned());
+        let token = Some(BearerToken::new(bound.token.expose().to_owned()));
         Ok(Credentials { token, key: bound.key })
     }
 }

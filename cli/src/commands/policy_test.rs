@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tallyport_access::Identity;
 use tallyport_access::policy::{Action, Answer, AskContext, PolicySet, PolicyStore, Resource};
-use tallyport_schemas::{Actor, AgentAttributes, Principal, PrincipalKind};
+use tallyport_schemas::{Actor, AgentAttributes, AuthMethod, Principal, PrincipalKind};
 
 use crate::exit::Failure;
 use crate::output::print_line;
@@ -161,6 +161,7 @@ fn decide(set: &Arc<PolicySet>, case: &Case) -> Result<Answer, String> {
     let now = jiff::Timestamp::now();
     let principal = &case.principal;
     let identity = Identity {
+        method: AuthMethod::Oidc,
         principal: Principal {
             issuer: principal.issuer.clone(),
             subject: principal.subject.clone(),

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tallyport_access::{Authenticator, IssuerConfig};
+use tallyport_access::{Authenticator, IssuerConfig, TrustDomainConfig};
 use tallyport_eventlog::{AppenderOptions, LogUrl};
 use tallyport_gateway::config::RawTarget;
 #[cfg(feature = "lake")]
@@ -40,6 +40,8 @@ pub struct Config {
     pub node: String,
     /// Who is trusted to issue tokens.
     pub issuers: Vec<IssuerConfig>,
+    /// Whose workloads are let in by their SVIDs.
+    pub trust_domains: Vec<TrustDomainConfig>,
     /// Cedar policies.
     pub policy: PathBuf,
     /// Labels and masks.
@@ -127,14 +129,22 @@ impl Config {
             (None, None) => Ok(QuerySettings { http: query.http, pgwire: query.pgwire, tls: None }),
             _ => Err("query.cert and query.key: give both, or neither on loopback".to_owned()),
         });
-        if raw.issuers.is_empty() {
+        if raw.issuers.is_empty() && raw.trust_domains.is_empty() {
             return Err(
-                "issuers: at least one [[issuers]] with issuer and audiences is needed".to_owned()
+                "issuers: at least one [[issuers]] with issuer and audiences is needed, or one of \
+                        [[trust_domains]]"
+                    .to_owned(),
             );
         }
+        let in_folder = |domain: TrustDomainConfig| TrustDomainConfig {
+            bundle_file: folder.join(&domain.bundle_file),
+            ..domain
+        };
+        let trust_domains: Vec<_> = raw.trust_domains.into_iter().map(in_folder).collect();
         let issuers =
             raw.issuers.into_iter().map(|issuer| relative_to(issuer, folder)).collect::<Vec<_>>();
-        Authenticator::new(issuers.clone()).map_err(|error| format!("issuers: {error}"))?;
+        Authenticator::with_trust_domains(issuers.clone(), trust_domains.clone())
+            .map_err(|error| format!("issuers: {error}"))?;
         Ok(Self {
             path: path.to_path_buf(),
             log,
@@ -144,6 +154,7 @@ impl Config {
             },
             node: raw.node,
             issuers,
+            trust_domains,
             policy: folder.join(raw.policy.path),
             masking: raw.masking.map(|masking| folder.join(masking.path)),
             #[cfg(feature = "lake")]
@@ -158,6 +169,12 @@ impl Config {
             query: query.transpose()?,
             telemetry: raw.telemetry.check()?,
         })
+    }
+
+    /// Who verifies whom these services let in.
+    pub fn authenticator(&self) -> Result<Authenticator, Failure> {
+        Authenticator::with_trust_domains(self.issuers.clone(), self.trust_domains.clone())
+            .map_err(Failure::usage)
     }
 
     /// The recorder's settings.

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 #[cfg(not(feature = "lake"))]
 use serde::de::IgnoredAny;
-use tallyport_access::IssuerConfig;
+use tallyport_access::{IssuerConfig, TrustDomainConfig};
 use tallyport_gateway::config::{RawGatewayLimits, RawTarget};
 use tallyport_gateway::webhooks::RawWebhook;
 #[cfg(feature = "lake")]
@@ -29,9 +29,12 @@ pub struct RawConfig {
     pub node: String,
     /// The log that nothing passes without.
     pub log: RawLog,
-    /// Who is trusted to issue tokens; at least one.
+    /// Who is trusted to issue tokens; at least one, or one of `trust_domains`.
     #[serde(default)]
     pub issuers: Vec<IssuerConfig>,
+    /// Whose workloads are let in by their SVIDs (SPIFFE).
+    #[serde(default)]
+    pub trust_domains: Vec<TrustDomainConfig>,
     /// Who may do what: Cedar policies.
     pub policy: RawPath,
     /// Which columns are sensitive, and how they are masked.
@@ -101,6 +104,10 @@ pub struct RawGateway {
     pub cert: PathBuf,
     /// Private key (PEM).
     pub key: PathBuf,
+    /// Whether clients are asked for a certificate of theirs, on both fronts: for tokens that are bound to one (RFC 8705), and
+    /// for X.509-SVIDs of `trust_domains`. A browser with certificates then asks its user for one.
+    #[serde(default)]
+    pub ask_client_certificates: bool,
     /// The longest a shutdown waits for open sessions.
     #[serde(default = "default_drain_seconds")]
     pub drain_seconds: u64,

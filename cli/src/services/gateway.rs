@@ -68,6 +68,8 @@ impl GatewayPlan {
             ));
         }
         let identity = ServerIdentity::load(&section.cert, &section.key).map_err(Failure::usage)?;
+        let identity =
+            if section.ask_client_certificates { identity.asking_clients() } else { identity };
         Ok(Self {
             listen: section.listen,
             node: Some(config.node.clone()),

@@ -3,7 +3,6 @@
 #[cfg(feature = "query")]
 use std::sync::Arc;
 
-use tallyport_access::Authenticator;
 use tallyport_access::policy::PolicyStore;
 use tallyport_eventlog::LogUrl;
 #[cfg(feature = "query")]
@@ -149,7 +148,7 @@ pub fn check(config: &Config) -> Result<(), Failure> {
 }
 
 fn plan(config: &Config, roles: Roles) -> Result<Plan, Failure> {
-    let authenticator = Authenticator::new(config.issuers.clone()).map_err(Failure::usage)?;
+    let authenticator = config.authenticator()?;
     Ok(Plan {
         log: config.log.clone(),
         appender: config.appender,

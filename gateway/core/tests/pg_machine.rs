@@ -24,8 +24,8 @@ use tallyport_access::Identity;
 use tallyport_access::policy::{AskContext, PolicySet};
 use tallyport_eventlog::Auditable as _;
 use tallyport_schemas::{
-    AgentAttributes, Body, Context, Principal, PrincipalKind, Recording, Response, ResponseStatus,
-    SessionId, TargetKind, TargetRef,
+    AgentAttributes, AuthMethod, Body, Context, Principal, PrincipalKind, Recording, Response,
+    ResponseStatus, SessionId, TargetKind, TargetRef,
 };
 
 fn bench() -> Arc<Bench> {
@@ -37,6 +37,7 @@ fn new_bench() -> Arc<Bench> {
     let text = "@id(\"all\") permit (principal, action, resource);";
     let policy = Arc::new(PolicySet::parse(text, "test.cedar").unwrap());
     let identity = Identity {
+        method: AuthMethod::Oidc,
         principal: Principal {
             issuer: "https://issuer.example".to_owned(),
             subject: "agent".to_owned(),

@@ -23,7 +23,7 @@ use axum::routing::{any, get, post};
 use axum::{Json, Router, middleware};
 use gateway_core::passage::Note;
 use serde_json::json;
-use tallyport_access::Asked;
+use tallyport_access::{Asked, ClientCertificate};
 use tallyport_schemas::{Body, Decision, Draft, Front, SharedContext, TraceId};
 
 use crate::front::{Authenticated, Twice, presented};
@@ -110,6 +110,7 @@ impl FromRequestParts<Arc<Inner>> for Caller {
         let came = Came {
             token: presented.token.as_ref(),
             proof: presented.proof.as_deref(),
+            certificate: extensions.get::<ClientCertificate>(),
             asked: Asked { method: parts.method.as_str(), path: whole.path() },
             front,
             peer,

@@ -26,14 +26,15 @@ impl Call<'_> {
     pub(super) fn request(&self) -> Result<Request<()>, ConnectError> {
         let bad_target = || ConnectError::BadTarget { target: self.target.to_owned() };
         let uri: Uri = Uri::builder().authority(self.target).build().map_err(|_| bad_target())?;
-        let token = self.credentials.token.expose();
+        let mut request = Request::new(());
+        *request.method_mut() = Method::CONNECT;
+        *request.uri_mut() = uri;
+        let Some(token) = &self.credentials.token else { return Ok(request) };
+        let token = token.expose();
         let scheme: &[u8] = if self.credentials.key.is_some() { b"DPoP " } else { b"Bearer " };
         let mut text = BytesMut::with_capacity(scheme.len() + token.len());
         text.put_slice(scheme);
         text.put_slice(token.as_bytes());
-        let mut request = Request::new(());
-        *request.method_mut() = Method::CONNECT;
-        *request.uri_mut() = uri;
         request.headers_mut().insert(AUTHORIZATION, secret(text.freeze())?);
         if let Some(key) = &self.credentials.key {
             // A CONNECT has no URI beyond its authority: this one names gateway and target (docs/reference/identity.md).

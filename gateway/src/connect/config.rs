@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::token::TokenProvider;
+use crate::tls::{CertificateFiles, Written};
 
 /// Which gateway, as whom.
 #[derive(Clone)]
@@ -16,6 +17,8 @@ pub struct ConnectConfig {
     pub server_name: Option<String>,
     /// A PEM file with the CA to trust instead of the public ones.
     pub ca: Option<PathBuf>,
+    /// A certificate to show where the gateway asks for one.
+    pub certificate: Option<CertificateFiles>,
     /// Where tokens come from; asked for every tunnel.
     pub token: Arc<dyn TokenProvider>,
     /// Never use QUIC.
@@ -36,12 +39,18 @@ impl ConnectConfig {
             gateway: gateway.into(),
             server_name: None,
             ca: None,
+            certificate: None,
             token,
             tcp_only: false,
             quic_deadline: Duration::from_secs(3),
             tcp_deadline: Duration::from_secs(10),
             open_deadline: Duration::from_secs(130),
         }
+    }
+
+    /// What a connection that is made now would show.
+    pub(super) fn shows(&self) -> Option<Written> {
+        self.certificate.as_ref().map(CertificateFiles::written)
     }
 
     /// The name that the certificate must bear.

@@ -30,7 +30,7 @@ use crate::tunnel::TunnelIo;
 use call::Call;
 pub use config::ConnectConfig;
 pub use error::ConnectError;
-pub use token::{Credentials, StaticToken, TokenError, TokenFile, TokenProvider};
+pub use token::{Credentials, NoToken, StaticToken, TokenError, TokenFile, TokenProvider};
 
 /// How long TCP is used before QUIC is tried again.
 const FALLBACK_LASTS: Duration = Duration::from_secs(300);

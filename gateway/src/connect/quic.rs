@@ -24,7 +24,7 @@ use super::error::ConnectError;
 use super::{Tunnel, resolve};
 use crate::front::h3_tunnel::H3Tunnel;
 use crate::front::transport::{self, BidiStream, Opener, RecvHalf, SendHalf};
-use crate::tls::{self, ALPN_H3};
+use crate::tls::{self, ALPN_H3, Written};
 
 /// Under the gateway's bound for one connection, which is 256 by default.
 const TUNNELS_PER_CONNECTION: usize = 200;
@@ -64,11 +64,13 @@ struct Link {
     acks: TaskTracker,
     /// Every tunnel holds a clone: the count of them.
     tunnels: Arc<()>,
+    /// The certificate that it shows, as it was written.
+    shows: Option<Written>,
 }
 
 impl Pool {
     pub(super) fn new(config: &ConnectConfig) -> Result<Self, ConnectError> {
-        let tls = tls::client_config(config.ca.as_deref(), ALPN_H3)?;
+        let tls = tls::client_config(config.ca.as_deref(), config.certificate.as_ref(), ALPN_H3)?;
         let crypto = QuicClientConfig::try_from(tls).map_err(|_| ConnectError::NoCipherSuite)?;
         let mut client = quinn::ClientConfig::new(Arc::new(crypto));
         let mut transport = TransportConfig::default();
@@ -129,7 +131,9 @@ impl Pool {
         let mut current = self.current.lock().await;
         if let Some(link) = current.as_ref() {
             let room = Arc::strong_count(&link.tunnels) <= TUNNELS_PER_CONNECTION;
-            if room && link.conn.close_reason().is_none() {
+            // A certificate was renewed: nothing new begins with the old one.
+            let same = link.shows == config.shows();
+            if room && same && link.conn.close_reason().is_none() {
                 return Ok((link.clone(), true));
             }
         }
@@ -149,9 +153,10 @@ impl Pool {
 
     async fn connect(&self, config: &ConnectConfig) -> Result<Link, ConnectError> {
         let mut reason = "its name has no address".to_owned();
+        let shows = config.shows();
         for addr in resolve(&config.gateway).await? {
             match self.connect_to(addr).await {
-                Ok(conn) => return set_up(conn).await,
+                Ok(conn) => return set_up(conn, shows).await,
                 Err(Attempt::NotTrusted(why)) => {
                     return Err(ConnectError::NotTrusted { reason: why });
                 }
@@ -195,7 +200,7 @@ const fn is_certificate_alert(code: u64) -> bool {
     matches!(code, 0x12a..=0x130 | 0x133)
 }
 
-async fn set_up(conn: quinn::Connection) -> Result<Link, ConnectError> {
+async fn set_up(conn: quinn::Connection, shows: Option<Written>) -> Result<Link, ConnectError> {
     let acks = TaskTracker::new();
     let transport = transport::Transport::new(conn.clone(), MAX_FRAME_BYTES, acks.clone());
     let mut builder = h3::client::builder();
@@ -206,7 +211,7 @@ async fn set_up(conn: quinn::Connection) -> Result<Link, ConnectError> {
         let ended = driver.wait_idle().await;
         tracing::debug!(%ended, "the connection to the gateway ended");
     });
-    Ok(Link { conn, requests, acks, tunnels: Arc::new(()) })
+    Ok(Link { conn, requests, acks, tunnels: Arc::new(()), shows })
 }
 
 /// Why a connection opened no tunnel.

@@ -19,7 +19,7 @@ use super::config::ConnectConfig;
 use super::error::ConnectError;
 use super::quic::MAX_REFUSAL_BYTES;
 use super::{Transport, Tunnel, resolve};
-use crate::tls::{self, ALPN_H2};
+use crate::tls::{self, ALPN_H2, Written};
 
 const STREAM_RECEIVE_WINDOW_BYTES: u32 = 4 << 20;
 const RECEIVE_WINDOW_BYTES: u32 = 16 << 20;
@@ -33,12 +33,12 @@ type Requests = SendRequest<Empty<Bytes>>;
 pub(super) struct Pool {
     tls: TlsConnector,
     server_name: ServerName<'static>,
-    current: Mutex<Option<Requests>>,
+    current: Mutex<Option<(Requests, Option<Written>)>>,
 }
 
 impl Pool {
     pub(super) fn new(config: &ConnectConfig) -> Result<Self, ConnectError> {
-        let tls = tls::client_config(config.ca.as_deref(), ALPN_H2)?;
+        let tls = tls::client_config(config.ca.as_deref(), config.certificate.as_ref(), ALPN_H2)?;
         let name = config.server_name();
         let server_name =
             ServerName::try_from(name.clone()).map_err(|_| ConnectError::ServerName { name })?;
@@ -67,14 +67,17 @@ impl Pool {
     /// The shared connection and whether it was there already.
     async fn requests(&self, config: &ConnectConfig) -> Result<(Requests, bool), ConnectError> {
         let mut current = self.current.lock().await;
-        if let Some(requests) = current.as_ref().filter(|requests| !requests.is_closed()) {
+        let shows = config.shows();
+        // A certificate was renewed: nothing new begins with the old one.
+        let kept = current.as_ref().filter(|(kept, shown)| !kept.is_closed() && *shown == shows);
+        if let Some((requests, _)) = kept {
             return Ok((requests.clone(), true));
         }
         *current = None;
         let requests = timeout(config.tcp_deadline, self.connect(config))
             .await
             .unwrap_or_else(|_| Err(unreachable(config, "no answer")))?;
-        *current = Some(requests.clone());
+        *current = Some((requests.clone(), shows));
         Ok((requests, false))
     }
 

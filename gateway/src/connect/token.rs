@@ -28,15 +28,15 @@ pub trait TokenProvider: Send + Sync + 'static {
 /// A token, and the key that it is bound to, where it is: every use is then proved with it (RFC 9449).
 #[derive(Debug)]
 pub struct Credentials {
-    /// The token.
-    pub token: BearerToken,
+    /// The token; absent where a client certificate alone says who comes.
+    pub token: Option<BearerToken>,
     /// The key.
     pub key: Option<Arc<ProofKey>>,
 }
 
 impl From<BearerToken> for Credentials {
     fn from(token: BearerToken) -> Self {
-        Self { token, key: None }
+        Self { token: Some(token), key: None }
     }
 }
 
@@ -68,6 +68,17 @@ impl StaticToken {
 impl TokenProvider for StaticToken {
     async fn token(&self) -> Result<Credentials, TokenError> {
         Ok(BearerToken::new(self.0.expose().to_owned()).into())
+    }
+}
+
+/// No token: a client certificate says who comes (X.509-SVID).
+#[derive(Clone, Copy, Debug)]
+pub struct NoToken;
+
+#[async_trait]
+impl TokenProvider for NoToken {
+    async fn token(&self) -> Result<Credentials, TokenError> {
+        Ok(Credentials { token: None, key: None })
     }
 }
 
@@ -108,9 +119,11 @@ mod tests {
         let source = TokenFile::new(path.clone());
         assert!(source.token().await.is_err());
         std::fs::write(&path, " one\n").unwrap();
-        assert_eq!(source.token().await.unwrap().token.expose(), "one");
+        let read = source.token().await.unwrap().token.unwrap();
+        assert_eq!(read.expose(), "one");
         std::fs::write(&path, "two").unwrap();
-        assert_eq!(source.token().await.unwrap().token.expose(), "two");
+        let read = source.token().await.unwrap().token.unwrap();
+        assert_eq!(read.expose(), "two");
         std::fs::write(&path, "\n").unwrap();
         assert!(source.token().await.unwrap_err().to_string().contains("is empty"));
     }

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, Request, Response, StatusCode, request};
 use http_body_util::Limited;
+use tallyport_access::ClientCertificate;
 use tallyport_schemas::Front;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -61,6 +62,8 @@ pub(super) struct Peer {
     pub(super) addr: SocketAddr,
     pub(super) front: Front,
     pub(super) watch: Arc<Watch>,
+    /// What the client sent in the handshake, where it was asked.
+    pub(super) certificate: Option<ClientCertificate>,
 }
 
 /// A tunnel that may run.
@@ -139,6 +142,7 @@ impl Gate {
             target: connect.target,
             token: connect.presented.token,
             proof: connect.presented.proof,
+            certificate: peer.certificate.clone(),
             peer: peer.addr,
             front: peer.front,
             trace_id: connect.trace_id,
@@ -180,6 +184,9 @@ impl Gate {
         extensions.insert(ConnectInfo(peer.addr));
         extensions.insert(peer.front);
         extensions.insert(trace_id);
+        if let Some(certificate) = &peer.certificate {
+            extensions.insert(certificate.clone());
+        }
         let answered: Result<Response<Body>, Infallible> = self.api.clone().oneshot(request).await;
         let response = answered.unwrap_or_else(|never| match never {});
         let failed = response.status() == StatusCode::UNAUTHORIZED;

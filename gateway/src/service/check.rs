@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use gateway_core::revocation::Whom;
 use jiff::Timestamp;
-use tallyport_access::{Asked, AuthFailure, Identity, Presented, authentication_event};
+use tallyport_access::{
+    Asked, AuthFailure, ClientCertificate, Identity, Presented, authentication_event,
+};
 use tallyport_schemas::{Authentication, Context, Endpoint, Front, TraceId};
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -18,6 +20,8 @@ use crate::tunnel::{BearerToken, Refusal};
 pub(crate) struct Came<'a> {
     pub token: Option<&'a BearerToken>,
     pub proof: Option<&'a str>,
+    /// Of the connection.
+    pub certificate: Option<&'a ClientCertificate>,
     pub asked: Asked<'a>,
     pub front: Front,
     pub peer: SocketAddr,
@@ -64,18 +68,22 @@ impl Inner {
             tracing::error!(%stale, "a request was refused");
             Refusal::new(503, "control_unavailable", stale.to_string())
         })?;
-        let verified = match came.token {
-            Some(token) => {
+        let certificate = came.certificate.filter(|_| self.authenticator.takes_certificates());
+        let verified = match (came.token, certificate) {
+            (Some(token), _) => {
                 let presented = Presented {
                     token: token.expose(),
                     proof: came.proof,
                     asked: came.asked,
                     verifier: &self.proofs,
+                    certificate: came.certificate,
                 };
                 let verified = self.authenticator.verify_presented(&presented);
                 verified.instrument(tracing::debug_span!("authentication")).await
             }
-            None => Err(AuthFailure::missing()),
+            // A token says more than a certificate: with one, that counts alone.
+            (None, Some(certificate)) => self.authenticator.verify_certificate(certificate),
+            (None, None) => Err(AuthFailure::missing()),
         };
         let at = (Timestamp::now(), Instant::now());
         let mut checked = Checked { outcome: verified, who: None, at };
@@ -121,6 +129,6 @@ impl Inner {
         };
         let known = self.control.known();
         let by = known.revocations.bars(&whom, now)?;
-        Some(AuthFailure::revoked(by.order.revocation_id, &identity.principal.issuer))
+        Some(AuthFailure::revoked(by.order.revocation_id, identity))
     }
 }

@@ -32,6 +32,7 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
     let came = Came {
         token: request.token.as_ref(),
         proof: request.proof.as_deref(),
+        certificate: request.certificate.as_ref(),
         asked: Asked { method: "CONNECT", path: &path },
         front: request.front,
         peer: request.peer,

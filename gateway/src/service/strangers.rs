@@ -69,7 +69,7 @@ impl Strangers {
     /// Whether a refused token of `peer` gets an event of its own. Where it does not, it is counted: in a flood, and where
     /// its proof lacks a nonce, with which each client begins.
     pub(super) fn may_record(&self, front: Front, failure: &AuthFailure, peer: SocketAddr) -> bool {
-        let method = if failure.is_missing() { AuthMethod::None } else { AuthMethod::Oidc };
+        let method = failure.method();
         if failure.needs_nonce() {
             self.count(front, failure.code(), method, Some(peer));
             return false;

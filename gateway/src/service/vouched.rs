@@ -110,6 +110,7 @@ impl Inner {
         })?;
         *known = Some(principal.clone());
         let identity = Identity {
+            method: AuthMethod::Webhook,
             principal: principal.clone(),
             delegation: Vec::new(),
             agent: AgentAttributes::default(),

@@ -190,7 +190,7 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
-    use tallyport_schemas::{AgentAttributes, PrincipalKind, SessionEnd, TargetKind};
+    use tallyport_schemas::{AgentAttributes, AuthMethod, PrincipalKind, SessionEnd, TargetKind};
 
     use super::*;
 
@@ -220,6 +220,7 @@ mod tests {
     fn admit(registry: &Registry, backend: BackendKey) -> Arc<LiveSession> {
         let info = info();
         let identity = Identity {
+            method: AuthMethod::Oidc,
             principal: info.principal.clone(),
             delegation: Vec::new(),
             agent: AgentAttributes::default(),

@@ -3,6 +3,7 @@
 //! QUIC takes TLS 1.3 only, with 0-RTT off: early data can be replayed, and a replayed statement is a second statement.
 //! TCP takes TLS 1.2 and 1.3.
 
+mod client_certificate;
 mod dev_ca;
 mod error;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use aws_lc_rs::hmac;
+use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -19,6 +21,9 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{InconsistentKeys, RootCertStore};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
+use client_certificate::AnyCertificate;
+pub use client_certificate::CertificateFiles;
+pub(crate) use client_certificate::Written;
 pub use dev_ca::DevCa;
 pub use error::TlsError;
 
@@ -37,6 +42,7 @@ pub struct ServerIdentity {
     /// Keyed with the private key; never shown.
     secret: hmac::Key,
     names: Vec<String>,
+    asks_clients: bool,
 }
 
 impl ServerIdentity {
@@ -73,7 +79,14 @@ impl ServerIdentity {
                 return Err(TlsError::BadCertificate { path: cert_pem.to_owned(), source });
             }
         }
-        Ok(Self { resolver: Arc::new(certified.into()), provider, secret, names })
+        let resolver = Arc::new(certified.into());
+        Ok(Self { resolver, provider, secret, names, asks_clients: false })
+    }
+
+    /// The same, which asks clients for a certificate of theirs, on both fronts.
+    #[must_use]
+    pub fn asking_clients(self) -> Self {
+        Self { asks_clients: true, ..self }
     }
 
     /// The hosts that the certificate is for: DNS names, also with `*.`, and addresses.
@@ -87,11 +100,7 @@ impl ServerIdentity {
     /// # Errors
     /// [`TlsError::Config`] when the cryptography does not offer TLS 1.3.
     pub fn quic_config(&self) -> Result<rustls::ServerConfig, TlsError> {
-        let mut config = rustls::ServerConfig::builder_with_provider(self.provider.clone())
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(TlsError::Config)?
-            .with_no_client_auth()
-            .with_cert_resolver(self.resolver.clone());
+        let mut config = self.config(&[&rustls::version::TLS13])?;
         config.alpn_protocols = vec![ALPN_H3.to_vec()];
         config.max_early_data_size = 0;
         Ok(config)
@@ -104,27 +113,43 @@ impl ServerIdentity {
         hmac::Key::new(hmac::HMAC_SHA256, key.as_ref())
     }
 
+    fn config(
+        &self,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Result<rustls::ServerConfig, TlsError> {
+        let builder = rustls::ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(versions)
+            .map_err(TlsError::Config)?;
+        let builder = if self.asks_clients {
+            builder.with_client_cert_verifier(Arc::new(AnyCertificate(self.provider.clone())))
+        } else {
+            builder.with_no_client_auth()
+        };
+        Ok(builder.with_cert_resolver(self.resolver.clone()))
+    }
+
     /// The settings of the TCP front: TLS 1.2 and 1.3, ALPN `h2` before `http/1.1`, no early data.
     ///
     /// # Errors
     /// [`TlsError::Config`] when the cryptography does not offer these versions.
     pub fn tcp_config(&self) -> Result<rustls::ServerConfig, TlsError> {
-        let mut config = rustls::ServerConfig::builder_with_provider(self.provider.clone())
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(TlsError::Config)?
-            .with_no_client_auth()
-            .with_cert_resolver(self.resolver.clone());
+        let mut config = self.config(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
         config.alpn_protocols = vec![ALPN_H2.to_vec(), ALPN_H1.to_vec()];
         config.max_early_data_size = 0;
         Ok(config)
     }
 }
 
-/// The settings of a client of the gateway that trusts the certificates of `ca`, or the public ones without it.
+/// The settings of a client of the gateway that trusts the certificates of `ca`, or the public ones without it, and shows a
+/// certificate of its own where it has one and is asked.
 ///
 /// # Errors
 /// [`TlsError`] when the file cannot be used.
-pub fn client_config(ca: Option<&Path>, alpn: &[u8]) -> Result<rustls::ClientConfig, TlsError> {
+pub fn client_config(
+    ca: Option<&Path>,
+    own: Option<&CertificateFiles>,
+    alpn: &[u8],
+) -> Result<rustls::ClientConfig, TlsError> {
     let mut roots = RootCertStore::empty();
     match ca {
         Some(path) => {
@@ -137,11 +162,18 @@ pub fn client_config(ca: Option<&Path>, alpn: &[u8]) -> Result<rustls::ClientCon
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(TlsError::Config)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match own {
+        Some(files) => builder.with_client_cert_resolver(Arc::new(files.clone())),
+        None => builder.with_no_client_auth(),
+    };
+    if own.is_some() {
+        // A session that is resumed shows the certificate of the handshake that it began with.
+        config.resumption = Resumption::disabled();
+    }
     config.alpn_protocols = vec![alpn.to_vec()];
     Ok(config)
 }

@@ -203,6 +203,7 @@ impl Run {
             target: "db".to_owned(),
             token: Some(BearerToken::new(self.cast.tokens[agent].clone())),
             proof: None,
+            certificate: None,
             peer: "192.0.2.7:4711".parse().unwrap(),
             front: Front::Quic,
             trace_id: TraceId::new(),

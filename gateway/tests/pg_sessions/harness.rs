@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use dev_services::{DevService, StartError};
 use gateway_core::masking::Masking;
-use tallyport_access::Authenticator;
 use tallyport_access::dev_issuer::DevIssuer;
 use tallyport_access::policy::PolicyStore;
+use tallyport_access::{Authenticator, TrustDomainConfig};
 use tallyport_eventlog::backends::memory::MemoryLog;
 use tallyport_eventlog::faults::FaultLog;
 use tallyport_eventlog::{Appender, AppenderOptions, Log, Position, Topic};
@@ -92,6 +92,7 @@ pub struct Options {
     pub introspection: bool,
     /// Who is told of requests, where the issuer is known.
     pub webhooks: Option<Webhooks>,
+    pub trust_domains: Vec<TrustDomainConfig>,
 }
 
 pub type Webhooks = Box<dyn Fn(&str) -> Vec<Webhook> + Send + Sync>;
@@ -109,6 +110,7 @@ impl Default for Options {
             limits: GatewayLimits::default(),
             introspection: false,
             webhooks: None,
+            trust_domains: Vec::new(),
         }
     }
 }
@@ -140,7 +142,8 @@ impl World {
         if options.introspection {
             trusted.introspection = Some(clients::introspection(&issuer, folder.path()));
         }
-        let authenticator = Authenticator::new(vec![trusted]).expect("a valid issuer");
+        let domains = options.trust_domains;
+        let authenticator = Authenticator::with_trust_domains(vec![trusted], domains).unwrap();
 
         let log = Arc::new(MemoryLog::new());
         let faults = Arc::new(FaultLog::new(Arc::clone(&log) as Arc<dyn Log>));
@@ -164,18 +167,7 @@ impl World {
             }
             (None, None) => MaskingStore::none(),
         };
-        let address = if options.target.contains("address =") {
-            String::new()
-        } else {
-            format!("address = '127.0.0.1:{}'\n", postgres.port("port"))
-        };
-        let mut text = format!(
-            "name = 'db'\n{address}database = 'postgres'\ndatabases = ['other']\ncatalog_refresh_seconds = 3600\n",
-        );
-        if options.target.is_empty() {
-            text.push_str("user = 'postgres'\nsslmode = 'disable'\n");
-        }
-        text.push_str(options.target);
+        let text = first_target(options.target, postgres.port("port"));
         let targets: Vec<String> = std::iter::once(text).chain(options.others).collect();
         let webhooks = options.webhooks.map(|it| it(&issuer.issuer_url)).unwrap_or_default();
         let config = config(&targets, options.limits, &webhooks);
@@ -246,6 +238,7 @@ impl World {
                 target: target.to_owned(),
                 token: Some(BearerToken::new(token.to_owned())),
                 proof: None,
+                certificate: None,
                 peer: "192.0.2.7:4711".parse().expect("an address"),
                 front: Front::Quic,
                 trace_id: TraceId::new(),
@@ -354,6 +347,19 @@ impl World {
         tokio::spawn(connection);
         client
     }
+}
+
+/// The target `db`, with what a test says of it.
+fn first_target(said: &str, port: u16) -> String {
+    let address = if said.contains("address =") {
+        String::new()
+    } else {
+        format!("address = '127.0.0.1:{port}'\n")
+    };
+    let login = if said.is_empty() { "user = 'postgres'\nsslmode = 'disable'\n" } else { said };
+    format!(
+        "name = 'db'\n{address}database = 'postgres'\ndatabases = ['other']\ncatalog_refresh_seconds = 3600\n{login}"
+    )
 }
 
 fn config(targets: &[String], limits: GatewayLimits, webhooks: &[Webhook]) -> GatewayConfig {

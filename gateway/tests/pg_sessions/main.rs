@@ -14,6 +14,7 @@ mod approvals_shared;
 mod between;
 mod bounds;
 mod broken;
+mod certificates;
 mod chat;
 mod clients;
 mod delegation;

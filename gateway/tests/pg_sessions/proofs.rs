@@ -46,6 +46,7 @@ async fn open(
         target: "db".to_owned(),
         token: Some(BearerToken::new(token.to_owned())),
         proof: Some(proof),
+        certificate: None,
         peer: "192.0.2.7:4711".parse().unwrap(),
         front: Front::Quic,
         trace_id: TraceId::new(),

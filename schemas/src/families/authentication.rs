@@ -24,13 +24,18 @@ words!(Outcome { Success => "success", Failure => "failure" });
 pub enum AuthMethod {
     /// An OIDC or RFC 9068 bearer token.
     Oidc,
+    /// A client certificate of a SPIFFE trust domain (X.509-SVID).
+    #[serde(rename = "x509_svid")]
+    X509Svid,
+    /// A token of a SPIFFE trust domain (JWT-SVID).
+    JwtSvid,
     /// The signature of a webhook that vouches for a reviewer (Standard Webhooks).
     Webhook,
     /// Nothing was presented.
     None,
 }
 
-words!(AuthMethod { Oidc => "oidc", Webhook => "webhook", None => "none" });
+words!(AuthMethod { Oidc => "oidc", X509Svid => "x509_svid", JwtSvid => "jwt_svid", Webhook => "webhook", None => "none" });
 
 /// How a token is bound to whoever holds it (RFC 7800).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -38,9 +43,11 @@ words!(AuthMethod { Oidc => "oidc", Webhook => "webhook", None => "none" });
 pub enum TokenBinding {
     /// To a key, proved by a signature for this very request (DPoP, RFC 9449).
     Dpop,
+    /// To a client's certificate, whose key the TLS handshake showed (RFC 8705); an X.509-SVID is that, too.
+    Mtls,
 }
 
-words!(TokenBinding { Dpop => "dpop" });
+words!(TokenBinding { Dpop => "dpop", Mtls => "mtls" });
 
 /// Where it knocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

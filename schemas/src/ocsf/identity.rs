@@ -29,6 +29,8 @@ pub(super) fn authentication<'a>(value: &mut Value<'a>, event: &'a Event, it: &'
     value.service = Some(service(door, event));
     let (protocol_id, protocol) = match it.method {
         AuthMethod::Oidc => (4, "OpenID"),
+        AuthMethod::X509Svid => (OTHER, "X.509-SVID"),
+        AuthMethod::JwtSvid => (OTHER, "JWT-SVID"),
         AuthMethod::Webhook => (OTHER, "Webhook"),
         AuthMethod::None => (OTHER, "None"),
     };

@@ -1,6 +1,6 @@
 //! What was added after the others, at their end: so nothing of those is numbered anew.
 
-use super::{Named, alone, expiry, outside, person, uuid};
+use super::{Named, alone, expiry, outside, person, service, uuid};
 use crate::{Approval, ApprovalId, AuthMethod, Authentication, Body, Front, Outcome, TokenBinding};
 
 pub(super) fn bodies() -> Vec<Named> {
@@ -31,6 +31,20 @@ pub(super) fn bodies() -> Vec<Named> {
         expires_at: Some(expiry()),
         ..vouched.clone()
     };
+    let workload = Authentication {
+        method: AuthMethod::X509Svid,
+        issuer: Some("spiffe://prod.example.com".to_owned()),
+        token_id: None,
+        key_id: Some("A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0".to_owned()),
+        binding: Some(TokenBinding::Mtls),
+        ..bound.clone()
+    };
+    let workload_token = Authentication {
+        method: AuthMethod::JwtSvid,
+        key_id: Some("Z4zqXcbu".to_owned()),
+        binding: None,
+        ..workload.clone()
+    };
     vec![
         (
             "authentication.succeeded.webhook",
@@ -38,6 +52,16 @@ pub(super) fn bodies() -> Vec<Named> {
             Body::Authentication(vouched),
         ),
         ("authentication.succeeded.bound", outside(Some(person())), Body::Authentication(bound)),
+        (
+            "authentication.succeeded.x509_svid",
+            outside(Some(service())),
+            Body::Authentication(workload),
+        ),
+        (
+            "authentication.succeeded.jwt_svid",
+            outside(Some(service())),
+            Body::Authentication(workload_token),
+        ),
         ("approval.granted.webhook", alone(), Body::Approval(granted)),
         ("approval.notified", alone(), Body::Approval(notified)),
     ]

@@ -63,8 +63,13 @@ const ONLY_IN: &[(&str, &[&str])] = &[
 ];
 
 /// Members that test and measure the others; they may know everything and nothing may know them.
-const OBSERVERS: &[&str] =
-    &["tallyport-tests", "tallyport-benches", "tallyport-lake-benches", "fuzz-targets"];
+const OBSERVERS: &[&str] = &[
+    "tallyport-tests",
+    "tallyport-benches",
+    "tallyport-lake-benches",
+    "tallyport-policy-benches",
+    "fuzz-targets",
+];
 
 /// Our packages and what each names outside its own tests.
 fn edges() -> BTreeMap<String, BTreeSet<String>> {

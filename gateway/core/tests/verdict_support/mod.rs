@@ -13,7 +13,8 @@ use jiff::Timestamp;
 use tallyport_access::Identity;
 use tallyport_access::policy::{AskContext, PolicySet};
 use tallyport_schemas::{
-    AgentAttributes, CommandId, Effect, Principal, PrincipalKind, Recording, TargetKind, TargetRef,
+    AgentAttributes, AuthMethod, CommandId, Effect, Principal, PrincipalKind, Recording,
+    TargetKind, TargetRef,
 };
 
 /// Everything is permitted but the secrets, which are redacted.
@@ -84,6 +85,7 @@ pub fn catalog_with(more: &[(&str, &[&str])]) -> Arc<Catalog> {
 
 pub fn identity(groups: &[&str]) -> Identity {
     Identity {
+        method: AuthMethod::Oidc,
         principal: Principal {
             issuer: "https://issuer.example".to_owned(),
             subject: "agent-1".to_owned(),

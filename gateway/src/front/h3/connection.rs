@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h3::error::Code;
+use rustls_pki_types::CertificateDer;
+use tallyport_access::ClientCertificate;
 use tallyport_schemas::Front;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -70,7 +72,8 @@ pub(in crate::front) async fn serve(
         return turned_away(Cause::ProtocolError);
     };
     let watch = Arc::new(Watch::new(limits));
-    let peer = Peer { addr, front: Front::Quic, watch };
+    let certificate = certificate(&conn);
+    let peer = Peer { addr, front: Front::Quic, watch, certificate };
     let link = Link { gate: gate.clone(), conn: conn.clone(), peer };
     let (code, reason, over) = match requests(&link, &mut http3).await {
         End::Gone => {
@@ -93,6 +96,13 @@ pub(in crate::front) async fn serve(
         _acknowledged = tokio::time::timeout(LINGER, acks.wait()) => {}
     }
     transport::close(&conn, code, reason.as_bytes());
+}
+
+/// What the client sent in the handshake.
+fn certificate(conn: &quinn::Connection) -> Option<ClientCertificate> {
+    let identity = conn.peer_identity()?;
+    let chain = identity.downcast_ref::<Vec<CertificateDer<'static>>>()?;
+    ClientCertificate::of(chain)
 }
 
 /// Takes requests until the connection ends; they run as tasks of their own and outlive it, so that every session puts

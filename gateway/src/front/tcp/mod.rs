@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tallyport_access::ClientCertificate;
 use tallyport_schemas::Front;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -111,7 +112,9 @@ async fn serve(
         Err(_) => return turned_away(Cause::HandshakeTimeout),
     };
     let watch = Arc::new(Watch::new(&gate.limits));
-    let peer = Peer { addr, front: Front::Tcp, watch: watch.clone() };
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let certificate = ClientCertificate::of(chain);
+    let peer = Peer { addr, front: Front::Tcp, watch: watch.clone(), certificate };
     let builder = builder(&stream, &gate.limits);
     let link = Arc::new(Link { gate: gate.clone(), peer, _admitted: admitted });
     let service = service_fn(move |request| request::serve(link.clone(), request));

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tallyport_access::Identity;
 use tallyport_access::policy::{AskContext, PolicySet};
 use tallyport_schemas::{
-    AgentAttributes, Principal, PrincipalKind, Recording, TargetKind, TargetRef,
+    AgentAttributes, AuthMethod, Principal, PrincipalKind, Recording, TargetKind, TargetRef,
 };
 
 /// A table with a masked column, and that column.
@@ -90,6 +90,7 @@ pub(super) fn context() -> AskContext {
 /// An agent of the group that policies speak of.
 pub(super) fn identity() -> Identity {
     Identity {
+        method: AuthMethod::Oidc,
         principal: Principal {
             issuer: "https://issuer.example".to_owned(),
             subject: "agent-1".to_owned(),
