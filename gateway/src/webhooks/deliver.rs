@@ -1,9 +1,10 @@
 //! Tells one webhook, for as long as the gateway runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway_core::approval::Case;
 use jiff::Timestamp;
 use metrics::{Counter, Gauge, counter, gauge};
 use tallyport_schemas::{Approval, ApprovalId, Body, Draft, ProducerId};
@@ -114,14 +115,17 @@ impl Desk {
             return Vec::new();
         }
         let book = control.book();
-        let due = |id: &ApprovalId| {
-            book.case(*id).is_some_and(|case| is_due(&self.webhook, case, &self.me, now))
-        };
-        self.tries.retain(|id, one| one.next.is_none() || due(id));
         let (webhook, me) = (&self.webhook, &self.me);
+        let due = |id: &ApprovalId, tried: bool| {
+            book.case(*id).is_some_and(|case| is_due(webhook, case, me, now, tried))
+        };
+        self.tries.retain(|id, one| one.next.is_none() || due(id, one.failures > 0));
+        let tried: HashSet<ApprovalId> =
+            self.tries.iter().filter(|(_, one)| one.failures > 0).map(|(id, _)| *id).collect();
         let (mut waiting, mut messages) = (0_u32, Vec::new());
         let mut under_way = self.tries.values().filter(|one| one.next.is_none()).count();
-        for case in book.cases().filter(|case| is_due(webhook, case, me, now)) {
+        let was_tried = |case: &Case| tried.contains(&case.request().approval_id);
+        for case in book.cases().filter(|case| is_due(webhook, case, me, now, was_tried(case))) {
             waiting = waiting.saturating_add(1);
             let one = self.tries.entry(case.request().approval_id);
             let one = one.or_insert(Try { next: Some(Instant::now()), failures: 0 });

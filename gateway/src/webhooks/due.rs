@@ -13,18 +13,29 @@ use super::Webhook;
 /// For how long the others leave it to the gateway that has to tell.
 const TAKE_OVER: SignedDuration = SignedDuration::from_secs(30);
 
-/// Whether `me` has to tell `webhook` of `case` at `now`.
-pub(super) fn is_due(webhook: &Webhook, case: &Case, me: &ProducerId, now: Timestamp) -> bool {
+/// Whether `me` has to tell `webhook` of `case` at `now`. `tried`: a message that is not known to have been taken may have been.
+pub(super) fn is_due(
+    webhook: &Webhook,
+    case: &Case,
+    me: &ProducerId,
+    now: Timestamp,
+    tried: bool,
+) -> bool {
     if !webhook.is_told_of(case) {
         return false;
     }
     let is_new = match case.told_to(&webhook.name) {
         Some(told) => told != case.step(now),
         // Of what nobody waits for any more they need not hear for the first time.
-        None => case.state(now) == State::Pending,
+        None => case.state(now) == State::Pending || tried || has_answered(webhook, case),
     };
     let is_mine = case.last_changed_by() == me;
     is_new && (is_mine || now.duration_since(case.step_since(now)) >= TAKE_OVER)
+}
+
+/// Who answers has heard, whatever became of our message.
+fn has_answered(webhook: &Webhook, case: &Case) -> bool {
+    case.votes().iter().any(|vote| vote.webhook.as_ref() == Some(&webhook.name))
 }
 
 #[cfg(test)]
@@ -83,6 +94,10 @@ mod tests {
         }
 
         fn granted(&mut self, by: &str, second: i64, reviewer: &str) {
+            self.granted_by_way(by, second, reviewer, None);
+        }
+
+        fn granted_by_way(&mut self, by: &str, second: i64, reviewer: &str, webhook: Option<&str>) {
             let reviewer = Principal {
                 issuer: "https://idp.example".to_owned(),
                 subject: reviewer.to_owned(),
@@ -91,15 +106,19 @@ mod tests {
                 groups: vec!["dba".to_owned()],
                 owner: None,
             };
-            let granted =
-                Approval::Granted { approval_id: self.id, reviewer, comment: None, webhook: None };
+            let (approval_id, webhook) = (self.id, webhook.map(str::to_owned));
+            let granted = Approval::Granted { approval_id, reviewer, comment: None, webhook };
             self.says(by, second, granted);
         }
 
         /// Which of two gateways have to tell, at this second.
         fn due(&self, second: i64) -> (bool, bool) {
+            self.due_after(second, false)
+        }
+
+        fn due_after(&self, second: i64, tried: bool) -> (bool, bool) {
             let case = self.book.case(self.id).unwrap();
-            let is_due = |who| is_due(&webhook(None), case, &producer(who), at(second));
+            let is_due = |who| is_due(&webhook(None), case, &producer(who), at(second), tried);
             (is_due("one"), is_due("two"))
         }
     }
@@ -160,13 +179,25 @@ mod tests {
         assert_eq!(desk.due(3), (false, false));
     }
 
+    /// A message whose taking we never heard of is in the chat all the same, and says there that the request waits.
+    #[test]
+    fn who_may_have_heard_is_told_the_end() {
+        let mut desk = Desk::new();
+        assert_eq!(desk.due_after(EXPIRES, true), (true, false));
+        desk.granted_by_way("one", 2, "dana", Some("chat"));
+        desk.granted("one", 3, "eli");
+        assert_eq!(desk.due(3), (true, false));
+        desk.told("one", 4, "approved-2");
+        assert_eq!((desk.due(4), desk.due_after(4, true)), ((false, false), (false, false)));
+    }
+
     #[test]
     fn groups_bound_what_is_told() {
         let desk = Desk::new();
         let case = desk.book.case(desk.id).unwrap();
         for (groups, told) in [(None, true), (Some("dba"), true), (Some("security"), false)] {
             let webhook = webhook(groups.map(|it| vec![it.to_owned()]));
-            assert_eq!(is_due(&webhook, case, &producer("one"), at(0)), told, "{groups:?}");
+            assert_eq!(is_due(&webhook, case, &producer("one"), at(0), false), told, "{groups:?}");
         }
     }
 }

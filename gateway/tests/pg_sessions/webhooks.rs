@@ -148,6 +148,29 @@ async fn what_is_not_taken_is_sent_again_as_the_same_message() {
     assert!(messages[0].body["data"]["approval"]["digest"].is_string());
 }
 
+/// A chat tool can have a message though its 204 never came: it is told that the request is over, however that ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_have_heard_hears_of_the_end() {
+    for by_answer in [true, false] {
+        let chat = Chat::start().await;
+        chat.on_message(|_| 503);
+        let world = world!(policy: GRANTS, webhooks: hook(&chat, ""),);
+        let agent = Desk::of(&world, "agent").await;
+        let (_, asked) = agent.request(600).await;
+        let message = chat.told("pending-0").await;
+        let over = if by_answer {
+            assert_eq!(Answer::new(&message, "dana", "deny").send(&world.gateway).await.0, 200);
+            "denied-1"
+        } else {
+            assert_eq!(agent.withdraw(&asked).await.0, 200);
+            "withdrawn-0"
+        };
+        chat.on_message(|_| 204);
+        until_notified(&world, over).await;
+        assert!(!notified(&world.events().await).iter().any(|it| it.1 == "pending-0"));
+    }
+}
+
 /// That a message was taken goes on the audit topic, then on the control topic: whether it persisted or not, nobody is left
 /// untold, and what is told again is told as the same.
 #[tokio::test(flavor = "multi_thread")]
