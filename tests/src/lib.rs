@@ -17,7 +17,7 @@ use serde_json::Value;
 pub use books::{Ask, Books};
 pub use chaos::{kill, roll, setting};
 pub use load::Load;
-pub use site::{AGENT, Role, Site};
+pub use site::{AGENT, Role, Site, free_port};
 
 /// How long a condition may take to come true.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -268,7 +268,7 @@ impl Role {
 }
 
 /// A port that is free for TCP and UDP now.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     loop {
         let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = tcp.local_addr().expect("bound").port();
