@@ -24,11 +24,13 @@ words!(Outcome { Success => "success", Failure => "failure" });
 pub enum AuthMethod {
     /// An OIDC or RFC 9068 bearer token.
     Oidc,
+    /// A SAML 2.0 assertion, exchanged for a token.
+    Saml,
     /// Nothing was presented.
     None,
 }
 
-words!(AuthMethod { Oidc => "oidc", None => "none" });
+words!(AuthMethod { Oidc => "oidc", Saml => "saml", None => "none" });
 
 /// How a token is bound to whoever holds it (RFC 7800).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

@@ -29,6 +29,7 @@ pub(super) fn authentication<'a>(value: &mut Value<'a>, event: &'a Event, it: &'
     value.service = Some(service(door, event));
     let (protocol_id, protocol) = match it.method {
         AuthMethod::Oidc => (4, "OpenID"),
+        AuthMethod::Saml => (5, "SAML"),
         AuthMethod::None => (OTHER, "None"),
     };
     (value.auth_protocol_id, value.auth_protocol) = (Some(protocol_id), Some(protocol));
