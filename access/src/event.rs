@@ -25,7 +25,7 @@ pub fn authentication_event(
         },
         Err(failure) => Authentication {
             outcome: Outcome::Failure,
-            method: if failure.is_missing() { AuthMethod::None } else { AuthMethod::Oidc },
+            method: failure.method(),
             front,
             failure: Some(failure.code().to_owned()),
             message: Some(failure.to_string()),

@@ -22,6 +22,7 @@ use super::proof::{Asked, ProofVerifier};
 use super::token::UnverifiedToken;
 use super::verifier::Candidate;
 use crate::http::Http;
+use crate::saml::SamlExchange;
 
 /// The largest file of keys or certificates.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -74,20 +75,41 @@ impl Authenticator {
         if issuers.is_empty() {
             return Err(ConfigError::NoIssuers);
         }
-        let mut trusted = BTreeMap::new();
-        for config in &issuers {
-            let one = Trusted {
-                issuer: Issuer::check(config)?,
-                keys: keys_of(config)?,
-                introspector: introspector_of(config)?,
-            };
-            if trusted.insert(config.issuer.clone(), one).is_some() {
-                return Err(ConfigError::Repeated { issuer: config.issuer.clone() });
-            }
-        }
+        trusted_of(issuers).map(Self::of)
+    }
+
+    fn of(trusted: BTreeMap<String, Trusted>) -> Self {
         let max_token_bytes =
             trusted.values().map(|one| one.issuer.max_token_bytes).max().unwrap_or(0);
-        Ok(Self { inner: Arc::new(Inner { trusted, max_token_bytes }) })
+        Self { inner: Arc::new(Inner { trusted, max_token_bytes }) }
+    }
+
+    /// Trusts the tokens that assertions are exchanged for as well, by their own key alone. Whatever else the
+    /// configuration says of that issuer, for services that have not got the key, does not count here.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_exchange(
+        issuers: Vec<IssuerConfig>,
+        exchange: Option<&SamlExchange>,
+    ) -> Result<Self, ConfigError> {
+        let Some(exchange) = exchange else { return Self::new(issuers) };
+        let config = exchange.issuer_config();
+        let issuers = issuers.into_iter().filter(|one| one.issuer != config.issuer).collect();
+        let mut trusted = trusted_of(issuers)?;
+        let keys = KeySet::parse(exchange.jwks().to_string().as_bytes());
+        let keys = keys.map_err(|error| ConfigError::Value {
+            issuer: config.issuer.clone(),
+            key: "token_key",
+            fix: error.to_string(),
+        })?;
+        let own = Trusted {
+            issuer: Issuer::check(&config)?,
+            keys: Keys::Fixed(Arc::new(keys)),
+            introspector: None,
+        };
+        trusted.insert(config.issuer, own);
+        Ok(Self::of(trusted))
     }
 
     /// The issuers that are trusted, sorted.
@@ -193,6 +215,21 @@ impl Authenticator {
                 .map_err(|reason| AuthFailure::new(reason, Some(issuer.to_owned()))),
         }
     }
+}
+
+fn trusted_of(issuers: Vec<IssuerConfig>) -> Result<BTreeMap<String, Trusted>, ConfigError> {
+    let mut trusted = BTreeMap::new();
+    for config in &issuers {
+        let one = Trusted {
+            issuer: Issuer::check(config)?,
+            keys: keys_of(config)?,
+            introspector: introspector_of(config)?,
+        };
+        if trusted.insert(config.issuer.clone(), one).is_some() {
+            return Err(ConfigError::Repeated { issuer: config.issuer.clone() });
+        }
+    }
+    Ok(trusted)
 }
 
 fn keys_of(config: &IssuerConfig) -> Result<Keys, ConfigError> {

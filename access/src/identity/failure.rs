@@ -2,32 +2,52 @@
 
 use std::fmt;
 
-use tallyport_schemas::RevocationId;
+use tallyport_schemas::{AuthMethod, RevocationId};
+
+use crate::saml::Refused;
 
 /// A token was refused, or could not be checked. Its texts are for the client and carry no part of the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthFailure {
     reason: Reason,
     claimed_issuer: Option<String>,
+    method: AuthMethod,
 }
 
 impl AuthFailure {
     /// Nothing was presented.
     #[must_use]
     pub const fn missing() -> Self {
-        Self { reason: Reason::Missing, claimed_issuer: None }
+        Self { reason: Reason::Missing, claimed_issuer: None, method: AuthMethod::None }
     }
 
     /// The token is good, and whoever it names is not welcome any more.
     #[must_use]
     pub fn revoked(revocation_id: RevocationId, issuer: &str) -> Self {
-        Self { reason: Reason::Revoked(revocation_id), claimed_issuer: Some(issuer.to_owned()) }
+        Self::new(Reason::Revoked(revocation_id), Some(issuer.to_owned()))
     }
 
     /// Nobody was signed in: `code` and `what` are of our own words.
     #[must_use]
     pub const fn sign_in(code: &'static str, what: &'static str, issuer: Option<String>) -> Self {
-        Self { reason: Reason::SignIn { code, what }, claimed_issuer: issuer }
+        Self::new(Reason::SignIn { code, what }, issuer)
+    }
+
+    /// An assertion was not exchanged; `idp` is the identity provider that it is of, where that is a configured one.
+    pub(crate) const fn saml(why: Refused, idp: Option<String>) -> Self {
+        Self { reason: Reason::Saml(why), claimed_issuer: idp, method: AuthMethod::Saml }
+    }
+
+    /// The same, of an exchange: the assertion was good and led to nothing.
+    #[must_use]
+    pub fn of_exchange(self, idp: &str) -> Self {
+        Self { claimed_issuer: Some(idp.to_owned()), method: AuthMethod::Saml, ..self }
+    }
+
+    /// How somebody tried to prove who they are.
+    #[must_use]
+    pub const fn method(&self) -> AuthMethod {
+        self.method
     }
 
     /// A stable code such as `expired` or `unknown_issuer`; the list is in docs/reference/identity.md.
@@ -45,7 +65,12 @@ impl AuthFailure {
     /// Whether the same token may be good later: its issuer could not be asked.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        matches!(self.reason, Reason::IssuerUnavailable | Reason::IntrospectionUnavailable)
+        matches!(
+            self.reason,
+            Reason::IssuerUnavailable
+                | Reason::IntrospectionUnavailable
+                | Reason::Saml(Refused::Full)
+        )
     }
 
     /// Whether more proofs came than are remembered.
@@ -73,7 +98,7 @@ impl AuthFailure {
     }
 
     pub(super) const fn new(reason: Reason, claimed_issuer: Option<String>) -> Self {
-        Self { reason, claimed_issuer }
+        Self { reason, claimed_issuer, method: AuthMethod::Oidc }
     }
 }
 
@@ -151,6 +176,8 @@ pub(super) enum Reason {
     Revoked(RevocationId),
     #[error("{what}; sign in again at /console/")]
     SignIn { code: &'static str, what: &'static str },
+    #[error(transparent)]
+    Saml(#[from] Refused),
 }
 
 impl Reason {
@@ -182,6 +209,7 @@ impl Reason {
             Self::IntrospectionUnavailable => "introspection_unavailable",
             Self::Revoked(_) => "revoked",
             Self::SignIn { code, .. } => code,
+            Self::Saml(why) => why.code(),
         }
     }
 }
