@@ -182,6 +182,7 @@ impl Site {
             let config = GatewayConfig {
                 targets: vec![raw.check(Path::new("/"))?],
                 limits: GatewayLimits::default(),
+                saml: None,
                 names: Vec::new(),
             };
             let policy = PolicyStore::from_text(ALLOW_ALL, "bench.cedar")?;

@@ -94,6 +94,7 @@ impl Stand {
         let config = GatewayConfig {
             targets: vec![target.check(Path::new("/"))?],
             limits,
+            saml: None,
             names: Vec::new(),
         };
         let authenticator = Authenticator::new(vec![issuer.issuer_config()])?;

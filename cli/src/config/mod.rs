@@ -5,6 +5,7 @@ mod console;
 mod keys;
 mod problem;
 mod raw;
+mod saml;
 mod telemetry;
 
 #[cfg(feature = "lake")]

@@ -149,7 +149,13 @@ pub fn check(config: &Config) -> Result<(), Failure> {
 }
 
 fn plan(config: &Config, roles: Roles) -> Result<Plan, Failure> {
-    let authenticator = Authenticator::new(config.issuers.clone()).map_err(Failure::usage)?;
+    // The key of its tokens is read where it is used alone: by the gateway.
+    #[cfg(feature = "gateway")]
+    let saml = if roles.gateway { config.saml()? } else { None };
+    #[cfg(not(feature = "gateway"))]
+    let saml: Option<std::sync::Arc<tallyport_access::saml::SamlExchange>> = None;
+    let authenticator = Authenticator::with_exchange(config.issuers.clone(), saml.as_deref())
+        .map_err(Failure::usage)?;
     Ok(Plan {
         log: config.log.clone(),
         appender: config.appender,
@@ -157,7 +163,7 @@ fn plan(config: &Config, roles: Roles) -> Result<Plan, Failure> {
         authenticator,
         policy: config.policy.clone(),
         #[cfg(feature = "gateway")]
-        gateway: roles.gateway.then(|| GatewayPlan::from_config(config)).transpose()?,
+        gateway: roles.gateway.then(|| GatewayPlan::from_config(config, saml)).transpose()?,
         #[cfg(feature = "recorder")]
         recorder: roles.recorder.then(|| config.recorder_config()).transpose()?,
         #[cfg(feature = "query")]

@@ -9,6 +9,7 @@ mod error;
 mod extract;
 mod grants;
 mod revocations;
+mod saml;
 mod view;
 
 use std::net::SocketAddr;
@@ -31,6 +32,7 @@ use error::ApiError;
 
 /// `GET /healthz`: 200 while events can be put on record, 503 while they cannot: then nothing passes.
 /// `/v1`: see docs/reference/approvals.md, grants.md and revocation.md; every request of it needs a token.
+/// `/saml/token` and what its tokens are checked with, where that is configured: docs/reference/saml.md.
 pub fn router(gateway: &Gateway) -> Router {
     let inner = gateway.inner();
     let v1 = Router::new()
@@ -52,6 +54,7 @@ pub fn router(gateway: &Gateway) -> Router {
         .route("/healthz", get(healthz))
         .route("/v1/", none)
         .nest("/v1", v1)
+        .merge(saml::routes(inner.saml.is_some()))
         .with_state(inner)
 }
 

@@ -111,7 +111,7 @@ impl Inner {
         barred.map_or(Ok(()), |failure| Err(turned_away_by_token(&failure)))
     }
 
-    fn barred(&self, identity: &Identity, now: Timestamp) -> Option<AuthFailure> {
+    pub(super) fn barred(&self, identity: &Identity, now: Timestamp) -> Option<AuthFailure> {
         let whom = Whom {
             principal: &identity.principal,
             delegation: &identity.delegation,

@@ -72,8 +72,7 @@ impl Strangers {
         if !failure.needs_nonce() && self.state.lock().take_place(counted(peer.ip())) {
             return true;
         }
-        let method = if failure.is_missing() { AuthMethod::None } else { AuthMethod::Oidc };
-        self.count(front, failure.code(), method, Some(peer));
+        self.count(front, failure.code(), failure.method(), Some(peer));
         false
     }
 

@@ -138,7 +138,12 @@ impl Run {
             }
         };
         let policy = self.cast.policy.clone();
-        let config = GatewayConfig { targets, limits: GatewayLimits::default(), names: Vec::new() };
+        let config = GatewayConfig {
+            targets,
+            limits: GatewayLimits::default(),
+            names: Vec::new(),
+            saml: None,
+        };
         let authenticator = self.cast.authenticator.clone();
         Gateway::start(config, authenticator, policy, MaskingStore::none(), appender).unwrap()
     }

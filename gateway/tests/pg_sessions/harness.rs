@@ -353,7 +353,7 @@ fn config(targets: &[String], limits: GatewayLimits) -> GatewayConfig {
         raw.check(Path::new("/")).expect("a valid target")
     };
     let names = vec![GATEWAY_NAME.to_owned()];
-    GatewayConfig { targets: targets.iter().map(target).collect(), limits, names }
+    GatewayConfig { targets: targets.iter().map(target).collect(), limits, names, saml: None }
 }
 
 /// The commands among events.
