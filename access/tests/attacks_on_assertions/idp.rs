@@ -174,6 +174,19 @@ impl Says {
     }
 }
 
+impl Says {
+    /// The same as if it were `now` at another time.
+    pub fn signed_at(&self, time: Timestamp, by: &Idp) -> String {
+        let mut text = self.unsigned();
+        for seconds in [-60, -5, 120, 300] {
+            let shifted = time.checked_add(SignedDuration::from_secs(seconds)).unwrap();
+            text = text.replace(&at(seconds), &shifted.to_string());
+        }
+        let signature = Signing::of(&self.id, &text).sign(by);
+        text.replacen("</saml:Issuer>", &format!("</saml:Issuer>{signature}"), 1)
+    }
+}
+
 /// How something is signed; every text can be changed.
 pub struct Signing {
     pub canonicalization: String,

@@ -10,6 +10,7 @@ use gateway_core::masking::Masking;
 use tallyport_access::Authenticator;
 use tallyport_access::dev_issuer::DevIssuer;
 use tallyport_access::policy::PolicyStore;
+use tallyport_access::saml::SamlExchange;
 use tallyport_eventlog::backends::memory::MemoryLog;
 use tallyport_eventlog::faults::FaultLog;
 use tallyport_eventlog::{Appender, AppenderOptions, Log, Position, Topic};
@@ -24,9 +25,9 @@ use tokio_postgres::NoTls;
 
 use crate::clients;
 
-/// Permits everything.
 /// What the gateways' certificate would be for.
 pub const GATEWAY_NAME: &str = "gateway.example";
+/// Permits everything.
 pub const PERMIT_ALL: &str = "@id(\"all\") permit (principal, action, resource);";
 
 /// Anything that should happen soon happens within this.
@@ -89,6 +90,7 @@ pub struct Options {
     pub limits: GatewayLimits,
     /// The issuer is asked whether tokens still count; answers count for a second.
     pub introspection: bool,
+    pub saml: Option<Arc<SamlExchange>>,
 }
 
 impl Default for Options {
@@ -103,6 +105,7 @@ impl Default for Options {
             others: Vec::new(),
             limits: GatewayLimits::default(),
             introspection: false,
+            saml: None,
         }
     }
 }
@@ -116,6 +119,7 @@ pub struct World {
     authenticator: Authenticator,
     policy: &'static str,
     targets: Vec<String>,
+    saml: Option<Arc<SamlExchange>>,
     _folder: tempfile::TempDir,
 }
 
@@ -133,7 +137,8 @@ impl World {
         if options.introspection {
             trusted.introspection = Some(clients::introspection(&issuer, folder.path()));
         }
-        let authenticator = Authenticator::new(vec![trusted]).expect("a valid issuer");
+        let authenticator = Authenticator::with_exchange(vec![trusted], options.saml.as_deref())
+            .expect("a valid issuer");
 
         let log = Arc::new(MemoryLog::new());
         let faults = Arc::new(FaultLog::new(Arc::clone(&log) as Arc<dyn Log>));
@@ -170,7 +175,8 @@ impl World {
         }
         text.push_str(options.target);
         let targets: Vec<String> = std::iter::once(text).chain(options.others).collect();
-        let config = config(&targets, options.limits);
+        let saml = options.saml;
+        let config = GatewayConfig { saml: saml.clone(), ..config(&targets, options.limits) };
         let gateway = Gateway::start(config, authenticator.clone(), policy, masking, appender)
             .expect("starts");
         let policy = options.policy;
@@ -183,6 +189,7 @@ impl World {
             authenticator,
             policy,
             targets,
+            saml,
             _folder: folder,
         };
         // Both stores report what is in force at the start: later faults meet nothing of that.
@@ -204,6 +211,7 @@ impl World {
         );
         let policy = PolicyStore::from_text(self.policy, "test.cedar").expect("a valid policy");
         let config = config(&self.targets, GatewayLimits::default());
+        let config = GatewayConfig { saml: self.saml.clone(), ..config };
         let appender = appender.await.expect("the log starts");
         Gateway::start(config, self.authenticator.clone(), policy, MaskingStore::none(), appender)
             .expect("starts")

@@ -31,6 +31,8 @@ mod record_policy;
 mod refusal;
 mod reviewers;
 mod revocations;
+mod saml;
+mod saml_idp;
 mod transparency;
 mod upstream;
 mod wire;
