@@ -13,7 +13,10 @@ use x509_parser::public_key::PublicKey;
 
 use super::failure::Refused;
 
-const MIN_RSA_BITS: usize = 2048;
+/// What the library verifies with.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+const P256: &str = "1.2.840.10045.3.1.7";
+const P384: &str = "1.3.132.0.34";
 const MAX_CERTIFICATES: usize = 8;
 
 /// RFC 6931 sections 2.3 and 2.3.6. SHA-1 and HMAC have no name here.
@@ -92,17 +95,19 @@ impl IdpKey {
             .map_err(|_| "it holds no X.509 certificate".to_owned())?;
         let info = certificate.public_key();
         let key = info.subject_public_key.data.to_vec();
-        let shape = match info.parsed() {
-            Ok(PublicKey::RSA(rsa)) if rsa.key_size() >= MIN_RSA_BITS => Shape::Rsa,
-            Ok(PublicKey::RSA(rsa)) => {
+        let curve = info.algorithm.parameters.as_ref().and_then(|it| it.as_oid().ok());
+        let curve = curve.map(|curve| curve.to_id_string());
+        let shape = match (info.parsed(), curve.as_deref()) {
+            (Ok(PublicKey::RSA(rsa)), _) if RSA_BITS.contains(&rsa.key_size()) => Shape::Rsa,
+            (Ok(PublicKey::RSA(rsa)), _) => {
                 return Err(format!(
-                    "its RSA key has {} bits; have the identity provider sign with {MIN_RSA_BITS} or more",
-                    rsa.key_size()
+                    "its RSA key has {} bits; have the identity provider sign with {} or more",
+                    rsa.key_size(),
+                    RSA_BITS.start()
                 ));
             }
-            // An uncompressed point (SEC 1 section 2.3.3): 4, then two coordinates.
-            Ok(PublicKey::EC(_)) if key.len() == 65 => Shape::P256,
-            Ok(PublicKey::EC(_)) if key.len() == 97 => Shape::P384,
+            (Ok(PublicKey::EC(_)), Some(P256)) => Shape::P256,
+            (Ok(PublicKey::EC(_)), Some(P384)) => Shape::P384,
             _ => return Err("its key is not RSA, P-256 or P-384".to_owned()),
         };
         Ok(Self { shape, key, fingerprint: hex::encode(Sha256::digest(der)) })

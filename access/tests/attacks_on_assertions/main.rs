@@ -11,6 +11,7 @@ mod conditions;
 mod good;
 mod idp;
 mod markup;
+mod random;
 mod settings;
 mod signatures;
 mod wrapping;

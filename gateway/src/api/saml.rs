@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::error::ApiError;
 use super::extract::Sent;
 use super::not_kept;
-use crate::front::Authenticated;
+use crate::front::{Authenticated, NotAuthenticated};
 use crate::service::{Inner, NotExchanged};
 use crate::tunnel::BearerToken;
 
@@ -95,7 +95,9 @@ async fn token(
         ),
         Err(NotExchanged::Refused(failure)) => {
             let message = format!("{}: {failure}", failure.code());
-            refused(StatusCode::BAD_REQUEST, "invalid_grant", &message)
+            let mut response = refused(StatusCode::BAD_REQUEST, "invalid_grant", &message);
+            response.extensions_mut().insert(NotAuthenticated);
+            response
         }
     }
 }

@@ -153,3 +153,24 @@ async fn how_the_provider_must_sign_is_told_in_words() {
     }
     site.front.shutdown(std::time::Duration::from_secs(5)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_has_so_many_tries() {
+    let Some(site) = Site::start().await else { return };
+    // curl keeps to one connection as long as it is let.
+    let connections = async |path: &str, form: Option<&str>| {
+        let mut curl = tokio::process::Command::new("curl");
+        curl.args(["-s", "--noproxy", "*", "-o", "/dev/null", "-w", "%{num_connects} "]);
+        curl.arg("--cacert").arg(site.ca.ca_path());
+        curl.args(form.into_iter().flat_map(|form| ["-d", form]));
+        curl.args(std::iter::repeat_n(format!("{}{path}", site.url), 12));
+        // A transfer has its own output; the format is for all.
+        curl.args(std::iter::repeat_n(["-o", "/dev/null"], 11).flatten());
+        let told = String::from_utf8(curl.output().await.unwrap().stdout).unwrap();
+        told.split_whitespace().map(|it| it.parse::<u32>().unwrap()).sum::<u32>()
+    };
+    assert_eq!(connections("/healthz", None).await, 1);
+    let bad = format!("grant_type={GRANT}&assertion=bm90aGluZw");
+    assert_eq!(connections("/saml/token", Some(&bad)).await, 2, "it was closed after eight");
+    site.front.shutdown(std::time::Duration::from_secs(5)).await;
+}
