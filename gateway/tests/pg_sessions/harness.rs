@@ -175,8 +175,7 @@ impl World {
         }
         text.push_str(options.target);
         let targets: Vec<String> = std::iter::once(text).chain(options.others).collect();
-        let saml = options.saml;
-        let config = GatewayConfig { saml: saml.clone(), ..config(&targets, options.limits) };
+        let config = config(&targets, options.limits, options.saml.clone());
         let gateway = Gateway::start(config, authenticator.clone(), policy, masking, appender)
             .expect("starts");
         let policy = options.policy;
@@ -189,7 +188,7 @@ impl World {
             authenticator,
             policy,
             targets,
-            saml,
+            saml: options.saml,
             _folder: folder,
         };
         // Both stores report what is in force at the start: later faults meet nothing of that.
@@ -210,8 +209,7 @@ impl World {
             AppenderOptions::default(),
         );
         let policy = PolicyStore::from_text(self.policy, "test.cedar").expect("a valid policy");
-        let config = config(&self.targets, GatewayLimits::default());
-        let config = GatewayConfig { saml: self.saml.clone(), ..config };
+        let config = config(&self.targets, GatewayLimits::default(), self.saml.clone());
         let appender = appender.await.expect("the log starts");
         Gateway::start(config, self.authenticator.clone(), policy, MaskingStore::none(), appender)
             .expect("starts")
@@ -355,13 +353,17 @@ impl World {
     }
 }
 
-fn config(targets: &[String], limits: GatewayLimits) -> GatewayConfig {
+fn config(
+    targets: &[String],
+    limits: GatewayLimits,
+    saml: Option<Arc<SamlExchange>>,
+) -> GatewayConfig {
     let target = |text: &String| {
         let raw: RawTarget = toml::from_str(text).expect("a valid target");
         raw.check(Path::new("/")).expect("a valid target")
     };
     let names = vec![GATEWAY_NAME.to_owned()];
-    GatewayConfig { targets: targets.iter().map(target).collect(), limits, names, saml: None }
+    GatewayConfig { targets: targets.iter().map(target).collect(), limits, names, saml }
 }
 
 /// The commands among events.
