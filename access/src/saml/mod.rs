@@ -144,7 +144,8 @@ impl SamlExchange {
         }
         let full = now.checked_add(self.life).map_err(|_| Refused::NotIssued)?;
         let expires_at = accepted.ends.map_or(full, |ends| ends.min(full));
-        // A token tells whole seconds.
+        // No token outlives what the assertion vouches for, so that no skew is allowed for its end; a token tells whole
+        // seconds.
         if expires_at.as_second() <= now.as_second() {
             return Err(Refused::Expired);
         }

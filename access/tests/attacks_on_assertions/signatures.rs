@@ -141,6 +141,9 @@ fn saml_core_5_4_2_one_reference_and_no_more() {
     });
     assert_eq!(refused(&document), "saml_signature_form");
     assert_eq!(refused(&signed_with(|it| it.references.clear())), "saml_signature_form");
+    // Nor anything else beside it.
+    let document = signed_with(|it| it.references.push("<ds:Extra></ds:Extra>".to_owned()));
+    assert_eq!(refused(&document), "saml_signature_form");
 }
 
 #[test]
