@@ -1,7 +1,8 @@
-//! Who is it and what may they do: OIDC tokens to principals, Cedar policy to decisions.
+//! Who is it and what may they do: OIDC tokens (and SAML assertions, by exchange) to principals, Cedar policy to decisions.
 //!
 //! * [`Authenticator`] verifies a bearer token and gives an [`Identity`], or an [`AuthFailure`] that says why not.
 //! * [`policy`] loads, checks and asks Cedar policies.
+//! * [`saml`] exchanges signed assertions for tokens of our own.
 //! * [`client`] gets tokens for our own clients.
 //! * `dev_issuer` (feature `dev-issuer`) is the built-in token issuer for development, on loopback only.
 //!
@@ -12,6 +13,7 @@ pub mod client;
 #[cfg(feature = "dev-issuer")]
 pub mod dev_issuer;
 pub mod policy;
+pub mod saml;
 
 mod event;
 mod http;

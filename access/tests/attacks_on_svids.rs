@@ -206,7 +206,7 @@ fn one_domain_cannot_speak_for_another() {
     };
     let configs = vec![config(DOMAIN, &ours), config("partner.example", &theirs)];
     let authenticator =
-        tallyport_access::Authenticator::with_trust_domains(Vec::new(), configs).unwrap();
+        tallyport_access::Authenticator::trusting(Vec::new(), configs, None).unwrap();
     let verify = |leaf: CertificateDer<'static>| {
         authenticator.verify_certificate(&ClientCertificate::of(&[leaf]).unwrap())
     };
@@ -263,7 +263,7 @@ fn a_file_that_is_no_bundle_is_refused() {
         toml::from_str(&format!("name = '{DOMAIN}'\nbundle_file = '{}'\n{extra}", file.display()))
             .unwrap()
     };
-    let trust = |configs| tallyport_access::Authenticator::with_trust_domains(Vec::new(), configs);
+    let trust = |configs| tallyport_access::Authenticator::trusting(Vec::new(), configs, None);
     let error = |extra: &str| trust(vec![config(extra)]).unwrap_err().to_string();
     assert!(error("").contains("trust_domains.prod.example.com.bundle_file"));
     for text in [

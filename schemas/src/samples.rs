@@ -26,6 +26,8 @@ pub fn all() -> Vec<Sample> {
     identity::bodies()
         .into_iter()
         .chain(traffic::bodies())
+        // What came later stands last: the others keep their numbers.
+        .chain(identity::exchanges())
         .chain(later::bodies())
         .enumerate()
         .map(|(seq, (name, context, body))| Sample {

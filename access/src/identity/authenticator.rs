@@ -24,6 +24,7 @@ use super::spiffe::{Domains, TrustDomainConfig};
 use super::token::UnverifiedToken;
 use super::verifier::{Bond, Candidate};
 use crate::http::Http;
+use crate::saml::SamlExchange;
 
 /// The largest file of keys or certificates.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -83,35 +84,41 @@ impl Authenticator {
     /// # Errors
     /// [`ConfigError`], naming the issuer, the key and the fix.
     pub fn new(issuers: Vec<IssuerConfig>) -> Result<Self, ConfigError> {
-        Self::with_trust_domains(issuers, Vec::new())
+        Self::trusting(issuers, Vec::new(), None)
     }
 
-    /// The same, with workloads of SPIFFE trust domains. Their bundles are read.
+    /// The same, with workloads of SPIFFE trust domains, whose bundles are read, and with the tokens that SAML assertions are
+    /// exchanged for, by their own key alone. Whatever else the configuration says of the issuer of those, for services that
+    /// have not got the key, does not count here.
     ///
     /// # Errors
     /// [`ConfigError`], naming the issuer or the domain, the key and the fix.
-    pub fn with_trust_domains(
+    pub fn trusting(
         issuers: Vec<IssuerConfig>,
         domains: Vec<TrustDomainConfig>,
+        exchange: Option<&SamlExchange>,
     ) -> Result<Self, ConfigError> {
-        if issuers.is_empty() && domains.is_empty() {
+        let own = exchange.map(SamlExchange::issuer_config);
+        let is_own = |one: &IssuerConfig| own.as_ref().is_some_and(|own| own.issuer == one.issuer);
+        let issuers: Vec<_> = issuers.into_iter().filter(|one| !is_own(one)).collect();
+        if issuers.is_empty() && domains.is_empty() && own.is_none() {
             return Err(ConfigError::NoIssuers);
         }
-        let mut trusted = BTreeMap::new();
-        for config in &issuers {
-            let one = Trusted {
-                issuer: Issuer::check(config)?,
-                keys: keys_of(config)?,
-                introspector: introspector_of(config)?,
-            };
-            if trusted.insert(config.issuer.clone(), one).is_some() {
-                return Err(ConfigError::Repeated { issuer: config.issuer.clone() });
-            }
+        let mut trusted = trusted_of(issuers)?;
+        if let Some((exchange, config)) = exchange.zip(own) {
+            let keys = KeySet::parse(exchange.jwks().to_string().as_bytes());
+            let keys = keys.map_err(|error| ConfigError::Value {
+                issuer: config.issuer.clone(),
+                key: "token_key",
+                fix: error.to_string(),
+            })?;
+            let issuer = Issuer::check(&config)?;
+            let keys = Keys::Fixed(Arc::new(keys));
+            trusted.insert(config.issuer, Trusted { issuer, keys, introspector: None });
         }
-        let max_token_bytes =
-            trusted.values().map(|one| one.issuer.max_token_bytes).max().unwrap_or(0);
         let domains = Domains::check(domains)?;
-        let max_token_bytes = max_token_bytes.max(domains.max_token_bytes());
+        let largest = trusted.values().map(|one| one.issuer.max_token_bytes).max().unwrap_or(0);
+        let max_token_bytes = largest.max(domains.max_token_bytes());
         Ok(Self { inner: Arc::new(Inner { trusted, domains, max_token_bytes }) })
     }
 
@@ -255,6 +262,21 @@ impl Authenticator {
                 .map_err(|reason| AuthFailure::new(reason, Some(issuer.to_owned()))),
         }
     }
+}
+
+fn trusted_of(issuers: Vec<IssuerConfig>) -> Result<BTreeMap<String, Trusted>, ConfigError> {
+    let mut trusted = BTreeMap::new();
+    for config in &issuers {
+        let one = Trusted {
+            issuer: Issuer::check(config)?,
+            keys: keys_of(config)?,
+            introspector: introspector_of(config)?,
+        };
+        if trusted.insert(config.issuer.clone(), one).is_some() {
+            return Err(ConfigError::Repeated { issuer: config.issuer.clone() });
+        }
+    }
+    Ok(trusted)
 }
 
 fn keys_of(config: &IssuerConfig) -> Result<Keys, ConfigError> {

@@ -5,6 +5,7 @@ use std::fmt;
 use tallyport_schemas::{AuthMethod, RevocationId};
 
 use super::Identity;
+use crate::saml::Refused;
 
 /// A token was refused, or could not be checked. Its texts are for the client and carry no part of the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,17 @@ impl AuthFailure {
         Self::new(Reason::SignIn { code, what }, issuer)
     }
 
+    /// An assertion was not exchanged; `idp` is the identity provider that it is of, where that is a configured one.
+    pub(crate) const fn saml(why: Refused, idp: Option<String>) -> Self {
+        Self { reason: Reason::Saml(why), claimed_issuer: idp, method: AuthMethod::Saml }
+    }
+
+    /// The same, of an exchange: the assertion was good and led to nothing.
+    #[must_use]
+    pub fn of_exchange(self, idp: &str) -> Self {
+        Self { claimed_issuer: Some(idp.to_owned()), method: AuthMethod::Saml, ..self }
+    }
+
     /// A stable code such as `expired` or `unknown_issuer`; the list is in docs/reference/identity.md.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -49,7 +61,12 @@ impl AuthFailure {
     /// Whether the same token may be good later: its issuer could not be asked.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        matches!(self.reason, Reason::IssuerUnavailable | Reason::IntrospectionUnavailable)
+        matches!(
+            self.reason,
+            Reason::IssuerUnavailable
+                | Reason::IntrospectionUnavailable
+                | Reason::Saml(Refused::Full)
+        )
     }
 
     /// Whether more proofs came than are remembered.
@@ -179,6 +196,8 @@ pub(super) enum Reason {
     Revoked(RevocationId),
     #[error("{what}; sign in again at /console/")]
     SignIn { code: &'static str, what: &'static str },
+    #[error(transparent)]
+    Saml(#[from] Refused),
 }
 
 impl Reason {
@@ -215,6 +234,7 @@ impl Reason {
             Self::IntrospectionUnavailable => "introspection_unavailable",
             Self::Revoked(_) => "revoked",
             Self::SignIn { code, .. } => code,
+            Self::Saml(why) => why.code(),
         }
     }
 }

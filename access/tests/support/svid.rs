@@ -113,7 +113,7 @@ impl Trusting {
             file.display()
         );
         let config: TrustDomainConfig = toml::from_str(&text).unwrap();
-        let authenticator = Authenticator::with_trust_domains(Vec::new(), vec![config]).unwrap();
+        let authenticator = Authenticator::trusting(Vec::new(), vec![config], None).unwrap();
         Self { authenticator, file, _folder: folder }
     }
 

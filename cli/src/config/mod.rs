@@ -5,6 +5,7 @@ mod console;
 mod keys;
 mod problem;
 mod raw;
+mod saml;
 mod telemetry;
 
 #[cfg(feature = "lake")]
@@ -143,7 +144,7 @@ impl Config {
         let trust_domains: Vec<_> = raw.trust_domains.into_iter().map(in_folder).collect();
         let issuers =
             raw.issuers.into_iter().map(|issuer| relative_to(issuer, folder)).collect::<Vec<_>>();
-        Authenticator::with_trust_domains(issuers.clone(), trust_domains.clone())
+        Authenticator::trusting(issuers.clone(), trust_domains.clone(), None)
             .map_err(|error| format!("issuers: {error}"))?;
         Ok(Self {
             path: path.to_path_buf(),
@@ -172,9 +173,12 @@ impl Config {
     }
 
     /// Who verifies whom these services let in.
-    pub fn authenticator(&self) -> Result<Authenticator, Failure> {
-        Authenticator::with_trust_domains(self.issuers.clone(), self.trust_domains.clone())
-            .map_err(Failure::usage)
+    pub fn authenticator(
+        &self,
+        exchange: Option<&tallyport_access::saml::SamlExchange>,
+    ) -> Result<Authenticator, Failure> {
+        let (issuers, domains) = (self.issuers.clone(), self.trust_domains.clone());
+        Authenticator::trusting(issuers, domains, exchange).map_err(Failure::usage)
     }
 
     /// The recorder's settings.

@@ -20,6 +20,7 @@ use tallyport_recorder::{CommitPolicy, Retention};
 #[cfg(feature = "lake")]
 use super::RecorderSettings;
 use super::console::RawConsole;
+use super::saml::RawSaml;
 use super::telemetry::RawTelemetry;
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -114,6 +115,8 @@ pub struct RawGateway {
     /// A Unix socket for upgrades: a new gateway of another `node` that is started with the same one takes the port over
     /// from the one that runs, which then drains and ends; absent, nobody can. Needs the log on Kafka.
     pub takeover_socket: Option<PathBuf>,
+    /// Sign-in by SAML: signed assertions for short-lived tokens; nobody is signed in so where absent.
+    pub saml: Option<RawSaml>,
     /// Bounds of the gateway as a whole.
     #[serde(default)]
     pub limits: RawGatewayLimits,
@@ -126,6 +129,7 @@ impl RawGateway {
     pub fn relative_to(mut self, folder: &Path) -> Self {
         self.cert = folder.join(self.cert);
         self.key = folder.join(self.key);
+        self.saml = self.saml.map(|saml| saml.relative_to(folder));
         self.takeover_socket = self.takeover_socket.map(|path| folder.join(path));
         self
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tallyport_access::Authenticator;
 use tallyport_access::policy::PolicyStore;
+use tallyport_access::saml::SamlExchange;
 use tallyport_eventlog::{Appender, LogUrl};
 use tallyport_gateway::config::{
     ConfigError, Credential, GatewayConfig, RawTarget, Secret, Target,
@@ -44,7 +45,7 @@ pub struct GatewayPlan {
 
 impl GatewayPlan {
     /// From a configuration file.
-    pub fn from_config(config: &Config) -> Result<Self, Failure> {
+    pub fn from_config(config: &Config, saml: Option<Arc<SamlExchange>>) -> Result<Self, Failure> {
         let section = config.gateway.as_ref().ok_or_else(|| {
             Failure::usage(format!("{}: [gateway] is missing", config.path.display()))
         })?;
@@ -76,6 +77,7 @@ impl GatewayPlan {
             takeover_socket: section.takeover_socket.clone(),
             config: GatewayConfig {
                 targets,
+                saml,
                 names: identity.names().to_vec(),
                 limits: section.limits.check().map_err(|error| named(&error))?,
                 webhooks: webhooks(config, folder).map_err(|error| named(&error))?,
@@ -101,6 +103,7 @@ impl GatewayPlan {
             takeover_socket: None,
             config: GatewayConfig {
                 targets: vec![target.check()?],
+                saml: None,
                 names: identity.names().to_vec(),
                 ..GatewayConfig::default()
             },

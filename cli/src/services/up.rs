@@ -148,7 +148,12 @@ pub fn check(config: &Config) -> Result<(), Failure> {
 }
 
 fn plan(config: &Config, roles: Roles) -> Result<Plan, Failure> {
-    let authenticator = config.authenticator()?;
+    // The key of its tokens is read where it is used alone: by the gateway.
+    #[cfg(feature = "gateway")]
+    let saml = if roles.gateway { config.saml()? } else { None };
+    #[cfg(not(feature = "gateway"))]
+    let saml: Option<std::sync::Arc<tallyport_access::saml::SamlExchange>> = None;
+    let authenticator = config.authenticator(saml.as_deref())?;
     Ok(Plan {
         log: config.log.clone(),
         appender: config.appender,
@@ -156,7 +161,7 @@ fn plan(config: &Config, roles: Roles) -> Result<Plan, Failure> {
         authenticator,
         policy: config.policy.clone(),
         #[cfg(feature = "gateway")]
-        gateway: roles.gateway.then(|| GatewayPlan::from_config(config)).transpose()?,
+        gateway: roles.gateway.then(|| GatewayPlan::from_config(config, saml)).transpose()?,
         #[cfg(feature = "recorder")]
         recorder: roles.recorder.then(|| config.recorder_config()).transpose()?,
         #[cfg(feature = "query")]

@@ -10,6 +10,7 @@ mod error;
 mod extract;
 mod grants;
 mod revocations;
+mod saml;
 mod view;
 
 use std::net::SocketAddr;
@@ -34,6 +35,7 @@ pub(crate) use view::ApprovalView;
 /// `GET /healthz`: 200 while events can be put on record, 503 while they cannot: then nothing passes.
 /// `/v1`: see docs/reference/approvals.md, grants.md and revocation.md; every request of it needs a token, but that of a webhook,
 /// which is signed (docs/reference/webhooks.md).
+/// `/saml/token` and what its tokens are checked with, where that is configured: docs/reference/saml.md.
 pub fn router(gateway: &Gateway) -> Router {
     let inner = gateway.inner();
     let v1 = Router::new()
@@ -56,6 +58,7 @@ pub fn router(gateway: &Gateway) -> Router {
         .route("/healthz", get(healthz))
         .route("/v1/", none)
         .nest("/v1", v1)
+        .merge(saml::routes(inner.saml.is_some()))
         .with_state(inner)
 }
 

@@ -8,10 +8,12 @@ pub use command::{SecretCommand, SecretCommandError};
 pub use credential::{Credential, CredentialError, Secret};
 pub use target::{Address, ClientIdentity, RawTarget, SslMode, Target, TargetLimits};
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tallyport_access::saml::SamlExchange;
 
 use crate::webhooks::Webhook;
 
@@ -129,6 +131,8 @@ pub struct GatewayConfig {
     pub targets: Vec<Target>,
     /// Limits of the gateway as a whole.
     pub limits: GatewayLimits,
+    /// Exchanges SAML assertions for tokens; nobody is signed in so where absent.
+    pub saml: Option<Arc<SamlExchange>>,
     /// The hosts that it is known by: those of its certificate. A proof of possession must be for one of them.
     pub names: Vec<String>,
     /// Who is told of requests for approvals.

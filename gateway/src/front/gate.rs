@@ -40,6 +40,11 @@ const ALT_SVC_MAX_AGE_SECONDS: u32 = 86_400;
 #[derive(Clone, Copy, Debug)]
 pub struct Authenticated;
 
+/// The same by one that found what the request brought to be nobody's: it counts as an invalid token does, whatever the
+/// status is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotAuthenticated;
+
 /// Shared by all connections.
 pub(super) struct Gate {
     pub(super) limits: Limits,
@@ -189,7 +194,8 @@ impl Gate {
         }
         let answered: Result<Response<Body>, Infallible> = self.api.clone().oneshot(request).await;
         let response = answered.unwrap_or_else(|never| match never {});
-        let failed = response.status() == StatusCode::UNAUTHORIZED;
+        let failed = response.status() == StatusCode::UNAUTHORIZED
+            || response.extensions().get::<NotAuthenticated>().is_some();
         if failed && !response.headers().get_all(WWW_AUTHENTICATE).iter().any(asks_for_nonce) {
             peer.watch.failed_authentication();
         } else if response.extensions().get::<Authenticated>().is_some() {

@@ -30,6 +30,7 @@ use crate::tunnel::TunnelService;
 
 pub use config::{FrontConfig, Limits};
 pub use gate::Authenticated;
+pub(crate) use gate::NotAuthenticated;
 pub(crate) use h3::{transport, tunnel as h3_tunnel};
 pub(crate) use route::{
     DPOP, DPOP_NONCE, TargetName, Twice, USE_NONCE, answer, presented, refusal as refusal_answer,

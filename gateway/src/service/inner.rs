@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gateway_core::passage::{Authorized, Command, Note, Scribe, own};
 use parking_lot::Mutex;
 use tallyport_access::policy::PolicyStore;
+use tallyport_access::saml::SamlExchange;
 use tallyport_access::{Authenticator, NoRandomness, ProofVerifier};
 use tallyport_eventlog::Appender;
 use tallyport_schemas::{Body, CommandId, PolicyChange, SharedContext};
@@ -59,6 +60,7 @@ pub(crate) struct Inner {
     pub authenticator: Authenticator,
     /// Checks proofs of tokens that are bound to a key.
     pub proofs: ProofVerifier,
+    pub saml: Option<Arc<SamlExchange>>,
     pub policy: PolicyStore,
     pub masking: MaskingStore,
     pub appender: Appender,
@@ -119,6 +121,7 @@ impl Inner {
             control,
             authenticator,
             proofs: ProofVerifier::new(&config.names)?,
+            saml: config.saml,
             policy,
             masking,
             appender,

@@ -2,6 +2,7 @@
 
 mod caller;
 mod check;
+mod exchange;
 mod grant;
 mod inner;
 mod open;
@@ -11,6 +12,7 @@ mod vouched;
 
 pub(crate) use caller::Caller;
 pub(crate) use check::Came;
+pub(crate) use exchange::NotExchanged;
 pub use inner::StartError;
 pub(crate) use inner::{Inner, TargetEntry};
 pub(crate) use slots::Slot;

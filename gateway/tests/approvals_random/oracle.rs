@@ -136,6 +136,10 @@ impl Oracle {
         let Some(asked) = self.asked.get_mut(&approval.approval_id()) else { return false };
         let late = event.time >= asked.expires_at;
         let lapsed = late && !(asked.approved && asked.scope == ApprovalScope::Session);
+        // Whoever was told of it changes nothing.
+        if let Approval::Notified { .. } = approval {
+            return true;
+        }
         if asked.over {
             return false;
         }
@@ -178,7 +182,7 @@ impl Oracle {
                 tally.used += 1;
                 true
             }
-            Approval::Requested(_) => false,
+            Approval::Requested(_) | Approval::Notified { .. } => false,
         }
     }
 }

@@ -19,7 +19,7 @@ use tallyport_access::policy::PolicyStore;
 use tallyport_eventlog::backends::memory::MemoryLog;
 use tallyport_eventlog::faults::{Fault, FaultKind, FaultLog};
 use tallyport_eventlog::{Appender, AppenderOptions, Log, Record, Topic};
-use tallyport_gateway::config::{GatewayConfig, GatewayLimits, RawTarget};
+use tallyport_gateway::config::{GatewayConfig, RawTarget};
 use tallyport_gateway::targets::MaskingStore;
 use tallyport_gateway::{BearerToken, ConnectRequest, Gateway, TunnelService as _, api};
 use tallyport_schemas::{

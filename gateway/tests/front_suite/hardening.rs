@@ -90,7 +90,7 @@ async fn early_data_is_never_taken() {
 }
 
 async fn takes_early_data(gateway: &Gateway, addr: std::net::SocketAddr) -> bool {
-    let mut tls = tls::client_config(Some(&gateway.ca_path()), tls::ALPN_H3).unwrap();
+    let mut tls = tls::client_config(Some(&gateway.ca_path()), None, tls::ALPN_H3).unwrap();
     tls.enable_early_data = true;
     let crypto = QuicClientConfig::try_from(tls).unwrap();
     let config = quinn::ClientConfig::new(Arc::new(crypto));

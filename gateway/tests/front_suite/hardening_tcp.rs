@@ -20,7 +20,7 @@ const FLOOD_STREAMS: usize = 5_000;
 const SOON: Duration = Duration::from_millis(300);
 
 pub async fn tls_with(gateway: &Gateway, alpn: &[u8]) -> TlsStream<TcpStream> {
-    let config = tls::client_config(Some(&gateway.ca_path()), alpn).unwrap();
+    let config = tls::client_config(Some(&gateway.ca_path()), None, alpn).unwrap();
     let stream = TcpStream::connect(gateway.front.tcp_addr).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     within(TlsConnector::from(Arc::new(config)).connect(name, stream)).await.unwrap()

@@ -21,7 +21,7 @@ pub fn client_config(gateway: &Gateway) -> quinn::ClientConfig {
 }
 
 pub fn client_config_of(ca: &DevCa) -> quinn::ClientConfig {
-    let tls = tls::client_config(Some(&ca.ca_path()), tls::ALPN_H3).unwrap();
+    let tls = tls::client_config(Some(&ca.ca_path()), None, tls::ALPN_H3).unwrap();
     quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()))
 }
 

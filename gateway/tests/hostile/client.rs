@@ -18,7 +18,7 @@ pub type Tls = TlsStream<TcpStream>;
 pub type H3Stream = h3::client::RequestStream<h3_quinn::BidiStream<Bytes>, Bytes>;
 
 pub fn quic_config(stage: &Stage) -> quinn::ClientConfig {
-    let tls = tls::client_config(Some(&stage.ca.ca_path()), tls::ALPN_H3).unwrap();
+    let tls = tls::client_config(Some(&stage.ca.ca_path()), None, tls::ALPN_H3).unwrap();
     quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()))
 }
 
@@ -64,7 +64,7 @@ pub async fn tls(stage: &Stage, alpn: &[u8]) -> Tls {
 }
 
 pub async fn tls_on(stage: &Stage, alpn: &[u8], stream: TcpStream) -> Tls {
-    let config = tls::client_config(Some(&stage.ca.ca_path()), alpn).unwrap();
+    let config = tls::client_config(Some(&stage.ca.ca_path()), None, alpn).unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     within(TlsConnector::from(Arc::new(config)).connect(name, stream)).await.unwrap()
 }

@@ -26,6 +26,8 @@ mod stage;
 mod stalled_reader;
 mod streams;
 mod tokens;
+#[path = "../pg_sessions/told.rs"]
+mod told;
 #[path = "../pg_sessions/wire.rs"]
 #[allow(dead_code, reason = "shared with pg_sessions")]
 mod wire;

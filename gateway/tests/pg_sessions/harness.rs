@@ -9,6 +9,7 @@ use dev_services::{DevService, StartError};
 use gateway_core::masking::Masking;
 use tallyport_access::dev_issuer::DevIssuer;
 use tallyport_access::policy::PolicyStore;
+use tallyport_access::saml::SamlExchange;
 use tallyport_access::{Authenticator, TrustDomainConfig};
 use tallyport_eventlog::backends::memory::MemoryLog;
 use tallyport_eventlog::faults::FaultLog;
@@ -19,11 +20,12 @@ use tallyport_gateway::webhooks::Webhook;
 use tallyport_gateway::{
     BearerToken, ConnectRequest, Gateway, OpenTunnel, Refusal, TunnelService as _,
 };
-use tallyport_schemas::{Body, Event, Family, Front, ProducerId, TraceId, ocsf};
+use tallyport_schemas::{Event, Family, Front, ProducerId, TraceId, ocsf};
 use tokio::io::DuplexStream;
 use tokio_postgres::NoTls;
 
 use crate::clients;
+pub use crate::told::{commands, responses};
 
 /// What the gateways' certificate would be for.
 pub const GATEWAY_NAME: &str = "gateway.example";
@@ -93,6 +95,7 @@ pub struct Options {
     /// Who is told of requests, where the issuer is known.
     pub webhooks: Option<Webhooks>,
     pub trust_domains: Vec<TrustDomainConfig>,
+    pub saml: Option<Arc<SamlExchange>>,
 }
 
 pub type Webhooks = Box<dyn Fn(&str) -> Vec<Webhook> + Send + Sync>;
@@ -111,6 +114,7 @@ impl Default for Options {
             introspection: false,
             webhooks: None,
             trust_domains: Vec::new(),
+            saml: None,
         }
     }
 }
@@ -125,6 +129,7 @@ pub struct World {
     policy: &'static str,
     targets: Vec<String>,
     webhooks: Vec<Webhook>,
+    saml: Option<Arc<SamlExchange>>,
     _folder: tempfile::TempDir,
 }
 
@@ -143,7 +148,8 @@ impl World {
             trusted.introspection = Some(clients::introspection(&issuer, folder.path()));
         }
         let domains = options.trust_domains;
-        let authenticator = Authenticator::with_trust_domains(vec![trusted], domains).unwrap();
+        let saml = options.saml.as_deref();
+        let authenticator = Authenticator::trusting(vec![trusted], domains, saml).unwrap();
 
         let log = Arc::new(MemoryLog::new());
         let faults = Arc::new(FaultLog::new(Arc::clone(&log) as Arc<dyn Log>));
@@ -170,7 +176,8 @@ impl World {
         let text = first_target(options.target, postgres.port("port"));
         let targets: Vec<String> = std::iter::once(text).chain(options.others).collect();
         let webhooks = options.webhooks.map(|it| it(&issuer.issuer_url)).unwrap_or_default();
-        let config = config(&targets, options.limits, &webhooks);
+        let more = (webhooks.as_slice(), options.saml.clone());
+        let config = config(&targets, options.limits, more);
         let gateway = Gateway::start(config, authenticator.clone(), policy, masking, appender)
             .expect("starts");
         let policy = options.policy;
@@ -184,6 +191,7 @@ impl World {
             policy,
             targets,
             webhooks,
+            saml: options.saml,
             _folder: folder,
         };
         // Both stores report what is in force at the start: later faults meet nothing of that.
@@ -204,7 +212,8 @@ impl World {
             AppenderOptions::default(),
         );
         let policy = PolicyStore::from_text(self.policy, "test.cedar").expect("a valid policy");
-        let config = config(&self.targets, GatewayLimits::default(), &self.webhooks);
+        let more = (self.webhooks.as_slice(), self.saml.clone());
+        let config = config(&self.targets, GatewayLimits::default(), more);
         let appender = appender.await.expect("the log starts");
         Gateway::start(config, self.authenticator.clone(), policy, MaskingStore::none(), appender)
             .expect("starts")
@@ -362,37 +371,16 @@ fn first_target(said: &str, port: u16) -> String {
     )
 }
 
-fn config(targets: &[String], limits: GatewayLimits, webhooks: &[Webhook]) -> GatewayConfig {
+fn config(
+    targets: &[String],
+    limits: GatewayLimits,
+    (webhooks, saml): (&[Webhook], Option<Arc<SamlExchange>>),
+) -> GatewayConfig {
     let target = |text: &String| {
         let raw: RawTarget = toml::from_str(text).expect("a valid target");
         raw.check(Path::new("/")).expect("a valid target")
     };
     let names = vec![GATEWAY_NAME.to_owned()];
     let targets = targets.iter().map(target).collect();
-    GatewayConfig { targets, limits, names, webhooks: webhooks.to_vec() }
-}
-
-/// The commands among events.
-pub fn commands(events: &[Event]) -> Vec<&tallyport_schemas::Command> {
-    events
-        .iter()
-        .filter_map(|event| match &event.body {
-            Body::Command(command) => Some(command.as_ref()),
-            _ => None,
-        })
-        .filter(|command| {
-            !command.statement.as_deref().unwrap_or_default().starts_with("-- the gateway")
-        })
-        .collect()
-}
-
-/// The responses among events.
-pub fn responses(events: &[Event]) -> Vec<&tallyport_schemas::Response> {
-    events
-        .iter()
-        .filter_map(|event| match &event.body {
-            Body::Response(response) => Some(response.as_ref()),
-            _ => None,
-        })
-        .collect()
+    GatewayConfig { targets, limits, names, webhooks: webhooks.to_vec(), saml }
 }

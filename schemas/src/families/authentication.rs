@@ -31,11 +31,20 @@ pub enum AuthMethod {
     JwtSvid,
     /// The signature of a webhook that vouches for a reviewer (Standard Webhooks).
     Webhook,
+    /// A SAML 2.0 assertion, exchanged for a token.
+    Saml,
     /// Nothing was presented.
     None,
 }
 
-words!(AuthMethod { Oidc => "oidc", X509Svid => "x509_svid", JwtSvid => "jwt_svid", Webhook => "webhook", None => "none" });
+words!(AuthMethod {
+    Oidc => "oidc",
+    X509Svid => "x509_svid",
+    JwtSvid => "jwt_svid",
+    Saml => "saml",
+    Webhook => "webhook",
+    None => "none",
+});
 
 /// How a token is bound to whoever holds it (RFC 7800).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

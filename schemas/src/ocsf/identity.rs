@@ -32,6 +32,7 @@ pub(super) fn authentication<'a>(value: &mut Value<'a>, event: &'a Event, it: &'
         AuthMethod::X509Svid => (OTHER, "X.509-SVID"),
         AuthMethod::JwtSvid => (OTHER, "JWT-SVID"),
         AuthMethod::Webhook => (OTHER, "Webhook"),
+        AuthMethod::Saml => (5, "SAML"),
         AuthMethod::None => (OTHER, "None"),
     };
     (value.auth_protocol_id, value.auth_protocol) = (Some(protocol_id), Some(protocol));

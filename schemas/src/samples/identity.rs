@@ -64,6 +64,35 @@ fn authentications() -> Vec<Named> {
     ]
 }
 
+/// SAML assertions for tokens.
+pub(super) fn exchanges() -> Vec<Named> {
+    let taken = Authentication {
+        outcome: Outcome::Success,
+        method: AuthMethod::Saml,
+        front: Front::Tcp,
+        failure: None,
+        message: None,
+        issuer: Some("https://idp.example/metadata".into()),
+        token_id: Some("saml-5f0c2a".into()),
+        key_id: Some("9b1d".into()),
+        binding: None,
+        expires_at: Some(expiry()),
+    };
+    let replayed = Authentication {
+        outcome: Outcome::Failure,
+        failure: Some("saml_replayed".into()),
+        message: Some("the assertion was exchanged before; get a new one".into()),
+        token_id: None,
+        key_id: None,
+        expires_at: None,
+        ..taken.clone()
+    };
+    vec![
+        ("authentication.succeeded.saml", outside(Some(person())), Body::Authentication(taken)),
+        ("authentication.failed.saml", outside(None), Body::Authentication(replayed)),
+    ]
+}
+
 fn sessions() -> Vec<Named> {
     let stats = SessionStats {
         commands: 12,

@@ -1,5 +1,6 @@
 //! One module per target: `run`, `seeds`, and the words that its format is made of.
 
+pub mod assertion;
 pub mod backend;
 pub mod block;
 pub mod config;

@@ -1,0 +1,62 @@
+//! `[gateway.saml]` is checked before anything starts: what is wrong is named with the file, the key and the fix.
+#![allow(clippy::expect_used, reason = "helpers of tests fail as tests do")]
+
+use std::path::Path;
+use std::process::Command;
+
+use tallyport_gateway::tls::DevCa;
+
+/// The exit code and what was said of a file with this section.
+fn check(folder: &Path, saml: &str) -> (Option<i32>, String) {
+    let text = format!(
+        "node = \"n\"\n[log]\nurl = \"embedded:log\"\n[[issuers]]\nissuer = \"https://idp.example\"\naudiences = [\"a\"]\n\
+         [policy]\npath = \"policy.cedar\"\n[gateway]\nlisten = \"127.0.0.1:0\"\ncert = \"tls/server.pem\"\n\
+         key = \"tls/server.key\"\n{saml}"
+    );
+    let path = folder.join("t.toml");
+    std::fs::write(&path, text).expect("writable");
+    let output = Command::new(env!("CARGO_BIN_EXE_tallyport"))
+        .args(["config", "check"])
+        .arg(&path)
+        .output()
+        .expect("the binary runs");
+    let told = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&told).into_owned())
+}
+
+#[test]
+fn what_cannot_work_is_said_before_anything_starts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Its certificate stands for a provider's, its key for the one of tokens: both are of P-256.
+    DevCa::create_or_load(&folder.path().join("tls")).expect("a certificate");
+    let policy = "@id(\"all\") permit (principal, action, resource);";
+    std::fs::write(folder.path().join("policy.cedar"), policy).expect("writable");
+    let good = "[gateway.saml]\nissuer = \"https://g.example\"\ntoken_key = { file = \"tls/server.key\" }\n\
+                [[gateway.saml.idp]]\nentity_id = \"https://saml.example/metadata\"\n\
+                certificate_files = [\"tls/server.pem\"]\naudience = \"https://g.example/saml\"\n\
+                recipient = \"https://g.example/saml/token\"\n[gateway.saml.idp.attributes]\ngroups = \"groups\"\n";
+    let (code, told) = check(folder.path(), good);
+    assert_eq!(code, Some(0), "{told}");
+    for (from, to, saying) in [
+        ("https://g.example\"", "https://g.example/\"", "gateway.saml.issuer: write the https URL"),
+        ("tls/server.key\"", "tls/none.key\"", "gateway.saml.token_key: "),
+        ("tls/server.key\"", "tls/server.pem\"", "gateway.saml.token_key: it is no private key"),
+        ("tls/server.pem\"]", "tls/server.key\"]", "only certificates belong in it"),
+        ("audience = \"https://g.example/saml\"\n", "", "audience"),
+        (
+            "[gateway.saml.idp.attributes]\n",
+            "[gateway.saml.idp.attributes]\nsubjekt = \"x\"\n",
+            "subjekt",
+        ),
+        (
+            "token_key = ",
+            "token_seconds = 7200\ntoken_key = ",
+            "gateway.saml.token_seconds: 60 to 3600",
+        ),
+    ] {
+        assert!(good.contains(from));
+        let (code, told) = check(folder.path(), &good.replacen(from, to, 1));
+        assert_eq!(code, Some(2), "{told}");
+        assert!(told.contains(saying) && told.contains("t.toml"), "{saying}: {told}");
+    }
+}
