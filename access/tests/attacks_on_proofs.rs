@@ -153,7 +153,7 @@ async fn section_6_a_confirmation_of_another_kind_is_refused() {
         json!({ "jkt": 1 }),
         json!({ "jkt": key, "x5t#S256": "abc" }),
         json!({ "jwk": bare_jwk(&stage.agent) }),
-        json!({ "x5t#S256": "abc" }),
+        json!({ "x5t": "abc" }),
         json!({ "kid": "agent" }),
     ] {
         let token = stage.issuer.good_but(json!({ "cnf": confirmation }));

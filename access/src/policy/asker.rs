@@ -92,7 +92,7 @@ impl Asker {
         let vocabulary = self.set.vocabulary();
         let who = self.known.who.as_ref().map_err(Clone::clone)?;
         let slice = self.known.slice(who, resource, vocabulary)?;
-        let policies = self.set.on(action);
+        let policies = slice.policies(who, action, self.set.on(action))?;
         let action =
             vocabulary.action(action).ok_or_else(|| "the action has no name".to_owned())?;
         let context = self.context(context)?;
@@ -104,7 +104,7 @@ impl Asker {
             Some(&vocabulary.schema),
         )
         .map_err(|error| error.to_string())?;
-        let response = Authorizer::new().is_authorized(&request, policies, &slice.entities);
+        let response = Authorizer::new().is_authorized(&request, &policies, &slice.entities);
         let errors: Vec<String> =
             response.diagnostics().errors().map(ToString::to_string).collect();
         let allowed = response.decision() == Decision::Allow && errors.is_empty();

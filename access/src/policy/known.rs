@@ -3,16 +3,18 @@
 //! Cedar wants every entity of a question in one map, actions included: some ten KiB for each principal and each resource,
 //! and a good part of what a new session costs. A thousand sessions of one agent need them once.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use cedar_policy::{Entities, EntityUid};
+use cedar_policy::{Entities, EntityUid, PolicySet};
 use lru::LruCache;
 use parking_lot::Mutex;
 use tallyport_schemas::{Actor, AgentAttributes, Principal, TokenBinding};
 
-use super::Resource;
+use super::by_scope::{Place, Scoped, about};
 use super::vocabulary::Vocabulary;
+use super::{Action, Resource};
 use crate::Identity;
 
 /// Identities that one set keeps for the next who ask. One that makes room stays with those who have it.
@@ -54,6 +56,9 @@ pub(super) struct Known {
 pub(super) struct Who {
     pub(super) principal: EntityUid,
     entities: Entities,
+    place: Place,
+    /// The policies of each action that are for it, by their numbers.
+    own: Mutex<HashMap<Action, Arc<[usize]>>>,
 }
 
 /// All entities of a question on one resource.
@@ -61,6 +66,40 @@ pub(super) struct Who {
 pub(super) struct Slice {
     pub(super) resource: EntityUid,
     pub(super) entities: Entities,
+    place: Place,
+    /// Of each action that was asked about: the policies that are for the principal and about the resource.
+    policies: Mutex<HashMap<Action, Arc<PolicySet>>>,
+}
+
+impl Who {
+    /// Of `all` policies on `action` those for this principal.
+    fn own(&self, action: Action, all: &[Scoped]) -> Arc<[usize]> {
+        let mut own = self.own.lock();
+        let found = own.entry(action).or_insert_with(|| {
+            let numbered = all.iter().enumerate();
+            numbered.filter(|(_, it)| it.is_for(&self.place)).map(|(number, _)| number).collect()
+        });
+        Arc::clone(found)
+    }
+}
+
+impl Slice {
+    /// Of `all` policies on `action` those that can have a say.
+    pub(super) fn policies(
+        &self,
+        who: &Who,
+        action: Action,
+        all: &[Scoped],
+    ) -> Result<Arc<PolicySet>, String> {
+        if let Some(kept) = self.policies.lock().get(&action) {
+            return Ok(Arc::clone(kept));
+        }
+        let own = who.own(action, all);
+        let own = own.iter().filter_map(|number| all.get(*number));
+        let policies = Arc::new(about(own, &self.place)?);
+        self.policies.lock().insert(action, Arc::clone(&policies));
+        Ok(policies)
+    }
 }
 
 impl Known {
@@ -69,9 +108,11 @@ impl Known {
             .principal(facts)
             .map_err(|error| error.to_string())
             .and_then(|(principal, entities)| {
-                Entities::from_entities(entities, Some(&vocabulary.schema))
-                    .map(|entities| Who { principal, entities })
-                    .map_err(|error| error.to_string())
+                let entities = Entities::from_entities(entities, Some(&vocabulary.schema))
+                    .map_err(|error| error.to_string())?;
+                let place =
+                    Place::of(&principal, &entities).ok_or("it is not among its entities")?;
+                Ok(Who { principal, entities, place, own: Mutex::default() })
             })
             .map_err(|error| format!("the principal cannot be told to the policy: {error}"));
         Self { who, slices: Mutex::new(at_most(KEPT_RESOURCES)) }
@@ -92,7 +133,9 @@ impl Known {
             .clone()
             .add_entities(entities, Some(&vocabulary.schema))
             .map_err(|error| error.to_string())?;
-        let slice = Arc::new(Slice { resource: id, entities });
+        let place = Place::of(&id, &entities).ok_or("the resource is not among its entities")?;
+        let policies = Mutex::default();
+        let slice = Arc::new(Slice { resource: id, entities, place, policies });
         self.slices.lock().put(resource.clone(), Arc::clone(&slice));
         Ok(slice)
     }

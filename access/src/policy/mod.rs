@@ -10,7 +10,7 @@ mod action;
 mod annotations;
 mod approval;
 mod asker;
-mod by_action;
+mod by_scope;
 mod context;
 mod error;
 mod files;

@@ -10,7 +10,7 @@ use miette::Diagnostic;
 use tallyport_schemas::Obligation;
 
 use super::annotations::{self, Binding};
-use super::by_action::ByAction;
+use super::by_scope::{ByScope, Scoped};
 use super::files::{self, SourceFile};
 use super::known::Identities;
 use super::vocabulary::Vocabulary;
@@ -26,7 +26,7 @@ pub struct PolicySet {
     version: String,
     source: String,
     policies: cedar_policy::PolicySet,
-    by_action: ByAction,
+    by_scope: ByScope,
     bindings: HashMap<String, Vec<Binding>>,
     warnings: Vec<String>,
     reads_time: bool,
@@ -108,7 +108,7 @@ impl PolicySet {
         Ok(Self {
             version: files::version(files, directory),
             source: source.to_owned(),
-            by_action: ByAction::of(&draft.policies, &vocabulary)?,
+            by_scope: ByScope::of(&draft.policies, &vocabulary)?,
             reads_time,
             reads_columns,
             policies: draft.policies,
@@ -135,9 +135,9 @@ impl PolicySet {
         &self.vocabulary
     }
 
-    /// The policies that can have a say on `action`.
-    pub(super) fn on(&self, action: Action) -> &cedar_policy::PolicySet {
-        self.by_action.0.get(&action).unwrap_or(&self.policies)
+    /// The policies that can have a say on `action`, whoever asks and about whatever.
+    pub(super) fn on(&self, action: Action) -> &[Scoped] {
+        self.by_scope.on(action)
     }
 
     /// The obligations of the policies that determined an answer. A denial carries nothing but advice.
