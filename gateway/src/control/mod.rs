@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_core::approval::{Applied, Book, Case, State};
-use gateway_core::pg::session::Ending;
-use gateway_core::revocation::{Revocations, StandingRevocation};
+use gateway_core::pg::session::{Ending, TimeLimit};
+use gateway_core::revocation::{Revocations, StandingRevocation, Whom};
 use jiff::Timestamp;
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 use tallyport_eventlog::{Appender, CommitError};
@@ -179,18 +179,25 @@ impl Control {
 
     /// Ends a session whose access was ended, or whose grant was given back.
     pub(crate) fn end_if_barred(&self, live: &LiveSession) {
-        let (known, whom) = (self.inner.known.read(), live.whom());
-        if let Some(by) = known.revocations.bars(&whom, Timestamp::now()) {
-            live.end(revoked(by));
-            return;
+        if let Some(ending) = self.barred(&live.whom()) {
+            live.end(ending);
         }
-        let grant = whom.grant_id.and_then(|id| known.book.case(id));
-        if let Some(State::Withdrawn(cause)) = grant.map(|case| case.state(Timestamp::now())) {
-            live.end(Ending::Revoked {
+    }
+
+    /// Why somebody may not be at a target, or not any more; `None` while they may.
+    pub(crate) fn barred(&self, whom: &Whom<'_>) -> Option<Ending> {
+        let (known, now) = (self.inner.known.read(), Timestamp::now());
+        if let Some(by) = known.revocations.bars(whom, now) {
+            return Some(revoked(by));
+        }
+        match known.book.case(whom.grant_id?).map(|case| case.state(now)) {
+            Some(State::Approved) => None,
+            Some(State::Withdrawn(cause)) => Some(Ending::Revoked {
                 by: whom.principal.display_name.clone(),
                 reason: format!("the grant ended: {cause}"),
                 revocation_id: None,
-            });
+            }),
+            _ => Some(Ending::Expired(TimeLimit::Grant)),
         }
     }
 }

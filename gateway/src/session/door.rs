@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use gateway_core::passage::{Bench, Masked, Note, Response, own};
-use gateway_core::pg::session::{Machine, greet};
+use gateway_core::pg::session::{Ending, Machine, greet};
 use gateway_core::pg::startup::{
     self, Accepted, CancelKey, MAX_STARTUP_BYTES, Packet, StartupMessage,
 };
@@ -12,7 +12,7 @@ use gateway_core::pg::write::ErrorReply;
 use gateway_core::sql::SessionState;
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use tallyport_schemas::{ContentError, Context, Session, SessionStats};
+use tallyport_schemas::{ContentError, Context, Session, SessionEnd, SessionStats};
 use tokio::io::{AsyncReadExt as _, ReadHalf};
 use tokio::time::timeout;
 use tracing::Instrument as _;
@@ -28,18 +28,30 @@ const MAX_PACKETS: usize = 4;
 
 /// A session that did not come to be.
 struct TurnedAway {
-    reply: Option<ErrorReply>,
+    reply: Option<Box<ErrorReply>>,
     cause: &'static str,
     message: String,
+    /// How it was ended, where somebody ended it, or its time.
+    ending: Option<Box<Ending>>,
 }
 
 impl TurnedAway {
     fn telling(reply: ErrorReply, cause: &'static str, message: impl ToString) -> Self {
-        Self { reply: Some(reply), cause, message: message.to_string() }
+        Self { reply: Some(Box::new(reply)), cause, message: message.to_string(), ending: None }
     }
 
     fn silently(cause: &'static str, message: impl ToString) -> Self {
-        Self { reply: None, cause, message: message.to_string() }
+        Self { reply: None, cause, message: message.to_string(), ending: None }
+    }
+
+    fn ended(ending: Ending) -> Self {
+        let message = "its access ended while it was on its way in".to_owned();
+        Self {
+            reply: ending.farewell().map(Box::new),
+            cause: "ended",
+            message,
+            ending: Some(Box::new(ending)),
+        }
     }
 
     fn log(error: impl ToString) -> Self {
@@ -148,6 +160,7 @@ async fn open(
         Context { target: Some(reference.clone()), ..Context::clone(tunnel.scribe.context()) };
     tunnel.scribe.set_context(context.into());
 
+    may_go_on(tunnel)?;
     let cache = tunnel.inner.catalog(&tunnel.entry, &accepted.database);
     let benches = BenchMaker {
         policy: tunnel.inner.policy.clone(),
@@ -183,7 +196,14 @@ async fn open(
     // What was revoked while it was on its way in: from here on the registry is told.
     tunnel.inner.control.end_if_barred(&registered);
     let welcome = greet::welcome(&accepted, &upstream.settings, registered.key, &mut tunnel.scribe);
-    if let Err(away) = pass(tunnel, welcome, agent).await {
+    let welcomed = tokio::select! {
+        biased;
+        ending = registered.asked_to_end() => {
+            Err(TurnedAway::ended(ending.unwrap_or(Ending::Closed(SessionEnd::Shutdown))))
+        }
+        passed = pass(tunnel, welcome, agent) => passed,
+    };
+    if let Err(away) = welcomed {
         tunnel.inner.registry.dismiss(&registered);
         return Err(away);
     }
@@ -195,6 +215,12 @@ async fn open(
         Machine::new(target.limits, scribe, state, upstream.settings.iter().cloned().collect())
             .started_with(accepted.settings);
     Ok(Opened { machine, upstream, benches, registered })
+}
+
+/// Whoever was let in may have taken their time: while nothing bars them, the target's credential may be read.
+fn may_go_on(tunnel: &Tunnel) -> Result<(), TurnedAway> {
+    let barred = tunnel.inner.control.barred(&tunnel.whom());
+    barred.map_or(Ok(()), |ending| Err(TurnedAway::ended(ending)))
 }
 
 /// Puts the opening on record, then dials.
@@ -223,6 +249,8 @@ async fn dial(
         }
     };
     let leave = tunnel.inner.appender.commit(leave).await.map_err(TurnedAway::log)?;
+    // The log may have taken its time.
+    may_go_on(tunnel)?;
     let dialled = tunnel.entry.dialer.dial(&leave, &accepted.database, &accepted.settings);
     let dialled = dialled.instrument(tracing::debug_span!("dial")).await;
     dialled.map_err(|error: DialError| {
@@ -282,12 +310,14 @@ async fn pass(
 
 async fn turn_away(tunnel: &mut Tunnel, away: TurnedAway, agent: &mut AgentWriter) {
     meters::turned_away(away.cause);
-    let end = Session::Lost {
-        cause: away.cause.to_owned(),
-        message: away.message,
-        stats: SessionStats::default(),
+    let stats = SessionStats::default();
+    let end = match &away.ending {
+        Some(ending) => ending.event(stats),
+        None => Session::Lost { cause: away.cause.to_owned(), message: away.message, stats },
     };
-    let last = greet::turned_away(away.reply.as_ref(), end, &mut tunnel.scribe);
+    // In the middle of a greeting nothing else could be read.
+    let reply = away.reply.as_deref().filter(|_| agent.is_listening());
+    let last = greet::turned_away(reply, end, &mut tunnel.scribe);
     if let Err(failed) = pass(tunnel, last, agent).await {
         tracing::warn!(
             cause = away.cause,

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use gateway_core::passage::Scribe;
 use gateway_core::pg::session::{Ending, TimeLimit};
+use gateway_core::revocation::Whom;
 use jiff::Timestamp;
 use tallyport_access::policy::{AskContext, GrantDemand};
 use tallyport_access::{Authenticator, Identity};
@@ -113,6 +114,17 @@ pub(crate) struct SessionGrant {
 }
 
 impl Tunnel {
+    /// Whom a revocation may mean.
+    fn whom(&self) -> Whom<'_> {
+        Whom {
+            principal: &self.identity.principal,
+            delegation: &self.identity.delegation,
+            agent: &self.identity.agent,
+            session_id: Some(self.session_id),
+            grant_id: self.grant.as_ref().map(|grant| grant.grant_id),
+        }
+    }
+
     fn ask_context(&self) -> AskContext {
         let given = self.grant.as_ref().map(|grant| Arc::clone(&grant.given));
         ask_context(self.session_id, self.peer, given)

@@ -13,7 +13,7 @@ use tallyport_schemas::{
 
 use crate::harness::{SOON, World, commands, world};
 use crate::reviewers::Desk;
-use crate::wire::{Wire, error_field, query, tags};
+use crate::wire::{Wire, error_field, query, startup, tags};
 
 type Tunnel = Wire<tokio::io::DuplexStream>;
 
@@ -98,6 +98,27 @@ async fn without_a_grant_nobody_comes_in_and_the_credential_is_not_even_read() {
     let expires = world.gateway.sessions()[0].expires_at.to_string();
     let stands_until = grant["stands_until"].as_str().unwrap();
     assert_eq!(expires, stands_until);
+}
+
+/// The first packet may come long after the answer: what let them in is looked at again before the target is.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_on_their_way_in_when_the_grant_ends_has_the_credential_read_for_them_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = folder.path().join("read");
+    let target = format!(
+        "user = 'postgres'\nsslmode = 'disable'\npassword = {{ command = ['sh', '-c', 'echo x >> {} && echo secret'] }}\n",
+        read.display()
+    );
+    let world = world!(policy: POLICY, target: Box::leak(target.into_boxed_str()),);
+    let grant = granted(&world).await;
+    let mut wire = Wire::new(world.tunnel().await);
+    assert_eq!(Desk::of(&world, "agent").await.withdraw(&grant).await.0, 200);
+    wire.send(&startup(&[("user", "u")])).await;
+    let told = wire.rest().await;
+    assert_eq!((tags(&told).as_str(), error_field(&told, b'C').as_str()), ("E", "57P01"));
+    assert!(!read.exists(), "the credential was read");
+    let is_end = |event: &&Event| matches!(event.body, Body::Session(Session::Revoked { .. }));
+    assert_eq!(world.events().await.iter().filter(is_end).count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -249,6 +270,13 @@ async fn a_grant_under_easier_terms_than_policy_demands_now_lets_nobody_in() {
     }
 }
 
+/// Another gateway's way to the log.
+async fn elsewhere(world: &World) -> Appender {
+    let log = Arc::clone(&world.faults) as Arc<dyn Log>;
+    let id = ProducerId::parse("elsewhere/gateway").unwrap();
+    Appender::start(log, id, "gateway", AppenderOptions::default()).await.unwrap()
+}
+
 /// As another gateway would have said it: shorter than anybody may ask for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_that_is_over_ends_its_sessions() {
@@ -266,17 +294,9 @@ async fn a_grant_that_is_over_ends_its_sessions() {
     short.digest = "0".repeat(64);
     let tallyport_schemas::Asked::Access(access) = &mut short.asked else { panic!("access") };
     access.seconds = 3;
-    let appender = Appender::start(
-        Arc::clone(&world.faults) as Arc<dyn Log>,
-        ProducerId::parse("elsewhere/gateway").unwrap(),
-        "gateway",
-        AppenderOptions::default(),
-    )
-    .await
-    .unwrap();
     let id = short.approval_id;
     let body = Body::Approval(Approval::Requested(short));
-    appender.commit_control(Draft::new(context, None, body)).await.unwrap();
+    elsewhere(&world).await.commit_control(Draft::new(context, None, body)).await.unwrap();
     let dana = Desk::of(&world, "dana").await;
     let both = dana.until(2).await;
     let short = both.iter().find(|it| it["approval_id"] != asked["approval_id"]).unwrap();

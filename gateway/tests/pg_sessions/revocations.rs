@@ -10,7 +10,7 @@ use tallyport_schemas::{Authentication, Body, Decision, Effect, Event, Revocatio
 
 use crate::harness::{SOON, World, world};
 use crate::reviewers::Desk;
-use crate::wire::{Wire, error_field, query, tags};
+use crate::wire::{Wire, error_field, query, startup, tags};
 
 type Tunnel = Wire<tokio::io::DuplexStream>;
 
@@ -275,8 +275,33 @@ async fn who_is_on_their_way_in_is_out_as_well() {
     let tunnel = world.tunnel().await;
     assert!(world.gateway.sessions().is_empty());
     let (_, revoked) = Desk::of(&world, "dana").await.revoke(principal(&world, "agent")).await;
-    let (mut wire, _) = Wire::start(tunnel, &[("user", "u")]).await;
-    assert_eq!(error_field(&wire.rest().await, b'C'), "57P01");
+    let mut wire = Wire::new(tunnel);
+    wire.send(&startup(&[("user", "u")])).await;
+    let told = wire.rest().await;
+    assert_eq!((tags(&told).as_str(), error_field(&told, b'C').as_str()), ("E", "57P01"));
+    world.wait_for("its end", |events| ended_by(events, &revoked).len() == 1).await;
+}
+
+/// The target has let it in, and the greeting is not on record yet: it is not sent any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_about_to_be_greeted_is_out_as_well() {
+    let world = world!(policy: POLICY,);
+    let second = world.another("second").await;
+    // So that the catalog is read.
+    session(&world, &world.gateway, "other").await;
+    let mut wire = Wire::new(world.tunnel().await);
+    // After the record of the opening.
+    world.faults.set(Fault::once(FaultKind::Delay(Duration::ZERO), true));
+    world.faults.set(Fault::once(FaultKind::Hang, true));
+    wire.send(&startup(&[("user", "u")])).await;
+    world.faults.wait_hanging(1).await;
+    let dana = Desk::of(&world, "dana").await;
+    let (_, revoked) = dana.at(&second).revoke(principal(&world, "agent")).await;
+    // Read there by then; whoever asks it would wait for the log.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.faults.release_hung();
+    let told = wire.rest().await;
+    assert_eq!((tags(&told).as_str(), error_field(&told, b'C').as_str()), ("E", "57P01"));
     world.wait_for("its end", |events| ended_by(events, &revoked).len() == 1).await;
 }
 

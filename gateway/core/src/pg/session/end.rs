@@ -1,6 +1,6 @@
 //! The last batch of a session: what was under way, the event of its end, and the farewell.
 
-use tallyport_schemas::{RevocationId, Session, SessionEnd};
+use tallyport_schemas::{RevocationId, Session, SessionEnd, SessionStats};
 
 use super::{Machine, MaskedResponse, Violation};
 use crate::passage::batch::Batch;
@@ -76,6 +76,24 @@ impl Ending {
             Self::Lost { farewell, .. } => farewell.clone(),
         }
     }
+
+    /// Its event.
+    #[must_use]
+    pub fn event(&self, stats: SessionStats) -> Session {
+        match self {
+            Self::Closed(end) => Session::Closed { end: *end, stats },
+            Self::Expired(limit) => Session::Expired { cause: limit.as_str().to_owned(), stats },
+            Self::Revoked { by, reason, revocation_id } => Session::Revoked {
+                by: by.clone(),
+                reason: reason.clone(),
+                revocation_id: *revocation_id,
+                stats,
+            },
+            Self::Lost { cause, message, .. } => {
+                Session::Lost { cause: cause.clone(), message: message.clone(), stats }
+            }
+        }
+    }
 }
 
 impl Machine {
@@ -108,29 +126,12 @@ impl Machine {
         {
             self.batch.put_stray("farewell", &reply.to_bytes(), true)?;
         }
-        let end = self.end_event(ending);
+        let end = ending.event(self.stats);
         self.flush_stray_before(end)
     }
 
     fn flush_stray_before(&mut self, end: Session) -> Result<Option<MaskedResponse>, Violation> {
         self.batch.end_session(end)?;
         self.flush()
-    }
-
-    fn end_event(&self, ending: &Ending) -> Session {
-        let stats = self.stats;
-        match ending {
-            Ending::Closed(end) => Session::Closed { end: *end, stats },
-            Ending::Expired(limit) => Session::Expired { cause: limit.as_str().to_owned(), stats },
-            Ending::Revoked { by, reason, revocation_id } => Session::Revoked {
-                by: by.clone(),
-                reason: reason.clone(),
-                revocation_id: *revocation_id,
-                stats,
-            },
-            Ending::Lost { cause, message, .. } => {
-                Session::Lost { cause: cause.clone(), message: message.clone(), stats }
-            }
-        }
     }
 }
