@@ -156,7 +156,7 @@ impl Control {
         let may_end = matches!(
             &event.body,
             Body::Revocation(Revocation::Revoked(_) | Revocation::Carried(_))
-                | Body::Approval(Approval::Withdrawn { .. })
+                | Body::Approval(Approval::Withdrawn { .. } | Approval::Expired { .. })
         );
         if may_end {
             for live in self.inner.registry.list() {

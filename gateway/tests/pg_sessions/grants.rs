@@ -270,6 +270,23 @@ async fn a_grant_under_easier_terms_than_policy_demands_now_lets_nobody_in() {
     }
 }
 
+/// Time is told by whichever clock is first, and all gateways go by that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_is_over_by_the_clock_of_another_gateway_ends_its_sessions() {
+    let world = world!(policy: POLICY,);
+    let grant = granted(&world).await;
+    let mut wire = start(&world, &world.gateway, "agent").await;
+    let approval_id = grant["approval_id"].as_str().unwrap().parse().unwrap();
+    let body = Body::Approval(Approval::Expired { approval_id });
+    let time = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2);
+    let expired = Draft { time, ..Draft::new(Default::default(), None, body) };
+    elsewhere(&world).await.commit_control(expired).await.unwrap();
+    let rest = wire.rest().await;
+    assert_eq!(error_field(&rest, b'C'), "57P01");
+    assert!(error_field(&rest, b'M').contains("the grant is over"));
+    assert!(!is_let_in(&world, &world.gateway, "agent").await);
+}
+
 /// Another gateway's way to the log.
 async fn elsewhere(world: &World) -> Appender {
     let log = Arc::clone(&world.faults) as Arc<dyn Log>;
