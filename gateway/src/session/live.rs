@@ -157,10 +157,17 @@ impl Live {
         let ending = {
             let mut inbound = pin!(self.inbound(&mut reader, &mut target));
             let mut outbound = pin!(self.outbound(&mut target_reader, agent));
+            let either = async {
+                tokio::select! {
+                    stop = &mut inbound => stop,
+                    stop = &mut outbound => stop,
+                }
+            };
             let first = tokio::select! {
-                stop = &mut inbound => stop,
-                stop = &mut outbound => stop,
+                // Whatever else happens at the same moment: whoever is out is out.
+                biased;
                 ending = self.ended_outside() => Stop::Ended(ending),
+                stop = either => stop,
             };
             match first {
                 Stop::Ended(ending) => ending,
@@ -168,8 +175,9 @@ impl Live {
                     // What was asked before the goodbye is still answered; the target closes when it is done.
                     let rest = async {
                         tokio::select! {
-                            _ = &mut outbound => Ending::Closed(SessionEnd::Client),
+                            biased;
                             ending = self.ended_outside() => ending,
+                            _ = &mut outbound => Ending::Closed(SessionEnd::Client),
                         }
                     };
                     timeout(GOODBYE_TIMEOUT, rest)
@@ -243,6 +251,10 @@ impl Live {
                     // A crash right here leaves an intent on record that never reached the target.
                     let span = self.statements.commit_intent(&self.tunnel, &forward.after);
                     let durable = appender.commit(forward.unit).instrument(span).await?;
+                    // What came on record while it was asked to end goes nowhere any more.
+                    if let Some(ending) = self.registered.ordered_end() {
+                        return Err(Stop::Ended(ending));
+                    }
                     self.machine.lock().forwarded(forward.after, self.now_us())?;
                     self.answer.notify_one();
                     self.statements.sent();

@@ -170,7 +170,12 @@ impl Live {
         Recording::done(recording).await;
         let Some(mut recorded) = recording.take() else { return Ok(()) };
         let Some(durable) = Pin::new(&mut recorded.commit).take_output() else { return Ok(()) };
-        let sent = agent.send(durable?, recorded.ends_inside).await;
+        let durable = durable?;
+        // What came on record while it was asked to end goes nowhere any more.
+        if let Some(ending) = self.registered.ordered_end() {
+            return Err(Stop::Ended(ending));
+        }
+        let sent = agent.send(durable, recorded.ends_inside).await;
         sent.map_err(|error| Stop::unsent(&error))?;
         let mut machine = self.machine.lock();
         machine.sent_to_agent(recorded.wire_bytes);

@@ -116,6 +116,11 @@ impl LiveSession {
         self.hold_cancelled.notified().await;
     }
 
+    /// How it was asked to end, if it was by now.
+    pub(super) fn ordered_end(&self) -> Option<Ending> {
+        self.ending.lock().clone().filter(|_| self.ended.is_cancelled())
+    }
+
     /// How it was asked to end, once it was.
     pub(super) async fn asked_to_end(&self) -> Option<Ending> {
         self.ended.cancelled().await;
