@@ -16,6 +16,7 @@
     reason = "tests say what they expect by failing"
 )]
 
+mod access;
 mod backend;
 mod oracle;
 mod run;
@@ -34,36 +35,65 @@ fn setting(name: &str) -> Option<u64> {
         .map(|value| value.parse().unwrap_or_else(|_| panic!("{name}: {value}")))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_happens_nothing_runs_that_was_not_approved() {
-    let cast = Cast::new().await;
+/// Plays the runs, so many at once; `play` gives what a run amounts to, or what was wrong.
+async fn runs<T, F: Future<Output = Result<T, String>> + Send + 'static>(
+    play: impl Fn(u64) -> F,
+    mut add: impl FnMut(&T),
+) -> (u64, u64)
+where
+    T: Send + 'static,
+{
     let (first, runs) = match setting("TALLYPORT_APPROVALS_SEED") {
         Some(seed) => (seed, 1),
         None => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
             let first = u64::from(now.subsec_nanos()) << 20 | now.as_secs() & 0xf_ffff;
+            let first = setting("TALLYPORT_APPROVALS_FIRST").unwrap_or(first);
             (first, setting("TALLYPORT_APPROVALS_RUNS").unwrap_or(RUNS))
         }
     };
-    let mut total = oracle::Tally::default();
     let mut seed = first;
     while seed < first + runs {
         let last = (seed + ABREAST).min(first + runs);
         let some = (seed..last).map(|seed| {
-            let cast = cast.clone();
-            tokio::spawn(async move { (seed, Run::new(seed, cast).await.play().await) })
+            let run = play(seed);
+            tokio::spawn(async move { (seed, run.await) })
         });
         for run in some.collect::<Vec<_>>() {
             let (seed, outcome) = run.await.unwrap();
             match outcome {
-                Ok(tally) => total.add(&tally),
+                Ok(tally) => add(&tally),
                 Err(why) => panic!("TALLYPORT_APPROVALS_SEED={seed}: {why}"),
             }
         }
         seed = last;
     }
+    (first, runs)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happens_nothing_runs_that_was_not_approved() {
+    let cast = Cast::new().await;
+    let mut total = oracle::Tally::default();
+    let play = |seed| {
+        let cast = cast.clone();
+        async move { Run::new(seed, cast).await.play().await }
+    };
+    let (first, runs) = runs(play, |tally| total.add(tally)).await;
     println!("{runs} runs from seed {first}: {total:?}");
     // A test in which nothing happened would say nothing.
+    if runs >= 50 {
+        assert!(total.is_rich(), "{total:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happens_nobody_is_in_who_may_not_be() {
+    let cast = access::Cast::new().await;
+    let mut total = access::Tally::default();
+    let play = |seed| access::play(seed, cast.clone());
+    let (first, runs) = runs(play, |tally| total.add_all(tally)).await;
+    println!("{runs} runs from seed {first}: {total:?}");
     if runs >= 50 {
         assert!(total.is_rich(), "{total:?}");
     }

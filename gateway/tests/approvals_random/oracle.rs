@@ -1,12 +1,17 @@
 //! What the control log amounts to, told again in the plainest way: by going through all of it, every time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use parking_lot::Mutex;
 use tallyport_eventlog::{Log, Position, Topic};
 use tallyport_schemas::{
     Approval, ApprovalId, ApprovalScope, Body, Event, PrincipalKind, SessionId, ocsf,
 };
+
+use crate::backend::Watch;
 
 #[derive(Debug)]
 struct Asked {
@@ -82,6 +87,37 @@ impl Tally {
         ]
         .iter()
         .all(|count| *count > 0)
+    }
+}
+
+/// What was run, and what should not have been.
+#[derive(Debug, Default)]
+pub struct Ran {
+    pub counts: BTreeMap<String, u64>,
+    pub violations: Vec<String>,
+}
+
+/// Asks the oracle whenever something is run.
+pub struct Asking {
+    pub ran: Arc<Mutex<Ran>>,
+    pub log: Arc<dyn Log>,
+}
+
+#[async_trait]
+impl Watch for Asking {
+    /// Whatever is run must have been approved by now, once for every time it is run.
+    async fn runs(&self, text: &str) {
+        let count = {
+            let mut ran = self.ran.lock();
+            let count = ran.counts.entry(text.to_owned()).or_default();
+            *count += 1;
+            *count
+        };
+        let used = Oracle::read(self.log.as_ref()).await.uses_of(text);
+        if used < count {
+            let why = format!("{text:?} ran {count} times and was approved for {used}");
+            self.ran.lock().violations.push(why);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use axum::extract::ConnectInfo;
 use http::Request;
 use http_body_util::BodyExt as _;
 use jiff::ToSpan as _;
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
@@ -29,7 +30,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tower::ServiceExt as _;
 
 use crate::backend::Backend;
-use crate::oracle::{Oracle, Tally};
+use crate::oracle::{Asking, Oracle, Ran, Tally};
 
 const POLICY: &str = r#"
 @id("rest") permit (principal, action in [Tallyport::Action::"sql:connect", Tallyport::Action::"sql:select",
@@ -92,6 +93,7 @@ pub struct Run {
     cast: Cast,
     log: Arc<FaultLog>,
     backend: Backend,
+    ran: Arc<Mutex<Ran>>,
     gateways: Vec<Gateway>,
     sessions: Vec<DuplexStream>,
     started: usize,
@@ -101,12 +103,15 @@ pub struct Run {
 impl Run {
     pub async fn new(seed: u64, cast: Cast) -> Self {
         let log = Arc::new(FaultLog::new(Arc::new(MemoryLog::new())));
-        let backend = Backend::start(Arc::clone(log.inner())).await;
+        let ran = Arc::new(Mutex::new(Ran::default()));
+        let asking = Asking { ran: Arc::clone(&ran), log: Arc::clone(log.inner()) };
+        let backend = Backend::start(Arc::new(asking)).await;
         let mut run = Self {
             rng: StdRng::seed_from_u64(seed),
             cast,
             log,
             backend,
+            ran,
             gateways: Vec::new(),
             sessions: Vec::new(),
             started: 0,
@@ -320,7 +325,7 @@ impl Run {
 
     async fn verdict(mut self) -> Result<Tally, String> {
         let oracle = Oracle::read(self.log.inner().as_ref()).await;
-        let ran = self.backend.ran.lock();
+        let ran = self.ran.lock();
         if let Some(violation) = ran.violations.first() {
             return Err(violation.clone());
         }
