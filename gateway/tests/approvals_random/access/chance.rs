@@ -91,7 +91,8 @@ impl Script {
         let id = self.says_wish(who, 1, quorum).await;
         for reviewer in ["dana", "eli"].into_iter().take(quorum as usize) {
             let reviewer = self.world.cast.principal(reviewer);
-            let granted = Approval::Granted { approval_id: id, reviewer, comment: None };
+            let granted =
+                Approval::Granted { approval_id: id, reviewer, comment: None, webhook: None };
             self.says(Context::default(), Body::Approval(granted), Timestamp::now()).await;
         }
         self.asked.push((who, id.to_string()));

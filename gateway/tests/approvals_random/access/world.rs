@@ -19,7 +19,7 @@ use serde_json::Value;
 use tallyport_eventlog::backends::memory::MemoryLog;
 use tallyport_eventlog::faults::FaultLog;
 use tallyport_eventlog::{Appender, AppenderOptions, Log, Topic};
-use tallyport_gateway::config::{GatewayConfig, GatewayLimits, RawTarget};
+use tallyport_gateway::config::{GatewayConfig, RawTarget};
 use tallyport_gateway::targets::MaskingStore;
 use tallyport_gateway::{
     BearerToken, ConnectRequest, Gateway, OpenTunnel, TunnelService as _, api,
@@ -172,7 +172,7 @@ impl World {
                 Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
             }
         };
-        let config = GatewayConfig { targets, limits: GatewayLimits::default(), names: Vec::new() };
+        let config = GatewayConfig { targets, ..GatewayConfig::default() };
         let (authenticator, policy) = (self.cast.authenticator.clone(), self.cast.policy.clone());
         let gateway =
             Gateway::start(config, authenticator, policy, MaskingStore::none(), appender).unwrap();
@@ -192,6 +192,7 @@ impl World {
             target: target.to_owned(),
             token: Some(BearerToken::new(self.cast.token(who))),
             proof: None,
+            certificate: None,
             peer: "192.0.2.7:4711".parse().unwrap(),
             front: Front::Quic,
             trace_id,
