@@ -225,8 +225,10 @@ mod tests {
                 "@id(\"p\") @require_approval(\"1 of dba\") permit(principal, action in Tallyport::Action::\"{group}\", resource);"
             );
             let set = PolicySet::parse(&text, "p.cedar").unwrap();
-            let covered: Vec<Action> =
-                Action::ALL.into_iter().filter(|action| !set.on(*action).is_empty()).collect();
+            let covered: Vec<Action> = Action::ALL
+                .into_iter()
+                .filter(|action| set.on(*action).is_some_and(|on| !on.is_empty()))
+                .collect();
             assert!(
                 covered.len() > 2 && covered.iter().all(|action| action.can_wait()),
                 "{covered:?}"

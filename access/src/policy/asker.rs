@@ -92,7 +92,8 @@ impl Asker {
         let vocabulary = self.set.vocabulary();
         let who = self.known.who.as_ref().map_err(Clone::clone)?;
         let slice = self.known.slice(who, resource, vocabulary)?;
-        let policies = slice.policies(who, action, self.set.on(action))?;
+        let on = self.set.on(action).ok_or("no policies are known of the action")?;
+        let policies = slice.policies(who, action, on)?;
         let action =
             vocabulary.action(action).ok_or_else(|| "the action has no name".to_owned())?;
         let context = self.context(context)?;

@@ -4,24 +4,32 @@
 //! conditions are not evaluated for it, so it cannot fail either. Leaving it out changes no answer and saves its evaluation:
 //! of a thousand policies most are for others.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
-
 use cedar_policy::{
     ActionConstraint, Entities, EntityTypeName, EntityUid, Policy, PolicySet, PrincipalConstraint,
     ResourceConstraint,
 };
+use std::collections::{HashMap, HashSet};
 
 use super::vocabulary::Vocabulary;
 use super::{Action, PolicyError};
 
 /// All policies, by action.
 #[derive(Debug)]
-pub(super) struct ByScope(HashMap<Action, Arc<[Scoped]>>);
+pub(super) struct ByScope(HashMap<Action, OnAction>);
+
+/// Those of one action.
+#[derive(Debug, Default)]
+pub(super) struct OnAction {
+    policies: Vec<Scoped>,
+    /// The numbers of those that are for one principal, or for all in one group or of one issuer, by that.
+    of_some: HashMap<EntityUid, Vec<usize>>,
+    /// Of the others.
+    of_all: Vec<usize>,
+}
 
 /// A policy and whom and what it is for.
 #[derive(Clone, Debug)]
-pub(super) struct Scoped {
+struct Scoped {
     policy: Policy,
     principal: Wanted,
     resource: Wanted,
@@ -55,14 +63,52 @@ impl ByScope {
                 .action(action)
                 .ok_or_else(|| broken(format!("`{action}` is missing")))?;
             let fitting = all.policies().filter(|policy| covers(policy, &uid, &hierarchy));
-            found.insert(action, fitting.map(Scoped::of).collect());
+            found.insert(action, OnAction::of(fitting));
         }
         Ok(Self(found))
     }
 
     /// The policies that can have a say on `action`.
-    pub(super) fn on(&self, action: Action) -> &[Scoped] {
-        self.0.get(&action).map_or(&[], |policies| policies)
+    pub(super) fn on(&self, action: Action) -> Option<&OnAction> {
+        self.0.get(&action)
+    }
+}
+
+impl OnAction {
+    fn of<'a>(policies: impl Iterator<Item = &'a Policy>) -> Self {
+        let mut all = Self { policies: policies.map(Scoped::of).collect(), ..Self::default() };
+        for (number, scoped) in all.policies.iter().enumerate() {
+            match &scoped.principal {
+                Wanted::Any | Wanted::Of(_) => all.of_all.push(number),
+                Wanted::Exactly(uid) | Wanted::Below(uid) | Wanted::OfBelow(_, uid) => {
+                    all.of_some.entry(uid.clone()).or_default().push(number);
+                }
+            }
+        }
+        all
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.policies.is_empty()
+    }
+
+    /// The numbers of those that are for `principal`.
+    pub(super) fn for_principal(&self, principal: &Place) -> Vec<usize> {
+        let around = std::iter::once(&principal.uid).chain(&principal.above);
+        let some = around.filter_map(|uid| self.of_some.get(uid)).flatten();
+        let is_for = |number: &usize| {
+            self.policies.get(*number).is_some_and(|scoped| scoped.principal.fits(principal))
+        };
+        self.of_all.iter().chain(some).copied().filter(is_for).collect()
+    }
+
+    /// Those with these numbers that can have a say on `resource`.
+    pub(super) fn about(&self, numbers: &[usize], resource: &Place) -> Result<PolicySet, String> {
+        let named = numbers.iter().filter_map(|number| self.policies.get(*number));
+        let fitting = named.filter(|scoped| scoped.resource.fits(resource));
+        let fitting = fitting.map(|scoped| scoped.policy.clone());
+        PolicySet::from_policies(fitting).map_err(|error| error.to_string())
     }
 }
 
@@ -84,24 +130,6 @@ impl Scoped {
         };
         Self { policy: policy.clone(), principal, resource }
     }
-
-    pub(super) fn is_for(&self, principal: &Place) -> bool {
-        self.principal.fits(principal)
-    }
-
-    fn is_about(&self, resource: &Place) -> bool {
-        self.resource.fits(resource)
-    }
-}
-
-/// Those of `policies` that can have a say on `resource`.
-pub(super) fn about<'a>(
-    policies: impl Iterator<Item = &'a Scoped>,
-    resource: &Place,
-) -> Result<PolicySet, String> {
-    let fitting = policies.filter(|scoped| scoped.is_about(resource));
-    let fitting = fitting.map(|scoped| scoped.policy.clone());
-    PolicySet::from_policies(fitting).map_err(|error| error.to_string())
 }
 
 impl Wanted {
@@ -146,7 +174,7 @@ mod tests {
     use crate::policy::PolicySet as Checked;
 
     fn ids(set: &Checked, action: Action) -> Vec<String> {
-        let on = set.on(action).iter();
+        let on = set.on(action).unwrap().policies.iter();
         let mut ids: Vec<String> = on.map(|scoped| scoped.policy.id().to_string()).collect();
         ids.sort_unstable();
         ids
@@ -214,8 +242,9 @@ mod tests {
             ),
         ] {
             let policy: Policy = format!("permit({scope});").parse().unwrap();
-            let scoped = Scoped::of(&policy);
-            assert_eq!(scoped.is_for(&agent) && scoped.is_about(&table), fits, "{scope}");
+            let on = OnAction::of([&policy].into_iter());
+            let found = on.about(&on.for_principal(&agent), &table).unwrap();
+            assert_eq!(!found.is_empty(), fits, "{scope}");
         }
     }
 }

@@ -12,7 +12,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use tallyport_schemas::{Actor, AgentAttributes, Principal, TokenBinding};
 
-use super::by_scope::{Place, Scoped, about};
+use super::by_scope::{OnAction, Place};
 use super::vocabulary::Vocabulary;
 use super::{Action, Resource};
 use crate::Identity;
@@ -73,12 +73,9 @@ pub(super) struct Slice {
 
 impl Who {
     /// Of `all` policies on `action` those for this principal.
-    fn own(&self, action: Action, all: &[Scoped]) -> Arc<[usize]> {
+    fn own(&self, action: Action, all: &OnAction) -> Arc<[usize]> {
         let mut own = self.own.lock();
-        let found = own.entry(action).or_insert_with(|| {
-            let numbered = all.iter().enumerate();
-            numbered.filter(|(_, it)| it.is_for(&self.place)).map(|(number, _)| number).collect()
-        });
+        let found = own.entry(action).or_insert_with(|| all.for_principal(&self.place).into());
         Arc::clone(found)
     }
 }
@@ -89,14 +86,13 @@ impl Slice {
         &self,
         who: &Who,
         action: Action,
-        all: &[Scoped],
+        all: &OnAction,
     ) -> Result<Arc<PolicySet>, String> {
         if let Some(kept) = self.policies.lock().get(&action) {
             return Ok(Arc::clone(kept));
         }
         let own = who.own(action, all);
-        let own = own.iter().filter_map(|number| all.get(*number));
-        let policies = Arc::new(about(own, &self.place)?);
+        let policies = Arc::new(all.about(&own, &self.place)?);
         self.policies.lock().insert(action, Arc::clone(&policies));
         Ok(policies)
     }

@@ -10,7 +10,7 @@ use miette::Diagnostic;
 use tallyport_schemas::Obligation;
 
 use super::annotations::{self, Binding};
-use super::by_scope::{ByScope, Scoped};
+use super::by_scope::{ByScope, OnAction};
 use super::files::{self, SourceFile};
 use super::known::Identities;
 use super::vocabulary::Vocabulary;
@@ -136,7 +136,7 @@ impl PolicySet {
     }
 
     /// The policies that can have a say on `action`, whoever asks and about whatever.
-    pub(super) fn on(&self, action: Action) -> &[Scoped] {
+    pub(super) fn on(&self, action: Action) -> Option<&OnAction> {
         self.by_scope.on(action)
     }
 
