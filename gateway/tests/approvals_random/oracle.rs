@@ -172,11 +172,8 @@ impl Oracle {
         let Some(asked) = self.asked.get_mut(&approval.approval_id()) else { return false };
         let late = event.time >= asked.expires_at;
         let lapsed = late && !(asked.approved && asked.scope == ApprovalScope::Session);
-        // Whoever was told of it changes nothing.
-        if let Approval::Notified { .. } = approval {
-            return true;
-        }
-        if asked.over {
+        // Who was told of it changes nothing.
+        if asked.over || matches!(approval, Approval::Notified { .. }) {
             return false;
         }
         match approval {
