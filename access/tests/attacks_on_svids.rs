@@ -151,7 +151,12 @@ fn x509_4_the_leaf_is_a_workloads() {
     }
     let mut more = edited(&|_| {}).to_vec();
     more.push(0);
-    assert_eq!(trusting.certificate(&[CertificateDer::from(more)]), "svid", "bytes behind it");
+    let why = trusting.why_not(CertificateDer::from(more));
+    assert!(why.contains("more follows"), "bytes behind it: {why}");
+    let why = trusting.why_not(edited(&|it| {
+        it.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    }));
+    assert!(why.contains("an authority's"), "{why}");
     assert_eq!(
         trusting.certificate(&[CertificateDer::from(vec![0x30, 0])]),
         "svid",

@@ -125,6 +125,12 @@ impl Trusting {
         }
     }
 
+    /// Why a certificate is refused, in words.
+    pub fn why_not(&self, certificate: CertificateDer<'static>) -> String {
+        let certificate = ClientCertificate::of(&[certificate]).unwrap();
+        self.authenticator.verify_certificate(&certificate).unwrap_err().to_string()
+    }
+
     pub async fn token(&self, token: &str) -> &'static str {
         match self.authenticator.verify(token).await {
             Ok(_) => "ok",
