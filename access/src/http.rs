@@ -121,8 +121,9 @@ async fn answer(request: RequestBuilder, url: &Url) -> Result<HttpAnswer, HttpEr
     Ok(HttpAnswer { status, body, nonce })
 }
 
-/// The HTTP library hides why in the sources of its error.
-fn with_causes(error: &dyn std::error::Error) -> String {
+/// An error with all its causes: the HTTP library hides why in them.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

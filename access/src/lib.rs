@@ -21,6 +21,7 @@ mod identity;
 mod secret;
 
 pub use event::authentication_event;
+pub use http::with_causes;
 #[cfg(feature = "fuzz")]
 pub use identity::fuzz;
 pub use identity::{

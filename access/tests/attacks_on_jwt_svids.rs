@@ -9,7 +9,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::jwt::{AUDIENCE, Key, now};
+use support::jwt::{AUDIENCE, Key, changed, now};
 use support::svid::{Authority, BILLING, DOMAIN, Trusting, WORKLOADS, bundle};
 use tallyport_schemas::AuthMethod;
 
@@ -24,15 +24,7 @@ fn token_stage() -> (Key, Trusting) {
 }
 
 fn claims(changes: Value) -> Value {
-    let mut claims = json!({ "sub": BILLING, "aud": [AUDIENCE], "iat": now(), "exp": now() + 300 });
-    for (name, value) in changes.as_object().unwrap() {
-        if value.is_null() {
-            claims.as_object_mut().unwrap().remove(name);
-        } else {
-            claims[name] = value.clone();
-        }
-    }
-    claims
+    changed(json!({ "sub": BILLING, "aud": [AUDIENCE], "iat": now(), "exp": now() + 300 }), changes)
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ mod support;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use support::jwt::{Key, b64, now, trusting};
+use support::jwt::{Key, b64, changed, now, trusting};
 use tallyport_access::{Asked, Authenticator, Presented, ProofVerifier};
 use tallyport_schemas::TokenBinding;
 
@@ -55,8 +55,7 @@ impl Stage {
 
     /// A good proof but for these claims; `null` removes one.
     fn proof_but(&self, token: &str, changes: Value) -> String {
-        let mut claims = self.claims(token);
-        change(&mut claims, changes);
+        let claims = changed(self.claims(token), changes);
         self.agent.token(&header(&self.agent), &claims)
     }
 
@@ -80,20 +79,8 @@ fn rand_id() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-fn change(object: &mut Value, changes: Value) {
-    for (name, value) in changes.as_object().unwrap() {
-        if value.is_null() {
-            object.as_object_mut().unwrap().remove(name);
-        } else {
-            object[name] = value.clone();
-        }
-    }
-}
-
 fn bare_jwk(key: &Key) -> Value {
-    let mut jwk = key.jwk();
-    change(&mut jwk, json!({ "kid": null, "use": null }));
-    jwk
+    changed(key.jwk(), json!({ "kid": null, "use": null }))
 }
 
 fn header(key: &Key) -> Value {
@@ -220,7 +207,7 @@ async fn section_4_2_what_is_no_proof_is_not_taken() {
     ];
     for changes in headers {
         let mut header = header(&stage.agent);
-        change(&mut header, changes.clone());
+        header = changed(header, changes.clone());
         let proof = stage.agent.token(&header, &claims);
         assert_eq!(stage.outcome(&token, Some(&proof)).await, "dpop_proof", "{changes}");
     }

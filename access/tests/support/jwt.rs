@@ -143,18 +143,23 @@ pub fn now() -> i64 {
 
 /// Good claims but for these; `null` removes one.
 pub fn claims_but(changes: Value) -> Value {
-    let mut claims = json!({
+    let claims = json!({
         "iss": ISSUER, "aud": AUDIENCE, "sub": "support-agent", "client_id": "support-agent",
         "iat": now(), "exp": now() + 300, "jti": "t-1", "groups": ["support-agents"],
     });
+    changed(claims, changes)
+}
+
+/// An object with these members in the place of its own; `null` removes one.
+pub fn changed(mut object: Value, changes: Value) -> Value {
     for (name, value) in changes.as_object().unwrap() {
         if value.is_null() {
-            claims.as_object_mut().unwrap().remove(name);
+            object.as_object_mut().unwrap().remove(name);
         } else {
-            claims[name] = value.clone();
+            object[name] = value.clone();
         }
     }
-    claims
+    object
 }
 
 /// An HMAC signature, as in the algorithm-confusion attack.

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use tallyport_access::{Authenticator, Identity, IssuerConfig};
 
-use super::jwt::{Key, now, trusting_as};
+use super::jwt::{Key, changed, now, trusting_as};
 
 pub const GITHUB: &str = "https://token.actions.githubusercontent.com";
 pub const GITLAB: &str = "https://gitlab.com";
@@ -63,17 +63,6 @@ pub fn github(changes: Value) -> Value {
         "runner_environment": "github-hosted",
     });
     changed(claims, changes)
-}
-
-fn changed(mut claims: Value, changes: Value) -> Value {
-    for (name, value) in changes.as_object().unwrap() {
-        if value.is_null() {
-            claims.as_object_mut().unwrap().remove(name);
-        } else {
-            claims[name] = value.clone();
-        }
-    }
-    claims
 }
 
 pub const OUR_REPOSITORY: &str = "[required_claims]\nrepository = [\"octo-org/octo-repo\"]";

@@ -17,8 +17,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri, State};
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderValue, StatusCode, request};
+use axum::http::header::{CACHE_CONTROL, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router, middleware};
@@ -113,7 +113,9 @@ impl FromRequestParts<Arc<Inner>> for Caller {
         let came = Came {
             token: presented.token.as_ref(),
             proof: presented.proof.as_deref(),
-            certificate: extensions.get::<ClientCertificate>(),
+            certificate: extensions
+                .get::<ClientCertificate>()
+                .filter(|_| presented.token.is_some() || !is_a_browsers(&parts.headers)),
             asked: Asked { method: parts.method.as_str(), path: whole.path() },
             front,
             peer,
@@ -121,6 +123,12 @@ impl FromRequestParts<Arc<Inner>> for Caller {
         let caller = inner.caller(came, trace_id).await;
         caller.map_err(|refusal| ApiError::refusal(&refusal, sent))
     }
+}
+
+/// Whether a page caused the request. A browser sends its certificate whoever's page that is: alone it would let another site
+/// act for the workload (as with cookies, which this API does not take either).
+fn is_a_browsers(headers: &HeaderMap) -> bool {
+    headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site")
 }
 
 /// Puts a decision on record, before anything follows from it.

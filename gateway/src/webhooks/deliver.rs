@@ -22,6 +22,8 @@ use crate::control::Control;
 const MAX_UNDER_WAY: usize = 8;
 /// How often it is looked, beside every change: requests lapse, and other gateways die, without an event.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Changes come in bursts, and each look goes over all requests.
+const LULL: Duration = Duration::from_millis(50);
 /// Between two tries of one message: doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -46,7 +48,13 @@ pub(crate) async fn deliver(
             Some(ended) = under_way.join_next() => {
                 if let Ok((id, taken)) = ended { desk.ended(id, taken) }
             }
-            changed = changes.changed() => if changed.is_err() { return },
+            changed = changes.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                sleep(LULL).await;
+                changes.mark_unchanged();
+            }
             () = sleep(LOOK_EVERY) => {}
         }
         for message in desk.next(&control, Timestamp::now()) {

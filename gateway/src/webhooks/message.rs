@@ -8,7 +8,7 @@ use tallyport_schemas::{ApprovalId, SharedContext};
 use super::Webhook;
 use crate::api::ApprovalView;
 
-/// The largest message that carries a statement. A larger one goes without, and says so.
+/// The largest message that carries a statement. A larger one goes without, and without the digest.
 const MAX_BYTES: usize = 256 * 1024;
 
 /// One message, as often as it is sent.

@@ -20,4 +20,4 @@ pub use post::WebhookError;
 
 pub(crate) use deliver::deliver;
 pub(crate) use post::Post;
-pub(crate) use signature::Keys;
+pub(crate) use signature::{Keys, SignatureError};

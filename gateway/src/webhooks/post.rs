@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client};
+use tallyport_access::with_causes;
 
 use super::Webhook;
 use super::message::Message;
@@ -85,16 +86,4 @@ impl Post {
             Err(PostError::Status(answer.status().as_u16()))
         }
     }
-}
-
-/// The HTTP library hides why in the sources of its error.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -258,6 +258,12 @@ async fn the_api_knows_workloads() {
     let answer: Value = client.get(&url).send().await.unwrap().json().await.unwrap();
     assert_eq!(answer["principal"]["subject"], BILLING, "{answer}");
     assert_eq!(answer["principal"]["kind"], "agent");
+    // A page of another site, or of this one, in a browser that has the certificate.
+    for (name, value) in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")] {
+        let request = client.get(&url).header(name, value);
+        let refused = request.send().await.unwrap();
+        assert_eq!(refused.status().as_u16(), 401, "{name}");
+    }
 }
 
 /// A file that was written anew is shown from the next tunnel on; what runs goes on.

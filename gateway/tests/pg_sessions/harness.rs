@@ -321,6 +321,18 @@ impl World {
         }
     }
 
+    /// From now on the control log cannot be read; waits until who was revoked is not known any more.
+    pub async fn lose_the_control_log(&self) {
+        for known in [true, false] {
+            let deadline = Instant::now() + SOON;
+            while self.gateway.knows_who_is_out() != known {
+                assert!(Instant::now() < deadline, "whether it is known is never {known}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            self.faults.fail_reads(u32::MAX);
+        }
+    }
+
     /// PostgreSQL's own log, up to a statement of ours that is certainly in it.
     pub async fn statements(&self) -> String {
         let direct = self.direct().await;

@@ -177,6 +177,18 @@ async fn whoever_was_revoked_gets_no_token() {
     assert_eq!(who, Some(format!("{ENTITY}#ada").as_str()), "it is known whose it was");
 }
 
+/// Who was revoked is not known then; the assertion is not used up.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gets_a_token_while_the_control_log_cannot_be_read() {
+    let world = world!(saml: exchange(),);
+    world.lose_the_control_log().await;
+    let assertion = assertion("_stale");
+    let (status, _, answer) = ask(&world.gateway, &assertion).await;
+    assert_eq!((status, &answer["error"]), (503, &json!("temporarily_unavailable")));
+    world.faults.clear();
+    assert_eq!(ask(&world.gateway, &assertion).await.0, 200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_bad_assertions_is_counted() {
     let world = world!(saml: exchange(),);

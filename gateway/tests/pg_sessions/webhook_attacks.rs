@@ -111,6 +111,17 @@ async fn what_is_not_signed_for_answers_counts_for_nothing() {
         assert_eq!((status, &told["code"]), (401, &json!("no_signature")));
         wanted.push("no_signature".to_owned());
     }
+    // Who cannot sign does not learn which webhooks there are.
+    for fields in [
+        &fields[..0],
+        &[("webhook-id", "x"), ("webhook-timestamp", "1"), ("webhook-signature", "v1,x")],
+    ] {
+        let known = send(gateway, "chat", fields, body.clone()).await;
+        for other in ["silent", "nobody"] {
+            assert_eq!(send(gateway, other, fields, body.clone()).await, known);
+        }
+        wanted.extend(std::iter::repeat_n(known.1["code"].as_str().unwrap().to_owned(), 3));
+    }
     // A bearer token is no signature.
     let token = format!("Bearer {}", scene.world.token("dana", None).await);
     let (status, _) = send(gateway, "chat", &[("authorization", &token)], body.clone()).await;
@@ -215,6 +226,18 @@ async fn nobody_counts_twice() {
     let eli = Desk::of(&scene.world, "eli").await;
     assert_eq!(eli.approve(&scene.asked, None).await.0, 200);
     scene.agent.until_state(&scene.asked, "approved").await;
+}
+
+/// Who was revoked is not known then.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_answers_while_the_control_log_cannot_be_read() {
+    let scene = scene!();
+    let gateway = &scene.world.gateway;
+    scene.world.lose_the_control_log().await;
+    let (status, told) = scene.answer("dana").send(gateway).await;
+    assert_eq!((status, &told["code"]), (503, &json!("control_unavailable")));
+    scene.world.faults.clear();
+    assert_eq!(scene.answer("dana").send(gateway).await.0, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
