@@ -9,9 +9,11 @@ use aws_lc_rs::hmac;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::routing::post;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::header::LOCATION;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
@@ -54,6 +56,8 @@ impl Chat {
         let address = listener.local_addr().unwrap();
         let chat = Self { address, came: Arc::default(), hook: Arc::default() };
         let routes = Router::new().route("/in", post(take)).with_state(chat.clone());
+        // Where a redirect leads: whoever follows it is told that all is well.
+        let routes = routes.route("/elsewhere", any(|| async { StatusCode::NO_CONTENT }));
         tokio::spawn(async move { axum::serve(listener, routes).await });
         chat
     }
@@ -105,7 +109,7 @@ impl Chat {
     }
 }
 
-async fn take(State(chat): State<Chat>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn take(State(chat): State<Chat>, headers: HeaderMap, body: Bytes) -> Response {
     let field = |name: &str| headers[name].to_str().unwrap();
     let id = field("webhook-id").to_owned();
     let signed = sign(MESSAGES, &id, field("webhook-timestamp"), &body);
@@ -114,7 +118,7 @@ async fn take(State(chat): State<Chat>, headers: HeaderMap, body: Bytes) -> Stat
     let came = Came { id, body: serde_json::from_slice(&body).unwrap() };
     chat.came.lock().push(came.clone());
     let status = chat.hook.lock().as_ref().map_or(204, |hook| hook(&came));
-    StatusCode::from_u16(status).unwrap()
+    (StatusCode::from_u16(status).unwrap(), [(LOCATION, "/elsewhere")]).into_response()
 }
 
 pub fn sign(key: &[u8], id: &str, at: &str, body: &[u8]) -> String {

@@ -135,13 +135,14 @@ async fn what_is_not_taken_is_sent_again_as_the_same_message() {
     let tries = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&tries);
     // A redirect is not followed: what is signed goes to one place.
-    chat.on_message(move |_| [503, 302, 204][count.fetch_add(1, Ordering::SeqCst).min(2) as usize]);
+    let answers = [503, 302, 307, 204];
+    chat.on_message(move |_| answers[count.fetch_add(1, Ordering::SeqCst).min(3) as usize]);
     let world = world!(policy: GRANTS, webhooks: hook(&chat, ""),);
     let agent = Desk::of(&world, "agent").await;
     assert_eq!(agent.request(600).await.0, 200);
     until_notified(&world, "pending-0").await;
     let messages = chat.messages();
-    assert_eq!(messages.len(), 3, "{messages:#?}");
+    assert_eq!(messages.len(), 4, "{messages:#?}");
     assert!(messages.iter().all(|came| came.id == messages[0].id));
     // An access is shown whole.
     assert_eq!(messages[0].body["data"]["approval"]["access"]["seconds"], 600);

@@ -7,6 +7,7 @@ use tallyport_schemas::{
 use super::*;
 
 mod grants;
+mod told;
 
 /// 2026-01-01T00:00:00Z.
 const START: i64 = 1_767_225_600;
