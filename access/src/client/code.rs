@@ -1,18 +1,13 @@
 //! People sign in by a browser: the authorization code grant (RFC 6749 section 4.1) with PKCE (RFC 7636), and the check
 //! of who answered (RFC 9207).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use url::Url;
 
+use super::pkce::{self, Verifier, random_text};
 use super::provider::{ClientSettings, Granted, Provider};
 use crate::SecretToken;
 use crate::client::TokenError;
-
-/// Bytes of randomness of a state and of a verifier (RFC 7636 section 7.1 asks for 32).
-const RANDOM_BYTES: usize = 32;
 
 /// One client that people sign in with.
 #[derive(Debug)]
@@ -26,7 +21,7 @@ pub struct Begun {
     /// Comes back with the code (RFC 6749 section 10.12).
     pub state: String,
     /// Proves that whoever began it ends it.
-    verifier: String,
+    verifier: Verifier,
 }
 
 /// The parameters with which the browser came back (RFC 6749 section 4.1.2, RFC 9207 section 2).
@@ -78,18 +73,17 @@ impl CodeFlow {
     /// Cancel safe.
     pub async fn begin(&self, redirect_uri: &Url) -> Result<(Url, Begun), TokenError> {
         let endpoints = self.provider.endpoints().await?;
-        let begun = Begun { state: random_text()?, verifier: random_text()? };
+        let begun = Begun { state: random_text()?, verifier: Verifier::new()? };
         let mut url = endpoints.authorization_endpoint.clone().ok_or_else(|| {
             TokenError::Issuer("it names no authorization_endpoint: people cannot sign in".into())
         })?;
-        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(begun.verifier.as_bytes()));
         url.query_pairs_mut()
             .append_pair("response_type", "code")
             .append_pair("client_id", &self.provider.settings.client_id)
             .append_pair("redirect_uri", redirect_uri.as_str())
             .append_pair("state", &begun.state)
-            .append_pair("code_challenge", &challenge)
-            .append_pair("code_challenge_method", "S256")
+            .append_pair("code_challenge", &begun.verifier.challenge())
+            .append_pair("code_challenge_method", pkce::METHOD)
             .extend_pairs(self.provider.wanted());
         Ok((url, begun))
     }
@@ -126,7 +120,7 @@ impl CodeFlow {
             ("grant_type", "authorization_code"),
             ("code", &code),
             ("redirect_uri", redirect_uri.as_str()),
-            ("code_verifier", &begun.verifier),
+            ("code_verifier", begun.verifier.expose()),
         ];
         form.extend(self.provider.resource());
         Ok(self.provider.token(&endpoints.token_endpoint, &form).await?)
@@ -172,11 +166,4 @@ impl CodeFlow {
     pub fn issuer(&self) -> &str {
         &self.provider.settings.issuer
     }
-}
-
-fn random_text() -> Result<String, TokenError> {
-    let mut bytes = [0_u8; RANDOM_BYTES];
-    aws_lc_rs::rand::fill(&mut bytes)
-        .map_err(|_| TokenError::Settings("the system gives no random bytes".to_owned()))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::pkce::{self, Verifier};
 use super::provider::{ClientSettings, Granted, Provider, error_code};
 use crate::SecretToken;
 use crate::client::TokenError;
@@ -34,6 +35,9 @@ pub struct DevicePrompt {
     pub verification_uri_complete: Option<String>,
     expires_in: u64,
     interval: Option<u64>,
+    /// Where the issuer knows of it: some ask it of every client, whatever way a sign-in takes.
+    #[serde(skip)]
+    verifier: Option<Verifier>,
 }
 
 impl DeviceFlow {
@@ -57,13 +61,23 @@ impl DeviceFlow {
                 "it offers no sign-in by device code (RFC 8628); use --token-file".to_owned(),
             )
         })?;
-        let answer = self.provider.post(endpoint, &self.provider.wanted()).await?;
+        let methods = &endpoints.code_challenge_methods_supported;
+        let knows_it = methods.iter().any(|method| method == pkce::METHOD);
+        let verifier = knows_it.then(Verifier::new).transpose()?;
+        let challenge = verifier.as_ref().map(Verifier::challenge);
+        let mut form = self.provider.wanted();
+        if let Some(challenge) = &challenge {
+            form.push(("code_challenge", challenge));
+            form.push(("code_challenge_method", pkce::METHOD));
+        }
+        let answer = self.provider.post(endpoint, &form).await?;
         if answer.status != 200 {
             return Err(TokenError::Refused { code: error_code(&answer) });
         }
-        serde_json::from_slice(&answer.body).map_err(|_| {
+        let prompt: DevicePrompt = serde_json::from_slice(&answer.body).map_err(|_| {
             TokenError::Issuer("its answer is not a device code (RFC 8628 section 3.2)".to_owned())
-        })
+        })?;
+        Ok(DevicePrompt { verifier, ..prompt })
     }
 
     /// Waits until the person has answered.
@@ -83,6 +97,7 @@ impl DeviceFlow {
             ("device_code", prompt.device_code.expose()),
         ];
         form.extend(self.provider.resource());
+        form.extend(prompt.verifier.as_ref().map(|it| ("code_verifier", it.expose())));
         let expired = || TokenError::Refused { code: "expired_token".to_owned() };
         loop {
             timeout_at(until, sleep(interval)).await.map_err(|_| expired())?;

@@ -4,6 +4,7 @@ mod code;
 mod credentials;
 mod device;
 mod login;
+mod pkce;
 mod proof;
 mod provider;
 mod source;

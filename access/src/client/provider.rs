@@ -77,6 +77,9 @@ pub(super) struct Endpoints {
     /// RFC 9449 section 5.1.
     #[serde(default)]
     dpop_signing_alg_values_supported: Vec<String>,
+    /// RFC 8414 section 2.
+    #[serde(default)]
+    pub(super) code_challenge_methods_supported: Vec<String>,
     /// RFC 9207 section 3.
     #[serde(default)]
     pub(super) authorization_response_iss_parameter_supported: bool,

@@ -72,6 +72,20 @@ pub struct Exchanged {
     pub token_id: String,
 }
 
+impl Exchanged {
+    /// Somebody exchanged the same assertion before, maybe elsewhere.
+    #[must_use]
+    pub fn replayed(&self) -> AuthFailure {
+        AuthFailure::saml(Refused::Replayed, Some(self.idp.clone()))
+    }
+
+    /// It cannot be remembered that this was exchanged.
+    #[must_use]
+    pub fn not_remembered(&self) -> AuthFailure {
+        AuthFailure::saml(Refused::Full, Some(self.idp.clone()))
+    }
+}
+
 impl SamlExchange {
     /// Checks the configuration and reads the certificates.
     ///
@@ -110,7 +124,7 @@ impl SamlExchange {
         })
     }
 
-    /// Exchanges an assertion, once.
+    /// Exchanges an assertion, once here; what was exchanged elsewhere is for the caller to know.
     ///
     /// # Errors
     /// [`AuthFailure`]; the caller puts it on record and gives nothing out.

@@ -123,7 +123,7 @@ async fn the_token_is_one_that_the_authenticator_takes_by_its_own_key_alone() {
     assert_eq!(identity.agent.other["idp"], ENTITY);
     assert_eq!(identity.token_id.as_deref(), Some(exchanged.token_id.as_str()));
     // Another gateway's key of the same name is another key.
-    let other = trusting(Idp::rsa());
+    let other = signing(another_token_key(), vec![configured(Idp::rsa(), "")]);
     let other = Authenticator::trusting(vec![elsewhere], Vec::new(), Some(&other)).unwrap();
     let refused = other.verify(exchanged.token.expose()).await.unwrap_err();
     assert_eq!(refused.code(), "unknown_key");

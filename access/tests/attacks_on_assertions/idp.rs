@@ -272,8 +272,14 @@ pub fn encode(document: &str) -> String {
     URL_SAFE_NO_PAD.encode(document)
 }
 
-/// A P-256 key in PKCS#8 (PEM).
+/// The same for all exchanges, as it is for all gateways.
 pub fn token_key() -> SecretToken {
+    static KEY: OnceLock<SecretToken> = OnceLock::new();
+    KEY.get_or_init(another_token_key).clone()
+}
+
+/// A P-256 key in PKCS#8 (PEM).
+pub fn another_token_key() -> SecretToken {
     let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
     let text = STANDARD.encode(der.unwrap().as_ref());
     SecretToken::new(format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n"))
@@ -291,8 +297,11 @@ pub fn configured(idp: &Idp, more: &str) -> IdpConfig {
 }
 
 pub fn exchange_of(idps: Vec<IdpConfig>) -> SamlExchange {
-    let config =
-        SamlConfig { issuer: ISSUER.to_owned(), token_key: token_key(), token_seconds: 600, idps };
+    signing(token_key(), idps)
+}
+
+pub fn signing(token_key: SecretToken, idps: Vec<IdpConfig>) -> SamlExchange {
+    let config = SamlConfig { issuer: ISSUER.to_owned(), token_key, token_seconds: 600, idps };
     SamlExchange::new(&config).unwrap()
 }
 

@@ -6,12 +6,14 @@
 //! * [`verdict`]: what policy says of a statement, with its obligations.
 //! * [`approval`]: what waits for a human, and what the control log makes of it.
 //! * [`revocation`]: whose access is ended, likewise.
+//! * [`assertions`]: which SAML assertions were exchanged, likewise.
 //! * [`replay`]: a recorded session as people read it.
 //! * [`passage`]: the types that carry I1 and I2: `Authorized<Command>`, `Masked<Response>`.
 //!
 //! Nothing here opens a socket, reads a clock or writes an event; what passes is decided by types minted here.
 
 pub mod approval;
+pub mod assertions;
 pub mod masking;
 pub mod passage;
 pub mod pg;

@@ -1,4 +1,4 @@
-//! What every gateway knows: approvals, grants and revocations, as the control topic has them.
+//! What every gateway knows: approvals, grants, revocations and exchanged assertions, as the control topic has them.
 //!
 //! Nothing here is kept on disk. A gateway reads the topic from its first event on and comes to the same state as all
 //! others (I10). What one of them does is an event like any other: it counts when it is read back, and as the events
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_core::approval::{Applied, Book, Case, State};
+use gateway_core::assertions::Assertions;
 use gateway_core::pg::session::{Ending, TimeLimit};
 use gateway_core::revocation::{Revocations, StandingRevocation, Whom};
 use jiff::Timestamp;
@@ -45,6 +46,7 @@ pub(crate) struct Control {
 pub(crate) struct Known {
     pub book: Book,
     pub revocations: Revocations,
+    pub assertions: Assertions,
 }
 
 #[derive(Debug)]
@@ -148,10 +150,12 @@ impl Control {
     fn take_in(&self, event: &Event) {
         let applied = {
             let mut known = self.inner.known.write();
-            match (known.revocations.apply(event), known.book.apply(event)) {
-                (Some(one), Some(other)) => Some(one.and(other)),
-                (one, other) => one.or(other),
-            }
+            let applied = [
+                known.revocations.apply(event),
+                known.book.apply(event),
+                known.assertions.apply(event),
+            ];
+            applied.into_iter().flatten().reduce(Applied::and)
         };
         let may_end = matches!(
             &event.body,

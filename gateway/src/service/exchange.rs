@@ -2,16 +2,19 @@
 
 use std::net::SocketAddr;
 
+use gateway_core::approval::NotCounted;
 use gateway_core::passage::Note;
 use jiff::Timestamp;
 use tallyport_access::saml::{Exchanged, SamlExchange};
 use tallyport_access::{AuthFailure, Identity, authentication_event};
 use tallyport_schemas::{
-    AuthMethod, Authentication, Body, Context, Draft, Endpoint, Front, Outcome, TraceId,
+    AuthMethod, Authentication, Body, Context, Draft, Endpoint, Front, Outcome, SharedContext,
+    TraceId,
 };
 
 use super::inner::Inner;
 use super::open::log_unavailable;
+use crate::control::ControlError;
 use crate::tunnel::{BearerToken, Refusal};
 
 /// Why no token was given out.
@@ -26,7 +29,7 @@ impl Inner {
     /// Exchanges an assertion, and puts the outcome on record, whichever it is.
     ///
     /// # Cancel safety
-    /// A dropped call may leave the assertion used up and the attempt on record; nobody has a token then.
+    /// A dropped call may leave the assertion used up, here or everywhere, and the attempt on record; nobody has a token then.
     pub(crate) async fn exchange(
         &self,
         exchange: &SamlExchange,
@@ -40,6 +43,7 @@ impl Inner {
         })?;
         let exchanged = exchange.exchange(assertion.expose(), Timestamp::now());
         let (who, outcome) = match exchanged {
+            Ok(exchanged) if self.was_exchanged(&exchanged) => (None, Err(exchanged.replayed())),
             Ok(exchanged) => self.welcome(exchanged).await,
             Err(failure) => (None, Err(failure)),
         };
@@ -59,15 +63,47 @@ impl Inner {
             context.principal = Some(identity.principal);
             context.agent = identity.agent;
         }
-        let event = match &outcome {
-            Ok(exchanged) => event_of(exchanged, front),
-            Err(failure) => authentication_event(&Err(failure.clone()), front),
+        let context = SharedContext::from(context);
+        let failure = match outcome {
+            Ok(exchanged) => match self.claim(&exchanged, context.clone(), front).await? {
+                Ok(()) => return Ok(exchanged),
+                // On record as a success that was not the first: what came of it follows.
+                Err(failure) => failure,
+            },
+            Err(failure) => failure,
         };
-        let draft = Draft::new(context.into(), None, Body::Authentication(event));
-        // A crash right here leaves the attempt on record or not; nobody has the token.
+        let event = authentication_event(&Err(failure.clone()), front);
+        let draft = Draft::new(context, None, Body::Authentication(event));
         let recorded = self.appender.commit(Note::new(vec![draft])).await;
         let _on_record = recorded.map_err(|error| NotExchanged::NotNow(log_unavailable(&error)))?;
-        outcome.map_err(NotExchanged::Refused)
+        Err(NotExchanged::Refused(failure))
+    }
+
+    /// Whether any gateway exchanged the same assertion, as far as the control log was read.
+    fn was_exchanged(&self, exchanged: &Exchanged) -> bool {
+        self.control.known().assertions.was_exchanged(&exchanged.token_id)
+    }
+
+    /// Puts an exchange on record, and on the control log: it counts when it is the first of its assertion there.
+    async fn claim(
+        &self,
+        exchanged: &Exchanged,
+        context: SharedContext,
+        front: Front,
+    ) -> Result<Result<(), AuthFailure>, NotExchanged> {
+        let draft = Draft::new(context, None, Body::Authentication(event_of(exchanged, front)));
+        // A crash right here leaves the assertion used up or not; nobody has the token.
+        match self.control.commit(draft).await {
+            Ok(Ok(())) => Ok(Ok(())),
+            Ok(Err(NotCounted::TooManyExchanges)) => Ok(Err(exchanged.not_remembered())),
+            Ok(Err(_before)) => Ok(Err(exchanged.replayed())),
+            Err(ControlError::Commit(error)) => Err(NotExchanged::NotNow(log_unavailable(&error))),
+            Err(error @ ControlError::NotReadBack) => {
+                tracing::error!(%error, "a request was refused");
+                let refusal = Refusal::new(503, "control_unavailable", error.to_string());
+                Err(NotExchanged::NotNow(refusal))
+            }
+        }
     }
 
     /// The token is checked as it will be whenever it is used, and so is whether its principal may still come.

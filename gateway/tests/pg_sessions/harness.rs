@@ -129,7 +129,8 @@ pub struct World {
     policy: &'static str,
     targets: Vec<String>,
     webhooks: Vec<Webhook>,
-    saml: Option<Arc<SamlExchange>>,
+    /// Of the gateways to come.
+    pub saml: Option<Arc<SamlExchange>>,
     _folder: tempfile::TempDir,
 }
 

@@ -159,6 +159,72 @@ async fn nothing_is_given_out_before_it_is_on_record() {
     assert_eq!(ask(&world.gateway, &assertion("_b")).await.0, 200, "and it goes on");
 }
 
+/// What was exchanged is on the control topic: another gateway knows, and so does one that starts with nothing but the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_assertion_is_exchanged_once_among_all_gateways() {
+    let mut world = world!(saml: exchange(),);
+    assert_eq!(ask(&world.gateway, &assertion("_a1")).await.0, 200);
+    for n in 0..2 {
+        // Of its own it remembers nothing.
+        world.saml = exchange();
+        let another = world.another(&format!("other-{n}")).await;
+        let (status, _, answer) = ask(&another, &assertion("_a1")).await;
+        assert_eq!(status, 400, "{answer}");
+        let told = answer["error_description"].as_str().unwrap();
+        assert!(told.starts_with("saml_replayed: "), "{answer}");
+        assert_eq!(
+            ask(&another, &assertion(&format!("_b{n}"))).await.0,
+            200,
+            "and it takes others"
+        );
+        another.shutdown(std::time::Duration::ZERO).await;
+    }
+    let events = world.events().await;
+    let replayed = exchanges(&events)
+        .iter()
+        .filter(|(it, _)| it.failure.as_deref() == Some("saml_replayed"))
+        .count();
+    let taken = exchanges(&events).iter().filter(|(it, _)| it.outcome == Outcome::Success).count();
+    assert_eq!((replayed, taken), (2, 3), "one that is known is no success to begin with");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_gateways_at_once_one_gives_a_token() {
+    let mut world = world!(saml: exchange(),);
+    world.saml = exchange();
+    let another = world.another("other").await;
+    for gateway in [&world.gateway, &another] {
+        let alone = assertion(&TraceId::new().to_string());
+        assert_eq!(ask(gateway, &alone).await.0, 200, "each can");
+    }
+    for n in 0..20 {
+        let shown = assertion(&format!("_a{n}"));
+        let (one, other) = tokio::join!(ask(&world.gateway, &shown), ask(&another, &shown));
+        let mut statuses = [one.0, other.0];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 400], "{n}: {} {}", one.2, other.2);
+    }
+    another.shutdown(std::time::Duration::ZERO).await;
+}
+
+/// On the audit topic it is on record, and on the control topic it counts: there it may have persisted or not, and who asked
+/// knows neither.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_count_gives_no_token() {
+    for persisted in [true, false] {
+        let mut world = world!(saml: exchange(),);
+        world.faults.set(Fault::once(FaultKind::Delay(std::time::Duration::ZERO), true));
+        world.faults.set(Fault::once(FaultKind::Unknown, persisted));
+        let (status, _, answer) = ask(&world.gateway, &assertion("_a")).await;
+        assert_eq!((status, &answer["access_token"]), (503, &Value::Null), "{answer}");
+        world.saml = exchange();
+        let another = world.another("other").await;
+        let expected = if persisted { 400 } else { 200 };
+        assert_eq!(ask(&another, &assertion("_a")).await.0, expected, "{persisted}");
+        another.shutdown(std::time::Duration::ZERO).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_was_revoked_gets_no_token() {
     let world = world!(saml: exchange(),);

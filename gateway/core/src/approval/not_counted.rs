@@ -60,6 +60,12 @@ pub enum NotCounted {
     /// More webhooks were told of it than are kept.
     #[error("more webhooks were told of it than a gateway may have")]
     TooManyWebhooks,
+    /// The assertion was exchanged before.
+    #[error("the assertion was exchanged before; sign in anew")]
+    Exchanged,
+    /// More exchanges are remembered than may be.
+    #[error("more assertions came than can be remembered; try again in some minutes")]
+    TooManyExchanges,
     /// It is another session's.
     #[error("the approval is for another session")]
     OtherSession,
