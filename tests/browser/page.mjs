@@ -44,10 +44,10 @@ export class Reviewer {
   }
 
   /** From the sign-in page, by the provider's own pages, back to where it began. */
-  async signIn(who, route = '#/approvals') {
+  async signIn(who, route = '#/approvals', answer = () => this.answerProvider(who)) {
     await this.open(route);
     await this.at('sign-in-sso').click();
-    await this.answerProvider(who);
+    await answer();
     await this.at('who').waitFor();
     assert.equal(await this.page.evaluate(() => document.cookie), '', 'no cookie is for the page');
     assert.equal(await this.page.evaluate(() => JSON.stringify(sessionStorage)), '{}');
@@ -63,6 +63,13 @@ export class Reviewer {
     await this.page.locator('button[type=submit]').click();
     const consent = this.page.locator('form button[type=submit]', { hasText: /continue/i });
     await consent.click();
+  }
+
+  /** The same at Keycloak, which asks for consent only where a device's code is confirmed. */
+  async answerKeycloak({ name, password }) {
+    await this.page.locator('#username').fill(name);
+    await this.page.locator('#password').fill(password);
+    await this.page.locator('#kc-login').click();
   }
 
   /** No serious barrier, and a picture. */

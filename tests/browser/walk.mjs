@@ -83,6 +83,27 @@ const walks = {
     await reviewer.page.getByText(/success/i).first().waitFor();
   },
 
+  /** A person of a Keycloak realm comes in, is called by their name, and leaves. */
+  async keycloakPage(reviewer, { user }) {
+    await reviewer.signIn(user.name, '#/sessions', () => reviewer.answerKeycloak(user));
+    assert.match(await reviewer.at('who').innerText(), /Ada Example/);
+    await reviewer.at('sign-out').click();
+    // At the provider, too, which asks whether that is meant.
+    await reviewer.page.locator('#kc-logout').click();
+    await reviewer.page.getByText(/you are logged out/i).first().waitFor();
+    await reviewer.open('#/sessions');
+    await reviewer.at('sign-in-sso').click();
+    await reviewer.page.locator('#username').waitFor();
+  },
+
+  /** The same person, for a terminal. */
+  async keycloakDevice(reviewer, { url, user }) {
+    await reviewer.page.goto(url);
+    await reviewer.answerKeycloak(user);
+    await reviewer.page.locator('#kc-login[name=accept]').click();
+    await reviewer.page.getByText(/device login successful/i).first().waitFor();
+  },
+
   /** A live session is ended, and replayed: what the agent saw, and nothing more. */
   async killAndReplay(reviewer, { session, reason, masked, secret }) {
     await reviewer.signIn('admin', '#/sessions');
