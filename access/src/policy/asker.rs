@@ -91,21 +91,20 @@ impl Asker {
     ) -> Result<Answer, String> {
         let vocabulary = self.set.vocabulary();
         let who = self.known.who.as_ref().map_err(Clone::clone)?;
-        let slice = self.known.slice(who, resource, vocabulary)?;
         let on = self.set.on(action).ok_or("no policies are known of the action")?;
-        let policies = slice.policies(who, action, on)?;
+        let slice = self.known.slice(who, (action, on), resource, vocabulary)?;
+        let context = self.context(context)?;
+        // Not held against the schema, which would take longer than the answer: such a question is one that it knows, and
+        // of contexts every fact that there is has been (`context::tests`).
+        if !vocabulary.applies(action, &who.principal, &slice.resource) {
+            return Err(format!("`{action}` is not for {}", slice.resource.type_name()));
+        }
         let action =
             vocabulary.action(action).ok_or_else(|| "the action has no name".to_owned())?;
-        let context = self.context(context)?;
-        let request = Request::new(
-            who.principal.clone(),
-            action,
-            slice.resource.clone(),
-            context,
-            Some(&vocabulary.schema),
-        )
-        .map_err(|error| error.to_string())?;
-        let response = Authorizer::new().is_authorized(&request, &policies, &slice.entities);
+        let resource = slice.resource.clone();
+        let request = Request::new(who.principal.clone(), action, resource, context, None);
+        let request = request.map_err(|error| error.to_string())?;
+        let response = Authorizer::new().is_authorized(&request, &slice.policies, &slice.entities);
         let errors: Vec<String> =
             response.diagnostics().errors().map(ToString::to_string).collect();
         let allowed = response.decision() == Decision::Allow && errors.is_empty();

@@ -5,8 +5,8 @@
 //! of a thousand policies most are for others.
 
 use cedar_policy::{
-    ActionConstraint, Entities, EntityTypeName, EntityUid, Policy, PolicySet, PrincipalConstraint,
-    ResourceConstraint,
+    ActionConstraint, Entities, Entity, EntityTypeName, EntityUid, Policy, PolicySet,
+    PrincipalConstraint, ResourceConstraint,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -18,13 +18,20 @@ use super::{Action, PolicyError};
 pub(super) struct ByScope(HashMap<Action, OnAction>);
 
 /// Those of one action.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct OnAction {
     policies: Vec<Scoped>,
-    /// The numbers of those that are for one principal, or for all in one group or of one issuer, by that.
-    of_some: HashMap<EntityUid, Vec<usize>>,
-    /// Of the others.
-    of_all: Vec<usize>,
+    by_principal: Index,
+    /// The action and the others that its policies look at; each knows all that it is in.
+    actions: Vec<Entity>,
+}
+
+/// The numbers of policies, by the entity that one side of their scope names.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// Of those that name none.
+    anywhere: Vec<usize>,
+    at: HashMap<EntityUid, Vec<usize>>,
 }
 
 /// A policy and whom and what it is for.
@@ -63,7 +70,7 @@ impl ByScope {
                 .action(action)
                 .ok_or_else(|| broken(format!("`{action}` is missing")))?;
             let fitting = all.policies().filter(|policy| covers(policy, &uid, &hierarchy));
-            found.insert(action, OnAction::of(fitting));
+            found.insert(action, OnAction::of(fitting, &uid, &hierarchy));
         }
         Ok(Self(found))
     }
@@ -75,17 +82,17 @@ impl ByScope {
 }
 
 impl OnAction {
-    fn of<'a>(policies: impl Iterator<Item = &'a Policy>) -> Self {
-        let mut all = Self { policies: policies.map(Scoped::of).collect(), ..Self::default() };
-        for (number, scoped) in all.policies.iter().enumerate() {
-            match &scoped.principal {
-                Wanted::Any | Wanted::Of(_) => all.of_all.push(number),
-                Wanted::Exactly(uid) | Wanted::Below(uid) | Wanted::OfBelow(_, uid) => {
-                    all.of_some.entry(uid.clone()).or_default().push(number);
-                }
-            }
-        }
-        all
+    fn of<'a>(
+        fitting: impl Iterator<Item = &'a Policy>,
+        action: &EntityUid,
+        hierarchy: &Entities,
+    ) -> Self {
+        let policies: Vec<Scoped> = fitting.map(Scoped::of).collect();
+        let by_principal =
+            policies.iter().enumerate().map(|(number, scoped)| (number, &scoped.principal));
+        let by_principal = Index::by(by_principal);
+        let actions = actions_looked_at(&policies, action, hierarchy);
+        Self { policies, by_principal, actions }
     }
 
     #[cfg(test)]
@@ -93,22 +100,61 @@ impl OnAction {
         self.policies.is_empty()
     }
 
-    /// The numbers of those that are for `principal`.
-    pub(super) fn for_principal(&self, principal: &Place) -> Vec<usize> {
-        let around = std::iter::once(&principal.uid).chain(&principal.above);
-        let some = around.filter_map(|uid| self.of_some.get(uid)).flatten();
-        let is_for = |number: &usize| {
-            self.policies.get(*number).is_some_and(|scoped| scoped.principal.fits(principal))
-        };
-        self.of_all.iter().chain(some).copied().filter(is_for).collect()
+    /// Those that are for `principal`, by their resources.
+    pub(super) fn for_principal(&self, principal: &Place) -> Index {
+        let near = self.by_principal.near(principal);
+        let fitting = self.numbered(near).filter(|(_, scoped)| scoped.principal.fits(principal));
+        Index::by(fitting.map(|(number, scoped)| (number, &scoped.resource)))
     }
 
-    /// Those with these numbers that can have a say on `resource`.
-    pub(super) fn about(&self, numbers: &[usize], resource: &Place) -> Result<PolicySet, String> {
-        let named = numbers.iter().filter_map(|number| self.policies.get(*number));
-        let fitting = named.filter(|scoped| scoped.resource.fits(resource));
-        let fitting = fitting.map(|scoped| scoped.policy.clone());
-        PolicySet::from_policies(fitting).map_err(|error| error.to_string())
+    /// The numbers, in order, of those `of` these that can have a say on `resource`.
+    pub(super) fn about(&self, of: &Index, resource: &Place) -> Vec<usize> {
+        let near = self.numbered(of.near(resource));
+        let fitting = near.filter(|(_, scoped)| scoped.resource.fits(resource));
+        let mut numbers: Vec<usize> = fitting.map(|(number, _)| number).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// Those with these numbers.
+    pub(super) fn policies(&self, numbers: &[usize]) -> Result<PolicySet, String> {
+        let policies = self.numbered(numbers.iter().copied());
+        let policies = policies.map(|(_, scoped)| scoped.policy.clone());
+        PolicySet::from_policies(policies).map_err(|error| error.to_string())
+    }
+
+    fn numbered(
+        &self,
+        numbers: impl Iterator<Item = usize>,
+    ) -> impl Iterator<Item = (usize, &Scoped)> {
+        numbers.filter_map(|number| self.policies.get(number).map(|scoped| (number, scoped)))
+    }
+
+    /// The action and the others that its policies look at; each knows all that it is in.
+    pub(super) fn actions(&self) -> &[Entity] {
+        &self.actions
+    }
+}
+
+impl Index {
+    fn by<'a>(wanted: impl Iterator<Item = (usize, &'a Wanted)>) -> Self {
+        let mut index = Self::default();
+        for (number, wanted) in wanted {
+            match wanted {
+                Wanted::Any | Wanted::Of(_) => index.anywhere.push(number),
+                Wanted::Exactly(uid) | Wanted::Below(uid) | Wanted::OfBelow(_, uid) => {
+                    index.at.entry(uid.clone()).or_default().push(number);
+                }
+            }
+        }
+        index
+    }
+
+    /// All that can fit `place`, and some others.
+    fn near<'a>(&'a self, place: &'a Place) -> impl Iterator<Item = usize> + 'a {
+        let around = std::iter::once(&place.uid).chain(&place.above);
+        let there = around.filter_map(|uid| self.at.get(uid)).flatten();
+        self.anywhere.iter().chain(there).copied()
     }
 }
 
@@ -168,6 +214,25 @@ fn covers(policy: &Policy, action: &EntityUid, hierarchy: &Entities) -> bool {
     }
 }
 
+/// `action` and the others that `policies` look at; each knows all that it is in.
+fn actions_looked_at(policies: &[Scoped], action: &EntityUid, hierarchy: &Entities) -> Vec<Entity> {
+    let named = policies.iter().flat_map(|scoped| actions_in_conditions(&scoped.policy));
+    let wanted: HashSet<EntityUid> = named.chain([action.clone()]).collect();
+    hierarchy.iter().filter(|entity| wanted.contains(&entity.uid())).cloned().collect()
+}
+
+/// The actions that a policy names outside its scope; with them, where there are any, those of its scope.
+fn actions_in_conditions(policy: &Policy) -> Vec<EntityUid> {
+    let in_scope = match policy.action_constraint() {
+        ActionConstraint::Any => 0,
+        ActionConstraint::Eq(_) => 1,
+        ActionConstraint::In(groups) => groups.len(),
+    };
+    let mut named = policy.entity_literals();
+    named.retain(|uid| uid.type_name().basename() == "Action");
+    if named.len() > in_scope { named } else { Vec::new() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,6 +261,26 @@ mod tests {
         assert_eq!(ids(&set, Action::FnCall), ["above", "any", "when"]);
         assert_eq!(ids(&set, Action::ColRead), ["any", "list", "when"]);
         assert_eq!(ids(&set, Action::AuditRaw), ["any", "when"]);
+    }
+
+    /// What policies look at of the actions is there, and no more: each costs every question.
+    #[test]
+    fn a_question_has_the_actions_that_its_policies_look_at() {
+        let of = |text: &str| {
+            let set = Checked::parse(text, "p.cedar").unwrap();
+            let entities = set.on(Action::Insert).unwrap().actions().to_vec();
+            let id = |entity: &Entity| entity.uid().id().unescaped().to_owned();
+            let mut ids: Vec<String> = entities.iter().map(id).collect();
+            ids.sort_unstable();
+            ids
+        };
+        assert_eq!(of("permit(principal, action, resource);"), ["sql:insert"]);
+        let scope = r#"[Tallyport::Action::"sql:insert", Tallyport::Action::"sql:select"]"#;
+        assert_eq!(of(&format!("permit(principal, action in {scope}, resource);")), ["sql:insert"]);
+        let both = format!(
+            "permit(principal, action in {scope}, resource) when {{ Tallyport::Action::\"sql:set\" in Tallyport::Action::\"sql:session\" }};"
+        );
+        assert_eq!(of(&both), ["sql:insert", "sql:select", "sql:session", "sql:set"]);
     }
 
     fn uid(text: &str) -> EntityUid {
@@ -242,8 +327,9 @@ mod tests {
             ),
         ] {
             let policy: Policy = format!("permit({scope});").parse().unwrap();
-            let on = OnAction::of([&policy].into_iter());
-            let found = on.about(&on.for_principal(&agent), &table).unwrap();
+            let select = uid(r#"Tallyport::Action::"sql:select""#);
+            let on = OnAction::of([&policy].into_iter(), &select, &Entities::empty());
+            let found = on.about(&on.for_principal(&agent), &table);
             assert_eq!(!found.is_empty(), fits, "{scope}");
         }
     }

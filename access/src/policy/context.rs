@@ -101,3 +101,57 @@ impl AskContext {
         Context::from_pairs(pairs).map_err(Box::new)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cedar_policy::Request;
+
+    use super::*;
+    use crate::policy::Action;
+    use crate::policy::vocabulary::Vocabulary;
+
+    /// No question holds its context against the schema: here all facts are, with every action, and as few as there can be.
+    #[test]
+    fn every_context_has_the_shape_that_the_schema_says() {
+        let vocabulary = Vocabulary::load().unwrap();
+        let few = AskContext::at(Timestamp::UNIX_EPOCH);
+        let all = AskContext {
+            estimated_rows: Some(u64::MAX),
+            columns: vec!["a.b.c".to_owned()],
+            labels: vec!["pii".to_owned()],
+            source_ip: Some("2001:db8::1".parse().unwrap()),
+            session_id: Some(tallyport_schemas::SessionId::new()),
+            approvals: vec!["dba".to_owned()],
+            ..few.clone()
+        };
+        let parsed = |text: &str| text.parse::<cedar_policy::EntityUid>().unwrap();
+        let mut asked = 0;
+        for action in Action::ALL {
+            let uid = vocabulary.action(action).unwrap();
+            let resources = vocabulary.schema.resources_for_action(&uid).unwrap();
+            for resource in resources {
+                let resource = parsed(&format!("{resource}::\"x\""));
+                let agent = parsed("Tallyport::Agent::\"https://idp#a\"");
+                for context in [&few, &all] {
+                    let context = context.to_cedar().unwrap();
+                    let request = Request::new(
+                        agent.clone(),
+                        uid.clone(),
+                        resource.clone(),
+                        context,
+                        Some(&vocabulary.schema),
+                    );
+                    assert!(request.is_ok(), "{action} {resource}: {request:?}");
+                    asked += 1;
+                }
+            }
+        }
+        assert!(asked > 2 * Action::ALL.len(), "{asked}");
+        // The check sees what does not fit.
+        let agent = parsed("Tallyport::Agent::\"https://idp#a\"");
+        let table = parsed("Tallyport::Table::\"x\"");
+        let select = vocabulary.action(Action::Select).unwrap();
+        let empty = cedar_policy::Context::empty();
+        assert!(Request::new(agent, select, table, empty, Some(&vocabulary.schema)).is_err());
+    }
+}

@@ -12,7 +12,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use tallyport_schemas::{Actor, AgentAttributes, Principal, TokenBinding};
 
-use super::by_scope::{OnAction, Place};
+use super::by_scope::{Index, OnAction, Place};
 use super::vocabulary::Vocabulary;
 use super::{Action, Resource};
 use crate::Identity;
@@ -20,8 +20,11 @@ use crate::Identity;
 /// Identities that one set keeps for the next who ask. One that makes room stays with those who have it.
 const KEPT_IDENTITIES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 
-/// Resources whose entities are kept ready for one identity.
-const KEPT_RESOURCES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
+/// Questions, each of an action and a resource, whose entities and policies are kept ready for one identity.
+const KEPT_SLICES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
+
+/// Sets of policies that are kept for one identity and action.
+const KEPT_SETS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
 
 /// Everything of an identity that policy can see, and nothing else: who is alike in it is alike to policy.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,54 +50,65 @@ impl Facts {
 /// One identity, as entities.
 #[derive(Debug)]
 pub(super) struct Known {
-    /// The principal, its groups and the actions; or why they could not be built, which denies everything.
+    /// The principal; or why it could not be built, which denies everything.
     pub(super) who: Result<Who, String>,
-    slices: Mutex<LruCache<Resource, Arc<Slice>>>,
+    slices: Mutex<LruCache<(Action, Resource), Arc<Slice>>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Who {
     pub(super) principal: EntityUid,
+    /// It alone.
     entities: Entities,
     place: Place,
-    /// The policies of each action that are for it, by their numbers.
-    own: Mutex<HashMap<Action, Arc<[usize]>>>,
+    of_actions: Mutex<HashMap<Action, Arc<OfAction>>>,
 }
 
-/// All entities of a question on one resource.
+/// What questions of one action have in common, whatever they are about.
+#[derive(Debug)]
+struct OfAction {
+    /// The principal, and the actions that policies look at.
+    entities: Entities,
+    /// The policies that are for the principal.
+    policies: Index,
+    /// Sets of these by their numbers: many resources have the same. A set takes longer to make than to ask.
+    sets: Mutex<LruCache<Vec<usize>, Arc<PolicySet>>>,
+}
+
+/// All that a question of one action on one resource is about.
 #[derive(Debug)]
 pub(super) struct Slice {
     pub(super) resource: EntityUid,
     pub(super) entities: Entities,
-    place: Place,
-    /// Of each action that was asked about: the policies that are for the principal and about the resource.
-    policies: Mutex<HashMap<Action, Arc<PolicySet>>>,
+    /// The policies on the action that are for the principal and about the resource.
+    pub(super) policies: Arc<PolicySet>,
 }
 
-impl Who {
-    /// Of `all` policies on `action` those for this principal.
-    fn own(&self, action: Action, all: &OnAction) -> Arc<[usize]> {
-        let mut own = self.own.lock();
-        let found = own.entry(action).or_insert_with(|| all.for_principal(&self.place).into());
-        Arc::clone(found)
+impl OfAction {
+    /// Of `all` policies on the action those that can have a say on the resource.
+    fn about(&self, all: &OnAction, resource: &Place) -> Result<Arc<PolicySet>, String> {
+        let numbers = all.about(&self.policies, resource);
+        if let Some(set) = self.sets.lock().get(&numbers) {
+            return Ok(Arc::clone(set));
+        }
+        let set = Arc::new(all.policies(&numbers)?);
+        self.sets.lock().put(numbers, Arc::clone(&set));
+        Ok(set)
     }
 }
 
-impl Slice {
-    /// Of `all` policies on `action` those that can have a say.
-    pub(super) fn policies(
-        &self,
-        who: &Who,
-        action: Action,
-        all: &OnAction,
-    ) -> Result<Arc<PolicySet>, String> {
-        if let Some(kept) = self.policies.lock().get(&action) {
-            return Ok(Arc::clone(kept));
+impl Who {
+    fn of_action(&self, action: Action, all: &OnAction) -> Result<Arc<OfAction>, String> {
+        let mut of_actions = self.of_actions.lock();
+        if let Some(known) = of_actions.get(&action) {
+            return Ok(Arc::clone(known));
         }
-        let own = who.own(action, all);
-        let policies = Arc::new(all.about(&own, &self.place)?);
-        self.policies.lock().insert(action, Arc::clone(&policies));
-        Ok(policies)
+        let entities = self.entities.clone().add_entities(all.actions().iter().cloned(), None);
+        let entities = entities.map_err(|error| error.to_string())?;
+        let policies = all.for_principal(&self.place);
+        let known = Arc::new(OfAction { entities, policies, sets: Mutex::new(at_most(KEPT_SETS)) });
+        of_actions.insert(action, Arc::clone(&known));
+        Ok(known)
     }
 }
 
@@ -103,36 +117,45 @@ impl Known {
         let who = vocabulary
             .principal(facts)
             .map_err(|error| error.to_string())
-            .and_then(|(principal, entities)| {
-                let entities = Entities::from_entities(entities, Some(&vocabulary.schema))
-                    .map_err(|error| error.to_string())?;
+            .and_then(|entity| {
+                let principal = entity.uid();
+                // Some facts come from the token: whether they fit is not for an evaluation to find out.
+                let checked = Entities::from_entities([entity.clone()], Some(&vocabulary.schema));
+                checked.map_err(|error| error.to_string())?;
+                // What the check adds, every action, would be walked through at every question.
+                let entities = Entities::from_entities([entity], None);
+                let entities = entities.map_err(|error| error.to_string())?;
                 let place =
                     Place::of(&principal, &entities).ok_or("it is not among its entities")?;
-                Ok(Who { principal, entities, place, own: Mutex::default() })
+                Ok(Who { principal, entities, place, of_actions: Mutex::default() })
             })
             .map_err(|error| format!("the principal cannot be told to the policy: {error}"));
-        Self { who, slices: Mutex::new(at_most(KEPT_RESOURCES)) }
+        Self { who, slices: Mutex::new(at_most(KEPT_SLICES)) }
     }
 
+    /// Of `all` policies on `action` those that can have a say on `resource`, with the entities that they look at.
     pub(super) fn slice(
         &self,
         who: &Who,
+        (action, all): (Action, &OnAction),
         resource: &Resource,
         vocabulary: &Vocabulary,
     ) -> Result<Arc<Slice>, String> {
-        if let Some(slice) = self.slices.lock().get(resource) {
+        let question = (action, resource.clone());
+        if let Some(slice) = self.slices.lock().get(&question) {
             return Ok(Arc::clone(slice));
         }
-        let (id, entities) = vocabulary.resource(resource).map_err(|error| error.to_string())?;
-        let entities = who
-            .entities
-            .clone()
-            .add_entities(entities, Some(&vocabulary.schema))
-            .map_err(|error| error.to_string())?;
+        // Not held against the schema: that takes longer than the answer, and every shape that there is has been
+        // (`vocabulary::tests`). What does not fit fails in the evaluation, which denies.
+        let entity = vocabulary.resource(resource).map_err(|error| error.to_string())?;
+        let id = entity.uid();
+        let common = who.of_action(action, all)?;
+        let entities = common.entities.clone().add_entities([entity], None);
+        let entities = entities.map_err(|error| error.to_string())?;
         let place = Place::of(&id, &entities).ok_or("the resource is not among its entities")?;
-        let policies = Mutex::default();
-        let slice = Arc::new(Slice { resource: id, entities, place, policies });
-        self.slices.lock().put(resource.clone(), Arc::clone(&slice));
+        let policies = common.about(all, &place)?;
+        let slice = Arc::new(Slice { resource: id, entities, policies });
+        self.slices.lock().put(question, Arc::clone(&slice));
         Ok(slice)
     }
 }

@@ -1,6 +1,6 @@
 //! The Cedar names of our actions, principals and resources.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::str::FromStr as _;
 
 use cedar_policy::{
@@ -19,7 +19,15 @@ use super::{Action, PolicyError, Resource};
 pub(super) struct Vocabulary {
     pub(super) schema: Schema,
     actions: HashMap<Action, EntityUid>,
+    applies: HashMap<Action, Applies>,
     types: HashMap<&'static str, EntityTypeName>,
+}
+
+/// Who can do something, and to what.
+#[derive(Debug)]
+struct Applies {
+    principals: HashSet<EntityTypeName>,
+    resources: HashSet<EntityTypeName>,
 }
 
 const TYPES: [&str; 14] = [
@@ -60,11 +68,27 @@ impl Vocabulary {
             .map(|name| Ok((name, type_name(name)?)))
             .collect::<Result<HashMap<_, _>, PolicyError>>()?;
         let action_type = type_name("Action")?;
-        let actions = Action::ALL
+        let actions: HashMap<Action, EntityUid> = Action::ALL
             .into_iter()
             .map(|action| (action, uid(&action_type, action.as_str())))
             .collect();
-        Ok(Self { schema, actions, types })
+        let mut applies = HashMap::new();
+        for (action, uid) in &actions {
+            let missing = || broken(format!("the schema has no `{action}`"));
+            let principals = schema.principals_for_action(uid).ok_or_else(missing)?;
+            let resources = schema.resources_for_action(uid).ok_or_else(missing)?;
+            let (principals, resources) =
+                (principals.cloned().collect(), resources.cloned().collect());
+            applies.insert(*action, Applies { principals, resources });
+        }
+        Ok(Self { schema, actions, applies, types })
+    }
+
+    /// Whether the schema knows of such a question.
+    pub(super) fn applies(&self, action: Action, who: &EntityUid, what: &EntityUid) -> bool {
+        self.applies.get(&action).is_some_and(|it| {
+            it.principals.contains(who.type_name()) && it.resources.contains(what.type_name())
+        })
     }
 
     pub(super) fn action(&self, action: Action) -> Option<EntityUid> {
@@ -75,8 +99,11 @@ impl Vocabulary {
         self.types.get(kind).map(|name| uid(name, id)).ok_or(Unbuildable::UnknownType(kind))
     }
 
-    /// The principal's entity with its groups and its issuer.
-    pub(super) fn principal(&self, facts: &Facts) -> Result<(EntityUid, Vec<Entity>), Unbuildable> {
+    /// The principal, which is in its groups and in its issuer.
+    ///
+    /// Nothing else becomes an entity, here and below: what something is in is known of it, and of what it is in nothing
+    /// but the name is ever asked. Cedar walks through all entities at every question.
+    pub(super) fn principal(&self, facts: &Facts) -> Result<Entity, Unbuildable> {
         let principal = &facts.principal;
         let kind = match principal.kind {
             PrincipalKind::Human => "Human",
@@ -84,71 +111,40 @@ impl Vocabulary {
             PrincipalKind::Service => "Service",
         };
         let id = self.uid(kind, &format!("{}#{}", principal.issuer, principal.subject))?;
-        let issuer = self.uid("Issuer", &principal.issuer)?;
-        let mut entities = vec![Entity::new_no_attrs(issuer.clone(), HashSet::new())];
-        let mut parents = HashSet::from([issuer]);
-        for group in principal.groups.iter().collect::<BTreeSet<_>>() {
-            let group = self.uid("Group", group)?;
-            entities.push(Entity::new_no_attrs(group.clone(), HashSet::new()));
-            parents.insert(group);
-        }
+        let groups = principal.groups.iter().map(|group| self.uid("Group", group));
+        let issuer = std::iter::once(self.uid("Issuer", &principal.issuer));
+        let parents = groups.chain(issuer).collect::<Result<HashSet<_>, _>>()?;
         let tags = facts.agent.other.iter().map(|(key, value)| (key.clone(), text(value)));
-        let attributes = principal_attributes(facts);
-        entities.push(Entity::new_with_tags(id.clone(), attributes, parents, tags)?);
-        Ok((id, entities))
+        Ok(Entity::new_with_tags(id, principal_attributes(facts), parents, tags)?)
     }
 
-    /// The resource's entity with all that it is in.
-    pub(super) fn resource(
-        &self,
-        resource: &Resource,
-    ) -> Result<(EntityUid, Vec<Entity>), Unbuildable> {
+    /// The resource, which is in all levels above it, and in its labels; `pii.ssn` is in `pii`.
+    pub(super) fn resource(&self, resource: &Resource) -> Result<Entity, Unbuildable> {
         let path = resource.path();
-        let mut entities = Vec::with_capacity(path.len() + resource.labels().len());
-        let labels = self.labels(resource.labels(), &mut entities)?;
-        let mut above: Option<EntityUid> = None;
-        for depth in 0..path.len() {
-            let last = depth + 1 == path.len();
-            let kind = match resource {
-                Resource::Function { .. } if last => "Function",
-                Resource::AuditView { .. } => "AuditView",
-                Resource::AccessKind { .. } => "AccessKind",
-                _ => LEVELS.get(depth).copied().ok_or(Unbuildable::UnknownType("level"))?,
-            };
-            let here = path.get(..=depth).unwrap_or_default();
-            let id = self.uid(kind, &joined(here))?;
-            let mut attributes = level_attributes(here);
-            if let (Resource::Function { builtin, .. }, true) = (resource, last) {
-                attributes.insert("builtin".to_owned(), RestrictedExpression::new_bool(*builtin));
-            }
-            let mut parents: HashSet<EntityUid> = above.into_iter().collect();
-            if last {
-                parents.extend(labels.iter().cloned());
-            }
-            entities.push(Entity::new(id.clone(), attributes, parents)?);
-            above = Some(id);
-        }
-        Ok((above.ok_or(Unbuildable::UnknownType("level"))?, entities))
-    }
-
-    /// Label entities; `pii.ssn` is in `pii`.
-    fn labels(
-        &self,
-        labels: &[String],
-        entities: &mut Vec<Entity>,
-    ) -> Result<Vec<EntityUid>, Unbuildable> {
-        let mut known: BTreeSet<&str> = BTreeSet::new();
-        for label in labels {
+        let level = |depth: usize| {
+            let kind = LEVELS.get(depth).copied().ok_or(Unbuildable::UnknownType("level"))?;
+            self.uid(kind, &joined(path.get(..=depth).unwrap_or_default()))
+        };
+        let above = path.len().saturating_sub(1);
+        let mut parents = (0..above).map(level).collect::<Result<HashSet<_>, _>>()?;
+        for label in resource.labels() {
             let mut name = Some(label.as_str());
-            while let Some(here) = name.filter(|here| known.insert(here)) {
-                let above = here.rsplit_once('.').map(|(above, _)| above);
-                let parents = above.map(|above| self.uid("Label", above)).transpose()?;
-                let id = self.uid("Label", here)?;
-                entities.push(Entity::new_no_attrs(id, parents.into_iter().collect()));
-                name = above;
+            while let Some(here) = name {
+                parents.insert(self.uid("Label", here)?);
+                name = here.rsplit_once('.').map(|(above, _)| above);
             }
         }
-        labels.iter().map(|label| self.uid("Label", label)).collect()
+        let mut attributes = level_attributes(&path);
+        let id = match resource {
+            Resource::Function { builtin, .. } => {
+                attributes.insert("builtin".to_owned(), RestrictedExpression::new_bool(*builtin));
+                self.uid("Function", &joined(&path))?
+            }
+            Resource::AuditView { .. } => self.uid("AuditView", &joined(&path))?,
+            Resource::AccessKind { .. } => self.uid("AccessKind", &joined(&path))?,
+            _ => level(above)?,
+        };
+        Ok(Entity::new(id, attributes, parents)?)
     }
 }
 
@@ -212,4 +208,61 @@ fn principal_attributes(facts: &Facts) -> Attributes {
             .filter_map(|(key, value)| value.map(|value| (key.to_owned(), text(value)))),
     );
     attributes
+}
+
+#[cfg(test)]
+mod tests {
+    use cedar_policy::Entities;
+
+    use super::*;
+
+    /// No question holds its resource against the schema: here every shape is.
+    #[test]
+    fn every_resource_has_the_shape_that_the_schema_says() {
+        let vocabulary = Vocabulary::load().unwrap();
+        let text = |name: &str| name.to_owned();
+        let (target, database, schema) = (text("t/1"), text("d"), text("s"));
+        let labels = vec![text("pii.ssn"), text("pii"), text("a.b.c")];
+        let (table, column) = (text("x"), text("c"));
+        let in_schema = || (target.clone(), database.clone(), schema.clone());
+        let function = |builtin| {
+            let (target, database, schema) = in_schema();
+            Resource::Function { target, database, schema, name: text("f"), builtin }
+        };
+        let shapes = [
+            Resource::Target { name: target.clone() },
+            Resource::Database { target: target.clone(), database: database.clone() },
+            {
+                let (target, database, schema) = in_schema();
+                Resource::Schema { target, database, schema }
+            },
+            {
+                let (target, database, schema) = in_schema();
+                Resource::Table {
+                    target,
+                    database,
+                    schema,
+                    table: table.clone(),
+                    labels: labels.clone(),
+                }
+            },
+            {
+                let (target, database, schema) = in_schema();
+                Resource::Column { target, database, schema, table, column, labels }
+            },
+            function(true),
+            function(false),
+            Resource::AuditView { name: text("decisions") },
+            Resource::AccessKind { name: text("session") },
+        ];
+        for shape in shapes {
+            let entity = vocabulary.resource(&shape).unwrap();
+            let bare = Entity::new_no_attrs(entity.uid(), HashSet::new());
+            let checked = Entities::from_entities([entity], Some(&vocabulary.schema));
+            assert!(checked.is_ok(), "{shape:?}: {checked:?}");
+            // The check sees what does not fit.
+            let checked = Entities::from_entities([bare], Some(&vocabulary.schema));
+            assert!(checked.is_err(), "{shape:?}");
+        }
+    }
 }
