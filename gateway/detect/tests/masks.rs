@@ -10,7 +10,7 @@ mod common;
 use std::sync::LazyLock;
 
 use common::fragments::text;
-use common::{all, masking};
+use common::{all, masking, sample};
 use proptest::prelude::*;
 use tallyport_detect::{Action, Cards, Detectors, Group, Hit, Kind, Kinds, Rules, Screen};
 
@@ -24,7 +24,7 @@ static GROUPS: LazyLock<Vec<Detectors>> = LazyLock::new(|| {
 });
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
     fn masked_text_has_no_hits(text in text(), last_four in any::<bool>()) {
@@ -74,6 +74,22 @@ proptest! {
             }
             prop_assert!(uncovered.is_empty(), "{hit:?} {together:?}");
         }
+    }
+}
+
+/// What the test above once found: text that only became a hit when something beside it was masked.
+#[test]
+fn masked_text_has_no_hits_that_it_had_not_before() {
+    let cases = [
+        "{b64url:{\"alg\":\"none\"}}.{64*a}.ann@example.org",
+        "://gl¦pat-aB3dE6gH9jK2mN5pQ8sTbob.b+tag@mail.example.org",
+        "ssn {400*x}@example.org 123456789",
+        "postgres://u:4111 1111 1111 1111@host",
+    ];
+    for case in cases.map(sample) {
+        let mut once = Vec::new();
+        MASKING.mask(case.as_bytes(), Kinds::NONE, &mut once);
+        assert_eq!(show(&once, &ALL.scan(&once)), [], "{case}");
     }
 }
 

@@ -32,7 +32,7 @@ static MIXED: LazyLock<Screen> = LazyLock::new(|| {
 });
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
     fn chunks_change_nothing(text in text(), cuts in cuts(), mixed in any::<bool>()) {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
-use super::{Window, byte};
+use super::byte;
 use crate::detectors::CompileError;
 use crate::kind::{Kind, Kinds};
 use crate::mark;
@@ -190,11 +190,30 @@ const WORDS: &[(Kind, &[&str])] = &[
     ),
 ];
 
+/// Bytes by which one look may begin before the last: a number begins a letter or two before its digits.
+const SLACK_BYTES: usize = 8;
+
 /// Finds the words of a set of kinds.
 pub(super) struct Context {
     words: AhoCorasick,
     /// Of which kinds each word is.
     kinds: Vec<Kinds>,
+}
+
+/// The words that were found in a part of a view: numbers stand close together, and each would look at the same words.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// All words that begin from here on and end before `until` are known.
+    from: usize,
+    until: usize,
+    words: Vec<Word>,
+}
+
+#[derive(Clone, Copy)]
+struct Word {
+    start: usize,
+    end: usize,
+    kinds: Kinds,
 }
 
 impl Context {
@@ -212,9 +231,10 @@ impl Context {
                 }
             }
         }
+        // All matches, overlapping ones too: what is found at a place does not depend on where the search began.
         let words = AhoCorasick::builder()
             .ascii_case_insensitive(true)
-            .match_kind(MatchKind::LeftmostLongest)
+            .match_kind(MatchKind::Standard)
             .kind(Some(AhoCorasickKind::DFA))
             .build(&words)
             .map_err(|error| CompileError::Words(error.to_string()))?;
@@ -222,28 +242,48 @@ impl Context {
     }
 
     /// The kinds whose words are near a number: before it, or after it in its line; never beyond a mark.
-    pub(super) fn near(&self, window: Window<'_>, number: &Range<usize>) -> Kinds {
-        let Window { bytes, .. } = window;
-        let from = last_mark(bytes, number.start.saturating_sub(BEFORE_BYTES), number.start);
-        let until = first_stop(bytes, number.end, bytes.len().min(number.end + AFTER_BYTES));
-        self.within(bytes, from..number.start).union(self.within(bytes, number.end..until))
+    pub(super) fn near(&self, view: &[u8], number: &Range<usize>, seen: &mut Seen) -> Kinds {
+        let from = number.start.saturating_sub(BEFORE_BYTES);
+        let until = view.len().min(number.end + AFTER_BYTES);
+        self.see(view, from..until, seen);
+        // Most numbers have no word near them.
+        if seen.words.last().is_none_or(|word| word.start < from && word.end <= from) {
+            return Kinds::NONE;
+        }
+        let before = last_mark(view, from, number.start)..number.start;
+        let after = number.end..first_stop(view, number.end, until);
+        let inside =
+            |word: &Word, range: &Range<usize>| range.start <= word.start && word.end <= range.end;
+        let near = seen.words.iter().rev().take_while(|word| word.end > from);
+        let near = near.filter(|word| inside(word, &before) || inside(word, &after));
+        near.fold(Kinds::NONE, |kinds, word| kinds.union(word.kinds))
     }
 
     pub(super) fn of_name(&self, name: &str) -> Kinds {
-        self.within(name.as_bytes(), 0..name.len())
+        let mut seen = Seen::default();
+        self.see(name.as_bytes(), 0..name.len(), &mut seen);
+        seen.words.iter().fold(Kinds::NONE, |kinds, word| kinds.union(word.kinds))
     }
 
-    fn within(&self, bytes: &[u8], range: Range<usize>) -> Kinds {
-        let part = bytes.get(range.clone()).unwrap_or_default();
-        let mut found = Kinds::NONE;
-        for word in self.words.find_iter(part) {
-            let (start, end) = (range.start + word.start(), range.start + word.end());
-            if stands_alone(bytes, start, end) {
-                let kinds = self.kinds.get(word.pattern().as_usize());
-                found = found.union(kinds.copied().unwrap_or_default());
+    /// Finds the words of a range that are not known yet.
+    fn see(&self, view: &[u8], range: Range<usize>, seen: &mut Seen) {
+        if range.start < seen.from || range.start > seen.until {
+            let from = range.start.saturating_sub(SLACK_BYTES);
+            *seen = Seen { from, until: from, words: Vec::new() };
+        }
+        if range.end <= seen.until {
+            return;
+        }
+        let from = seen.until.saturating_sub(self.words.max_pattern_len()).max(seen.from);
+        let part = view.get(from..range.end).unwrap_or_default();
+        for word in self.words.find_overlapping_iter(part) {
+            let (start, end) = (from + word.start(), from + word.end());
+            if end > seen.until && stands_alone(view, start, end) {
+                let kinds = self.kinds.get(word.pattern().as_usize()).copied().unwrap_or_default();
+                seen.words.push(Word { start, end, kinds });
             }
         }
-        found
+        seen.until = range.end;
     }
 }
 
@@ -264,7 +304,7 @@ fn stands_alone(bytes: &[u8], start: usize, end: usize) -> bool {
     let last = end.checked_sub(1).map_or(0, |at| byte(bytes, at));
     let opens = !before.is_ascii_alphabetic()
         || before.is_ascii_lowercase() && first.is_ascii_uppercase()
-        || super::edges::is_escape(bytes, start - 1);
+        || start > 0 && super::edges::is_escape(bytes, start - 1);
     let closes =
         !after.is_ascii_alphabetic() || last.is_ascii_lowercase() && after.is_ascii_uppercase();
     opens && closes && mark::ending(bytes, start).is_none() && mark::starting(bytes, end).is_none()

@@ -20,10 +20,10 @@ const NO_DOMAINS: &[&[u8]] = &[
     b"scope",
 ];
 
-pub(super) fn find(view: &[u8], anchors: Range<usize>, found: &mut Found<'_>) {
-    let Some(block) = view.get(anchors.clone()) else { return };
+pub(super) fn find(anchors: Range<usize>, found: &mut Found<'_>) {
+    let Some(block) = found.view.get(anchors.clone()) else { return };
     for at in memchr::memchr_iter(b'@', block) {
-        found.at(view, anchors.start + at, |window, found| verify(window, 1, found));
+        found.at(anchors.start + at, |window, found| verify(window, 1, found));
     }
 }
 
@@ -43,12 +43,15 @@ pub(super) fn verify(window: Window<'_>, at_bytes: usize, found: &mut Found<'_>)
 }
 
 /// Where the local part begins. A longer one is no address, but its end is hidden all the same: what would be one when
-/// something before it is masked must be one now.
+/// something before it is masked must be one now. Behind a mark there is none: it would have been found with what was there.
 fn local(bytes: &[u8], at: usize) -> Option<usize> {
     let floor = at.saturating_sub(MAX_LOCAL_BYTES);
     let before = bytes.get(floor..at)?;
     let length = before.iter().rev().take_while(|byte| is_local(**byte)).count();
     let mut start = at - length;
+    if mark::ending(bytes, start).is_some() {
+        return None;
+    }
     while start < at
         && (matches!(byte(bytes, start), b'.' | b'-' | b'\'' | b'%') || is_escape(bytes, start))
     {

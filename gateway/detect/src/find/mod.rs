@@ -18,7 +18,7 @@ mod url;
 
 use std::ops::Range;
 
-use self::context::Context;
+use self::context::{Context, Seen};
 use self::digits::Digits;
 use self::tokens::Tokens;
 use crate::detectors::CompileError;
@@ -58,7 +58,11 @@ pub(crate) struct Finder {
 /// Where candidates go, and what is known of the text.
 pub(crate) struct Found<'a> {
     context: &'a Context,
+    seen: Seen,
     given: Kinds,
+    view: &'a [u8],
+    /// Where in the view the window begins that is looked at.
+    from: usize,
     out: &'a mut Vec<Candidate>,
 }
 
@@ -88,12 +92,13 @@ impl Finder {
         given: Kinds,
         out: &mut Vec<Candidate>,
     ) {
-        let mut found = Found { context: &self.context, given, out };
-        self.tokens.find(view, anchors.clone(), &mut found);
+        let seen = Seen::default();
+        let mut found = Found { context: &self.context, seen, given, view, from: 0, out };
+        self.tokens.find(anchors.clone(), &mut found);
         if self.kinds.contains(Kind::Email) {
-            email::find(view, anchors.clone(), &mut found);
+            email::find(anchors.clone(), &mut found);
         }
-        self.digits.find(view, anchors, &mut found);
+        self.digits.find(anchors, &mut found);
     }
 
     /// Where in `view` a private key may have begun of which too little is there to say; its end if there is none.
@@ -107,17 +112,18 @@ impl Finder {
     }
 }
 
-impl Found<'_> {
+impl<'a> Found<'a> {
     /// Runs a verdict on the window around an anchor.
-    fn at(&mut self, view: &[u8], anchor: usize, verdict: impl FnOnce(Window<'_>, &mut Self)) {
-        let from = anchor.saturating_sub(LOOK_BEHIND);
+    fn at(&mut self, anchor: usize, verdict: impl FnOnce(Window<'a>, &mut Self)) {
+        let view = self.view;
+        self.from = anchor.saturating_sub(LOOK_BEHIND);
         let until = view.len().min(anchor + LOOK_AHEAD);
-        let Some(bytes) = view.get(from..until) else { return };
+        let Some(bytes) = view.get(self.from..until) else { return };
         let before = self.out.len();
-        verdict(Window { bytes, anchor: anchor - from }, self);
+        verdict(Window { bytes, anchor: anchor - self.from }, self);
         for candidate in self.out.iter_mut().skip(before) {
-            candidate.start += from;
-            candidate.end += from;
+            candidate.start += self.from;
+            candidate.end += self.from;
         }
     }
 
@@ -125,8 +131,10 @@ impl Found<'_> {
         self.out.push(Candidate { kind, start: range.start, end: range.end, tail: None });
     }
 
-    /// Whether a kind is given, or named near `range`.
-    fn has_context(&self, kind: Kind, window: Window<'_>, range: &Range<usize>) -> bool {
-        self.given.contains(kind) || self.context.near(window, range).contains(kind)
+    /// Whether a kind is given, or named near a range of the window.
+    fn has_context(&mut self, kind: Kind, range: &Range<usize>) -> bool {
+        let range = self.from + range.start..self.from + range.end;
+        self.given.contains(kind)
+            || self.context.near(self.view, &range, &mut self.seen).contains(kind)
     }
 }

@@ -101,7 +101,8 @@ impl Tokens {
         Ok(Self { kinds, anchors, of, compiled })
     }
 
-    pub(super) fn find(&self, view: &[u8], anchors: Range<usize>, found: &mut Found<'_>) {
+    pub(super) fn find(&self, anchors: Range<usize>, found: &mut Found<'_>) {
+        let view = found.view;
         if self.of.is_empty() {
             return;
         }
@@ -116,7 +117,7 @@ impl Tokens {
             // From the next byte on, not from its end: anchors may overlap.
             from = word.start() + 1;
             for verdict in self.of.get(word.pattern().as_usize()).into_iter().flatten() {
-                found.at(view, word.start(), |window, found| self.verify(*verdict, window, found));
+                found.at(word.start(), |window, found| self.verify(*verdict, window, found));
             }
         }
     }

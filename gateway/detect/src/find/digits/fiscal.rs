@@ -15,7 +15,8 @@ const FIRST_DIGIT: usize = 6;
 /// Places that are looked at in one word: the ten bits from the first digit on must be in it.
 const PLACES: usize = 64 - 10;
 
-pub(super) fn find(view: &[u8], anchors: Range<usize>, found: &mut Found<'_>) {
+pub(super) fn find(anchors: Range<usize>, found: &mut Found<'_>) {
+    let view = found.view;
     let mut at = anchors.start;
     while at < anchors.end {
         let mut places = candidates(digit_mask(view, at + FIRST_DIGIT)) & ((1 << PLACES) - 1);
@@ -23,7 +24,7 @@ pub(super) fn find(view: &[u8], anchors: Range<usize>, found: &mut Found<'_>) {
             let anchor = at + places.trailing_zeros() as usize;
             places &= places - 1;
             if anchor < anchors.end {
-                found.at(view, anchor, verify);
+                found.at(anchor, verify);
             }
         }
         at += PLACES;

@@ -10,7 +10,7 @@ use crate::find::{Found, Window, byte};
 use crate::kind::{Kind, Kinds};
 
 /// Where a number is, if it is one.
-type Verdict = fn(Window<'_>, &Found<'_>) -> Option<Range<usize>>;
+type Verdict = fn(Window<'_>, &mut Found<'_>) -> Option<Range<usize>>;
 
 /// What all of these have in common: the window, and the length of the group of digits at its anchor.
 pub(super) fn verify(window: Window<'_>, first: usize, kinds: Kinds, found: &mut Found<'_>) {
@@ -35,7 +35,7 @@ fn free(bytes: &[u8], range: Range<usize>) -> Option<Range<usize>> {
 }
 
 /// Two letters, six digits in one group or three, a letter from A to D. Without spaces it needs context.
-fn nino(window: Window<'_>, found: &Found<'_>) -> Option<Range<usize>> {
+fn nino(window: Window<'_>, found: &mut Found<'_>) -> Option<Range<usize>> {
     let Window { bytes, anchor } = window;
     let spaced = Number::read(bytes, anchor, &[2, 2, 2], b" ");
     let (start, end) = match &spaced {
@@ -53,12 +53,12 @@ fn nino(window: Window<'_>, found: &Found<'_>) -> Option<Range<usize>> {
         && !b"DFIQUVO".contains(&second)
         && ![b"BG", b"GB", b"NK", b"KN", b"TN", b"NT", b"ZZ"].iter().any(|no| *no == prefix);
     let range = free(bytes, start..end)?;
-    let named = spaced.is_some() || found.has_context(Kind::UkNino, window, &range);
+    let named = spaced.is_some() || found.has_context(Kind::UkNino, &range);
     (allowed && matches!(byte(bytes, end - 1), b'A'..=b'D') && named).then_some(range)
 }
 
 /// Area, date of birth, initial, serial; the check digit is over the letter's two digits too.
-fn social_insurance(window: Window<'_>, _: &Found<'_>) -> Option<Range<usize>> {
+fn social_insurance(window: Window<'_>, _: &mut Found<'_>) -> Option<Range<usize>> {
     let Window { bytes, anchor } = window;
     let (digits, gap) = match Number::read(bytes, anchor, &[8], b"") {
         Some(digits) => (digits, false),
@@ -84,7 +84,7 @@ fn social_insurance(window: Window<'_>, _: &Found<'_>) -> Option<Range<usize>> {
 }
 
 /// A date, the sign of the century, three digits and a character of their rest by 31.
-fn hetu(window: Window<'_>, found: &Found<'_>) -> Option<Range<usize>> {
+fn hetu(window: Window<'_>, found: &mut Found<'_>) -> Option<Range<usize>> {
     const CHARACTERS: &[u8] = b"0123456789ABCDEFHJKLMNPRSTUVWXY";
     let Window { bytes, anchor } = window;
     let date = Number::read(bytes, anchor, &[6], b"")?;
@@ -101,18 +101,18 @@ fn hetu(window: Window<'_>, found: &Found<'_>) -> Option<Range<usize>> {
     let (day, month) = (date.digits().get(..2).map(number)?, date.digits().get(2..4).map(number)?);
     let range = free(bytes, anchor..end)?;
     let digits_alone = check.is_ascii_digit() && !sign.is_ascii_uppercase();
-    let named = !digits_alone || found.has_context(Kind::FiHetu, window, &range);
+    let named = !digits_alone || found.has_context(Kind::FiHetu, &range);
     (byte(bytes, end - 1) == check && is_date(day, month) && named).then_some(range)
 }
 
 /// Eight digits and a letter.
-fn dni(window: Window<'_>, found: &Found<'_>) -> Option<Range<usize>> {
+fn dni(window: Window<'_>, found: &mut Found<'_>) -> Option<Range<usize>> {
     let Window { bytes, anchor } = window;
     spanish(window, anchor, Number::read(bytes, anchor, &[8], b"")?, 0, found)
 }
 
 /// X, Y or Z for the first digit.
-fn nie(window: Window<'_>, found: &Found<'_>) -> Option<Range<usize>> {
+fn nie(window: Window<'_>, found: &mut Found<'_>) -> Option<Range<usize>> {
     let Window { bytes, anchor } = window;
     let before = anchor.checked_sub(1)?;
     let start = if byte(bytes, before) == b'-' { before.checked_sub(1)? } else { before };
@@ -128,7 +128,7 @@ fn spanish(
     start: usize,
     digits: Number,
     first: u8,
-    found: &Found<'_>,
+    found: &mut Found<'_>,
 ) -> Option<Range<usize>> {
     const LETTERS: &[u8] = b"TRWAGMYFPDXBNJZSQVHLCKE";
     let bytes = window.bytes;
@@ -137,11 +137,11 @@ fn spanish(
     let check = *LETTERS.get(usize::try_from(whole % 23).ok()?)?;
     let range = free(bytes, start..at + 1)?;
     let right = byte(bytes, at).to_ascii_uppercase() == check;
-    (right && found.has_context(Kind::EsDni, window, &range)).then_some(range)
+    (right && found.has_context(Kind::EsDni, &range)).then_some(range)
 }
 
 /// A NIR of Corsica, where the department is 2A or 2B: reckoned as 19 and 18.
-fn corsican(window: Window<'_>, found: &Found<'_>) -> Option<Range<usize>> {
+fn corsican(window: Window<'_>, found: &mut Found<'_>) -> Option<Range<usize>> {
     let Window { bytes, anchor } = window;
     let spaced = byte(bytes, anchor + 1) == b' ';
     let gap = |at| if spaced { skip_gap(bytes, at, b' ') } else { Some(at) };
@@ -160,5 +160,5 @@ fn corsican(window: Window<'_>, found: &Found<'_>) -> Option<Range<usize>> {
     let whole = (birth * 100 + department) * 1_000_000 + order;
     let range = free(bytes, anchor..rest.end)?;
     let right = head.get(5) == Some(&2) && matches!(byte(head, 0), 1 | 2) && is_nir_key(whole, key);
-    (right && (spaced || found.has_context(Kind::FrNir, window, &range))).then_some(range)
+    (right && (spaced || found.has_context(Kind::FrNir, &range))).then_some(range)
 }

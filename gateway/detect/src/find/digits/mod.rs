@@ -46,22 +46,24 @@ impl Digits {
         Self { kinds, any: kinds.intersects(of.union(Kind::Phone.into())), formats }
     }
 
-    pub(super) fn find(&self, view: &[u8], anchors: Range<usize>, found: &mut Found<'_>) {
+    pub(super) fn find(&self, anchors: Range<usize>, found: &mut Found<'_>) {
         if self.any {
-            self.runs(view, anchors.clone(), found);
+            self.runs(anchors.clone(), found);
         }
         if self.kinds.contains(Kind::ItCodiceFiscale) {
-            fiscal::find(view, anchors, found);
+            fiscal::find(anchors, found);
         }
     }
 
-    /// A run has as many bytes as digits at least, so every sixth byte of the text shows whether there is one.
-    fn runs(&self, view: &[u8], anchors: Range<usize>, found: &mut Found<'_>) {
+    /// A run has as many bytes as digits at least, so every sixth byte of the text shows whether there is one; and with
+    /// that byte the third before it or behind it is in the run.
+    fn runs(&self, anchors: Range<usize>, found: &mut Found<'_>) {
+        let view = found.view;
         let mut floor = anchors.start;
         let mut at = anchors.start + MIN_DIGITS - 1;
         while at < anchors.end + MIN_DIGITS - 1 {
             let Some(sample) = view.get(at) else { return };
-            if !in_run(*sample) {
+            if !in_run(*sample) || !in_run(byte(view, at - 3)) && !in_run(byte(view, at + 3)) {
                 at += MIN_DIGITS;
                 continue;
             }
@@ -70,10 +72,9 @@ impl Digits {
             // No further than this block: a run of megabytes is not measured once for each.
             let limit = view.len().min(anchors.end + MIN_DIGITS);
             let after = view.get(at..limit).unwrap_or_default();
-            let reach = after.iter().take_while(|byte| in_run(**byte)).count();
-            let end = at + reach;
+            let end = at + after.iter().take_while(|byte| in_run(**byte)).count();
             if end - start >= MIN_DIGITS {
-                self.groups(view, start..end.min(anchors.end), found);
+                self.groups(start..end.min(anchors.end), found);
             }
             floor = end;
             at = end + MIN_DIGITS;
@@ -81,12 +82,13 @@ impl Digits {
     }
 
     /// Looks at every group of digits that begins in a run.
-    fn groups(&self, view: &[u8], run: Range<usize>, found: &mut Found<'_>) {
+    fn groups(&self, run: Range<usize>, found: &mut Found<'_>) {
+        let view = found.view;
         let mut inside = run.start.checked_sub(1).is_some_and(|at| byte(view, at).is_ascii_digit());
         for at in run {
             let digit = byte(view, at).is_ascii_digit();
             if digit && !inside && has_enough(view, at) {
-                found.at(view, at, |window, found| self.verify(window, found));
+                found.at(at, |window, found| self.verify(window, found));
             }
             inside = digit;
         }
@@ -102,19 +104,30 @@ impl Digits {
         }
         let first = digits_from(bytes, anchor);
         letters::verify(window, first, self.kinds, found);
+        let Some(formats) = self.formats.get(first).filter(|formats| !formats.is_empty()) else {
+            return;
+        };
         if !opens_number(bytes, anchor) {
             return;
         }
-        for format in self.formats.get(first).into_iter().flatten() {
+        let next = match byte(bytes, anchor + first) {
+            // NBSP and narrow NBSP.
+            0xc2 | 0xe2 => b' ',
+            next => next,
+        };
+        for format in formats {
+            let gap = format.gaps.first().copied().unwrap_or_default();
+            if gap != 0 && gap != next {
+                continue;
+            }
             let Some(number) = Number::read(bytes, anchor, format.groups, format.gaps) else {
                 continue;
             };
             let range = anchor..number.end;
-            let gap = format.gaps.first().copied().unwrap_or_default();
             if (format.check)(number.digits())
                 && closes_number(bytes, number.end)
                 && (gap == 0 || format.may_go_on || is_whole(bytes, anchor, number.end, gap))
-                && (!format.needs_context || found.has_context(format.kind, window, &range))
+                && (!format.needs_context || found.has_context(format.kind, &range))
             {
                 found.push(format.kind, range);
             }

@@ -1,6 +1,6 @@
 //! Telephone numbers: E.164 with its plus, North American ones with brackets, others beside a word.
 
-use crate::find::edges::{is_word, opens};
+use crate::find::edges::{closes, is_word, opens};
 use crate::find::{Found, Window, byte};
 use crate::kind::Kind;
 use crate::mark;
@@ -30,36 +30,49 @@ const LONG_CODES: &[&[u8]] = &[
 
 pub(super) fn verify(window: Window<'_>, found: &mut Found<'_>) {
     let Window { bytes, anchor } = window;
-    let before = anchor.checked_sub(1).map_or(0, |at| byte(bytes, at));
-    let number = Dialled::read(bytes, anchor);
-    if before == b'+' {
-        let start = anchor - 1;
-        if opens(bytes, start)
-            && number.digits.len() >= MIN_E164
-            && has_country(&number.digits)
-            && closes(bytes, number.end)
-        {
-            found.push(Kind::Phone, start..number.end);
+    match anchor.checked_sub(1).map_or(0, |at| byte(bytes, at)) {
+        b'+' => {
+            let number = Dialled::read(bytes, anchor);
+            let start = anchor - 1;
+            if opens(bytes, start)
+                && number.digits().len() >= MIN_E164
+                && has_country(number.digits())
+                && closes(bytes, number.end, is_word)
+            {
+                found.push(Kind::Phone, start..number.end);
+            }
         }
+        b'(' => national(bytes, anchor - 1, anchor, found),
+        _ => national(bytes, anchor, anchor, found),
+    }
+}
+
+/// A number without its country.
+fn national(bytes: &[u8], start: usize, anchor: usize, found: &mut Found<'_>) {
+    if !begins(bytes, start) {
         return;
     }
-    let start = if before == b'(' { anchor - 1 } else { anchor };
-    if !begins(bytes, start) || !closes(bytes, number.end) {
+    let number = Dialled::read(bytes, anchor);
+    let range = start..number.end;
+    if number.digits().len() < MIN_NAMED
+        || number.is_something_else()
+        || !closes(bytes, number.end, is_word)
+    {
         return;
     }
     let north_american =
-        before == b'(' && number.groups == [3, 3, 4] && is_north_american(&number.digits);
-    let long_enough = number.digits.len() >= MIN_NAMED && !number.is_something_else();
-    let range = start..number.end;
-    if north_american || long_enough && found.has_context(Kind::Phone, window, &range) {
+        start < anchor && number.groups() == [3, 3, 4] && is_north_american(number.digits());
+    if north_american || found.has_context(Kind::Phone, &range) {
         found.push(Kind::Phone, range);
     }
 }
 
 /// Digits as they are dialled, and how they were grouped.
 struct Dialled {
-    digits: Vec<u8>,
-    groups: Vec<usize>,
+    digits: [u8; MAX_DIGITS],
+    length: usize,
+    groups: [usize; MAX_DIGITS],
+    grouped: usize,
     dotted: bool,
     end: usize,
 }
@@ -67,19 +80,26 @@ struct Dialled {
 impl Dialled {
     /// As many groups as a number may have, with one or two separators between.
     fn read(bytes: &[u8], start: usize) -> Self {
-        let (digits, groups) = (Vec::with_capacity(MAX_DIGITS), Vec::with_capacity(8));
-        let mut number = Self { digits, groups, dotted: true, end: start };
+        let mut number = Self {
+            digits: [0; MAX_DIGITS],
+            length: 0,
+            groups: [0; MAX_DIGITS],
+            grouped: 0,
+            dotted: true,
+            end: start,
+        };
         let mut at = start;
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
             let group = rest.iter().take(MAX_DIGITS + 1).take_while(|byte| byte.is_ascii_digit());
             let group = group.count();
-            if group == 0 || number.digits.len() + group > MAX_DIGITS {
-                return number;
-            }
+            let room = number.digits.get_mut(number.length..number.length + group);
+            let (Some(room), false) = (room, group == 0) else { return number };
+            room.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
             number.dotted &= at == start || at == number.end + 1 && byte(bytes, number.end) == b'.';
-            number.digits.extend(rest.iter().take(group));
-            number.groups.push(group);
+            number.length += group;
+            number.groups.get_mut(number.grouped).into_iter().for_each(|of| *of = group);
+            number.grouped += 1;
             number.end = at + group;
             let separators = bytes.get(number.end..).unwrap_or_default().iter().take(3);
             match separators.take_while(|byte| is_separator(**byte)).count() {
@@ -89,11 +109,19 @@ impl Dialled {
         }
     }
 
+    fn digits(&self) -> &[u8] {
+        self.digits.get(..self.length).unwrap_or_default()
+    }
+
+    fn groups(&self) -> &[usize] {
+        self.groups.get(..self.grouped).unwrap_or_default()
+    }
+
     /// A date, or an address of IPv4.
     fn is_something_else(&self) -> bool {
-        let date = matches!(self.groups.as_slice(), [4, 2, 2, ..] | [2, 2, 4, ..]);
-        let address =
-            self.dotted && self.groups.len() == 4 && self.groups.iter().all(|group| *group <= 3);
+        let groups = self.groups();
+        let date = matches!(groups, [4, 2, 2, ..] | [2, 2, 4, ..]);
+        let address = self.dotted && groups.len() == 4 && groups.iter().all(|group| *group <= 3);
         date || address
     }
 }
@@ -115,10 +143,6 @@ fn begins(bytes: &[u8], start: usize) -> bool {
     !(is_word(inner) && inner.is_ascii_digit()
         || matches!(byte(bytes, before), b'-' | b'.' | b'/') && is_word(inner))
         && mark::ending(bytes, before).is_none()
-}
-
-fn closes(bytes: &[u8], end: usize) -> bool {
-    crate::find::edges::closes(bytes, end, is_word)
 }
 
 fn has_country(digits: &[u8]) -> bool {
