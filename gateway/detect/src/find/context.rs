@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::automaton::{Automaton as _, StateID};
+use aho_corasick::dfa::DFA;
+use aho_corasick::{Anchored, MatchKind};
 
 use super::byte;
 use crate::detectors::CompileError;
@@ -195,7 +197,8 @@ const SLACK_BYTES: usize = 8;
 
 /// Finds the words of a set of kinds.
 pub(super) struct Context {
-    words: AhoCorasick,
+    words: DFA,
+    start: StateID,
     /// Of which kinds each word is.
     kinds: Vec<Kinds>,
 }
@@ -206,6 +209,8 @@ pub(super) struct Seen {
     /// All words that begin from here on and end before `until` are known.
     from: usize,
     until: usize,
+    /// Where the search stands there.
+    state: Option<StateID>,
     words: Vec<Word>,
 }
 
@@ -232,13 +237,15 @@ impl Context {
             }
         }
         // All matches, overlapping ones too: what is found at a place does not depend on where the search began.
-        let words = AhoCorasick::builder()
+        let words = DFA::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::DFA))
+            .prefilter(false)
             .build(&words)
             .map_err(|error| CompileError::Words(error.to_string()))?;
-        Ok(Self { words, kinds: of })
+        let start = words.start_state(Anchored::No);
+        let start = start.map_err(|error| CompileError::Words(error.to_string()))?;
+        Ok(Self { words, start, kinds: of })
     }
 
     /// The kinds whose words are near a number: before it, or after it in its line; never beyond a mark.
@@ -269,30 +276,44 @@ impl Context {
     fn see(&self, view: &[u8], range: Range<usize>, seen: &mut Seen) {
         if range.start < seen.from || range.start > seen.until {
             let from = range.start.saturating_sub(SLACK_BYTES);
-            *seen = Seen { from, until: from, words: Vec::new() };
+            *seen = Seen { from, until: from, state: None, words: Vec::new() };
         }
-        if range.end <= seen.until {
-            return;
+        let mut state = seen.state.unwrap_or(self.start);
+        let from = seen.until;
+        for (place, byte) in view.get(from..range.end).unwrap_or_default().iter().enumerate() {
+            state = self.words.next_state(Anchored::No, state, separator(*byte));
+            if self.words.is_special(state) && self.words.is_match(state) {
+                self.matched(view, state, from + place + 1, seen);
+            }
         }
-        let from = seen.until.saturating_sub(self.words.max_pattern_len()).max(seen.from);
-        let part = view.get(from..range.end).unwrap_or_default();
-        for word in self.words.find_overlapping_iter(part) {
-            let (start, end) = (from + word.start(), from + word.end());
-            if end > seen.until && stands_alone(view, start, end) {
-                let kinds = self.kinds.get(word.pattern().as_usize()).copied().unwrap_or_default();
+        seen.state = Some(state);
+        seen.until = seen.until.max(range.end);
+    }
+
+    /// Keeps the words that end here and stand alone.
+    fn matched(&self, view: &[u8], state: StateID, end: usize, seen: &mut Seen) {
+        for index in 0..self.words.match_len(state) {
+            let word = self.words.match_pattern(state, index);
+            let start = end - self.words.pattern_len(word);
+            if stands_alone(view, start, end) {
+                let kinds = self.kinds.get(word.as_usize()).copied().unwrap_or_default();
                 seen.words.push(Word { start, end, kinds });
             }
         }
-        seen.until = range.end;
     }
 }
 
-/// `soc sec` as it stands in prose, in names of columns and in keys.
-fn spellings(name: &str) -> Vec<String> {
-    if name.contains(' ') {
-        [" ", "_", "-", ""].iter().map(|separator| name.replace(' ', separator)).collect()
-    } else {
-        vec![name.to_owned()]
+/// `soc sec` as it stands in prose, in names of columns and in keys: see [`separator`].
+fn spellings(name: &str) -> impl Iterator<Item = String> {
+    let joined = name.contains(' ').then(|| name.replace(' ', ""));
+    std::iter::once(name.to_owned()).chain(joined)
+}
+
+/// All separators are one.
+const fn separator(byte: u8) -> u8 {
+    match byte {
+        b'_' | b'-' => b' ',
+        other => other,
     }
 }
 

@@ -1,7 +1,5 @@
 //! The Italian codice fiscale (DM 12 March 1974): sixteen characters, of which no six digits stand together.
 
-use std::ops::Range;
-
 use crate::find::edges::{closes, is_word, opens};
 use crate::find::{Found, Window, byte};
 use crate::kind::Kind;
@@ -12,27 +10,9 @@ const LENGTH: usize = 16;
 /// Where its digits begin.
 const FIRST_DIGIT: usize = 6;
 
-/// Places that are looked at in one word: the ten bits from the first digit on must be in it.
-const PLACES: usize = 64 - 10;
-
-pub(super) fn find(anchors: Range<usize>, found: &mut Found<'_>) {
-    let view = found.view;
-    let mut at = anchors.start;
-    while at < anchors.end {
-        let mut places = candidates(digit_mask(view, at + FIRST_DIGIT)) & ((1 << PLACES) - 1);
-        while places != 0 {
-            let anchor = at + places.trailing_zeros() as usize;
-            places &= places - 1;
-            if anchor < anchors.end {
-                found.at(anchor, verify);
-            }
-        }
-        at += PLACES;
-    }
-}
-
-/// Where `dd.dd.ddd.` may be: two digits, a letter, two digits, a letter, three digits, a letter.
-const fn candidates(digits: u64) -> u64 {
+/// Where a code may begin, by the digits that follow: two digits, a letter, two digits, a letter, three digits, a letter.
+pub(super) const fn candidates(digits: u128) -> u128 {
+    let digits = digits >> FIRST_DIGIT;
     digits
         & (digits >> 1)
         & !(digits >> 2)
@@ -45,36 +25,11 @@ const fn candidates(digits: u64) -> u64 {
         & !(digits >> 9)
 }
 
-/// One bit for each of 64 bytes: whether it is a digit.
-fn digit_mask(view: &[u8], from: usize) -> u64 {
-    let Some(rest) = view.get(from..) else { return 0 };
-    let mut padded = [0; 64];
-    let block = match rest.first_chunk::<64>() {
-        Some(block) => block,
-        None => {
-            padded.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-            &padded
-        }
-    };
-    let (words, _) = block.as_chunks::<8>();
-    words.iter().rev().fold(0, |mask, word| mask << 8 | digits_of(u64::from_le_bytes(*word)))
-}
-
-/// The same for eight bytes in one word, without a branch.
-const fn digits_of(word: u64) -> u64 {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    // Digits become 0 to 9, all else more; then 118 more sets the high bit of what is over 9.
-    let values = word ^ 0x3030_3030_3030_3030;
-    let over = ((values & !HIGH) + 0x7676_7676_7676_7676) | values;
-    let digits = (!over & HIGH) >> 7;
-    digits.wrapping_mul(0x0102_0408_1020_4080) >> 56
-}
-
-fn verify(window: Window<'_>, found: &mut Found<'_>) {
+pub(super) fn verify(window: Window<'_>, found: &mut Found<'_>) {
     let Window { bytes, anchor } = window;
     let end = anchor + LENGTH;
-    let Some(code) = bytes.get(anchor..end) else { return };
-    let upper = code.to_ascii_uppercase();
+    let Some(code) = bytes.get(anchor..end).and_then(<[u8]>::first_chunk::<LENGTH>) else { return };
+    let upper = code.map(|byte| byte.to_ascii_uppercase());
     let one_case = code.iter().all(|byte| !byte.is_ascii_lowercase())
         || code.iter().all(|byte| !byte.is_ascii_uppercase());
     if one_case && is_code(&upper) && opens(bytes, anchor) && closes(bytes, end, is_word) {

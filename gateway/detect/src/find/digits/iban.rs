@@ -102,11 +102,29 @@ const LENGTHS: &[(&[u8; 2], usize)] = &[
     (b"YE", 30),
 ];
 
+/// Whether a group of digits behind this byte may be inside an account number.
+pub(super) const fn may_precede(byte: u8) -> bool {
+    // The last bytes of NBSP and narrow NBSP.
+    byte.is_ascii_uppercase() || matches!(byte, b' ' | b'-' | 0xa0 | 0xaf)
+}
+
 pub(super) fn verify(window: Window<'_>, found: &mut Found<'_>) {
     let Window { bytes, anchor } = window;
-    for start in anchor.saturating_sub(BACK_BYTES)..anchor.saturating_sub(1) {
-        if let Some(end) = account(bytes, start).filter(|end| *end > anchor) {
-            found.push(Kind::Iban, start..end);
+    let from = anchor.saturating_sub(BACK_BYTES);
+    let near = bytes.get(from..anchor + 2).unwrap_or_default();
+    // Two letters, then two digits: one bit for each byte, since most text has none.
+    let bits = |is: fn(&u8) -> bool| {
+        near.iter().rev().fold(0u32, |bits, byte| bits << 1 | u32::from(is(byte)))
+    };
+    let letters = bits(u8::is_ascii_uppercase);
+    if letters & letters >> 1 == 0 {
+        return;
+    }
+    let digits = bits(u8::is_ascii_digit);
+    let heads = letters & letters >> 1 & digits >> 2 & digits >> 3;
+    for place in (0..near.len()).filter(|place| heads >> place & 1 == 1) {
+        if let Some(end) = account(bytes, from + place).filter(|end| *end > anchor) {
+            found.push(Kind::Iban, from + place..end);
         }
     }
 }
@@ -114,14 +132,7 @@ pub(super) fn verify(window: Window<'_>, found: &mut Found<'_>) {
 /// Where the account number ends that begins at `start`.
 fn account(bytes: &[u8], start: usize) -> Option<usize> {
     let head = bytes.get(start..start + 4)?;
-    let [one, two, three, four] = *head.first_chunk::<4>()?;
-    if !(one.is_ascii_uppercase()
-        && two.is_ascii_uppercase()
-        && three.is_ascii_digit()
-        && four.is_ascii_digit())
-    {
-        return None;
-    }
+    let [one, two, ..] = *head.first_chunk::<4>()?;
     let (_, length) = LENGTHS.iter().find(|(country, _)| **country == [one, two])?;
     if !opens(bytes, start) {
         return None;

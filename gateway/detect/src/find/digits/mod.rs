@@ -7,14 +7,16 @@ mod fiscal;
 mod iban;
 mod ids;
 mod letters;
+mod masks;
 mod phone;
 mod read;
 
 use std::ops::Range;
 
 use self::ids::{FORMATS, Format};
-use self::read::{Number, digits_from};
-use super::edges::{closes_number, is_whole, opens_number};
+use self::masks::{WIDTH, Walk, low};
+use self::read::{Number, digits_from, skip_gap};
+use super::edges::{closes_number, is_escape, is_whole, opens_number};
 use super::{Found, Window, byte};
 use crate::kind::{Group, Kind, Kinds};
 
@@ -31,108 +33,131 @@ const MAX_GROUP: usize = 20;
 pub(super) struct Digits {
     kinds: Kinds,
     any: bool,
-    /// By the length of the first group.
-    formats: Vec<Vec<&'static Format>>,
+    /// Numbers in one group, by its length.
+    solid: Vec<Vec<&'static Format>>,
+    /// Numbers in several, by the length of the first.
+    grouped: Vec<Vec<&'static Format>>,
 }
 
 impl Digits {
     pub(super) fn new(kinds: Kinds) -> Self {
-        let mut formats: Vec<Vec<&'static Format>> = vec![Vec::new(); MAX_GROUP + 1];
-        for format in FORMATS.iter().filter(|format| kinds.contains(format.kind)) {
-            let first = format.groups.first().copied().unwrap_or_default();
-            formats.get_mut(first).into_iter().for_each(|of| of.push(format));
-        }
+        let by_first = |solid: bool| {
+            let mut formats: Vec<Vec<&'static Format>> = vec![Vec::new(); MAX_GROUP + 1];
+            for format in FORMATS.iter().filter(|format| kinds.contains(format.kind)) {
+                let first = format.groups.first().copied().unwrap_or_default();
+                let of = formats.get_mut(first).filter(|_| format.gaps.is_empty() == solid);
+                of.into_iter().for_each(|of| of.push(format));
+            }
+            formats
+        };
         let of = Kinds::of(Group::NationalIds).union(Kinds::of(Group::Financial));
-        Self { kinds, any: kinds.intersects(of.union(Kind::Phone.into())), formats }
+        Self {
+            kinds,
+            any: kinds.intersects(of.union(Kind::Phone.into())),
+            solid: by_first(true),
+            grouped: by_first(false),
+        }
     }
 
     pub(super) fn find(&self, anchors: Range<usize>, found: &mut Found<'_>) {
-        if self.any {
-            self.runs(anchors.clone(), found);
+        let fiscal = self.kinds.contains(Kind::ItCodiceFiscale);
+        if !self.any {
+            return;
         }
-        if self.kinds.contains(Kind::ItCodiceFiscale) {
-            fiscal::find(anchors, found);
-        }
-    }
-
-    /// A run has as many bytes as digits at least, so every sixth byte of the text shows whether there is one; and with
-    /// that byte the third before it or behind it is in the run.
-    fn runs(&self, anchors: Range<usize>, found: &mut Found<'_>) {
         let view = found.view;
-        let mut floor = anchors.start;
-        let mut at = anchors.start + MIN_DIGITS - 1;
-        while at < anchors.end + MIN_DIGITS - 1 {
-            let Some(sample) = view.get(at) else { return };
-            if !in_run(*sample) || !in_run(byte(view, at - 3)) && !in_run(byte(view, at + 3)) {
-                at += MIN_DIGITS;
-                continue;
+        let mut walk = Walk::from(view, anchors.start);
+        let mut at = anchors.start;
+        while at < anchors.end {
+            let (masks, starts) = walk.step();
+            let asked = u64::MAX >> (WIDTH - WIDTH.min(anchors.end - at));
+            // Six bytes of a run at least: a number has as many digits.
+            let two = masks.run & masks.run >> 1;
+            let six = low(two & two >> 2 & two >> 4);
+            for place in places(starts & six & asked) {
+                if has_enough(view, at + place) {
+                    found.at(at + place, |window, found| self.verify(window, found));
+                }
             }
-            let before = view.get(floor..at).unwrap_or_default();
-            let start = at - before.iter().rev().take_while(|byte| in_run(**byte)).count();
-            // No further than this block: a run of megabytes is not measured once for each.
-            let limit = view.len().min(anchors.end + MIN_DIGITS);
-            let after = view.get(at..limit).unwrap_or_default();
-            let end = at + after.iter().take_while(|byte| in_run(**byte)).count();
-            if end - start >= MIN_DIGITS {
-                self.groups(start..end.min(anchors.end), found);
+            if fiscal {
+                for place in places(low(fiscal::candidates(masks.digits)) & asked) {
+                    found.at(at + place, fiscal::verify);
+                }
             }
-            floor = end;
-            at = end + MIN_DIGITS;
-        }
-    }
-
-    /// Looks at every group of digits that begins in a run.
-    fn groups(&self, run: Range<usize>, found: &mut Found<'_>) {
-        let view = found.view;
-        let mut inside = run.start.checked_sub(1).is_some_and(|at| byte(view, at).is_ascii_digit());
-        for at in run {
-            let digit = byte(view, at).is_ascii_digit();
-            if digit && !inside && has_enough(view, at) {
-                found.at(at, |window, found| self.verify(window, found));
-            }
-            inside = digit;
+            at += WIDTH;
         }
     }
 
     fn verify(&self, window: Window<'_>, found: &mut Found<'_>) {
         let Window { bytes, anchor } = window;
-        if self.kinds.contains(Kind::Phone) {
-            phone::verify(window, found);
-        }
-        if self.kinds.contains(Kind::Iban) {
-            iban::verify(window, found);
+        let before = anchor.checked_sub(1).map_or(0, |at| byte(bytes, at));
+        let in_word = before.is_ascii_lowercase() || before == b'_';
+        if in_word && !is_escape(bytes, anchor - 1) {
+            return;
         }
         let first = digits_from(bytes, anchor);
+        if self.kinds.contains(Kind::Iban) && iban::may_precede(before) {
+            iban::verify(window, found);
+        }
         letters::verify(window, first, self.kinds, found);
-        let Some(formats) = self.formats.get(first).filter(|formats| !formats.is_empty()) else {
-            return;
-        };
-        if !opens_number(bytes, anchor) {
+        if before.is_ascii_uppercase() {
             return;
         }
-        let next = match byte(bytes, anchor + first) {
+        if self.kinds.contains(Kind::Phone) && first <= phone::MAX_DIGITS {
+            phone::verify(window, found);
+        }
+        self.formats(window, first, found);
+    }
+
+    /// Numbers of digits alone.
+    fn formats(&self, window: Window<'_>, first: usize, found: &mut Found<'_>) {
+        let Window { bytes, anchor } = window;
+        let [solid, grouped] = [&self.solid, &self.grouped]
+            .map(|formats| formats.get(first).map(Vec::as_slice).unwrap_or_default());
+        if solid.is_empty() && grouped.is_empty() || !opens_number(bytes, anchor) {
+            return;
+        }
+        if let Some(number) =
+            Number::read(bytes, anchor, &[first], b"").filter(|_| !solid.is_empty())
+        {
+            solid.iter().for_each(|format| judge(format, &number, window, found));
+        }
+        // What follows the first group tells most of them: a gap, and so many digits.
+        let gap = match byte(bytes, anchor + first) {
             // NBSP and narrow NBSP.
             0xc2 | 0xe2 => b' ',
-            next => next,
+            gap => gap,
         };
-        for format in formats {
-            let gap = format.gaps.first().copied().unwrap_or_default();
-            if gap != 0 && gap != next {
-                continue;
-            }
-            let Some(number) = Number::read(bytes, anchor, format.groups, format.gaps) else {
-                continue;
-            };
-            let range = anchor..number.end;
-            if (format.check)(number.digits())
-                && closes_number(bytes, number.end)
-                && (gap == 0 || format.may_go_on || is_whole(bytes, anchor, number.end, gap))
-                && (!format.needs_context || found.has_context(format.kind, &range))
-            {
-                found.push(format.kind, range);
+        let second = skip_gap(bytes, anchor + first, gap).map_or(0, |at| digits_from(bytes, at));
+        for format in grouped {
+            if format.gaps.first() == Some(&gap) && format.groups.get(1) == Some(&second) {
+                let number = Number::read(bytes, anchor, format.groups, format.gaps);
+                number.iter().for_each(|number| judge(format, number, window, found));
             }
         }
     }
+}
+
+/// Whether a number that is written like some kind is one.
+fn judge(format: &Format, number: &Number, window: Window<'_>, found: &mut Found<'_>) {
+    let Window { bytes, anchor } = window;
+    let range = anchor..number.end;
+    let whole = |gap: &u8| format.may_go_on || is_whole(bytes, anchor, number.end, *gap);
+    if (format.check)(number.digits())
+        && closes_number(bytes, number.end)
+        && format.gaps.first().is_none_or(whole)
+        && (!format.needs_context || found.has_context(format.kind, &range))
+    {
+        found.push(format.kind, range);
+    }
+}
+
+/// The places of the bits that are set.
+fn places(mut mask: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let place = mask.trailing_zeros();
+        mask &= mask.checked_sub(1)?;
+        usize::try_from(place).ok()
+    })
 }
 
 /// Whether a byte may be part of a number as people write them; of NBSP and narrow NBSP every byte.

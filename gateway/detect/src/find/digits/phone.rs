@@ -6,7 +6,7 @@ use crate::kind::Kind;
 use crate::mark;
 
 /// ITU-T E.164, 6.2.
-const MAX_DIGITS: usize = 15;
+pub(super) const MAX_DIGITS: usize = 15;
 
 /// The shortest with a country code.
 const MIN_E164: usize = 8;
@@ -117,12 +117,13 @@ impl Dialled {
         self.groups.get(..self.grouped).unwrap_or_default()
     }
 
-    /// A date, or an address of IPv4.
+    /// A date, a decimal, or an address of IPv4.
     fn is_something_else(&self) -> bool {
         let groups = self.groups();
+        let decimal = self.dotted && groups.len() == 2;
         let date = matches!(groups, [4, 2, 2, ..] | [2, 2, 4, ..]);
         let address = self.dotted && groups.len() == 4 && groups.iter().all(|group| *group <= 3);
-        date || address
+        date || decimal || address
     }
 }
 
@@ -136,7 +137,8 @@ fn begins(bytes: &[u8], start: usize) -> bool {
         return false;
     }
     let Some(before) = start.checked_sub(1) else { return true };
-    if !is_separator(byte(bytes, before)) && byte(bytes, before) != b'+' {
+    // Behind a colon stands a number or the rest of a time.
+    if !is_separator(byte(bytes, before)) && !matches!(byte(bytes, before), b'+' | b':') {
         return true;
     }
     let inner = before.checked_sub(1).map_or(0, |at| byte(bytes, at));

@@ -21,14 +21,14 @@ impl Number {
                 number.end = skip_gap(bytes, number.end, *gap)?;
             }
             let digits = bytes.get(number.end..number.end + group)?;
-            for digit in digits {
-                let value = digit.wrapping_sub(b'0');
-                if value > 9 {
+            let room = number.digits.get_mut(number.length..number.length + group)?;
+            for (to, from) in room.iter_mut().zip(digits) {
+                *to = from.wrapping_sub(b'0');
+                if *to > 9 {
                     return None;
                 }
-                *number.digits.get_mut(number.length)? = value;
-                number.length += 1;
             }
+            number.length += group;
             number.end += group;
             if byte(bytes, number.end).is_ascii_digit() {
                 return None;
