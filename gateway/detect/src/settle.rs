@@ -59,6 +59,8 @@ pub(crate) struct Settle {
     /// The hit that the byte before `done` belongs to: its number, its kind and where in the text it began.
     current: Option<(u64, Kind, usize)>,
     numbered: u64,
+    /// Where the last hit of each kind ends that is longer than a window.
+    long: Vec<(Kind, usize)>,
 }
 
 #[derive(Debug)]
@@ -87,6 +89,7 @@ impl Settle {
             self.settle(search.rank, view, end, sink);
             // What never ended ends with the text.
             self.waiting.clear();
+            self.long.clear();
             self.close(sink);
         }
     }
@@ -127,27 +130,45 @@ impl Settle {
         let mut found = Vec::new();
         search.finder.find(view, anchors, search.given, &mut found);
         self.looked = until;
-        if !found.is_empty() {
-            for mut candidate in found {
-                self.numbered += 1;
-                candidate.start += self.base;
-                candidate.end += self.base;
-                self.waiting.push(Waiting { number: self.numbered, candidate });
-            }
-            self.waiting.sort_by_key(|waiting| (waiting.candidate.start, waiting.number));
+        if found.is_empty() {
+            return self.grow(view);
         }
+        // In the order of the text, so that the long ones swallow what is inside them.
+        found.sort_by_key(|candidate| candidate.start);
         self.grow(view);
+        for mut candidate in found {
+            candidate.start += self.base;
+            candidate.end += self.base;
+            if candidate.tail.is_some() && !self.is_new(&mut candidate, view) {
+                continue;
+            }
+            self.numbered += 1;
+            self.waiting.push(Waiting { number: self.numbered, candidate });
+        }
+        self.waiting.sort_by_key(|waiting| (waiting.candidate.start, waiting.number));
+    }
+
+    /// Lets a hit with a tail take what is there of it, unless it begins inside one of its kind: were that not a part of
+    /// the first, a text of beginnings alone would be gone through once for each.
+    fn is_new(&mut self, candidate: &mut Candidate, view: &[u8]) -> bool {
+        let kind = candidate.kind;
+        let before = self.long.iter().find(|(other, _)| *other == kind);
+        if before.is_some_and(|(_, end)| candidate.start < *end) {
+            return false;
+        }
+        extend(candidate, view, self.base);
+        self.long.retain(|(other, _)| *other != kind);
+        self.long.push((kind, candidate.end));
+        true
     }
 
     /// Lets open hits take what is there of them.
     fn grow(&mut self, view: &[u8]) {
         for Waiting { candidate, .. } in &mut self.waiting {
-            let Some(tail) = &mut candidate.tail else { continue };
-            let rest = view.get(candidate.end.saturating_sub(self.base)..).unwrap_or_default();
-            let (taken, ended) = tail.take(rest);
-            candidate.end += taken;
-            if ended {
-                candidate.tail = None;
+            if candidate.tail.is_some() {
+                extend(candidate, view, self.base);
+                let last = self.long.iter_mut().find(|(kind, _)| *kind == candidate.kind);
+                last.into_iter().for_each(|(_, end)| *end = candidate.end.max(*end));
             }
         }
     }
@@ -200,6 +221,17 @@ impl Settle {
     fn close(&mut self, sink: &mut impl Sink) {
         if let Some((_, kind, start)) = self.current.take() {
             sink.end(kind, start..self.done);
+        }
+    }
+}
+
+/// Takes what is there of a hit that may go on.
+fn extend(candidate: &mut Candidate, view: &[u8], base: usize) {
+    let rest = view.get(candidate.end.saturating_sub(base)..).unwrap_or_default();
+    if let Some((taken, ended)) = candidate.tail.as_mut().map(|tail| tail.take(rest)) {
+        candidate.end += taken;
+        if ended {
+            candidate.tail = None;
         }
     }
 }

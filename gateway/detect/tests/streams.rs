@@ -81,6 +81,17 @@ fn every_cut_of_every_value() {
     }
 }
 
+/// What was settled long ago is forgotten, but not what stands before the next anchor.
+#[test]
+fn context_is_remembered_when_the_buffer_is_emptied() {
+    for filler in (16 * 1024..16 * 1024 + 1_500).step_by(13) {
+        let text = format!("{} ssn {} 123456789", ".".repeat(filler), "=".repeat(50));
+        let (out, findings) = streamed(&MASKING, &chunks(text.as_bytes(), &[100]));
+        assert!(out.ends_with(b"= [us_ssn]"), "after {filler}");
+        assert_eq!(findings.total(), 1);
+    }
+}
+
 #[test]
 fn a_key_that_comes_line_by_line_with_pauses_is_hidden() {
     let begin = sample("-----BEG¦IN PRI¦VATE KEY-----");

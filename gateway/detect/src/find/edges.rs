@@ -8,10 +8,11 @@ pub(super) const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Whether a token may begin at `at`.
-pub(super) fn opens(bytes: &[u8], at: usize) -> bool {
+/// Whether a token may begin at `at`: what stands before it is not of this alphabet.
+pub(super) fn opens(bytes: &[u8], at: usize, alphabet: fn(u8) -> bool) -> bool {
     let Some(before) = at.checked_sub(1) else { return true };
-    (!is_word(byte(bytes, before)) || is_escape(bytes, before)) && mark::ending(bytes, at).is_none()
+    (!alphabet(byte(bytes, before)) || is_escape(bytes, before))
+        && mark::ending(bytes, at).is_none()
 }
 
 /// Whether a token may end at `end`: what follows is not of its alphabet.
@@ -21,7 +22,7 @@ pub(super) fn closes(bytes: &[u8], end: usize, alphabet: fn(u8) -> bool) -> bool
 
 /// Whether a number may begin at `at`: not inside a word, a decimal or a longer chain of numbers.
 pub(super) fn opens_number(bytes: &[u8], at: usize) -> bool {
-    if !opens(bytes, at) {
+    if !opens(bytes, at, is_word) {
         return false;
     }
     let Some(before) = at.checked_sub(1) else { return true };

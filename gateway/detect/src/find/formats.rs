@@ -15,6 +15,8 @@ pub(super) struct Format {
     pub lead: &'static str,
     /// The value.
     pub value: &'static str,
+    /// What must not stand before it: where it could as well go on, each piece of a long one would be looked at.
+    pub before: fn(u8) -> bool,
     /// What must not follow it.
     pub alphabet: fn(u8) -> bool,
     pub check: Check,
@@ -41,6 +43,7 @@ impl Format {
             back: 0,
             lead: "",
             value,
+            before: is_base64url,
             alphabet: is_base64url,
             check: Check::Varied,
         }
@@ -51,7 +54,11 @@ impl Format {
     }
 
     const fn of(self, alphabet: fn(u8) -> bool) -> Self {
-        Self { alphabet, ..self }
+        Self { before: is_word, alphabet, ..self }
+    }
+
+    const fn not_behind(self, before: fn(u8) -> bool) -> Self {
+        Self { before, ..self }
     }
 
     const fn checked(self, check: Check) -> Self {
@@ -61,6 +68,14 @@ impl Format {
     const fn back(self, back: usize) -> Self {
         Self { back, ..self }
     }
+}
+
+const fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')
+}
+
+const fn is_dotted(byte: u8) -> bool {
+    is_base64url(byte) || byte == b'.'
 }
 
 /// Between a name and its value in JSON, YAML, INI, shells and programs.
@@ -81,9 +96,11 @@ pub(super) const FORMATS: &[Format] = &[
     .of(is_token68),
     Format::new(Kind::AwsSessionToken, &["FwoGZXIvYXdz", "IQoJb3JpZ2lu"], "[A-Za-z0-9/+]{100,}={0,2}")
         .of(is_token68)
-        .checked(Check::Long),
+        .not_behind(is_base64)
+    .checked(Check::Long),
     Format::new(Kind::GcpApiKey, &["AIza"], "AIza[A-Za-z0-9_-]{35}"),
-    Format::new(Kind::GoogleOauth, &["ya29."], r"ya29\.[A-Za-z0-9_.-]{20,}").of(is_token68).checked(Check::Long),
+    Format::new(Kind::GoogleOauth, &["ya29."], r"ya29\.[A-Za-z0-9_.-]{20,}").of(is_token68).not_behind(is_dotted)
+    .checked(Check::Long),
     Format::new(Kind::GoogleOauth, &["GOCSPX-"], "GOCSPX-[A-Za-z0-9_-]{28}"),
     Format::new(Kind::AzureStorageKey, &["AccountKey="], "[A-Za-z0-9+/]{86}==").behind("AccountKey="),
     Format::new(Kind::AzureSharedAccessKey, &["SharedAccessKey="], "[A-Za-z0-9+/]{43}=").behind("SharedAccessKey="),

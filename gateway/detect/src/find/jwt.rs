@@ -27,7 +27,7 @@ pub(super) fn verify(window: Window<'_>, _: Kinds, found: &mut Found<'_>) {
 
 fn token(window: Window<'_>) -> Option<Candidate> {
     let Window { bytes, anchor: start } = window;
-    if !opens(bytes, start) || start.checked_sub(1).is_some_and(|at| byte(bytes, at) == b'-') {
+    if !opens(bytes, start, is_base64url) {
         return None;
     }
     let rest = bytes.get(start..)?;

@@ -145,8 +145,8 @@ impl Compiled {
         let mut start = window.anchor.checked_sub(format.back)?;
         match &self.lead {
             Some(lead) => start = longest(lead, bytes, start)?,
-            None if opens(bytes, start) => {}
-            None => return None,
+            None if !opens(bytes, start, format.before) => return None,
+            None => {}
         }
         let end = longest(&self.value, bytes, start)?;
         let value = bytes.get(start..end)?;
@@ -201,8 +201,8 @@ fn telegram(window: Window<'_>, _: Kinds, found: &mut Found<'_>) {
     let Some(secret) = bytes.get(anchor + 1..end) else { return };
     let start = anchor - digits;
     // Behind `/bot` in the addresses of the API.
-    let free =
-        opens(bytes, start) || bytes.get(..start).is_some_and(|before| before.ends_with(b"/bot"));
+    let free = opens(bytes, start, is_word)
+        || bytes.get(..start).is_some_and(|before| before.ends_with(b"/bot"));
     if (8..=10).contains(&digits)
         && free
         && secret.iter().all(|byte| is_base64url(*byte))

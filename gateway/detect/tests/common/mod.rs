@@ -7,6 +7,7 @@
 )]
 
 pub mod fragments;
+pub mod texts;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};

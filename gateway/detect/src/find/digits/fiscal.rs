@@ -32,7 +32,7 @@ pub(super) fn verify(window: Window<'_>, found: &mut Found<'_>) {
     let upper = code.map(|byte| byte.to_ascii_uppercase());
     let one_case = code.iter().all(|byte| !byte.is_ascii_lowercase())
         || code.iter().all(|byte| !byte.is_ascii_uppercase());
-    if one_case && is_code(&upper) && opens(bytes, anchor) && closes(bytes, end, is_word) {
+    if one_case && is_code(&upper) && opens(bytes, anchor, is_word) && closes(bytes, end, is_word) {
         found.push(Kind::ItCodiceFiscale, anchor..end);
     }
 }

@@ -134,7 +134,7 @@ fn account(bytes: &[u8], start: usize) -> Option<usize> {
     let head = bytes.get(start..start + 4)?;
     let [one, two, ..] = *head.first_chunk::<4>()?;
     let (_, length) = LENGTHS.iter().find(|(country, _)| **country == [one, two])?;
-    if !opens(bytes, start) {
+    if !opens(bytes, start, is_word) {
         return None;
     }
     let gap = match byte(bytes, start + 4) {

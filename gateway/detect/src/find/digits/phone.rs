@@ -34,10 +34,10 @@ pub(super) fn verify(window: Window<'_>, found: &mut Found<'_>) {
         b'+' => {
             let number = Dialled::read(bytes, anchor);
             let start = anchor - 1;
-            if opens(bytes, start)
+            if opens(bytes, start, is_word)
                 && number.digits().len() >= MIN_E164
                 && has_country(number.digits())
-                && closes(bytes, number.end, is_word)
+                && ends(bytes, number.end)
             {
                 found.push(Kind::Phone, start..number.end);
             }
@@ -54,10 +54,7 @@ fn national(bytes: &[u8], start: usize, anchor: usize, found: &mut Found<'_>) {
     }
     let number = Dialled::read(bytes, anchor);
     let range = start..number.end;
-    if number.digits().len() < MIN_NAMED
-        || number.is_something_else()
-        || !closes(bytes, number.end, is_word)
-    {
+    if number.digits().len() < MIN_NAMED || number.is_something_else() || !ends(bytes, number.end) {
         return;
     }
     let north_american =
@@ -133,7 +130,7 @@ const fn is_separator(byte: u8) -> bool {
 
 /// Whether a number without a plus may begin here: not in the middle of one.
 fn begins(bytes: &[u8], start: usize) -> bool {
-    if !opens(bytes, start) {
+    if !opens(bytes, start, is_word) {
         return false;
     }
     let Some(before) = start.checked_sub(1) else { return true };
@@ -145,6 +142,13 @@ fn begins(bytes: &[u8], start: usize) -> bool {
     !(is_word(inner) && inner.is_ascii_digit()
         || matches!(byte(bytes, before), b'-' | b'.' | b'/') && is_word(inner))
         && mark::ending(bytes, before).is_none()
+}
+
+/// Whether a number may end here: what went on behind it may have been masked since.
+fn ends(bytes: &[u8], end: usize) -> bool {
+    let gaps = bytes.get(end..).unwrap_or_default().iter().take(3);
+    let gap = gaps.take_while(|byte| is_separator(**byte)).count();
+    closes(bytes, end, is_word) && mark::starting(bytes, end + gap).is_none()
 }
 
 fn has_country(digits: &[u8]) -> bool {
