@@ -71,6 +71,10 @@ const fn is_local(byte: u8) -> bool {
 fn domain(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..bytes.len().min(from + MAX_DOMAIN_BYTES))?;
     let length = rest.iter().take_while(|byte| is_domain(**byte)).count();
+    // What went on there may have made it none.
+    if mark::starting(bytes, from + length).is_some() {
+        return None;
+    }
     let (mut at, mut end) = (from, None);
     for (place, label) in rest.get(..length)?.split(|byte| *byte == b'.').enumerate() {
         // `ann@example.org-` ends before the dash.
@@ -90,7 +94,7 @@ fn domain(bytes: &[u8], from: usize) -> Option<usize> {
         }
         at += label.len() + 1;
     }
-    end.filter(|end| mark::starting(bytes, *end).is_none())
+    end
 }
 
 /// Whether the domain goes on behind the label that ends at `at`.

@@ -3,7 +3,6 @@
 use super::edges::is_word;
 use super::{Found, Window, byte};
 use crate::kind::{Kind, Kinds};
-use crate::mark;
 
 /// Schemes whose URLs carry passwords; a `jdbc:` may stand before.
 const SCHEMES: &[&[u8]] = &[
@@ -68,18 +67,14 @@ pub(super) fn verify(window: Window<'_>, _: Kinds, found: &mut Found<'_>) {
     let Some(rest) = bytes.get(start..bytes.len().min(start + MAX_AUTHORITY_BYTES)) else { return };
     let length = rest.iter().take_while(|byte| is_authority(**byte)).count();
     let authority = rest.get(..length).unwrap_or_default();
-    // A password may have an `@` of its own, against the RFC.
-    let Some(at) = memchr::memrchr(b'@', authority) else { return };
+    // A password may have an `@` of its own, against the RFC: the last one counts that a host follows.
+    let host = |at: usize| authority.iter().skip(at + 1).take_while(|byte| is_host(**byte)).count();
+    let Some(at) = memchr::memrchr_iter(b'@', authority).find(|at| host(*at) > 0) else { return };
     let Some(colon) = memchr::memchr(b':', authority.get(..at).unwrap_or_default()) else { return };
     let password = authority.get(colon + 1..at).unwrap_or_default();
-    let host = authority.get(at + 1..).unwrap_or_default();
-    let host = host.iter().take_while(|byte| is_host(**byte)).count();
-    let end = start + at + 1 + host;
-    if host > 0
-        && has_scheme(bytes, anchor)
-        && is_password(password)
-        && mark::starting(bytes, end).is_none()
-    {
+    let end = start + at + 1 + host(at);
+    // A mark behind the host changes nothing: with what was there, this was found as well.
+    if has_scheme(bytes, anchor) && is_password(password) {
         found.push(Kind::UrlPassword, start..end);
     }
 }
