@@ -1,7 +1,7 @@
 //! Candidates: where something may be, and whether it is.
 //!
 //! Three passes over a block find anchors, each with the cheapest means there is: the words of tokens (Aho-Corasick),
-//! `@` (memchr), runs of digits (every sixth byte is looked at), and the digits of an Italian code (in words of 64 bits).
+//! `@` (memchr), and runs of digits (masks of 64 bytes).
 //! What is around an anchor is then verified by an anchored DFA or by hand, its checksum computed, its context sought, all
 //! within one [`Window`]: a bounded piece of the text, so that no text costs more than linear time.
 

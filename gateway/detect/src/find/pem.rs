@@ -1,4 +1,4 @@
-//! Private keys in PEM (RFC 7468, RFC 4716-like OpenSSH, RFC 9580 armor).
+//! Private keys in PEM: RFC 7468 and RFC 1421, OpenSSH's own, the armor of OpenPGP (RFC 9580, 6.2).
 
 use super::{Found, LOOK_AHEAD, LOOK_BEHIND, Window};
 use crate::kind::{Kind, Kinds};
