@@ -49,7 +49,7 @@ macro_rules! targets {
 
 targets!(
     startup, frontend, backend, frames, session, login, h3_frames, connect, token, keys, event,
-    policy, masking, sql, log_url, config, block, assertion,
+    policy, masking, sql, log_url, config, block, assertion, detectors,
 );
 
 impl Target {

@@ -11,6 +11,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("tallyport-eventlog", &["tallyport-schemas"]),
     ("tallyport-access", &["tallyport-schemas"]),
     ("gateway-core", &["tallyport-schemas", "tallyport-access", "tallyport-eventlog"]),
+    ("tallyport-detect", &[]),
     (
         "tallyport-gateway",
         &["tallyport-schemas", "tallyport-access", "tallyport-eventlog", "gateway-core"],
@@ -47,6 +48,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("h3", &["tallyport-gateway"]),
     ("h3-quinn", &["tallyport-gateway"]),
     ("pg_query", &["gateway-core"]),
+    ("aho-corasick", &["tallyport-detect"]),
+    ("regex-automata", &["tallyport-detect"]),
     ("cedar-policy", &["tallyport-access"]),
     ("jsonwebtoken", &["tallyport-access"]),
     ("uppsala", &["tallyport-access"]),

@@ -5,6 +5,7 @@ pub mod backend;
 pub mod block;
 pub mod config;
 pub mod connect;
+pub mod detectors;
 pub mod event;
 pub mod frames;
 pub mod frontend;
