@@ -33,6 +33,7 @@ pub struct ConnectRequest {
 }
 
 /// A bearer token: wiped on drop, never shown.
+#[derive(Clone)]
 pub struct BearerToken(Zeroizing<String>);
 
 impl BearerToken {

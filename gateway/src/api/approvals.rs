@@ -192,8 +192,16 @@ pub(super) async fn withdraw(
     caller: Caller,
     Id(id): Id,
 ) -> Result<Response, ApiError> {
-    let approval_id = parse_id(&id)?;
-    let context = seen(&inner, &caller, approval_id, |case| {
+    give_back(&inner, &caller, parse_id(&id)?).await
+}
+
+/// Takes back what the caller asked for.
+pub(crate) async fn give_back(
+    inner: &Inner,
+    caller: &Caller,
+    approval_id: ApprovalId,
+) -> Result<Response, ApiError> {
+    let context = seen(inner, caller, approval_id, |case| {
         if !has_asked(case, caller.identity()) {
             return Err(ApiError::not_yours());
         }
@@ -204,7 +212,7 @@ pub(super) async fn withdraw(
     })??;
     let given_back = Approval::Withdrawn { approval_id, cause: GIVEN_BACK.to_owned() };
     inner.control.commit(Draft::new(context, None, Body::Approval(given_back))).await??;
-    view(&inner, &caller, approval_id)
+    view(inner, caller, approval_id)
 }
 
 /// Puts an answer on the log, where it counts as the events before it let it.
@@ -238,7 +246,7 @@ pub(super) async fn review(
     Ok(())
 }
 
-pub(super) fn view(inner: &Inner, caller: &Caller, id: ApprovalId) -> Result<Response, ApiError> {
+pub(crate) fn view(inner: &Inner, caller: &Caller, id: ApprovalId) -> Result<Response, ApiError> {
     let identity = caller.identity();
     let view =
         seen(inner, caller, id, |case| ApprovalView::seen_by(identity, case, Timestamp::now()))?;
@@ -246,7 +254,7 @@ pub(super) fn view(inner: &Inner, caller: &Caller, id: ApprovalId) -> Result<Res
 }
 
 /// Looks at a request that the caller may know of.
-pub(super) fn seen<T>(
+pub(crate) fn seen<T>(
     inner: &Inner,
     caller: &Caller,
     id: ApprovalId,

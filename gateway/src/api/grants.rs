@@ -26,10 +26,16 @@ const FORM: &str = "{\"target\":\"orders\",\"seconds\":1800,\"reason\":\"what fo
 /// What somebody wants.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wish {
+pub(crate) struct Wish {
     target: String,
     seconds: u64,
     reason: String,
+}
+
+impl Wish {
+    pub(crate) const fn new(target: String, seconds: u64, reason: String) -> Self {
+        Self { target, seconds, reason }
+    }
 }
 
 /// `POST /v1/grants`. The answer is the request as `/v1/approvals/{id}` shows it: pending, or approved where nobody has to
@@ -39,7 +45,15 @@ pub(super) async fn request(
     caller: Caller,
     Sent(sent): Sent,
 ) -> Result<Response, ApiError> {
-    let wish: Wish = body::read(&sent, FORM)?;
+    ask_for(&inner, &caller, body::read(&sent, FORM)?).await
+}
+
+/// Asks for it, or finds what was asked for.
+pub(crate) async fn ask_for(
+    inner: &Inner,
+    caller: &Caller,
+    wish: Wish,
+) -> Result<Response, ApiError> {
     body::reason(&wish.reason)?;
     if wish.seconds < SHORTEST_SECONDS {
         return Err(ApiError::bad_request("a grant is for 60 seconds at least"));
@@ -49,7 +63,7 @@ pub(super) async fn request(
     let reference = entry.dialer.target().reference(None);
     let context = Context { target: Some(reference), ..Context::clone(caller.context()) };
     let context = SharedContext::from(context);
-    let terms = terms(&inner, &caller, &entry, &context).await?;
+    let terms = terms(inner, caller, &entry, &context).await?;
     let longest = terms.demand.longest();
     if Duration::from_secs(wish.seconds) > longest {
         return Err(ApiError::bad_request(&format!(
@@ -58,7 +72,7 @@ pub(super) async fn request(
         )));
     }
     let access = AskedAccess { seconds: wish.seconds, reason: wish.reason };
-    ask(&inner, &caller, context, access, terms).await
+    ask(inner, caller, context, access, terms).await
 }
 
 /// What policy says of it.

@@ -4,11 +4,11 @@
 //! Errors are JSON as everywhere on the fronts: `{"code":...,"message":...}`, where the message says what to do.
 
 mod answers;
-mod approvals;
+pub(crate) mod approvals;
 mod body;
 mod error;
 mod extract;
-mod grants;
+pub(crate) mod grants;
 mod revocations;
 mod saml;
 mod view;
@@ -29,7 +29,7 @@ use tallyport_schemas::{Body, Decision, Draft, Front, SharedContext, TraceId};
 
 use crate::front::{Authenticated, Twice, presented};
 use crate::service::{Caller, Came, Gateway, Inner};
-use error::ApiError;
+pub(crate) use error::ApiError;
 pub(crate) use view::ApprovalView;
 
 /// `GET /healthz`: 200 while events can be put on record, 503 while they cannot: then nothing passes.

@@ -35,6 +35,10 @@ impl Caller {
         &self.context
     }
 
+    pub(crate) const fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
     /// The facts of the moment that policy is asked with.
     pub(crate) fn ask_context(&self) -> AskContext {
         AskContext { source_ip: Some(self.peer.ip()), ..AskContext::at(Timestamp::now()) }

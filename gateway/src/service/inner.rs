@@ -19,6 +19,7 @@ use super::slots::Slots;
 use super::strangers::Strangers;
 use crate::config::{GatewayConfig, GatewayLimits};
 use crate::control::{Control, carry, follow};
+use crate::inside::{Cursors, Parked};
 use crate::meters::{AuthenticationMeters, TargetMeters};
 use crate::session::Registry;
 use crate::targets::{CatalogCache, MaskingStore};
@@ -74,6 +75,9 @@ pub(crate) struct Inner {
     targets: HashMap<String, Arc<TargetEntry>>,
     pub(super) slots: Arc<Slots>,
     pub(super) strangers: Arc<Strangers>,
+    /// Calls that wait for an approval, and answers of which more is to come.
+    pub parked: Parked,
+    pub cursors: Cursors,
     closed: AtomicBool,
     tasks: TaskTracker,
     cancel: CancellationToken,
@@ -132,6 +136,8 @@ impl Inner {
             targets,
             slots: Slots::new(config.limits.max_sessions, config.limits.max_sessions_per_principal),
             strangers,
+            parked: Parked::default(),
+            cursors: Cursors::default(),
             closed: AtomicBool::new(false),
             tasks,
             cancel,
@@ -146,6 +152,11 @@ impl Inner {
         let mut names: Vec<String> = self.targets.keys().cloned().collect();
         names.sort_unstable();
         names
+    }
+
+    /// Runs what the gateway waits for when it stops.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -5,6 +5,7 @@ mod check;
 mod exchange;
 mod grant;
 mod inner;
+mod inside;
 mod open;
 mod slots;
 mod strangers;
@@ -15,6 +16,7 @@ pub(crate) use check::Came;
 pub(crate) use exchange::NotExchanged;
 pub use inner::StartError;
 pub(crate) use inner::{Inner, TargetEntry};
+pub(crate) use inside::Inside;
 pub(crate) use slots::Slot;
 pub(crate) use vouched::Vouched;
 

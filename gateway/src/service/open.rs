@@ -1,5 +1,6 @@
 //! One `CONNECT`: who is it, may they, and all of it on record before the answer.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gateway_core::passage::{Note, Scribe};
@@ -13,6 +14,7 @@ use tallyport_schemas::{
     Body, Context, Decision, Draft, Effect, Recording, Session, SessionEnd, SessionId,
     SessionStats, TargetKind, TargetRef,
 };
+use tokio::time::Instant;
 use tracing::Span;
 
 use super::check::Came;
@@ -26,7 +28,7 @@ const MAX_NAME_CHARS: usize = 128;
 
 pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<Tunnel, Refusal> {
     if inner.is_closed() {
-        return Err(refusal(503, "shutting_down", "the gateway is shutting down; try again later"));
+        return Err(shutting_down());
     }
     let path = format!("/{}", request.target);
     let came = Came {
@@ -48,43 +50,75 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
     let mut scribe = Scribe::new(context.into());
     let mut drafts = vec![scribe.draft(Body::Authentication(checked.event(request.front)))];
     let checked_at = checked.at;
+    let wanted = Wanted { target: &request.target, peer: request.peer, session_id };
     let answer = match checked.outcome {
         Err(failure) => Err(inner.turned_away(&failure)),
-        Ok(identity) => admit(inner, &request, &identity, session_id, &mut scribe, &mut drafts)
+        Ok(identity) => admit(inner, &wanted, &identity, &mut scribe, &mut drafts)
             .map(|admitted| (identity, admitted)),
     };
     // A crash right here leaves the attempt on record or not; no tunnel is open either way.
     let recorded = inner.appender.commit(Note::new(drafts)).await;
     let _on_record = recorded.map_err(|error| log_unavailable(&error))?;
-    let (identity, Admitted { entry, slot, grant }) = answer?;
-    let (expires_at, time_limit) = match &grant {
-        Some((_, until)) if *until < identity.expires_at => (*until, TimeLimit::Grant),
-        _ => (identity.expires_at, TimeLimit::Token),
-    };
+    let (identity, admitted) = answer?;
     let issuer = &identity.principal.issuer;
     let token_watch = TokenWatch::new(&inner.authenticator, issuer, request.token);
-    Ok(Tunnel {
-        token_watch,
-        inner: Arc::clone(inner),
-        entry,
-        lifetime: Lifetime::new(expires_at, checked_at.0, checked_at.1),
-        time_limit,
-        grant: grant.map(|(grant, _)| grant),
-        identity: Arc::new(identity),
-        peer: request.peer,
-        session_id,
-        scribe,
-        open: None,
-        _slot: slot,
-    })
+    let coming = Coming { identity: Arc::new(identity), peer: request.peer, session_id, scribe };
+    Ok(Tunnel { token_watch, ..admitted.tunnel(inner, coming, checked_at) })
+}
+
+/// A session on its way in.
+pub(super) struct Coming {
+    pub identity: Arc<Identity>,
+    pub peer: SocketAddr,
+    pub session_id: SessionId,
+    pub scribe: Scribe,
+}
+
+/// What somebody wants to open.
+pub(super) struct Wanted<'a> {
+    pub target: &'a str,
+    pub peer: SocketAddr,
+    pub session_id: SessionId,
 }
 
 /// Who may open a session.
-struct Admitted {
+pub(super) struct Admitted {
     entry: Arc<TargetEntry>,
     slot: Slot,
     /// What lets them, where policy demands a grant, and until when.
     grant: Option<(SessionGrant, Timestamp)>,
+}
+
+impl Admitted {
+    /// The session, which ends as the token does that was checked at `checked_at`, or as the grant does.
+    pub(super) fn tunnel(
+        self,
+        inner: &Arc<Inner>,
+        coming: Coming,
+        checked_at: (Timestamp, Instant),
+    ) -> Tunnel {
+        let Coming { identity, peer, session_id, scribe } = coming;
+        let (expires_at, time_limit) = match &self.grant {
+            Some((_, until)) if *until < identity.expires_at => (*until, TimeLimit::Grant),
+            _ => (identity.expires_at, TimeLimit::Token),
+        };
+        Tunnel {
+            token_watch: None,
+            inner: Arc::clone(inner),
+            entry: self.entry,
+            lifetime: Lifetime::new(expires_at, checked_at.0, checked_at.1),
+            time_limit,
+            grant: self.grant.map(|(grant, _)| grant),
+            identity,
+            peer,
+            session_id,
+            scribe,
+            open: None,
+            tap: None,
+            reads_only: false,
+            _slot: self.slot,
+        }
+    }
 }
 
 /// What policy says at the door.
@@ -97,17 +131,11 @@ struct Door {
 }
 
 /// Asks policy, and where it demands a grant, once more with the one that stands.
-fn at_the_door(
-    inner: &Inner,
-    request: &ConnectRequest,
-    identity: &Identity,
-    session_id: SessionId,
-    scribe: &Scribe,
-) -> Door {
+fn at_the_door(inner: &Inner, wanted: &Wanted<'_>, identity: &Identity, scribe: &Scribe) -> Door {
     let policy = inner.policy.current();
     let asker = policy.asker(identity);
-    let reference = reference_of(&request.target);
-    let asked = ask_context(session_id, request.peer, None);
+    let reference = reference_of(wanted.target);
+    let asked = ask_context(wanted.session_id, wanted.peer, None);
     let verdict = Judge::connect(&asker, &reference, &asked, Recording::Full);
     let Some(demand) = &verdict.grant else {
         return Door { decision: verdict.decision, grant: None, needs_grant: false };
@@ -121,17 +149,15 @@ fn at_the_door(
 }
 
 /// Decides; the decision and, where it is no, the end of the attempt join `drafts`.
-fn admit(
+pub(super) fn admit(
     inner: &Inner,
-    request: &ConnectRequest,
+    wanted: &Wanted<'_>,
     identity: &Identity,
-    session_id: SessionId,
     scribe: &mut Scribe,
     drafts: &mut Vec<Draft>,
 ) -> Result<Admitted, Refusal> {
-    let Door { mut decision, grant, needs_grant } =
-        at_the_door(inner, request, identity, session_id, scribe);
-    let entry = inner.target(&request.target);
+    let Door { mut decision, grant, needs_grant } = at_the_door(inner, wanted, identity, scribe);
+    let entry = inner.target(wanted.target);
     if entry.is_none() && decision.effect == Effect::Allow {
         decision = Decision {
             effect: Effect::Deny,
@@ -145,7 +171,7 @@ fn admit(
         let max_on_target = entry.dialer.target().max_sessions;
         inner
             .slots
-            .take(&identity.principal, &request.target, max_on_target)
+            .take(&identity.principal, wanted.target, max_on_target)
             .map(|slot| (entry, slot))
     });
     match slot {
@@ -169,7 +195,7 @@ fn admit(
             let closed =
                 Session::Closed { end: SessionEnd::Refused, stats: SessionStats::default() };
             drafts.push(scribe.draft(Body::Session(closed)));
-            Err(match inner.target(&request.target) {
+            Err(match inner.target(wanted.target) {
                 None => refusal(
                     404,
                     "unknown_target",
@@ -181,7 +207,7 @@ fn admit(
                     &format!(
                         "policy demands a grant for this target; ask for one: tallyport request {} --for 30m --reason \
                          \"what for\"",
-                        request.target
+                        wanted.target
                     ),
                 ),
                 Some(_) => refusal(
@@ -192,6 +218,10 @@ fn admit(
             })
         }
     }
+}
+
+pub(super) fn shutting_down() -> Refusal {
+    refusal(503, "shutting_down", "the gateway is shutting down; try again later")
 }
 
 pub(super) fn log_unavailable(error: &CommitError) -> Refusal {
@@ -220,7 +250,7 @@ pub(super) fn turned_away_by_token(failure: &AuthFailure) -> Refusal {
     Refusal::new(401, code, failure.to_string())
 }
 
-fn reference_of(name: &str) -> TargetRef {
+pub(super) fn reference_of(name: &str) -> TargetRef {
     let name = name.chars().take(MAX_NAME_CHARS).collect();
     TargetRef { name, kind: TargetKind::Postgresql, database: None }
 }

@@ -213,7 +213,8 @@ async fn open(
         SessionState::at_startup(bench.catalog().search_path(), |name| accepted.setting(name));
     let machine =
         Machine::new(target.limits, scribe, state, upstream.settings.iter().cloned().collect())
-            .started_with(accepted.settings);
+            .started_with(accepted.settings)
+            .reading(tunnel.reads_only);
     Ok(Opened { machine, upstream, benches, registered })
 }
 

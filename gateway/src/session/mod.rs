@@ -13,12 +13,14 @@ mod live;
 mod outbound;
 mod read_buffer;
 mod registry;
+mod tap;
 mod trace;
 
 pub(crate) use bench::BenchMaker;
 pub(crate) use lifetime::Lifetime;
 pub use registry::SessionInfo;
 pub(crate) use registry::{LiveSession, Registry};
+pub(crate) use tap::{Outcome, Tap, Waiting};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -58,6 +60,10 @@ pub(crate) struct Tunnel {
     pub token_watch: Option<TokenWatch>,
     /// Counted from the moment that its target is ready.
     pub open: Option<OpenSession>,
+    /// Told of what happens, where the gateway itself runs the session.
+    pub tap: Option<Arc<Tap>>,
+    /// Only what is proven to read may run.
+    pub reads_only: bool,
     /// Held for the life of the tunnel: sessions are bounded.
     pub _slot: Slot,
 }

@@ -11,14 +11,16 @@ use tallyport_eventlog::{CommitError, Durable};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tracing::Instrument as _;
 
-use super::AgentWriter;
 use super::live::{Live, Stop};
 use super::read_buffer::ReadBuffer;
+use super::{AgentWriter, Outcome};
 
 /// A batch whose record has its place in the log and is not known to be durable yet.
 struct Recording<'a> {
     commit: MaybeDone<BoxFuture<'a, Result<Durable<MaskedResponse>, CommitError>>>,
     wire_bytes: usize,
+    /// The commands that end in it, where somebody wants to be told.
+    outcomes: Vec<Outcome>,
     /// It ends inside a message that comes in pieces.
     ends_inside: bool,
 }
@@ -148,10 +150,15 @@ impl Live {
         recording: &mut Option<Recording<'a>>,
     ) -> Result<(), Stop> {
         let wire_bytes = batch.wire_bytes();
+        let outcomes = match &self.tunnel.tap {
+            Some(_) => batch.summaries().map(Outcome::from).collect(),
+            None => Vec::new(),
+        };
         // A crash right here leaves an outcome on record that the agent never saw.
         let commit = self.tunnel.inner.appender.commit(batch);
         let commit = commit.instrument(self.statements.commit_outcome()).boxed();
-        let mut next = Some(Recording { commit: maybe_done(commit), wire_bytes, ends_inside });
+        let commit = maybe_done(commit);
+        let mut next = Some(Recording { commit, wire_bytes, outcomes, ends_inside });
         let _perhaps_done_already = Recording::done(&mut next).now_or_never();
         self.deliver(agent, recording).await?;
         *recording = next;
@@ -174,6 +181,9 @@ impl Live {
         // What came on record while it was asked to end goes nowhere any more.
         if let Some(ending) = self.registered.ordered_end() {
             return Err(Stop::Ended(ending));
+        }
+        if let Some(tap) = &self.tunnel.tap {
+            tap.ended(std::mem::take(&mut recorded.outcomes));
         }
         let sent = agent.send(durable, recorded.ends_inside).await;
         sent.map_err(|error| Stop::unsent(&error))?;

@@ -24,7 +24,7 @@ pub use scribe::Scribe;
 
 use bytes::Bytes;
 use tallyport_eventlog::{Auditable, Durable};
-use tallyport_schemas::Draft;
+use tallyport_schemas::{Body, Draft, Response as ResponseEvent, ResponseSummary};
 
 /// The exact bytes of one unit for a target.
 #[derive(Debug)]
@@ -88,6 +88,17 @@ impl Masked<Response> {
     #[must_use]
     pub const fn wire_bytes(&self) -> usize {
         self.value.bytes.len()
+    }
+
+    /// The sums of the responses that end in it; none once it is on its way to the log.
+    pub fn summaries(&self) -> impl Iterator<Item = &ResponseSummary> {
+        self.drafts.iter().filter_map(|draft| match &draft.body {
+            Body::Response(response) => match &**response {
+                ResponseEvent::Completed(summary) => Some(summary),
+                _ => None,
+            },
+            _ => None,
+        })
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Moment<'a> {
     pub state_version: u64,
     /// What it stands on where it needs an approval.
     pub ground: Ground<'a>,
+    /// Only what is proven to read may run, whatever policy permits.
+    pub reads_only: bool,
 }
 
 /// What judging a span gave.
@@ -87,7 +89,7 @@ impl Unit {
     /// Begins the span of a statement: the judge decides now.
     pub fn statement(&mut self, moment: &Moment<'_>, phase: Phase, detail: Detail) -> Judged {
         let mut command_id = CommandId::new();
-        let Moment { bench, state, state_version, context, ground } = moment;
+        let Moment { bench, state, state_version, context, ground, reads_only } = moment;
         let Some(parsed) = &detail.parsed else {
             let reason = "the statement is not known".to_owned();
             return self.deny(bench, phase, detail, Denial::Gateway { sqlstate: "26000", reason });
@@ -106,6 +108,10 @@ impl Unit {
         let (mut denied, mut waits, mut covered) = (None, None, None);
         if decision.effect == Effect::Deny {
             denied = Some(Denial::Policy(decision.reasons.clone()));
+        } else if *reads_only && !facts.read_only {
+            let reason = "only statements that read run here; this one may write".to_owned();
+            decision = held::decided(decision, Effect::Deny, reason.clone());
+            denied = Some(Denial::Gateway { sqlstate: "25006", reason });
         } else if let Some(demand) = approval {
             let demanded = demand.clone();
             let asked = ((&decision, &facts), demand, (ground, *state), (command_id, phase));

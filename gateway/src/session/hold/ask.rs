@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use tallyport_schemas::{Approval, ApprovalId, ApprovalRequest, Asked as AskedFor};
 use tokio::time::Instant;
 
-use super::super::Lifetime;
 use super::super::live::{Live, Stop};
+use super::super::{Lifetime, Waiting};
 use super::Asked;
 use crate::control::ControlError;
 
@@ -34,7 +34,22 @@ impl Live {
             self.announce(&asked, one).map_err(Stop::from)?;
             all.push(asked);
         }
+        if let Some(tap) = &self.tunnel.tap {
+            tap.waits_for(
+                all.iter().zip(held).map(|(asked, one)| self.waiting(asked, one)).collect(),
+            );
+        }
         Ok(all)
+    }
+
+    fn waiting(&self, asked: &Asked, held: &Held) -> Waiting {
+        let case = self.tunnel.inner.control.case(asked.approval_id);
+        Waiting {
+            approval_id: asked.approval_id,
+            demand: held.ask.demand.to_string(),
+            until: asked.lifetime.expires_at(),
+            session_bound: case.is_some_and(|case| case.request().session_bound),
+        }
     }
 
     /// A request that stands for exactly this: asked for before by a session that is gone, or approved for this session.

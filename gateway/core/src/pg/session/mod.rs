@@ -220,6 +220,8 @@ pub struct Machine {
     /// Columns were masked for this session, now or before.
     masked: bool,
     cancel_wanted: bool,
+    /// Only what is proven to read may run.
+    reads_only: bool,
 }
 
 impl Machine {
@@ -260,7 +262,14 @@ impl Machine {
             mute: false,
             masked: false,
             cancel_wanted: false,
+            reads_only: false,
         }
+    }
+
+    /// Where `only` holds, nothing runs that is not proven to read, whatever policy permits.
+    #[must_use]
+    pub fn reading(self, only: bool) -> Self {
+        Self { reads_only: only, ..self }
     }
 
     /// With what the client asked for at its start.

@@ -338,6 +338,7 @@ impl<'m> Spans<'m> {
             state: &self.state,
             state_version: self.state_version,
             ground,
+            reads_only: machine.reads_only,
         };
         let (parsed, bound) = (detail.parsed.clone(), detail.bound);
         let judged = self.unit.statement(&moment, phase, detail);

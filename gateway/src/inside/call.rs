@@ -1,0 +1,132 @@
+//! One statement for one caller: run to its end, or to where it waits for an approval.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::parked::{Came, Runner, Who};
+use super::{InsideSession, NotRun, Page, Wish};
+use crate::service::{Caller, Inner, Inside};
+use crate::tunnel::BearerToken;
+
+/// A statement, and where it is to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Statement {
+    /// What runs it, as the record says it: `tallyport-mcp/query`.
+    pub application: &'static str,
+    pub target: String,
+    pub database: Option<String>,
+    pub text: String,
+    /// In text; absent for NULL.
+    pub values: Vec<Option<String>>,
+    /// 0: all.
+    pub max_rows: u32,
+    /// Only what is proven to read may run.
+    pub reads_only: bool,
+    /// Where rows are left, the session stays for the rest.
+    pub suspends: bool,
+    /// The longest that it runs at the target, in milliseconds.
+    pub timeout_ms: u32,
+}
+
+/// A statement that ran.
+pub(crate) struct Ran {
+    pub page: Page,
+    /// Where rows are left and it was asked to stay.
+    pub session: Option<InsideSession>,
+}
+
+/// Who calls, as far as it matters whether two callers are the same: everything that policy sees of them.
+pub(crate) fn who(caller: &Caller) -> Who {
+    let context = caller.context();
+    let who = json!([context.principal, context.delegation, context.agent]);
+    Sha256::digest(who.to_string()).into()
+}
+
+impl Statement {
+    /// Runs it for `caller`. Where it waits for an approval longer than `patience`, what it waits for is given, and the same
+    /// statement of the same caller, asked for again, goes on with it: it runs once for one approval.
+    ///
+    /// # Cancel safety
+    /// A dropped call cancels what it began, unless it was given what it waits for.
+    pub(crate) async fn call(
+        self,
+        inner: &Arc<Inner>,
+        caller: &Arc<Caller>,
+        token: Option<BearerToken>,
+        patience: Duration,
+    ) -> Came {
+        let who = who(caller);
+        let key = self.key(&who);
+        let (gateway, caller) = (Arc::clone(inner), Arc::clone(caller));
+        let run = |runner: Runner| async move {
+            let result = tokio::select! {
+                biased;
+                // What it holds is dropped: its session ends, and what it asked for is withdrawn with it.
+                () = runner.cancelled() => Err(NotRun::Lost),
+                result = self.run(&gateway, &caller, token, &runner) => result,
+            };
+            runner.over(result).await;
+        };
+        inner.parked.call((key, who), patience, run, |task| inner.spawn(task)).await
+    }
+
+    async fn run(
+        &self,
+        inner: &Arc<Inner>,
+        caller: &Caller,
+        token: Option<BearerToken>,
+        runner: &Runner,
+    ) -> Result<Ran, NotRun> {
+        let (target, reads_only) = (self.target.as_str(), self.reads_only);
+        let wish = Wish {
+            inside: Inside { caller, token, target, reads_only },
+            database: self.database.as_deref(),
+            application: self.application,
+            statement_timeout_ms: self.timeout_ms,
+        };
+        let mut session = InsideSession::open(inner, wish).await?;
+        let tap = Arc::clone(session.tap());
+        let page = {
+            let page = session.run(&self.text, &self.values, self.max_rows, self.suspends);
+            let mut page = pin!(page);
+            loop {
+                tokio::select! {
+                    page = &mut page => break page,
+                    waiting = tap.waiting() => runner.waits(waiting),
+                }
+            }
+        };
+        match page {
+            Ok(page) if page.has_more && self.suspends => Ok(Ran { page, session: Some(session) }),
+            Ok(page) => {
+                session.close().await;
+                Ok(Ran { page, session: None })
+            }
+            Err(NotRun::Failed(failure)) if !failure.is_fatal => {
+                session.close().await;
+                Err(NotRun::Failed(failure))
+            }
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Names a call: the same of the same caller has the same.
+    fn key(&self, who: &Who) -> [u8; 32] {
+        let what = json!([
+            hex::encode(who),
+            self.application,
+            self.target,
+            self.database,
+            self.text,
+            self.values,
+            self.max_rows,
+            self.reads_only,
+            self.suspends,
+        ]);
+        Sha256::digest(what.to_string()).into()
+    }
+}

@@ -1,0 +1,93 @@
+//! A session that the gateway runs on a caller's behalf: the same door as for a tunnel, without a second look at the token,
+//! whose check is on record with the call.
+
+use std::sync::Arc;
+
+use gateway_core::passage::{Note, Scribe};
+use gateway_core::verdict::Judge;
+use jiff::Timestamp;
+use tallyport_schemas::{Context, Recording, SessionId};
+use tokio::time::Instant;
+
+use super::caller::Caller;
+use super::inner::Inner;
+use super::open::{Coming, Wanted, admit, log_unavailable, reference_of, shutting_down};
+use crate::session::{Tap, TokenWatch, Tunnel};
+use crate::tunnel::{BearerToken, Refusal};
+
+/// What is to be opened, for whom.
+pub(crate) struct Inside<'a> {
+    pub caller: &'a Caller,
+    /// Kept where the issuer is asked again and again whether it still counts.
+    pub token: Option<BearerToken>,
+    pub target: &'a str,
+    /// Only what is proven to read may run.
+    pub reads_only: bool,
+}
+
+/// A target that a caller may use.
+pub(crate) struct Reachable {
+    pub name: String,
+    /// Policy demands a grant for it, and none stands.
+    pub needs_grant: bool,
+}
+
+impl Inner {
+    /// The targets that policy would let `caller` into, now or with a grant, by name. Nothing of it goes on record: whoever
+    /// opens a session is judged then.
+    pub(crate) fn targets_of(&self, caller: &Caller) -> Vec<Reachable> {
+        let asker = self.policy.current().asker(caller.identity());
+        let facts = caller.ask_context();
+        let reachable = |name: String| {
+            let reference = reference_of(&name);
+            let verdict = Judge::connect(&asker, &reference, &facts, Recording::Full);
+            let context = Context { target: Some(reference), ..Context::clone(caller.context()) };
+            let needs_grant = verdict
+                .grant
+                .as_ref()
+                .is_some_and(|demand| self.grant_for(&context, demand).is_none());
+            (verdict.is_allowed() || verdict.grant.is_some())
+                .then_some(Reachable { name, needs_grant })
+        };
+        self.target_names().into_iter().filter_map(reachable).collect()
+    }
+
+    /// Opens a session for a caller, and puts on record that policy let it in, or not.
+    ///
+    /// # Cancel safety
+    /// A dropped call may leave events of an attempt that came to nothing; no session is open then.
+    pub(crate) async fn open_inside(
+        self: &Arc<Self>,
+        wish: Inside<'_>,
+    ) -> Result<(Tunnel, Arc<Tap>), Refusal> {
+        if self.is_closed() {
+            return Err(shutting_down());
+        }
+        let identity = wish.caller.identity();
+        let checked_at = (Timestamp::now(), Instant::now());
+        let session_id = SessionId::new();
+        let context = Context {
+            session_id: Some(session_id),
+            target: Some(reference_of(wish.target)),
+            ..Context::clone(wish.caller.context())
+        };
+        let (mut scribe, mut drafts) = (Scribe::new(context.into()), Vec::new());
+        let peer = wish.caller.peer();
+        let wanted = Wanted { target: wish.target, peer, session_id };
+        let admitted = admit(self, &wanted, identity, &mut scribe, &mut drafts);
+        // A crash right here leaves the attempt on record or not; no session is open either way.
+        let recorded = self.appender.commit(Note::new(drafts)).await;
+        let _on_record = recorded.map_err(|error| log_unavailable(&error))?;
+        let issuer = &identity.principal.issuer;
+        let token_watch = TokenWatch::new(&self.authenticator, issuer, wish.token);
+        let coming = Coming { identity: Arc::new(identity.clone()), peer, session_id, scribe };
+        let tap = Arc::new(Tap::default());
+        let tunnel = Tunnel {
+            token_watch,
+            tap: Some(Arc::clone(&tap)),
+            reads_only: wish.reads_only,
+            ..admitted?.tunnel(self, coming, checked_at)
+        };
+        Ok((tunnel, tap))
+    }
+}
