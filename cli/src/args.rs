@@ -68,6 +68,11 @@ pub enum Command {
     Query(ConfigArgs),
     /// A local port for an ordinary client (psql, JDBC, any driver), over QUIC to the gateway.
     Connect(ConnectArgs),
+    /// A server of the Model Context Protocol on standard input and output, for a desktop agent; over QUIC to the gateway.
+    #[command(
+        after_help = "Examples:\n  tallyport mcp --gateway gateway.example.com:7443 --issuer https://idp.example --client-id my-agent --client-secret-file secret\n  tallyport mcp --gateway gateway.example.com:7443 --token-file /run/secrets/token\n\nIn a client's configuration it is the command, with these options as its arguments."
+    )]
+    Mcp(ReachArgs),
     /// Sign in as a person, by a code that you confirm in any browser (RFC 8628).
     #[command(
         after_help = "Examples:\n  tallyport login --issuer https://idp.example --client-id tallyport-cli --audience tallyport\n  tallyport login --ready-file ready.json\n  tallyport approvals list"
@@ -181,6 +186,16 @@ pub struct ConnectArgs {
     /// Local address to listen on.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
+    #[command(flatten)]
+    pub reach: ReachArgs,
+    /// Write a JSON file with the local address once it listens.
+    #[arg(long, value_name = "FILE")]
+    pub listen_file: Option<PathBuf>,
+}
+
+/// Which gateway is reached, how, and as whom.
+#[derive(Debug, Args)]
+pub struct ReachArgs {
     /// The gateway, HOST:PORT.
     #[arg(long, value_name = "HOST:PORT", env = "TALLYPORT_GATEWAY")]
     pub gateway: Option<String>,
@@ -197,9 +212,6 @@ pub struct ConnectArgs {
     /// Its key (PEM).
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     pub client_key: Option<PathBuf>,
-    /// Write a JSON file with the local address once it listens.
-    #[arg(long, value_name = "FILE")]
-    pub listen_file: Option<PathBuf>,
     #[command(flatten)]
     pub access: AccessArgs,
 }

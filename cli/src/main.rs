@@ -98,6 +98,7 @@ async fn run(command: Command, logs: &Logs) -> Result<(), Failure> {
         #[cfg(not(feature = "query"))]
         Command::Query(_) => Err(built::without("query")),
         Command::Connect(args) => commands::connect::run(&args).await,
+        Command::Mcp(args) => commands::mcp::run(&args).await,
         Command::Login(args) => commands::login::run(&args).await,
         Command::Logout(place) => commands::login::out(&place).await,
         Command::Whoami(args) => commands::login::whoami(&args).await,

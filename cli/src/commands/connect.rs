@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::args::ConnectArgs;
+use crate::args::{ConnectArgs, ReachArgs};
 use crate::exit::Failure;
 use crate::output::print_line;
 use crate::ready::ReadyFile;
@@ -26,8 +26,7 @@ use crate::services::interrupted;
 
 /// Listens until it is interrupted.
 pub async fn run(args: &ConnectArgs) -> Result<(), Failure> {
-    let mut config = config(args).await?;
-    config.tcp_only = args.tcp;
+    let config = config(&args.reach).await?;
     let forwarding = Forwarding::listen(config, args.listen, &args.target).await?;
     let address = forwarding.address;
     if let Some(path) = &args.listen_file {
@@ -46,7 +45,7 @@ pub async fn run(args: &ConnectArgs) -> Result<(), Failure> {
 }
 
 /// As whom, and to where.
-async fn config(args: &ConnectArgs) -> Result<ConnectConfig, Failure> {
+pub async fn config(args: &ReachArgs) -> Result<ConnectConfig, Failure> {
     let certificate = args.client_cert.clone().zip(args.client_key.clone());
     let certificate = certificate
         .map(|(certificate, key)| CertificateFiles::new(certificate, key))
@@ -63,7 +62,7 @@ async fn config(args: &ConnectArgs) -> Result<ConnectConfig, Failure> {
 }
 
 fn gateway(
-    args: &ConnectArgs,
+    args: &ReachArgs,
     ready: Option<&ReadyFile>,
     provider: Arc<dyn TokenProvider>,
     certificate: Option<CertificateFiles>,
@@ -81,6 +80,7 @@ fn gateway(
         config.ca = Some(ca.clone());
     }
     config.certificate = certificate;
+    config.tcp_only = args.tcp;
     Ok(config)
 }
 

@@ -9,6 +9,7 @@ mod gateway_api;
 #[cfg(feature = "recorder")]
 pub mod lake;
 pub mod login;
+pub mod mcp;
 pub mod policy;
 mod policy_test;
 pub mod request;

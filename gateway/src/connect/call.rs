@@ -15,11 +15,41 @@ use crate::front::{DPOP, DPOP_NONCE, TargetName, USE_NONCE};
 #[derive(Clone, Copy)]
 pub(super) struct Call<'a> {
     pub(super) target: &'a str,
-    pub(super) credentials: &'a Credentials,
+    pub(super) identified: Identified<'a>,
     /// The gateway's, as its certificate has it.
     pub(super) host: &'a str,
+}
+
+/// Who asks.
+#[derive(Clone, Copy)]
+pub(super) struct Identified<'a> {
+    pub(super) credentials: &'a Credentials,
     /// The gateway's last one, for a proof.
     pub(super) nonce: Option<&'a str>,
+}
+
+impl Identified<'_> {
+    /// Puts the token into a request, with a proof where it is bound to a key.
+    pub(super) fn show(
+        &self,
+        request: &mut Request<()>,
+        method: &str,
+        uri: &str,
+    ) -> Result<(), ConnectError> {
+        let Some(token) = &self.credentials.token else { return Ok(()) };
+        let token = token.expose();
+        let scheme: &[u8] = if self.credentials.key.is_some() { b"DPoP " } else { b"Bearer " };
+        let mut text = BytesMut::with_capacity(scheme.len() + token.len());
+        text.put_slice(scheme);
+        text.put_slice(token.as_bytes());
+        request.headers_mut().insert(AUTHORIZATION, secret(text.freeze())?);
+        if let Some(key) = &self.credentials.key {
+            let proof = key.prove(method, uri, Some(token), self.nonce);
+            let proof = proof.map_err(TokenError::new)?;
+            request.headers_mut().insert(DPOP, secret(proof.into())?);
+        }
+        Ok(())
+    }
 }
 
 impl Call<'_> {
@@ -29,22 +59,11 @@ impl Call<'_> {
         let mut request = Request::new(());
         *request.method_mut() = Method::CONNECT;
         *request.uri_mut() = uri;
-        let Some(token) = &self.credentials.token else { return Ok(request) };
-        let token = token.expose();
-        let scheme: &[u8] = if self.credentials.key.is_some() { b"DPoP " } else { b"Bearer " };
-        let mut text = BytesMut::with_capacity(scheme.len() + token.len());
-        text.put_slice(scheme);
-        text.put_slice(token.as_bytes());
-        request.headers_mut().insert(AUTHORIZATION, secret(text.freeze())?);
-        if let Some(key) = &self.credentials.key {
-            // A CONNECT has no URI beyond its authority: this one names gateway and target (docs/reference/identity.md).
-            // As the gateway reads it: a port that clients insist on is none of the name.
-            let name = TargetName::parse(self.target).ok_or_else(bad_target)?.into_string();
-            let uri = format!("https://{}/{name}", bracketed(self.host));
-            let proof = key.prove("CONNECT", &uri, Some(token), self.nonce);
-            let proof = proof.map_err(TokenError::new)?;
-            request.headers_mut().insert(DPOP, secret(proof.into())?);
-        }
+        // A CONNECT has no URI beyond its authority: this one names gateway and target (docs/reference/identity.md).
+        // As the gateway reads it: a port that clients insist on is none of the name.
+        let name = TargetName::parse(self.target).ok_or_else(bad_target)?.into_string();
+        let uri = format!("https://{}/{name}", bracketed(self.host));
+        self.identified.show(&mut request, "CONNECT", &uri)?;
         Ok(request)
     }
 }
@@ -56,7 +75,7 @@ fn secret(text: Bytes) -> Result<HeaderValue, ConnectError> {
     Ok(value)
 }
 
-fn bracketed(host: &str) -> String {
+pub(super) fn bracketed(host: &str) -> String {
     if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.to_owned() }
 }
 

@@ -7,9 +7,11 @@ mod call;
 mod config;
 mod error;
 mod forward;
+pub mod mcp;
 mod pg_refusal;
 mod pipe;
 mod quic;
+mod request;
 mod tcp;
 mod token;
 
@@ -27,9 +29,10 @@ use tokio::time::{Instant, timeout};
 use crate::front::TargetName;
 use crate::tunnel::TunnelIo;
 
-use call::Call;
+use call::{Call, Identified, bracketed};
 pub use config::ConnectConfig;
 pub use error::ConnectError;
+pub use request::{Ask, Reply};
 pub use token::{Credentials, NoToken, StaticToken, TokenError, TokenFile, TokenProvider};
 
 /// How long TCP is used before QUIC is tried again.
@@ -117,13 +120,54 @@ impl Connector {
         timeout(within, open).await.unwrap_or(Err(ConnectError::Slow { within }))
     }
 
+    /// Asks the gateway itself. The answer is whatever it says; its body is read from the result.
+    ///
+    /// # Errors
+    /// [`ConnectError`]: it could not be asked, or the connection broke, and then it may have done what it was asked.
+    ///
+    /// # Cancel safety
+    /// A dropped call is seen by the gateway, which ends what it does for it.
+    pub async fn post(&self, ask: &Ask) -> Result<Reply, ConnectError> {
+        let credentials = self.config.token.token().await?;
+        match self.try_post(ask, &credentials).await {
+            // Once more with what was learnt.
+            Err(ConnectError::Nonce { nonce }) => {
+                *self.nonce.lock() = Some(nonce);
+                self.try_post(ask, &credentials).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn try_post(&self, ask: &Ask, credentials: &Credentials) -> Result<Reply, ConnectError> {
+        let nonce = self.nonce.lock().clone();
+        let identified = Identified { credentials, nonce: nonce.as_deref() };
+        let port = self.config.gateway.rsplit_once(':').map_or("443", |(_, port)| port);
+        let authority = format!("{}:{port}", bracketed(&self.config.server_name()));
+        let asked = (ask, authority.as_str());
+        if self.uses_tcp() {
+            return self.tcp.ask(&self.config, identified, asked).await;
+        }
+        match self.quic.ask(&self.config, identified, asked).await {
+            Err(ConnectError::Unreachable { .. }) => {
+                let reply = self.tcp.ask(&self.config, identified, asked).await;
+                if !matches!(reply, Err(ConnectError::Unreachable { .. })) {
+                    self.fall_back();
+                }
+                reply
+            }
+            outcome => outcome,
+        }
+    }
+
     async fn try_open(
         &self,
         target: &str,
         credentials: &Credentials,
     ) -> Result<Tunnel, ConnectError> {
         let (nonce, host) = (self.nonce.lock().clone(), self.config.server_name());
-        let call = Call { target, credentials, host: &host, nonce: nonce.as_deref() };
+        let identified = Identified { credentials, nonce: nonce.as_deref() };
+        let call = Call { target, identified, host: &host };
         if self.uses_tcp() {
             return self.tcp.open(&self.config, call).await;
         }

@@ -18,9 +18,10 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::call::{self, Call};
+use super::call::{self, Call, Identified};
 use super::config::ConnectConfig;
 use super::error::ConnectError;
+use super::request::{Ask, Body, Reply};
 use super::{Tunnel, resolve};
 use crate::front::h3_tunnel::H3Tunnel;
 use crate::front::transport::{self, BidiStream, Opener, RecvHalf, SendHalf};
@@ -58,7 +59,7 @@ pub(super) struct Pool {
 }
 
 #[derive(Clone)]
-struct Link {
+pub(super) struct Link {
     conn: quinn::Connection,
     requests: Requests,
     acks: TaskTracker,
@@ -104,6 +105,29 @@ impl Pool {
                 Err(Failed::Broken(_)) if kept && tries < MAX_TRIES => self.leave(id).await,
                 // The gateway leaves, and another has its address or will have.
                 Err(Failed::NotTaken(_)) if tries < MAX_TRIES => self.leave(id).await,
+                outcome => return outcome.map_err(Failed::into_error),
+            }
+        }
+    }
+
+    /// Asks the gateway itself. Only what it did not look at is asked again: else it may be done twice.
+    pub(super) async fn ask(
+        &self,
+        config: &ConnectConfig,
+        identified: Identified<'_>,
+        (ask, authority): (&Ask, &str),
+    ) -> Result<Reply, ConnectError> {
+        let mut tries = 0;
+        loop {
+            let (link, _) = self.link(config).await?;
+            tries += 1;
+            let id = link.conn.stable_id();
+            match ask_on(link, identified, (ask, authority)).await {
+                Err(Failed::NotTaken(_)) if tries < MAX_TRIES => self.leave(id).await,
+                Err(Failed::Broken(error)) => {
+                    self.leave(id).await;
+                    return Err(error);
+                }
                 outcome => return outcome.map_err(Failed::into_error),
             }
         }
@@ -258,6 +282,23 @@ async fn open_on(mut link: Link, call: Call<'_>) -> Result<Tunnel, Failed> {
     let (outgoing, incoming) = stream.split();
     let io = H3Tunnel::new(incoming, outgoing);
     Ok(Tunnel::new(Held { io, _link: link }, super::Transport::Quic))
+}
+
+async fn ask_on(
+    mut link: Link,
+    identified: Identified<'_>,
+    (ask, authority): (&Ask, &str),
+) -> Result<Reply, Failed> {
+    let request = ask.request(&identified, authority).map_err(Failed::Other)?;
+    let mut stream = link.requests.send_request(request).await.map_err(Failed::of)?;
+    stream.send_data(ask.body.clone()).await.map_err(Failed::of)?;
+    stream.finish().await.map_err(Failed::of)?;
+    let response = stream.recv_response().await.map_err(Failed::of)?;
+    if let Some(nonce) = call::nonce_of(&response) {
+        return Err(Failed::Other(ConnectError::Nonce { nonce }));
+    }
+    let (head, ()) = response.into_parts();
+    Ok(Reply::new(head, Body::H3(Box::new(stream), link)))
 }
 
 async fn refusal(status: StatusCode, mut stream: Stream) -> ConnectError {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls_pki_types::ServerName;
@@ -14,10 +14,11 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::call::{self, Call};
+use super::call::{self, Call, Identified};
 use super::config::ConnectConfig;
 use super::error::ConnectError;
 use super::quic::MAX_REFUSAL_BYTES;
+use super::request::{Ask, Body, Reply};
 use super::{Transport, Tunnel, resolve};
 use crate::tls::{self, ALPN_H2, Written};
 
@@ -27,7 +28,7 @@ const SEND_BUFFER_BYTES: usize = 256 * 1024;
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-type Requests = SendRequest<Empty<Bytes>>;
+type Requests = SendRequest<Full<Bytes>>;
 
 /// The shared connection.
 pub(super) struct Pool {
@@ -62,6 +63,24 @@ impl Pool {
             }
             outcome => outcome,
         }
+    }
+
+    /// Asks the gateway itself.
+    pub(super) async fn ask(
+        &self,
+        config: &ConnectConfig,
+        identified: Identified<'_>,
+        (ask, authority): (&Ask, &str),
+    ) -> Result<Reply, ConnectError> {
+        let (mut requests, _) = self.requests(config).await?;
+        let request = ask.request(&identified, authority)?.map(|()| Full::new(ask.body.clone()));
+        requests.ready().await.map_err(ConnectError::broken)?;
+        let response = requests.send_request(request).await.map_err(ConnectError::broken)?;
+        if let Some(nonce) = call::nonce_of(&response) {
+            return Err(ConnectError::Nonce { nonce });
+        }
+        let (head, body) = response.into_parts();
+        Ok(Reply::new(head, Body::H2(body)))
     }
 
     /// The shared connection and whether it was there already.
@@ -117,7 +136,7 @@ impl Pool {
 }
 
 async fn open_on(mut requests: Requests, call: Call<'_>) -> Result<Tunnel, ConnectError> {
-    let request = call.request()?.map(|()| Empty::new());
+    let request = call.request()?.map(|()| Full::default());
     requests.ready().await.map_err(ConnectError::broken)?;
     let response = requests.send_request(request).await.map_err(ConnectError::broken)?;
     let status = response.status();
