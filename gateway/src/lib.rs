@@ -5,6 +5,7 @@ pub mod config;
 pub mod connect;
 mod control;
 pub mod front;
+mod mcp;
 mod meters;
 pub mod service;
 mod session;

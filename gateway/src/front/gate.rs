@@ -163,7 +163,7 @@ impl Gate {
                 {
                     peer.watch.failed_authentication();
                 }
-                Err(route::refusal(&refusal, token_was_sent).into())
+                Err(route::refusal(&refusal, token_was_sent, None).into())
             }
             Err(_) => {
                 meters::turned_away("open_timeout");

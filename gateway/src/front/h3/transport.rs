@@ -32,7 +32,8 @@ pub(crate) struct Transport {
 }
 
 /// Whether the clients of accepted streams still wait for an answer, for whoever serves them: h3 keeps the stream itself,
-/// and looks at it only when it writes. A stream is here from when it is accepted to when its request is taken.
+/// and looks at it only when it writes. A stream is here from when it is accepted to when its request is taken; one that h3
+/// turns away, to the end of its connection.
 #[derive(Clone, Default)]
 pub(super) struct Departures(Arc<Mutex<HashMap<StreamId, Stopped>>>);
 
