@@ -257,3 +257,38 @@ async fn a_claimed_issuer_is_repeated_only_when_it_is_a_plain_url() {
         assert!(!failure.to_string().contains("secret"));
     }
 }
+
+/// RFC 8693 section 4.2, RFC 6749 section 3.3. Some issuers write a list.
+#[tokio::test]
+async fn scopes_are_names_and_never_guessed() {
+    let key = Key::p256("k");
+    let authenticator = plain(&[&key]);
+    for (claims, expected) in [
+        (json!({}), &[][..]),
+        (json!({ "scope": "b a  a" }), &["a", "b"]),
+        (json!({ "scope": "" }), &[]),
+        (json!({ "scp": "a b" }), &["a", "b"]),
+        (json!({ "scp": ["a b", "c"] }), &["a b", "c"]),
+        (json!({ "scope": ["a"], "scp": "b" }), &["a", "b"]),
+    ] {
+        let identity = authenticator.verify(&key.good_but(claims.clone())).await.unwrap();
+        let scopes: Vec<&str> = identity.scopes.iter().map(String::as_str).collect();
+        assert_eq!(scopes, expected, "{claims}");
+    }
+    let many: Vec<String> = (0..257).map(|n| n.to_string()).collect();
+    for claims in [
+        json!({ "scope": 7 }),
+        json!({ "scope": { "a": true } }),
+        json!({ "scp": [7] }),
+        json!({ "scp": [""] }),
+        json!({ "scope": "a\nb" }),
+        json!({ "scope": many.join(" ") }),
+        json!({ "scp": many }),
+    ] {
+        assert_eq!(
+            outcome(&authenticator, &key.good_but(claims.clone())).await,
+            "invalid_claim",
+            "{claims:.80}"
+        );
+    }
+}

@@ -240,6 +240,7 @@ impl JudgeBench {
             },
             delegation: Vec::new(),
             agent: AgentAttributes::default(),
+            scopes: Default::default(),
             expires_at: Timestamp::MAX,
             token_id: None,
             key_id: None,

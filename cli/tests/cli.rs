@@ -334,6 +334,8 @@ fn the_pages_are_checked() {
     let good = format!("public_url = \"https://g.example\"\n{}", sign_in("https://idp.example"));
     let (code, told) = check(&good);
     assert_eq!(code, Some(0), "{told}");
+    let (code, told) = check(&format!("{good}[gateway.mcp]\nhosts = [\"localhost:1\"]\n"));
+    assert_eq!(code, Some(0), "{told}");
     let short = good.replacen('\n', "\nkey = { value = \"too-short-a-secret\" }\n", 1);
     let plain = good.replace("https://g.example", "http://g.example");
     let stranger =
@@ -342,6 +344,10 @@ fn the_pages_are_checked() {
         (short, "openssl rand"),
         (plain, "console.public_url"),
         (stranger, "none of [[issuers]]"),
+        (
+            format!("{good}[gateway.mcp]\npublic_url = \"http://g.example\"\n"),
+            "gateway.mcp.public_url: write the https origin",
+        ),
         ("public_url = \"https://g.example\"\nsign_in = []\n".to_owned(), "console.sign_in"),
     ] {
         let (code, told) = check(&bad);

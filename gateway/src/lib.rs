@@ -5,8 +5,8 @@ pub mod config;
 pub mod connect;
 mod control;
 pub mod front;
-#[allow(dead_code, reason = "until the route")]
 mod inside;
+mod mcp;
 mod meters;
 pub mod service;
 mod session;

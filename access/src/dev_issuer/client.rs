@@ -32,6 +32,8 @@ pub struct DevClient {
     pub task: Option<String>,
     /// Who acts for it, outermost first (RFC 8693).
     pub act: Vec<Actor>,
+    /// What its tokens are issued for: names with spaces between.
+    pub scope: Option<String>,
 }
 
 impl DevClient {
@@ -51,6 +53,7 @@ impl DevClient {
             agent: None,
             task: None,
             act: Vec::new(),
+            scope: None,
         }
     }
 
@@ -116,6 +119,7 @@ impl DevClient {
             ("model", &self.model),
             ("agent", &self.agent),
             ("task", &self.task),
+            ("scope", &self.scope),
         ];
         for (name, text) in texts {
             if let Some(text) = text {

@@ -19,6 +19,7 @@ use super::issuer::{ConfigError, Issuer, is_loopback, is_safe_url};
 use super::key_cache::KeyCache;
 use super::key_set::KeySet;
 use super::key_source::KeySource;
+use super::profile::Profile;
 use super::proof::{Asked, ProofVerifier};
 use super::spiffe::{Domains, TrustDomainConfig};
 use super::token::UnverifiedToken;
@@ -143,6 +144,12 @@ impl Authenticator {
     /// The issuers that are trusted, sorted.
     pub fn issuers(&self) -> impl Iterator<Item = &str> {
         self.inner.trusted.keys().map(String::as_str)
+    }
+
+    /// Those of them that clients can get tokens from by OAuth, sorted: what runs a job gives its tokens to the job alone.
+    pub fn authorization_servers(&self) -> impl Iterator<Item = &str> {
+        let gives = |one: &Trusted| matches!(one.issuer.profile, Profile::Oidc | Profile::Rfc9068);
+        self.inner.trusted.iter().filter(move |(_, one)| gives(one)).map(|(name, _)| name.as_str())
     }
 
     /// Verifies a bearer token and says whom it names. A token that is bound to a key is none: see

@@ -16,6 +16,7 @@ pub(super) const MAX_DELEGATION_DEPTH: usize = 8;
 const MAX_SUBJECT_BYTES: usize = 255;
 const MAX_TEXT_BYTES: usize = 1024;
 const MAX_GROUPS: usize = 256;
+const MAX_SCOPES: usize = 256;
 
 type Claims = Map<String, Value>;
 
@@ -102,6 +103,31 @@ pub(super) fn delegation(claims: &Claims) -> Result<Vec<Actor>, Reason> {
         next = act.get("act");
     }
     Ok(chain)
+}
+
+/// What the token was issued for: a text of names with spaces between (RFC 8693 section 4.2), or a list of them, as some
+/// issuers write it.
+pub(super) fn scopes(claims: &Claims) -> Result<BTreeSet<String>, Reason> {
+    let mut scopes = BTreeSet::new();
+    for claim in ["scope", "scp"] {
+        let wrong = || Reason::InvalidClaim(claim.to_owned());
+        let names: Vec<&str> = match claims.get(claim) {
+            None | Some(Value::Null) => continue,
+            Some(Value::String(names)) => {
+                names.split(' ').filter(|name| !name.is_empty()).collect()
+            }
+            Some(Value::Array(names)) => names
+                .iter()
+                .map(|name| name.as_str().ok_or_else(wrong))
+                .collect::<Result<_, _>>()?,
+            Some(_) => return Err(wrong()),
+        };
+        if names.len() > MAX_SCOPES || !names.iter().all(|name| is_plain(name, MAX_TEXT_BYTES)) {
+            return Err(wrong());
+        }
+        scopes.extend(names.into_iter().map(str::to_owned));
+    }
+    Ok(scopes)
 }
 
 /// Claims that must be there because of the profile, and claims that must have certain values.

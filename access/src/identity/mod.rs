@@ -27,6 +27,8 @@ mod token;
 mod verifier;
 mod written;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use tallyport_schemas::{Actor, AgentAttributes, AuthMethod, Principal, TokenBinding};
 
@@ -57,6 +59,8 @@ pub struct Identity {
     pub delegation: Vec<Actor>,
     /// Model, agent and task, as the token gives them.
     pub agent: AgentAttributes,
+    /// What the token was issued for: `scope` (RFC 9068 section 2.2.3), or `scp` where an issuer writes that. A certificate has none.
+    pub scopes: BTreeSet<String>,
     /// From here on the token would be refused: `exp` and the clock skew allowed for its issuer.
     pub expires_at: Timestamp,
     /// `jti`, where the token has one.

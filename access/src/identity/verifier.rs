@@ -65,6 +65,7 @@ impl<'a> Candidate<'a> {
             principal: claims::principal(found, self.issuer)?,
             delegation: claims::delegation(found)?,
             agent: claims::agent(found, self.issuer)?,
+            scopes: claims::scopes(found)?,
             expires_at,
             token_id,
             key_id,

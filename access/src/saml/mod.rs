@@ -174,6 +174,12 @@ impl SamlExchange {
         })
     }
 
+    /// The issuer of its tokens.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
     /// The public keys of its tokens (RFC 7517).
     #[must_use]
     pub fn jwks(&self) -> Value {

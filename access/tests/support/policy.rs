@@ -21,6 +21,7 @@ pub fn identity(kind: PrincipalKind, subject: &str, groups: &[&str]) -> Identity
         },
         delegation: vec![],
         agent: AgentAttributes::default(),
+        scopes: Default::default(),
         expires_at: Timestamp::MAX,
         token_id: None,
         key_id: None,

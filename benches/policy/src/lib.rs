@@ -79,6 +79,7 @@ pub fn agent(n: usize) -> Identity {
         },
         delegation: Vec::new(),
         agent: AgentAttributes::default(),
+        scopes: Default::default(),
         expires_at: Timestamp::MAX,
         token_id: None,
         key_id: None,

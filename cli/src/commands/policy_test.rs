@@ -180,6 +180,7 @@ fn decide(set: &Arc<PolicySet>, case: &Case) -> Result<Answer, String> {
             task: principal.task.clone(),
             ..Default::default()
         },
+        scopes: Default::default(),
         expires_at: now.checked_add(TOKEN_LIFE).map_err(|error| error.to_string())?,
         token_id: None,
         key_id: None,

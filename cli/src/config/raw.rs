@@ -12,7 +12,7 @@ use serde::Deserialize;
 #[cfg(not(feature = "lake"))]
 use serde::de::IgnoredAny;
 use tallyport_access::{IssuerConfig, TrustDomainConfig};
-use tallyport_gateway::config::{RawGatewayLimits, RawTarget};
+use tallyport_gateway::config::{RawGatewayLimits, RawMcp, RawTarget};
 use tallyport_gateway::webhooks::RawWebhook;
 #[cfg(feature = "lake")]
 use tallyport_recorder::{CommitPolicy, Retention};
@@ -117,6 +117,8 @@ pub struct RawGateway {
     pub takeover_socket: Option<PathBuf>,
     /// Sign-in by SAML: signed assertions for short-lived tokens; nobody is signed in so where absent.
     pub saml: Option<RawSaml>,
+    /// The front for clients of the Model Context Protocol; there is none where absent.
+    pub mcp: Option<RawMcp>,
     /// Bounds of the gateway as a whole.
     #[serde(default)]
     pub limits: RawGatewayLimits,

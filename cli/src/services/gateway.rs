@@ -10,7 +10,7 @@ use tallyport_access::policy::PolicyStore;
 use tallyport_access::saml::SamlExchange;
 use tallyport_eventlog::{Appender, LogUrl};
 use tallyport_gateway::config::{
-    ConfigError, Credential, GatewayConfig, RawTarget, Secret, Target,
+    ConfigError, Credential, GatewayConfig, McpConfig, RawMcp, RawTarget, Secret, Target,
 };
 use tallyport_gateway::front::{Front, FrontConfig, FrontError, RunningFront};
 use tallyport_gateway::targets::MaskingStore;
@@ -81,6 +81,7 @@ impl GatewayPlan {
                 names: identity.names().to_vec(),
                 limits: section.limits.check().map_err(|error| named(&error))?,
                 webhooks: webhooks(config, folder).map_err(|error| named(&error))?,
+                mcp: mcp(config).map_err(|error| named(&error))?,
             },
             identity,
             masking,
@@ -105,6 +106,7 @@ impl GatewayPlan {
                 targets: vec![target.check()?],
                 saml: None,
                 names: identity.names().to_vec(),
+                mcp: Some(McpConfig::default()),
                 ..GatewayConfig::default()
             },
             identity,
@@ -130,6 +132,17 @@ fn webhooks(config: &Config, folder: &Path) -> Result<Vec<Webhook>, ConfigError>
     let issuers: Vec<&str> = config.issuers.iter().map(|it| it.issuer.as_str()).collect();
     let page = config.console.as_ref().map(|console| &console.public_url);
     RawWebhook::check_all(raw, folder, &issuers, page)
+}
+
+/// The console's pages may use it: they are the gateway's own.
+fn mcp(config: &Config) -> Result<Option<McpConfig>, ConfigError> {
+    let raw = config.gateway.as_ref().and_then(|section| section.mcp.as_ref());
+    let Some(mcp) = raw.map(RawMcp::check).transpose()? else { return Ok(None) };
+    let console = config.console.as_ref().map(|console| &console.public_url);
+    Ok(Some(match console {
+        Some(page) => mcp.with_origin(page),
+        None => mcp,
+    }))
 }
 
 /// The target of `dev`, as `--target-url` names it.

@@ -7,6 +7,7 @@
 //! * [`approval`]: what waits for a human, and what the control log makes of it.
 //! * [`revocation`]: whose access is ended, likewise.
 //! * [`assertions`]: which SAML assertions were exchanged, likewise.
+//! * [`mcp`]: the Model Context Protocol as messages.
 //! * [`replay`]: a recorded session as people read it.
 //! * [`passage`]: the types that carry I1 and I2: `Authorized<Command>`, `Masked<Response>`.
 //!
@@ -15,6 +16,7 @@
 pub mod approval;
 pub mod assertions;
 pub mod masking;
+pub mod mcp;
 pub mod passage;
 pub mod pg;
 pub mod replay;

@@ -48,6 +48,7 @@ fn new_bench() -> Arc<Bench> {
         },
         delegation: Vec::new(),
         agent: AgentAttributes::default(),
+        scopes: Default::default(),
         expires_at: Timestamp::now(),
         token_id: None,
         key_id: None,

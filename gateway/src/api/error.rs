@@ -20,7 +20,7 @@ impl ApiError {
     }
 
     pub(super) fn refusal(refusal: &Refusal, token_was_sent: bool) -> Self {
-        Self(Box::new(refusal_answer(refusal, token_was_sent).map(Body::from)))
+        Self(Box::new(refusal_answer(refusal, token_was_sent, None).map(Body::from)))
     }
 
     /// About a signature there is no scheme to name.
@@ -30,21 +30,21 @@ impl ApiError {
         Self::new(status, refusal.code, &refusal.message)
     }
 
-    pub(super) fn internal() -> Self {
+    pub(crate) fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request came by no front")
     }
 
-    pub(super) fn no_route() -> Self {
+    pub(crate) fn no_route() -> Self {
         let message = "there is no such route; see /v1/whoami, /v1/approvals, /v1/grants, /v1/revocations and /v1/webhooks/NAME/answers";
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
-    pub(super) fn no_method() -> Self {
+    pub(crate) fn no_method() -> Self {
         let message = "this route takes another method: GET to read, POST to change";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
     }
 
-    pub(super) fn bad_request(message: &str) -> Self {
+    pub(crate) fn bad_request(message: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)
     }
 

@@ -107,6 +107,33 @@ async fn terms(
     Err(ApiError::no_such_target())
 }
 
+/// Whether a caller may open sessions to a target.
+pub(crate) enum Door {
+    /// At any time.
+    Open,
+    /// With a grant; until when the one lets them that stands.
+    ByGrant { until: Option<Timestamp> },
+    /// Whoever agrees.
+    Shut,
+}
+
+/// What a caller would meet at a target. Nothing of it is on record: nobody goes in.
+pub(crate) fn door(inner: &Inner, caller: &Caller, entry: &TargetEntry) -> Door {
+    let facts = caller.ask_context();
+    let (verdict, demand) = at_the_doors(inner, caller, entry, &facts);
+    let Some(demand) = demand else {
+        return if verdict.is_allowed() { Door::Open } else { Door::Shut };
+    };
+    let given = GrantDemand::given(demand.requirements(), demand.longest());
+    let facts = AskContext { grant: Some(Arc::new(given)), ..facts };
+    if !at_the_doors(inner, caller, entry, &facts).0.is_allowed() {
+        return Door::Shut;
+    }
+    let target = Some(entry.dialer.target().reference(None));
+    let context = Context { target, ..Context::clone(caller.context()) };
+    Door::ByGrant { until: inner.grant_for(&context, &demand).map(|(_, until)| until) }
+}
+
 /// What policy says at both doors of a session, the target's and that of its default database: the first denial, if there is
 /// one, and what both demand.
 fn at_the_doors(

@@ -12,30 +12,33 @@ pub(crate) mod grants;
 mod revocations;
 mod saml;
 mod view;
+mod who;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri, State};
-use axum::http::header::{CACHE_CONTROL, ORIGIN};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, request};
+use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router, middleware};
 use gateway_core::passage::Note;
 use serde_json::json;
-use tallyport_access::{Asked, ClientCertificate};
-use tallyport_schemas::{Body, Decision, Draft, Front, SharedContext, TraceId};
+use tallyport_schemas::{Body, Decision, Draft, SharedContext};
 
-use crate::front::{Authenticated, Twice, presented};
-use crate::service::{Caller, Came, Gateway, Inner};
+use crate::front::Authenticated;
+use crate::mcp;
+use crate::service::{Caller, Gateway, Inner};
 pub(crate) use error::ApiError;
+pub(crate) use grants::{Door, door};
 pub(crate) use view::ApprovalView;
+pub(crate) use who::{Known, NotKnown, who};
 
 /// `GET /healthz`: 200 while events can be put on record, 503 while they cannot: then nothing passes.
 /// `/v1`: see docs/reference/approvals.md, grants.md and revocation.md; every request of it needs a token, but that of a webhook,
 /// which is signed (docs/reference/webhooks.md).
 /// `/saml/token` and what its tokens are checked with, where that is configured: docs/reference/saml.md.
+/// `/mcp` and how its clients get tokens, likewise: docs/reference/mcp.md.
 pub fn router(gateway: &Gateway) -> Router {
     let inner = gateway.inner();
     let v1 = Router::new()
@@ -59,6 +62,7 @@ pub fn router(gateway: &Gateway) -> Router {
         .route("/v1/", none)
         .nest("/v1", v1)
         .merge(saml::routes(inner.saml.is_some()))
+        .merge(mcp::routes(inner.mcp.is_some()))
         .with_state(inner)
 }
 
@@ -82,57 +86,13 @@ async fn whoami(caller: Caller) -> Response {
 }
 
 /// What is answered is for one reader at one moment.
-async fn not_kept(mut response: Response) -> Response {
+pub(crate) async fn not_kept(mut response: Response) -> Response {
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-/// The caller's token is checked, and that is on record, before a handler runs.
-impl FromRequestParts<Arc<Inner>> for Caller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(
-        parts: &mut request::Parts,
-        inner: &Arc<Inner>,
-    ) -> Result<Self, ApiError> {
-        let extensions = &parts.extensions;
-        let (peer, front, trace_id) = (
-            extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0),
-            extensions.get::<Front>().copied(),
-            extensions.get::<TraceId>().copied(),
-        );
-        // The fronts put all three there: without them it is not known who asks.
-        let (Some(peer), Some(front), Some(trace_id)) = (peer, front, trace_id) else {
-            return Err(ApiError::internal());
-        };
-        let presented = presented(&parts.headers, false);
-        let presented = presented.map_err(|Twice(message)| ApiError::bad_request(message))?;
-        let sent = presented.token.is_some();
-        // As it was asked for, not as it was routed.
-        let whole = extensions.get::<OriginalUri>().map_or(&parts.uri, |uri| &uri.0);
-        let came = Came {
-            token: presented.token.as_ref(),
-            proof: presented.proof.as_deref(),
-            certificate: extensions
-                .get::<ClientCertificate>()
-                .filter(|_| presented.token.is_some() || !is_a_browsers(&parts.headers)),
-            asked: Asked { method: parts.method.as_str(), path: whole.path() },
-            front,
-            peer,
-        };
-        let caller = inner.caller(came, trace_id).await;
-        caller.map_err(|refusal| ApiError::refusal(&refusal, sent))
-    }
-}
-
-/// Whether a page caused the request. A browser sends its certificate whoever's page that is: alone it would let another site
-/// act for the workload (as with cookies, which this API does not take either).
-fn is_a_browsers(headers: &HeaderMap) -> bool {
-    headers.contains_key(ORIGIN) || headers.contains_key("sec-fetch-site")
-}
-
 /// Puts a decision on record, before anything follows from it.
-async fn recorded(
+pub(crate) async fn recorded(
     inner: &Inner,
     context: &SharedContext,
     decision: Decision,

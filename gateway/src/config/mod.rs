@@ -2,10 +2,13 @@
 
 mod command;
 mod credential;
+mod mcp;
 mod target;
 
 pub use command::{SecretCommand, SecretCommandError};
 pub use credential::{Credential, CredentialError, Secret};
+pub(crate) use mcp::McpHost;
+pub use mcp::{McpConfig, McpLimits, RawMcp, RawMcpScopes};
 pub use target::{Address, ClientIdentity, RawTarget, SslMode, Target, TargetLimits};
 
 use std::sync::Arc;
@@ -137,4 +140,6 @@ pub struct GatewayConfig {
     pub names: Vec<String>,
     /// Who is told of requests for approvals.
     pub webhooks: Vec<Webhook>,
+    /// How `/mcp` is served; not at all where absent.
+    pub mcp: Option<McpConfig>,
 }

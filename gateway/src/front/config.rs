@@ -202,7 +202,7 @@ mod tests {
     /// What may stand open, and how much it may hold.
     fn sizes(limits: &Limits) -> Vec<(&'static str, String)> {
         let grows = |before: String, after: String| {
-            format!("{before}, then {after} once a tunnel was opened")
+            format!("{before}, then {after} once a request was authentic")
         };
         vec![
             (

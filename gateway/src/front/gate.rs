@@ -163,7 +163,7 @@ impl Gate {
                 {
                     peer.watch.failed_authentication();
                 }
-                Err(route::refusal(&refusal, token_was_sent).into())
+                Err(route::refusal(&refusal, token_was_sent, None).into())
             }
             Err(_) => {
                 meters::turned_away("open_timeout");
@@ -174,8 +174,9 @@ impl Gate {
         }
     }
 
-    /// Gives a request that is no CONNECT to the router, with its body bounded in size and time.
-    pub(super) async fn call<B>(&self, peer: &Peer, request: Request<B>) -> Response<Body>
+    /// Gives a request that is no CONNECT to the router, with its body bounded in size and time. Also whether it is the first
+    /// of its connection that was found authentic.
+    pub(super) async fn call<B>(&self, peer: &Peer, request: Request<B>) -> (Response<Body>, bool)
     where
         B: hyper::body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
@@ -196,12 +197,13 @@ impl Gate {
         let response = answered.unwrap_or_else(|never| match never {});
         let failed = response.status() == StatusCode::UNAUTHORIZED
             || response.extensions().get::<NotAuthenticated>().is_some();
+        let mut first = false;
         if failed && !response.headers().get_all(WWW_AUTHENTICATE).iter().any(asks_for_nonce) {
             peer.watch.failed_authentication();
         } else if response.extensions().get::<Authenticated>().is_some() {
-            peer.watch.authenticated();
+            first = peer.watch.authenticated();
         }
-        response
+        (response, first)
     }
 }
 

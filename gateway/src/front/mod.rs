@@ -33,7 +33,8 @@ pub use gate::Authenticated;
 pub(crate) use gate::NotAuthenticated;
 pub(crate) use h3::{transport, tunnel as h3_tunnel};
 pub(crate) use route::{
-    DPOP, DPOP_NONCE, TargetName, Twice, USE_NONCE, answer, presented, refusal as refusal_answer,
+    Challenge, DPOP, DPOP_NONCE, TargetName, Twice, USE_NONCE, answer, presented, quotable,
+    refusal as refusal_answer,
 };
 pub use takeover::{TakeoverError, WhyRefused};
 

@@ -128,8 +128,35 @@ pub(crate) fn presented(headers: &HeaderMap, proxy: bool) -> Result<Presented, T
     Ok(Presented { token: Some(token), proof: bound.then(text) })
 }
 
-/// The answer to a CONNECT that the service refused.
-pub(crate) fn refusal(refusal: &Refusal, token_was_sent: bool) -> Response<Bytes> {
+/// How a client gets a token that is taken here.
+#[derive(Clone, Debug)]
+pub(crate) struct Challenge {
+    /// The URL of a document (RFC 9728 section 5.1).
+    pub(crate) resource_metadata: String,
+    /// What the token must be issued for, where anything is asked.
+    pub(crate) scope: Option<String>,
+}
+
+impl Challenge {
+    /// As parameters of a challenge, each after a comma.
+    pub(crate) fn parameters(&self) -> String {
+        let scope = self.scope.as_ref().map(|scope| format!(", scope=\"{}\"", quotable(scope)));
+        let metadata = quotable(&self.resource_metadata);
+        format!(", resource_metadata=\"{metadata}\"{}", scope.unwrap_or_default())
+    }
+}
+
+/// What may stand in a quoted parameter as it is (RFC 6750 section 3).
+pub(crate) fn quotable(text: &str) -> String {
+    text.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect()
+}
+
+/// The answer to a request that the service refused. `challenge` tells a client without a good token how to get one.
+pub(crate) fn refusal(
+    refusal: &Refusal,
+    token_was_sent: bool,
+    challenge: Option<&Challenge>,
+) -> Response<Bytes> {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     let mut response = answer(status, refusal.code, &refusal.message);
     if status == StatusCode::UNAUTHORIZED {
@@ -141,8 +168,16 @@ pub(crate) fn refusal(refusal: &Refusal, token_was_sent: bool) -> Response<Bytes
             _ if token_was_sent => [", error=\"invalid_token\"", ""],
             _ => ["", ""],
         };
+        let (how, why) = match challenge {
+            Some(challenge) if bearer.is_empty() => (challenge.parameters(), String::new()),
+            Some(challenge) => {
+                let why = format!(", error_description=\"{}\"", quotable(&refusal.message));
+                (challenge.parameters(), why)
+            }
+            None => (String::new(), String::new()),
+        };
         let challenges = [
-            format!("Bearer realm=\"tallyport\"{bearer}"),
+            format!("Bearer realm=\"tallyport\"{how}{bearer}{why}"),
             format!("DPoP realm=\"tallyport\"{dpop}, algs=\"{}\"", ProofVerifier::ALGORITHMS),
         ];
         for challenge in challenges {
@@ -245,9 +280,9 @@ mod tests {
     #[test]
     fn unauthorized_names_the_error_only_when_there_was_a_token() {
         let refused = Refusal::new(401, "invalid_token", "the token expired");
-        let with = refusal(&refused, true);
+        let with = refusal(&refused, true, None);
         assert!(with.headers()[WWW_AUTHENTICATE].to_str().unwrap().contains("invalid_token"));
-        let without = refusal(&refused, false);
+        let without = refusal(&refused, false, None);
         assert!(!without.headers()[WWW_AUTHENTICATE].to_str().unwrap().contains("error"));
         let body: serde_json::Value = serde_json::from_slice(with.body()).unwrap();
         assert_eq!(

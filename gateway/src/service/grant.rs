@@ -13,7 +13,7 @@ use crate::session::SessionGrant;
 impl Inner {
     /// The grant of whoever `context` names, for its target, that is what policy demands now and lasts longest; and until
     /// when.
-    pub(super) fn grant_for(
+    pub(crate) fn grant_for(
         &self,
         context: &Context,
         demand: &GrantDemand,

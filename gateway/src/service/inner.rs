@@ -20,6 +20,7 @@ use super::strangers::Strangers;
 use crate::config::{GatewayConfig, GatewayLimits};
 use crate::control::{Control, carry, follow};
 use crate::inside::{Cursors, Parked};
+use crate::mcp::McpState;
 use crate::meters::{AuthenticationMeters, TargetMeters};
 use crate::session::Registry;
 use crate::targets::{CatalogCache, MaskingStore};
@@ -62,6 +63,8 @@ pub(crate) struct Inner {
     /// Checks proofs of tokens that are bound to a key.
     pub proofs: ProofVerifier,
     pub saml: Option<Arc<SamlExchange>>,
+    /// What `/mcp` is served with, where it is.
+    pub mcp: Option<McpState>,
     pub policy: PolicyStore,
     pub masking: MaskingStore,
     pub appender: Appender,
@@ -121,8 +124,11 @@ impl Inner {
             let webhook = Arc::new(webhook.clone());
             tasks.spawn(deliver(webhook, post, control.clone(), me, cancel.clone()));
         }
+        let saml = config.saml.as_deref();
+        let mcp = config.mcp.map(|mcp| McpState::new(mcp, &config.names, &authenticator, saml));
         Ok(Self {
             control,
+            mcp,
             authenticator,
             proofs: ProofVerifier::new(&config.names)?,
             saml: config.saml,
@@ -148,7 +154,7 @@ impl Inner {
         self.targets.get(name).cloned()
     }
 
-    pub(super) fn target_names(&self) -> Vec<String> {
+    pub(crate) fn target_names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.targets.keys().cloned().collect();
         names.sort_unstable();
         names

@@ -113,6 +113,7 @@ impl Inner {
             principal: principal.clone(),
             delegation: Vec::new(),
             agent: AgentAttributes::default(),
+            scopes: Default::default(),
             expires_at: Timestamp::MAX,
             token_id: Some(signed.id),
             key_id: None,

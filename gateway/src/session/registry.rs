@@ -229,6 +229,7 @@ mod tests {
             principal: info.principal.clone(),
             delegation: Vec::new(),
             agent: AgentAttributes::default(),
+            scopes: Default::default(),
             expires_at: info.expires_at,
             token_id: None,
             key_id: None,

@@ -182,10 +182,10 @@ async fn streams_are_few_until_something_is_authentic() {
     assert!(open_streams(&client.conn).await.is_empty());
 }
 
-type Bidi = (quinn::SendStream, quinn::RecvStream);
+pub type Bidi = (quinn::SendStream, quinn::RecvStream);
 
 /// As many request streams as the gateway allows now; each has begun a header.
-async fn open_streams(conn: &quinn::Connection) -> Vec<Bidi> {
+pub async fn open_streams(conn: &quinn::Connection) -> Vec<Bidi> {
     let mut held = Vec::new();
     loop {
         let opening = std::pin::pin!(conn.open_bi());

@@ -11,6 +11,7 @@ mod aioquic;
 mod connect;
 mod curl;
 mod deadlines;
+mod departures;
 mod hardening;
 mod hardening_tcp;
 mod load;

@@ -173,6 +173,7 @@ pub fn api() -> axum::Router {
         .route("/v1/whoami", get(whoami))
         .route("/v1/echo", post(|body: axum::body::Bytes| async { body }))
         .route("/v1/hang", post(hang))
+        .merge(crate::departures::routes())
 }
 
 /// A running gateway.

@@ -395,5 +395,5 @@ fn config(
     };
     let names = vec![GATEWAY_NAME.to_owned()];
     let targets = targets.iter().map(target).collect();
-    GatewayConfig { targets, limits, names, webhooks: webhooks.to_vec(), saml }
+    GatewayConfig { targets, limits, names, webhooks: webhooks.to_vec(), saml, mcp: None }
 }

@@ -48,8 +48,26 @@ macro_rules! targets {
 }
 
 targets!(
-    startup, frontend, backend, frames, session, login, h3_frames, connect, token, keys, event,
-    policy, masking, sql, log_url, config, block, assertion, detectors,
+    startup,
+    frontend,
+    backend,
+    frames,
+    session,
+    login,
+    h3_frames,
+    connect,
+    token,
+    keys,
+    event,
+    policy,
+    masking,
+    sql,
+    log_url,
+    config,
+    block,
+    assertion,
+    detectors,
+    mcp_message,
 );
 
 impl Target {

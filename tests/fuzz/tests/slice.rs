@@ -53,8 +53,26 @@ macro_rules! slices {
 }
 
 slices!(
-    startup, frontend, backend, frames, session, login, h3_frames, connect, token, keys, event,
-    policy, masking, sql, log_url, config, block, assertion, detectors,
+    startup,
+    frontend,
+    backend,
+    frames,
+    session,
+    login,
+    h3_frames,
+    connect,
+    token,
+    keys,
+    event,
+    policy,
+    masking,
+    sql,
+    log_url,
+    config,
+    block,
+    assertion,
+    detectors,
+    mcp_message,
 );
 
 /// `TALLYPORT_FUZZ_INPUT=TARGET=FILE` runs one input alone, outside of any net.

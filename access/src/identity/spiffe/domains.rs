@@ -1,6 +1,6 @@
 //! The trust domains whose workloads are let in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -101,6 +101,7 @@ impl Domains {
             principal,
             delegation: Vec::new(),
             agent,
+            scopes: BTreeSet::new(),
             expires_at,
             token_id,
             key_id,
@@ -126,6 +127,7 @@ impl Domains {
             principal,
             delegation: Vec::new(),
             agent,
+            scopes: BTreeSet::new(),
             expires_at: leaf.ends_at,
             token_id: None,
             key_id: Some(thumbprint(first)),

@@ -96,6 +96,7 @@ pub fn identity(groups: &[&str]) -> Identity {
         },
         delegation: Vec::new(),
         agent: AgentAttributes::default(),
+        scopes: Default::default(),
         expires_at: Timestamp::from_second(2_000_000_000).unwrap(),
         token_id: None,
         key_id: None,

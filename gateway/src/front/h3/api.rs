@@ -1,7 +1,7 @@
 //! The router behind HTTP/3.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -14,19 +14,41 @@ use tokio::time::timeout;
 use super::connection::Link;
 use super::request::Stream;
 use super::tunnel::{DataIn, DataOut};
-use crate::front::route;
+use crate::front::{quic, route};
 
-/// Gives one request to the router and its response to the client.
-pub(super) async fn serve(link: &Link, request: Request<()>, stream: Stream) {
+/// Gives one request to the router and its response to the client. Once the client has `left`, nothing of it goes on: as on
+/// TCP, what served it is dropped.
+pub(super) async fn serve(
+    link: &Link,
+    request: Request<()>,
+    stream: Stream,
+    left: impl Future<Output = ()> + Send,
+) {
     let (mut outgoing, incoming) = stream.split();
     let request = request.map(|()| H3Body { stream: incoming, ended: false });
-    let (mut head, mut body) = link.gate.call(&link.peer, request).await.into_parts();
+    let mut left = pin!(left);
+    let response = tokio::select! {
+        biased;
+        () = &mut left => return outgoing.reset(Code::H3_REQUEST_CANCELLED),
+        (response, first) = link.gate.call(&link.peer, request) => {
+            if first {
+                quic::raise_limits(&link.conn, &link.gate.limits);
+            }
+            response
+        }
+    };
+    let (mut head, mut body) = response.into_parts();
     route::strip_connection_fields(&mut head.headers);
     let within = link.gate.limits.write_deadline;
     let head = outgoing.send_response(Response::from_parts(head, ()));
     let mut sent = timeout(within, head).await;
     while let Ok(Ok(())) = sent {
-        let data = match body.frame().await {
+        let frame = tokio::select! {
+            biased;
+            () = &mut left => return outgoing.reset(Code::H3_REQUEST_CANCELLED),
+            frame = body.frame() => frame,
+        };
+        let data = match frame {
             Some(Ok(frame)) => frame.into_data(),
             Some(Err(error)) => {
                 tracing::debug!(%error, "an API response broke off");

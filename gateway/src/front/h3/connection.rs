@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::request;
-use super::transport::{self, Transport};
+use super::transport::{self, Departures, Transport};
 use crate::front::LAST_REQUESTS;
 use crate::front::admission::Admitted;
 use crate::front::gate::{Gate, Peer};
@@ -33,6 +33,7 @@ pub(super) struct Link {
     pub(super) gate: Arc<Gate>,
     pub(super) conn: quinn::Connection,
     pub(super) peer: Peer,
+    pub(super) departures: Departures,
 }
 
 /// Why the loop of a connection ended.
@@ -63,7 +64,9 @@ pub(in crate::front) async fn serve(
     let addr = conn.remote_address();
     let turned_away = |cause| gate.turned_away(Front::Quic, cause, Some(addr));
     let acks = TaskTracker::new();
+    let departures = Departures::default();
     let transport = Transport::new(conn.clone(), limits.max_frame_bytes, acks.clone());
+    let transport = transport.telling(departures.clone());
     let mut builder = h3::server::builder();
     builder.max_field_section_size(u64::from(limits.max_header_bytes)).send_grease(false);
     let built = tokio::time::timeout(limits.handshake_deadline, builder.build(transport)).await;
@@ -74,7 +77,7 @@ pub(in crate::front) async fn serve(
     let watch = Arc::new(Watch::new(limits));
     let certificate = certificate(&conn);
     let peer = Peer { addr, front: Front::Quic, watch, certificate };
-    let link = Link { gate: gate.clone(), conn: conn.clone(), peer };
+    let link = Link { gate: gate.clone(), conn: conn.clone(), peer, departures };
     let (code, reason, over) = match requests(&link, &mut http3).await {
         End::Gone => {
             // Only a breach closes it from this side before anything is over.

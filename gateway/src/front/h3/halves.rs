@@ -109,7 +109,7 @@ impl quic::RecvStream for RecvHalf {
     }
 }
 
-type Stopped =
+pub(super) type Stopped =
     Pin<Box<dyn Future<Output = Result<Option<VarInt>, quinn::StoppedError>> + Send + Sync>>;
 
 /// The sending half of a stream.

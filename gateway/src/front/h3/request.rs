@@ -27,12 +27,13 @@ pub(super) async fn serve(
     resolver: RequestResolver<Transport, Bytes>,
     _open: OpenRequest,
 ) {
+    let left = link.departures.of(resolver.frame_stream.send_id());
     let Some((request, stream)) = header(&link, resolver).await else { return };
     link.peer.watch.asked();
     if route::is_connect(request.method()) {
         tunnel(&link, request, stream).await;
     } else {
-        api::serve(&link, request, stream).await;
+        api::serve(&link, request, stream, left).await;
     }
 }
 

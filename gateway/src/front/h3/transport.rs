@@ -3,6 +3,7 @@
 //! Written on quinn itself and not around h3-quinn 0.0.10, whose `stop_sending` and `recv_id` panic while a read is
 //! waiting, and which hides the streams that a drain must see acknowledged.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,10 +12,12 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use h3::error::Code;
 use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
+use parking_lot::Mutex;
 use quinn::VarInt;
 use tokio_util::task::TaskTracker;
 
 use super::frames::FrameGuard;
+use super::halves::Stopped;
 pub(crate) use super::halves::{RecvHalf, SendHalf};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = Result<T, quinn::ConnectionError>> + Send + Sync>>;
@@ -24,7 +27,27 @@ type Bidi = (quinn::SendStream, quinn::RecvStream);
 pub(crate) struct Transport {
     accept_bidi: Option<Boxed<Bidi>>,
     accept_uni: Option<Boxed<quinn::RecvStream>>,
+    departures: Option<Departures>,
     opener: Opener,
+}
+
+/// Whether the clients of accepted streams still wait for an answer, for whoever serves them: h3 keeps the stream itself,
+/// and looks at it only when it writes. A stream is here from when it is accepted to when its request is taken; one that h3
+/// turns away, to the end of its connection.
+#[derive(Clone, Default)]
+pub(super) struct Departures(Arc<Mutex<HashMap<StreamId, Stopped>>>);
+
+impl Departures {
+    /// Waits until nobody reads the stream any more. Once for each stream.
+    pub(super) fn of(&self, stream: StreamId) -> impl Future<Output = ()> + Send + use<> {
+        let stopped = self.0.lock().remove(&stream);
+        async move {
+            match stopped {
+                Some(stopped) => drop(stopped.await),
+                None => std::future::pending().await,
+            }
+        }
+    }
 }
 
 /// Opens streams of the connection.
@@ -41,7 +64,12 @@ impl Transport {
     /// finished and whose last bytes are not acknowledged yet.
     pub(crate) fn new(conn: quinn::Connection, max_frame_bytes: u64, acks: TaskTracker) -> Self {
         let opener = Opener { conn, max_frame_bytes, acks, open_bidi: None, open_uni: None };
-        Self { accept_bidi: None, accept_uni: None, opener }
+        Self { accept_bidi: None, accept_uni: None, departures: None, opener }
+    }
+
+    /// The same, and what becomes of the streams that it accepts is told to `departures`.
+    pub(super) fn telling(self, departures: Departures) -> Self {
+        Self { departures: Some(departures), ..self }
     }
 }
 
@@ -75,6 +103,9 @@ impl<B: Buf> quic::Connection<B> for Transport {
             let conn = conn.clone();
             Box::pin(async move { conn.accept_bi().await })
         }));
+        if let (Ok((send, _)), Some(departures)) = (&stream, &self.departures) {
+            departures.0.lock().insert(stream_id(send.id()), Box::pin(send.stopped()));
+        }
         Poll::Ready(stream.map(|halves| self.opener.pair(halves)).map_err(connection_error))
     }
 

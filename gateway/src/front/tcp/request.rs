@@ -31,7 +31,9 @@ pub(super) async fn serve(
             Err(refused) => (*refused).map(Body::from),
         }
     } else {
-        link.gate.call(&link.peer, request).await
+        // HTTP/2 cannot raise what it allowed at first.
+        let (response, _first) = link.gate.call(&link.peer, request).await;
+        response
     };
     if let Some(value) = link.gate.alt_svc.clone() {
         response.headers_mut().insert(ALT_SVC, value);

@@ -101,6 +101,7 @@ pub(super) fn identity() -> Identity {
         },
         delegation: Vec::new(),
         agent: AgentAttributes::default(),
+        scopes: Default::default(),
         expires_at: Timestamp::from_second(2_000_000_000).expect("a time"),
         token_id: None,
         key_id: None,

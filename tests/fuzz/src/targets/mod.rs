@@ -14,6 +14,7 @@ pub mod keys;
 pub mod log_url;
 pub mod login;
 pub mod masking;
+pub mod mcp_message;
 pub mod policy;
 pub mod session;
 pub mod sql;

@@ -1,0 +1,165 @@
+//! Calls that are under way: how many there may be, and which of them a client cancels.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use gateway_core::mcp::Id;
+use parking_lot::Mutex;
+use tallyport_access::Identity;
+use tallyport_schemas::Actor;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::McpLimits;
+
+/// All calls that are under way.
+#[derive(Debug)]
+pub(super) struct Calls {
+    limits: McpLimits,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last: u64,
+    open: HashMap<u64, Open>,
+    of_principal: HashMap<Principal, usize>,
+}
+
+/// Issuer and subject.
+type Principal = (String, String);
+
+/// Who asks for a call, as far as it is theirs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    principal: Principal,
+    delegation: Vec<Actor>,
+    ip: IpAddr,
+}
+
+#[derive(Debug)]
+struct Open {
+    owner: Owner,
+    id: Id,
+    cancel: CancellationToken,
+}
+
+/// One call; it is under way until this is dropped.
+#[derive(Debug)]
+pub(super) struct Call {
+    calls: Arc<Calls>,
+    number: u64,
+    cancel: CancellationToken,
+}
+
+impl Calls {
+    pub(super) fn new(limits: McpLimits) -> Self {
+        Self { limits, state: Mutex::default() }
+    }
+
+    /// `None` where there are as many as may be.
+    pub(super) fn begin(self: &Arc<Self>, owner: Owner, id: Id) -> Option<Call> {
+        let mut state = self.state.lock();
+        let theirs = state.of_principal.get(&owner.principal).copied().unwrap_or(0);
+        if state.open.len() >= self.limits.max_calls
+            || theirs >= self.limits.max_calls_per_principal
+        {
+            return None;
+        }
+        state.last += 1;
+        let (number, cancel) = (state.last, CancellationToken::new());
+        state.of_principal.insert(owner.principal.clone(), theirs + 1);
+        state.open.insert(number, Open { owner, id, cancel: cancel.clone() });
+        Some(Call { calls: Arc::clone(self), number, cancel })
+    }
+
+    /// Ends the call that a client means. Without sessions two clients with one token may use one id: which of them is
+    /// meant is not known then, and both go on.
+    pub(super) fn cancel(&self, owner: &Owner, id: &Id) {
+        let state = self.state.lock();
+        let mut meant = state.open.values().filter(|it| it.owner == *owner && it.id == *id);
+        if let (Some(call), None) = (meant.next(), meant.next()) {
+            call.cancel.cancel();
+        }
+    }
+}
+
+impl Owner {
+    pub(super) fn new(identity: &Identity, ip: IpAddr) -> Self {
+        let principal = &identity.principal;
+        Self {
+            principal: (principal.issuer.clone(), principal.subject.clone()),
+            delegation: identity.delegation.clone(),
+            ip,
+        }
+    }
+}
+
+impl Call {
+    /// Waits until the client wants no answer any more.
+    pub(super) async fn cancelled(&self) {
+        self.cancel.cancelled().await;
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let mut state = self.calls.state.lock();
+        let Some(open) = state.open.remove(&self.number) else { return };
+        let left = state.of_principal.get(&open.owner.principal).copied().unwrap_or(0);
+        if left > 1 {
+            state.of_principal.insert(open.owner.principal, left - 1);
+        } else {
+            state.of_principal.remove(&open.owner.principal);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(subject: &str, ip: &str) -> Owner {
+        let principal = ("https://id.example".to_owned(), subject.to_owned());
+        Owner { principal, delegation: Vec::new(), ip: ip.parse().unwrap() }
+    }
+
+    fn id(number: u64) -> Id {
+        Id::read(&number.into()).unwrap()
+    }
+
+    #[test]
+    fn there_are_no_more_calls_than_may_be() {
+        let limits = McpLimits { max_calls: 3, max_calls_per_principal: 2 };
+        let calls = Arc::new(Calls::new(limits));
+        let (ada, bob) = (owner("ada", "192.0.2.1"), owner("bob", "192.0.2.1"));
+        let first = calls.begin(ada.clone(), id(1)).unwrap();
+        let _second = calls.begin(ada.clone(), id(1)).unwrap();
+        assert!(calls.begin(ada.clone(), id(2)).is_none(), "of one principal");
+        let _third = calls.begin(bob.clone(), id(1)).unwrap();
+        assert!(calls.begin(bob.clone(), id(2)).is_none(), "of all");
+        drop(first);
+        let fourth = calls.begin(ada, id(3));
+        assert!(fourth.is_some());
+        drop((fourth, _second, _third));
+        assert!(calls.state.lock().of_principal.is_empty(), "nothing is kept of who was here");
+    }
+
+    #[test]
+    fn only_the_one_call_that_can_be_meant_is_cancelled() {
+        let calls = Arc::new(Calls::new(McpLimits { max_calls: 9, max_calls_per_principal: 9 }));
+        let ada = owner("ada", "192.0.2.1");
+        let one = calls.begin(ada.clone(), id(1)).unwrap();
+        for other in [owner("bob", "192.0.2.1"), owner("ada", "192.0.2.2")] {
+            calls.cancel(&other, &id(1));
+        }
+        calls.cancel(&ada, &id(2));
+        assert!(!one.cancel.is_cancelled());
+        let twin = calls.begin(ada.clone(), id(1)).unwrap();
+        calls.cancel(&ada, &id(1));
+        assert!(!one.cancel.is_cancelled() && !twin.cancel.is_cancelled());
+        drop(twin);
+        calls.cancel(&ada, &id(1));
+        assert!(one.cancel.is_cancelled());
+    }
+}

@@ -1,0 +1,102 @@
+//! `/mcp`: the gateway for clients of the Model Context Protocol. docs/reference/mcp.md.
+//!
+//! What a message says is gateway-core's to tell ([`gateway_core::mcp`]); here it comes in by HTTP, is checked in one order
+//! ([`post`]), and is answered ([`answer`]). There are no sessions: each request brings its token, and that it did is on
+//! record before anything is made of its body.
+
+mod answer;
+mod challenge;
+mod dispatch;
+mod form;
+mod guard;
+mod limits;
+mod metadata;
+mod post;
+mod tools;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::ALLOW;
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get};
+use axum::{Router, middleware};
+use tallyport_access::Authenticator;
+use tallyport_access::saml::SamlExchange;
+
+use crate::api::{ApiError, not_kept};
+use crate::config::McpConfig;
+use crate::service::Inner;
+use guard::Names;
+use limits::Calls;
+
+const ENDPOINT: &str = "/mcp";
+/// RFC 9728 section 3: of the host, and of the endpoint.
+const METADATA: [&str; 2] =
+    ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"];
+
+/// What `/mcp` is served with.
+#[derive(Debug)]
+pub(crate) struct McpState {
+    config: McpConfig,
+    names: Names,
+    /// Where clients get tokens: the gateway's own issuer last, which takes nothing but assertions.
+    authorization_servers: Vec<String>,
+    calls: Arc<Calls>,
+}
+
+impl McpState {
+    pub(crate) fn new(
+        config: McpConfig,
+        names: &[String],
+        authenticator: &Authenticator,
+        saml: Option<&SamlExchange>,
+    ) -> Self {
+        let own = saml.map(SamlExchange::issuer);
+        let mut authorization_servers: Vec<String> =
+            authenticator.authorization_servers().map(str::to_owned).collect();
+        authorization_servers.sort_by_key(|issuer| own == Some(issuer.as_str()));
+        Self {
+            names: Names::new(names, &config),
+            calls: Arc::new(Calls::new(config.limits)),
+            authorization_servers,
+            config,
+        }
+    }
+}
+
+/// The routes; none where it is not configured.
+pub(crate) fn routes(configured: bool) -> Router<Arc<Inner>> {
+    if !configured {
+        return Router::new();
+    }
+    let endpoint =
+        Router::new().route(ENDPOINT, any(endpoint)).layer(middleware::map_response(not_kept));
+    let documents = METADATA
+        .into_iter()
+        .fold(Router::new(), |router, path| router.route(path, get(metadata::document)))
+        .method_not_allowed_fallback(|| async { ApiError::no_method() });
+    endpoint.merge(documents)
+}
+
+async fn endpoint(State(inner): State<Arc<Inner>>, request: Request) -> Response {
+    let Some(mcp) = &inner.mcp else { return ApiError::no_route().into_response() };
+    let (parts, body) = request.into_parts();
+    let came = match mcp.names.check(&parts) {
+        Ok(came) => came,
+        Err(refused) => return *refused,
+    };
+    let mut response = match parts.method {
+        Method::POST => post::serve(&inner, mcp, &came, parts, body).await,
+        Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
+        // No stream of the server's own and no session to end: it has neither.
+        _ => {
+            let mut response = StatusCode::METHOD_NOT_ALLOWED.into_response();
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            response
+        }
+    };
+    came.allow_page(response.headers_mut());
+    response
+}

@@ -1,0 +1,99 @@
+//! One message, checked in one order: who it is of, then its form, then what it says. docs/reference/mcp.md has the order.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{StatusCode, request};
+use axum::response::{IntoResponse as _, Response};
+use gateway_core::mcp::{Era, HeaderView, Id, Incoming, Malformed, RequestMeta, RpcError, parse};
+
+use super::dispatch::{self, Message};
+use super::form::Refused;
+use super::guard::Came;
+use super::limits::Owner;
+use super::{McpState, challenge, form};
+use crate::api::who;
+use crate::front::Authenticated;
+use crate::service::Inner;
+
+/// A message that may be served.
+struct Read {
+    era: Era,
+    meta: RequestMeta,
+    incoming: Incoming,
+}
+
+pub(super) async fn serve(
+    inner: &Arc<Inner>,
+    mcp: &McpState,
+    came: &Came,
+    parts: request::Parts,
+    body: Body,
+) -> Response {
+    // Before anything else of it is looked at: a stranger costs no reading.
+    let known = match who(&parts, inner).await {
+        Ok(known) => known,
+        Err(why) => return challenge::unknown(mcp, came, &why),
+    };
+    let mut response = match read(mcp, &parts, body).await {
+        Err(refused) => *refused,
+        Ok(Read { era, meta, incoming }) => match incoming {
+            Incoming::Answer { .. } => {
+                let error = RpcError::invalid_request("nothing was asked of this client");
+                failed(&error, era, None)
+            }
+            Incoming::Notification { method, params } => {
+                let owner = Owner::new(known.caller.identity(), known.peer.ip());
+                dispatch::notified(mcp, era, &owner, &method, &params);
+                StatusCode::ACCEPTED.into_response()
+            }
+            Incoming::Request { id, method, params } => {
+                let message = Message { era, meta, id, method, params };
+                dispatch::asked(inner, mcp, came, known, message).await
+            }
+        },
+    };
+    // Whoever is known is known, whatever they sent.
+    response.extensions_mut().insert(Authenticated);
+    response
+}
+
+/// An error in answer to a message.
+pub(super) fn failed(error: &RpcError, era: Era, id: Option<&Id>) -> Response {
+    let status = StatusCode::from_u16(error.status(era));
+    form::json(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &error.body(id))
+}
+
+async fn read(mcp: &McpState, parts: &request::Parts, body: Body) -> Result<Read, Refused> {
+    form::check(&parts.headers)?;
+    let body = form::whole(body, &parts.headers, mcp.config.max_body_bytes).await?;
+    let incoming = parse(&body).map_err(|Malformed { id, error }| {
+        // No revision is known yet; all of them answer it so.
+        Refused::from(failed(&error, Era::Legacy, id.as_ref()))
+    })?;
+    let headers = form::view(&parts.headers);
+    match understood(&headers, &incoming) {
+        Ok((era, _)) if era == Era::Legacy && parts.headers.contains_key("mcp-session-id") => {
+            // The specification's word for a session that is over: the client begins anew.
+            let error = RpcError::invalid_request("there are no sessions here; send initialize");
+            Err(form::json(StatusCode::NOT_FOUND, &error.body(incoming.id())).into())
+        }
+        Ok((era, meta)) => Ok(Read { era, meta, incoming }),
+        Err(error) => Err(failed(&error, Era::Legacy, incoming.id()).into()),
+    }
+}
+
+fn understood(
+    headers: &HeaderView<'_>,
+    incoming: &Incoming,
+) -> Result<(Era, RequestMeta), RpcError> {
+    let era = Era::of(incoming, headers)?;
+    let meta = match incoming {
+        Incoming::Request { params, .. } => RequestMeta::read(era, params)?,
+        Incoming::Notification { .. } | Incoming::Answer { .. } => RequestMeta::default(),
+    };
+    if era == Era::Modern {
+        headers.check(incoming)?;
+    }
+    Ok((era, meta))
+}

@@ -1,0 +1,143 @@
+//! The tools of the gateway itself. A new one is a file that implements [`Tool`], and a line in [`TOOLS`].
+
+mod progress;
+mod whoami;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use gateway_core::mcp::{Era, Id, RequestMeta, RpcError};
+use serde_json::{Map, Value};
+use tallyport_schemas::{Front, TraceId};
+
+use super::challenge::{Need, Operation};
+use crate::service::{Caller, Inner};
+use crate::tunnel::BearerToken;
+pub(crate) use progress::Progress;
+
+/// All tools, in the order in which they are listed.
+static TOOLS: &[&dyn Tool] = &[&whoami::Whoami];
+
+/// A call as it came in.
+pub(crate) struct Asked {
+    pub(crate) caller: Arc<Caller>,
+    /// What the caller showed; nothing where it was a certificate.
+    #[allow(dead_code, reason = "for tools that open sessions, which end with their token")]
+    pub(crate) token: Option<BearerToken>,
+    pub(crate) front: Front,
+    pub(crate) peer: SocketAddr,
+    pub(crate) trace_id: TraceId,
+    pub(crate) era: Era,
+    pub(crate) meta: RequestMeta,
+    /// Of the request.
+    #[allow(dead_code, reason = "for tools that wait, which name what waits")]
+    pub(crate) id: Id,
+}
+
+/// What a tool found.
+#[derive(Debug)]
+pub(crate) struct ToolAnswer {
+    /// An object, as the tool's output schema says.
+    pub(crate) structured: Value,
+    /// The same for clients that show no JSON; where absent, the JSON.
+    pub(crate) text: Option<String>,
+    /// Whether it is about something that did not happen. A model reads it: it says what to do.
+    pub(crate) is_error: bool,
+}
+
+/// One tool.
+///
+/// What it does to a target goes on record, before it happens, by the session that it opens: the tool itself writes to none.
+#[async_trait]
+pub(crate) trait Tool: Sync {
+    /// Names it, for policies too: it never changes.
+    fn name(&self) -> &'static str;
+
+    /// What of a token it needs.
+    fn need(&self) -> Need;
+
+    /// As it is listed for this caller: title, description, schemas, annotations; its name is added. `None` where there is
+    /// nothing in it for them, and then it cannot be called either.
+    async fn define(&self, inner: &Arc<Inner>, caller: &Caller) -> Option<Map<String, Value>>;
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// [`RpcError`] where the call is none; what a model should read of a failure is a [`ToolAnswer`].
+    ///
+    /// # Cancel safety
+    /// Dropped when the client is gone, its token has expired, or it cancels: whatever runs for the call must end then.
+    async fn call(
+        &self,
+        inner: &Arc<Inner>,
+        asked: &Asked,
+        arguments: Map<String, Value>,
+        progress: &Progress,
+    ) -> Result<ToolAnswer, RpcError>;
+}
+
+/// `tools/list`: what this caller may call, always in one order.
+pub(crate) async fn list(inner: &Arc<Inner>, caller: &Caller) -> Vec<Value> {
+    let mut listed = Vec::new();
+    for tool in TOOLS {
+        if let Some(defined) = tool.define(inner, caller).await {
+            let mut whole = Map::from_iter([("name".to_owned(), Value::from(tool.name()))]);
+            whole.extend(defined);
+            listed.push(Value::Object(whole));
+        }
+    }
+    listed
+}
+
+/// `tools/call`.
+///
+/// # Errors
+/// [`RpcError`] where there is no such tool for this caller, or the call is none.
+///
+/// # Cancel safety
+/// A dropped call ends what runs for it.
+pub(crate) async fn call(
+    inner: &Arc<Inner>,
+    asked: &Asked,
+    name: &str,
+    arguments: Map<String, Value>,
+    progress: &Progress,
+) -> Result<ToolAnswer, RpcError> {
+    let unknown = || RpcError::unknown_tool(name);
+    let tool = named(name).ok_or_else(unknown)?;
+    // What is not listed for them is not there for them.
+    tool.define(inner, &asked.caller).await.ok_or_else(unknown)?;
+    tool.call(inner, asked, arguments, progress).await
+}
+
+/// What a call of this name needs of a token.
+pub(super) fn operation(name: &str) -> Operation<'_> {
+    match named(name) {
+        Some(tool) => Operation { action: "mcp:call", resource: tool.name(), need: tool.need() },
+        None => Operation { action: "mcp:connect", resource: "tallyport", need: Need::Connect },
+    }
+}
+
+fn named(name: &str) -> Option<&'static dyn Tool> {
+    TOOLS.iter().find(|tool| tool.name() == name).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_clients_take_and_each_is_there_once() {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        let names: BTreeSet<&str> = TOOLS.iter().map(|tool| tool.name()).collect();
+        assert_eq!(names.len(), TOOLS.len());
+        for name in names {
+            assert!((1..=128).contains(&name.len()) && name.chars().all(is_part), "{name}");
+            // Upstream servers have their tools under `server__`.
+            assert!(!name.contains("__"), "{name}");
+        }
+    }
+}

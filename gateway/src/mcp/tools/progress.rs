@@ -1,0 +1,40 @@
+//! How far a call is, for clients that want to know.
+
+use gateway_core::mcp::reply;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+/// What may wait for a client to read it; what is more is left out, as the protocol allows.
+const MAX_WAITING: usize = 16;
+
+/// Tells a client how far its call is. Nothing waits for that.
+pub(crate) struct Progress(Option<Wanted>);
+
+struct Wanted {
+    token: Value,
+    to: mpsc::Sender<Value>,
+    last: Mutex<Option<f64>>,
+}
+
+impl Progress {
+    /// `token` is what the client gave to know it by, where it wants to know.
+    pub(crate) fn of(token: Option<&Value>) -> (Self, mpsc::Receiver<Value>) {
+        let (to, told) = mpsc::channel(MAX_WAITING);
+        let wanted = token.map(|token| Wanted { token: token.clone(), to, last: Mutex::new(None) });
+        (Self(wanted), told)
+    }
+
+    /// Tells it. The protocol wants `progress` to grow with every notification: what does not is not told.
+    #[allow(dead_code, reason = "for tools that take long; whoami does not")]
+    pub(crate) fn tell(&self, progress: f64, message: &str) {
+        let Some(wanted) = &self.0 else { return };
+        let mut last = wanted.last.lock();
+        if last.is_some_and(|last| progress <= last) {
+            return;
+        }
+        if wanted.to.try_send(reply::progress(&wanted.token, progress, message)).is_ok() {
+            *last = Some(progress);
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! `/mcp` on real fronts: HTTP/1.1 and HTTP/2 over TLS, and HTTP/3. The log is in memory; no target is reached.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests say what they expect by failing"
+)]
+
+mod authorization;
+mod client;
+mod eras;
+mod faults;
+mod message;
+mod order;
+mod world;

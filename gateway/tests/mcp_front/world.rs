@@ -1,0 +1,179 @@
+//! A gateway with both fronts, real tokens and a log that can fail.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tallyport_access::Authenticator;
+use tallyport_access::dev_issuer::{DevClient, DevIssuer};
+use tallyport_access::policy::PolicyStore;
+use tallyport_eventlog::backends::memory::MemoryLog;
+use tallyport_eventlog::faults::FaultLog;
+use tallyport_eventlog::{Appender, AppenderOptions, Log, Position, Topic};
+use tallyport_gateway::config::{GatewayConfig, McpConfig, RawMcp, RawTarget};
+use tallyport_gateway::front::{Front, FrontConfig, Limits, RunningFront};
+use tallyport_gateway::targets::MaskingStore;
+use tallyport_gateway::tls::{DevCa, ServerIdentity};
+use tallyport_gateway::{Gateway, api};
+use tallyport_schemas::{
+    Authentication, Body, Decision, Event, Outcome, PrincipalKind, ProducerId, ocsf,
+};
+
+/// Anything that should happen soon happens within this.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// `open` for agents, `granted` with a grant, `shut` for nobody; people may end access.
+const POLICY: &str = r#"
+@id("open") permit (principal, action == Tallyport::Action::"sql:connect", resource)
+  when { resource in Tallyport::Target::"open" };
+@id("granted") @require_grant("1 of dba within 1h for 1h")
+permit (principal, action == Tallyport::Action::"sql:connect", resource) when { resource in Tallyport::Target::"granted" };
+@id("ends") permit (principal in Tallyport::Group::"dba", action in Tallyport::Action::"access:any", resource);
+"#;
+
+pub struct World {
+    pub gateway: Gateway,
+    pub front: RunningFront,
+    pub faults: Arc<FaultLog>,
+    pub ca: DevCa,
+    pub issuer: DevIssuer,
+    log: Arc<MemoryLog>,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        Self::with("", |_| {}, |_| {}).await
+    }
+
+    /// With `[gateway.mcp]` as it is written.
+    pub async fn saying(mcp: &str) -> Self {
+        Self::with(mcp, |_| {}, |_| {}).await
+    }
+
+    pub async fn with(
+        mcp: &str,
+        front_limits: impl FnOnce(&mut Limits),
+        mcp_config: impl FnOnce(&mut McpConfig),
+    ) -> Self {
+        let local: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let issuer = DevIssuer::start(local, clients()).await.unwrap();
+        let authenticator = Authenticator::new(vec![issuer.issuer_config()]).unwrap();
+        let log = Arc::new(MemoryLog::new());
+        let faults = Arc::new(FaultLog::new(Arc::clone(&log) as Arc<dyn Log>));
+        let options =
+            AppenderOptions { max_wait: Duration::from_millis(400), ..AppenderOptions::default() };
+        let producer = ProducerId::parse("test/gateway").unwrap();
+        let log_for_appender = Arc::clone(&faults) as Arc<dyn Log>;
+        let appender =
+            Appender::start(log_for_appender, producer, "gateway", options).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let ca = DevCa::create_or_load(&folder.path().join("tls")).unwrap();
+        let identity = ServerIdentity::load(&ca.cert_path(), &ca.key_path()).unwrap();
+        let raw: RawMcp = toml::from_str(mcp).unwrap();
+        let mut mcp = raw.check().unwrap();
+        mcp_config(&mut mcp);
+        let config = GatewayConfig {
+            targets: ["granted", "open", "shut"].map(target).to_vec(),
+            names: identity.names().to_vec(),
+            mcp: Some(mcp),
+            ..GatewayConfig::default()
+        };
+        let policy = PolicyStore::from_text(POLICY, "test.cedar").unwrap();
+        let gateway =
+            Gateway::start(config, authenticator, policy, MaskingStore::none(), appender).unwrap();
+        let mut config = FrontConfig::new(local, identity);
+        front_limits(&mut config.limits);
+        let service = Arc::new(gateway.clone());
+        let front = Front::start(config, service, api::router(&gateway)).await.unwrap();
+        let world = Self { gateway, front, faults, ca, issuer, log, _folder: folder };
+        // Both stores report what is in force at the start: later faults meet nothing of that.
+        world.wait_for("the start", |events| events.len() >= 2).await;
+        world
+    }
+
+    pub async fn token(&self, client: &str, ttl: Option<u64>) -> String {
+        let known = self.issuer.clients().iter().find(|known| known.id == client).unwrap();
+        let mut form = vec![
+            ("grant_type", "client_credentials".to_owned()),
+            ("client_id", client.to_owned()),
+            ("client_secret", known.secret.expose().to_owned()),
+        ];
+        form.extend(ttl.map(|ttl| ("ttl", ttl.to_string())));
+        let answer = reqwest::Client::new().post(&self.issuer.token_url).form(&form).send().await;
+        let answer: Value = answer.unwrap().json().await.unwrap();
+        answer["access_token"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn events(&self) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut from = Position { partition: 0, offset: 0 };
+        loop {
+            let entries = self.log.read(Topic::Audit, from, 1 << 20, Duration::ZERO).await.unwrap();
+            let Some(last) = entries.last() else { return events };
+            from.offset = last.position.offset + 1;
+            events.extend(entries.iter().map(|entry| ocsf::decode(&entry.value).unwrap()));
+        }
+    }
+
+    /// Outcomes of the checks of tokens, in order.
+    pub async fn checks(&self) -> Vec<Outcome> {
+        let events = self.events().await;
+        let checks = events.into_iter().filter_map(|event| match event.body {
+            Body::Authentication(Authentication { outcome, .. }) => Some(outcome),
+            _ => None,
+        });
+        checks.collect()
+    }
+
+    pub async fn decisions(&self) -> Vec<Decision> {
+        let events = self.events().await;
+        let decisions = events.into_iter().filter_map(|event| match event.body {
+            Body::Decision(decision) => Some(decision),
+            _ => None,
+        });
+        decisions.collect()
+    }
+
+    pub async fn wait_for(&self, what: &str, until: impl Fn(&[Event]) -> bool) -> Vec<Event> {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let events = self.events().await;
+            if until(&events) {
+                return events;
+            }
+            assert!(Instant::now() < deadline, "no {what} in {} events", events.len());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+fn clients() -> Vec<DevClient> {
+    let scoped = |id: &str, scope: &str| DevClient {
+        scope: Some(scope.to_owned()),
+        groups: vec!["agents".to_owned()],
+        ..DevClient::new(id)
+    };
+    vec![
+        DevClient { groups: vec!["agents".to_owned()], ..DevClient::new("agent") },
+        DevClient::new("other"),
+        scoped("scoped", "openid tallyport"),
+        scoped("writer", "tallyport:write"),
+        scoped("mistaken", "tallyport:writer tallypor"),
+        DevClient {
+            kind: PrincipalKind::Human,
+            groups: vec!["dba".to_owned()],
+            ..DevClient::new("dana")
+        },
+    ]
+}
+
+/// Nothing listens there: no test of this binary goes in.
+fn target(name: &str) -> tallyport_gateway::config::Target {
+    let text = format!(
+        "name = '{name}'\naddress = '127.0.0.1:1'\ndatabase = 'postgres'\nuser = 'postgres'\nsslmode = 'disable'"
+    );
+    toml::from_str::<RawTarget>(&text).unwrap().check(Path::new("/")).unwrap()
+}
