@@ -23,7 +23,6 @@ pub(crate) enum Need {
     /// It is one for this gateway's tools at all.
     Connect,
     /// It may change data.
-    #[allow(dead_code, reason = "no tool changes data yet")]
     Write,
 }
 

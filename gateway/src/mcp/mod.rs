@@ -12,6 +12,7 @@ mod guard;
 mod limits;
 mod metadata;
 mod post;
+mod sql;
 mod tools;
 
 use std::sync::Arc;

@@ -4,9 +4,8 @@
 use std::sync::Arc;
 
 use gateway_core::passage::{Note, Scribe};
-use gateway_core::verdict::Judge;
 use jiff::Timestamp;
-use tallyport_schemas::{Context, Recording, SessionId};
+use tallyport_schemas::{Context, SessionId};
 use tokio::time::Instant;
 
 use super::caller::Caller;
@@ -25,33 +24,7 @@ pub(crate) struct Inside<'a> {
     pub reads_only: bool,
 }
 
-/// A target that a caller may use.
-pub(crate) struct Reachable {
-    pub name: String,
-    /// Policy demands a grant for it, and none stands.
-    pub needs_grant: bool,
-}
-
 impl Inner {
-    /// The targets that policy would let `caller` into, now or with a grant, by name. Nothing of it goes on record: whoever
-    /// opens a session is judged then.
-    pub(crate) fn targets_of(&self, caller: &Caller) -> Vec<Reachable> {
-        let asker = self.policy.current().asker(caller.identity());
-        let facts = caller.ask_context();
-        let reachable = |name: String| {
-            let reference = reference_of(&name);
-            let verdict = Judge::connect(&asker, &reference, &facts, Recording::Full);
-            let context = Context { target: Some(reference), ..Context::clone(caller.context()) };
-            let needs_grant = verdict
-                .grant
-                .as_ref()
-                .is_some_and(|demand| self.grant_for(&context, demand).is_none());
-            (verdict.is_allowed() || verdict.grant.is_some())
-                .then_some(Reachable { name, needs_grant })
-        };
-        self.target_names().into_iter().filter_map(reachable).collect()
-    }
-
     /// Opens a session for a caller, and puts on record that policy let it in, or not.
     ///
     /// # Cancel safety

@@ -1,6 +1,7 @@
 //! The tools of the gateway itself. A new one is a file that implements [`Tool`], and a line in [`TOOLS`].
 
 mod progress;
+mod sql;
 mod whoami;
 
 use std::net::SocketAddr;
@@ -15,15 +16,24 @@ use super::challenge::{Need, Operation};
 use crate::service::{Caller, Inner};
 use crate::tunnel::BearerToken;
 pub(crate) use progress::Progress;
+use sql::Sql;
 
 /// All tools, in the order in which they are listed.
-static TOOLS: &[&dyn Tool] = &[&whoami::Whoami];
+static TOOLS: &[&dyn Tool] = &[
+    &whoami::Whoami,
+    &Sql::reads("list_tables"),
+    &Sql::reads("describe_table"),
+    &Sql::reads("query"),
+    &Sql::reads("explain"),
+    &Sql::writes("execute"),
+    &Sql::reads("request_access"),
+    &Sql::reads("approval_status"),
+];
 
 /// A call as it came in.
 pub(crate) struct Asked {
     pub(crate) caller: Arc<Caller>,
     /// What the caller showed; nothing where it was a certificate.
-    #[allow(dead_code, reason = "for tools that open sessions, which end with their token")]
     pub(crate) token: Option<BearerToken>,
     pub(crate) front: Front,
     pub(crate) peer: SocketAddr,

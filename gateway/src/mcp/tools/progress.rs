@@ -26,7 +26,6 @@ impl Progress {
     }
 
     /// Tells it. The protocol wants `progress` to grow with every notification: what does not is not told.
-    #[allow(dead_code, reason = "for tools that take long; whoami does not")]
     pub(crate) fn tell(&self, progress: f64, message: &str) {
         let Some(wanted) = &self.0 else { return };
         let mut last = wanted.last.lock();
