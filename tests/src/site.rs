@@ -69,6 +69,11 @@ impl Site {
         self.folder.path().join(name)
     }
 
+    /// The gateway's port, TCP and UDP.
+    pub const fn gateway_port(&self) -> u16 {
+        self.gateway
+    }
+
     /// Where the pages for people are.
     pub fn origin(&self) -> String {
         format!("https://localhost:{}", self.gateway)
