@@ -2,7 +2,7 @@
 #   make demo   the main job on embedded defaults, from an agent's query to an audit answer
 #   make test   everything that must hold before a change lands
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo dev test test-quick test-e2e test-crash test-browser test-approvals console fuzz lint fmt deny bench bench-smoke release sbom check-roles check-deploy
+.PHONY: help setup build demo dev test test-quick test-e2e test-crash test-browser test-mcp test-approvals console fuzz lint fmt deny bench bench-smoke release sbom check-roles check-deploy
 
 CARGO ?= cargo
 SHELL := /bin/bash
@@ -45,6 +45,9 @@ test-browser: setup ## the pages for people in headless Chromium, and that what 
 
 console: ## build the page anew (console/web to console/dist); commit what changed
 	deploy/dev/console-build console/dist
+
+test-mcp: setup ## MCP: the front, the tools, real clients, the conformance suite
+	$(CARGO) test --locked --workspace --test cli --test mcp_front --test mcp
 
 test-approvals: setup ## approvals under chance, more than in `make test` (RUNS=5000)
 	TALLYPORT_APPROVALS_RUNS=$(or $(RUNS),5000) $(CARGO) test --locked --workspace --test approvals_random -- --nocapture
