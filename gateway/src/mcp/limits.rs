@@ -219,12 +219,14 @@ mod tests {
 
         let (_, call) = alone();
         let brief = Timestamp::now() + Duration::from_millis(30);
-        let told = call.run(brief, never(), || Ok(())).await.unwrap_err();
+        let ended = call.run(brief, never(), || Ok(()));
+        let told = tokio::time::timeout(Duration::from_secs(5), ended).await.unwrap().unwrap_err();
         assert!(told.message().contains("the token expired"), "{told:?}");
 
         let (calls, call) = alone();
         calls.cancel(&owner("ada", "192.0.2.1"), &id(1));
-        let told = call.run(later(), never(), || Ok(())).await.unwrap_err();
+        let ended = call.run(later(), never(), || Ok(()));
+        let told = tokio::time::timeout(Duration::from_secs(5), ended).await.unwrap().unwrap_err();
         assert!(told.message().contains("cancelled"), "{told:?}");
         assert!(calls.state.lock().open.is_empty());
     }
