@@ -1,18 +1,16 @@
 //! What each method does.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
 use gateway_core::mcp::reply::{self, Listed};
 use gateway_core::mcp::{Era, Id, RequestMeta, RpcError, initialize_revision};
-use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::challenge::{Need, Operation};
 use super::guard::Came;
-use super::limits::{Call, Owner};
+use super::limits::Owner;
 use super::post::failed;
 use super::tools::{self, Asked, Progress, ToolAnswer};
 use super::{McpState, answer, form};
@@ -158,33 +156,13 @@ async fn call(inner: &Arc<Inner>, mcp: &McpState, known: Known, message: Message
         client = asked.meta.client().map(|client| client.name.as_str()),
     );
     let inner = Arc::clone(inner);
-    let run =
-        async move { bounded(&inner, &asked, (&name, arguments), &progress, under_way).await };
-    answer::answer(tracing::Instrument::instrument(run, span), told, era, &id).await
-}
-
-/// Runs a tool for as long as the client wants its answer and may have it.
-async fn bounded(
-    inner: &Arc<Inner>,
-    asked: &Asked,
-    (name, arguments): (&str, Map<String, Value>),
-    progress: &Progress,
-    under_way: Call,
-) -> Result<Map<String, Value>, RpcError> {
-    let identity = asked.caller.identity();
-    let left = identity.expires_at.duration_since(Timestamp::now());
-    let left = Duration::try_from(left).unwrap_or(Duration::ZERO);
-    let answered = tokio::select! {
-        biased;
-        () = under_way.cancelled() => return Err(RpcError::ended("the client cancelled it")),
-        () = tokio::time::sleep(left) => {
-            return Err(RpcError::ended("the token expired during the call; get a new one and call again"));
-        }
-        answered = tools::call(inner, asked, name, arguments, progress) => answered?,
+    let run = async move {
+        let identity = asked.caller.identity();
+        let call = tools::call(&inner, &asked, &name, arguments, &progress);
+        let answered = under_way.run(identity.expires_at, call, || inner.still_welcome(identity));
+        let ToolAnswer { structured, text, is_error } = answered.await?;
+        let text = text.unwrap_or_else(|| structured.to_string());
+        Ok(reply::called(asked.era, structured, text, is_error))
     };
-    // It may have taken a while; whoever was turned away meanwhile gets nothing of it.
-    inner.still_welcome(identity).map_err(|refusal| RpcError::ended(refusal.message))?;
-    let ToolAnswer { structured, text, is_error } = answered;
-    let text = text.unwrap_or_else(|| structured.to_string());
-    Ok(reply::called(asked.era, structured, text, is_error))
+    answer::answer(tracing::Instrument::instrument(run, span), told, era, &id).await
 }

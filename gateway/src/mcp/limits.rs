@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use gateway_core::mcp::Id;
+use gateway_core::mcp::{Id, RpcError};
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tallyport_access::Identity;
 use tallyport_schemas::Actor;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::McpLimits;
+use crate::tunnel::Refusal;
 
 /// All calls that are under way.
 #[derive(Debug)]
@@ -96,9 +99,35 @@ impl Owner {
 }
 
 impl Call {
-    /// Waits until the client wants no answer any more.
-    pub(super) async fn cancelled(&self) {
-        self.cancel.cancelled().await;
+    /// Runs it for as long as its client wants the answer, and may have it: `until` its token ends, and as `may_have` says
+    /// once it is there.
+    ///
+    /// # Errors
+    /// [`RpcError`] of the call, or of what ended it.
+    ///
+    /// # Cancel safety
+    /// A dropped call drops what runs for it.
+    pub(super) async fn run<T>(
+        self,
+        until: Timestamp,
+        call: impl Future<Output = Result<T, RpcError>>,
+        may_have: impl FnOnce() -> Result<(), Refusal>,
+    ) -> Result<T, RpcError> {
+        let left = Duration::try_from(until.duration_since(Timestamp::now()));
+        let answered = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => {
+                return Err(RpcError::ended("the client cancelled it"));
+            }
+            () = tokio::time::sleep(left.unwrap_or(Duration::ZERO)) => {
+                let why = "the token expired during the call; get a new one and call again";
+                return Err(RpcError::ended(why));
+            }
+            answered = call => answered?,
+        };
+        // It may have taken a while; whoever was turned away meanwhile gets nothing of it.
+        may_have().map_err(|refusal| RpcError::ended(refusal.message))?;
+        Ok(answered)
     }
 }
 
@@ -161,5 +190,44 @@ mod tests {
         drop(twin);
         calls.cancel(&ada, &id(1));
         assert!(one.cancel.is_cancelled());
+    }
+    fn alone() -> (Arc<Calls>, Call) {
+        let calls = Arc::new(Calls::new(McpLimits { max_calls: 9, max_calls_per_principal: 9 }));
+        let call = calls.begin(owner("ada", "192.0.2.1"), id(1)).unwrap();
+        (calls, call)
+    }
+
+    async fn never() -> Result<&'static str, RpcError> {
+        std::future::pending().await
+    }
+
+    async fn soon() -> Result<&'static str, RpcError> {
+        Ok("rows")
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_for_whom_may_have_it_while_they_want_it() {
+        let later = || Timestamp::now() + Duration::from_secs(60);
+        let (calls, call) = alone();
+        assert_eq!(call.run(later(), soon(), || Ok(())).await, Ok("rows"));
+        assert!(calls.state.lock().open.is_empty());
+
+        let (_, call) = alone();
+        let out = || Err(Refusal::new(401, "invalid_token", "your access was ended"));
+        let told = call.run(later(), soon(), out).await.unwrap_err();
+        assert_eq!((told.code(), told.message()), (-32000, "your access was ended"));
+
+        let (_, call) = alone();
+        let brief = Timestamp::now() + Duration::from_millis(30);
+        let ended = call.run(brief, never(), || Ok(()));
+        let told = tokio::time::timeout(Duration::from_secs(5), ended).await.unwrap().unwrap_err();
+        assert!(told.message().contains("the token expired"), "{told:?}");
+
+        let (calls, call) = alone();
+        calls.cancel(&owner("ada", "192.0.2.1"), &id(1));
+        let ended = call.run(later(), never(), || Ok(()));
+        let told = tokio::time::timeout(Duration::from_secs(5), ended).await.unwrap().unwrap_err();
+        assert!(told.message().contains("cancelled"), "{told:?}");
+        assert!(calls.state.lock().open.is_empty());
     }
 }
