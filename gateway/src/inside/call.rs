@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use tallyport_access::Identity;
+use tallyport_schemas::TokenBinding;
 
 use super::parked::{Came, Runner, Who};
 use super::{InsideSession, NotRun, Page, Wish};
@@ -41,8 +43,17 @@ pub(crate) struct Ran {
 
 /// Who calls, as far as it matters whether two callers are the same: everything that policy sees of them.
 pub(crate) fn who(caller: &Caller) -> Who {
-    let context = caller.context();
-    let who = json!([context.principal, context.delegation, context.agent]);
+    name_of(caller.identity())
+}
+
+fn name_of(identity: &Identity) -> Who {
+    let who = json!([
+        identity.principal,
+        identity.delegation,
+        identity.agent,
+        // Whoever has a token that anybody can use is not who proved that theirs is their own.
+        identity.binding.map(TokenBinding::as_str),
+    ]);
     Sha256::digest(who.to_string()).into()
 }
 
@@ -128,5 +139,59 @@ impl Statement {
             self.suspends,
         ]);
         Sha256::digest(what.to_string()).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use jiff::Timestamp;
+    use tallyport_schemas::{Actor, AgentAttributes, AuthMethod, Principal, PrincipalKind};
+
+    use super::*;
+
+    /// Nobody gets the result or the cursor of somebody whom policy would tell apart from them.
+    #[test]
+    fn callers_are_the_same_where_policy_sees_the_same() {
+        let principal = Principal {
+            issuer: "https://idp".to_owned(),
+            subject: "a".to_owned(),
+            display_name: "a".to_owned(),
+            kind: PrincipalKind::Agent,
+            groups: vec!["g".to_owned()],
+            owner: None,
+        };
+        let plain = Identity {
+            method: AuthMethod::Oidc,
+            principal: principal.clone(),
+            delegation: Vec::new(),
+            agent: AgentAttributes::default(),
+            scopes: BTreeSet::new(),
+            expires_at: Timestamp::MAX,
+            token_id: None,
+            key_id: None,
+            binding: None,
+        };
+        let actor = Actor { issuer: None, subject: "b".to_owned() };
+        let others = [
+            Identity {
+                principal: Principal { subject: "b".to_owned(), ..principal.clone() },
+                ..plain.clone()
+            },
+            Identity { principal: Principal { groups: Vec::new(), ..principal }, ..plain.clone() },
+            Identity { delegation: vec![actor], ..plain.clone() },
+            Identity {
+                agent: AgentAttributes { task: Some("t".to_owned()), ..AgentAttributes::default() },
+                ..plain.clone()
+            },
+            Identity { binding: Some(TokenBinding::Dpop), ..plain.clone() },
+        ];
+        let mut names = BTreeSet::from([name_of(&plain)]);
+        for other in &others {
+            assert!(names.insert(name_of(other)), "{other:?}");
+        }
+        let renewed = Identity { token_id: Some("next".to_owned()), ..plain.clone() };
+        assert_eq!(name_of(&renewed), name_of(&plain), "a new token is no new caller");
     }
 }

@@ -182,7 +182,6 @@ impl World {
         let config = config(&targets, options.limits, more);
         let gateway = Gateway::start(config, authenticator.clone(), policy, masking, appender)
             .expect("starts");
-        let policy = options.policy;
         let world = Self {
             gateway,
             faults,
@@ -190,7 +189,7 @@ impl World {
             postgres,
             log,
             authenticator,
-            policy,
+            policy: options.policy,
             targets,
             webhooks,
             saml: options.saml,

@@ -4,66 +4,91 @@ use serde_json::{Value, json};
 
 /// The definitions, with these targets to choose from.
 pub(crate) fn definitions(targets: &[String]) -> Vec<Value> {
-    let target = json!({
-        "type": "string", "enum": targets,
-        "description": "The database to ask. May be left out where there is only one."
-    });
-    let database = json!({ "type": "string", "description": "Another database of the target than its default one." });
-    let sql = |what: &str| json!({ "type": "string", "minLength": 1, "description": what });
-    let params = json!({
-        "type": "array", "maxItems": 1000, "items": {},
-        "description": "Values for $1, $2, ... in the statement; dates, numerics and the like as strings, null for NULL."
-    });
-    vec![
-        tool(
-            ("list_tables", "List tables"),
-            "Tables and views of a PostgreSQL target, with their kind, estimated number of rows and comment. Begin here when you do not know \
+    let place = Place::new(targets);
+    let mut all = place.reading();
+    all.push(place.writing());
+    all.extend(asking());
+    all
+}
+
+/// What the tools on databases take alike.
+struct Place {
+    target: Value,
+    database: Value,
+    params: Value,
+}
+
+impl Place {
+    fn new(targets: &[String]) -> Self {
+        let target = json!({
+            "type": "string", "enum": targets,
+            "description": "The database to ask. May be left out where there is only one."
+        });
+        let database = json!({ "type": "string", "description": "Another database of the target than its default one." });
+        let params = json!({
+            "type": "array", "maxItems": 1000, "items": {},
+            "description": "Values for $1, $2, ... in the statement; dates, numerics and the like as strings, null for NULL."
+        });
+        Self { target, database, params }
+    }
+
+    fn reading(&self) -> Vec<Value> {
+        let Self { target, database, params } = self;
+        vec![
+            tool(
+                ("list_tables", "List tables"),
+                "Tables and views of a PostgreSQL target, with their kind, estimated number of rows and comment. Begin here when you do not know \
              the schema, then describe_table.",
-            json!({
-                "target": target, "database": database,
-                "schema": { "type": "string", "description": "Only of this schema." },
-                "like": { "type": "string", "description": "Only names that match this SQL LIKE pattern, such as order%." },
-                "cursor": { "type": "string", "description": "Goes on where the last page ended." }
-            }),
-            &[],
-            READS,
-        ),
-        tool(
-            ("describe_table", "Describe a table"),
-            "Columns of one table with type, default, comment and, where policy masks them for you, how; keys and constraints; an example \
+                json!({
+                    "target": target, "database": database,
+                    "schema": { "type": "string", "description": "Only of this schema." },
+                    "like": { "type": "string", "description": "Only names that match this SQL LIKE pattern, such as order%." },
+                    "cursor": { "type": "string", "description": "Goes on where the last page ended." }
+                }),
+                &[],
+                READS,
+            ),
+            tool(
+                ("describe_table", "Describe a table"),
+                "Columns of one table with type, default, comment and, where policy masks them for you, how; keys and constraints; an example \
              statement.",
-            json!({
-                "target": target, "database": database,
-                "table": { "type": "string", "description": "schema.table, as list_tables shows it." }
-            }),
-            &["table"],
-            READS,
-        ),
-        tool(
-            ("query", "Read with SQL"),
-            "Runs one reading SQL statement (SELECT, VALUES, SHOW) in PostgreSQL's dialect and gives rows as arrays in the order of `columns`. \
+                json!({
+                    "target": target, "database": database,
+                    "table": { "type": "string", "description": "schema.table, as list_tables shows it." }
+                }),
+                &["table"],
+                READS,
+            ),
+            tool(
+                ("query", "Read with SQL"),
+                "Runs one reading SQL statement (SELECT, VALUES, SHOW) in PostgreSQL's dialect and gives rows as arrays in the order of `columns`. \
              Nothing can be written. bigint beyond 2^53 and numeric come as strings. Columns that are masked for you say so: the values cannot be had by \
              asking otherwise. Where `has_more`, call again with `cursor` alone, within a minute.",
-            json!({
-                "target": target, "database": database,
-                "sql": sql("One statement, without a semicolon at its end. Use $1, $2 for values."),
-                "params": params,
-                "max_rows": { "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 },
-                "cursor": { "type": "string", "description": "Goes on where the last page ended; instead of sql and params." }
-            }),
-            &[],
-            READS,
-        ),
-        tool(
-            ("explain", "Explain a plan"),
-            "The plan of a reading statement as PostgreSQL makes it (EXPLAIN, FORMAT JSON); with `analyze` it runs and is measured.",
-            json!({
-                "target": target, "database": database, "sql": sql("One reading statement."), "params": params,
-                "analyze": { "type": "boolean", "default": false }
-            }),
-            &["sql"],
-            READS,
-        ),
+                json!({
+                    "target": target, "database": database,
+                    "sql": sql("One statement, without a semicolon at its end. Use $1, $2 for values."),
+                    "params": params,
+                    "max_rows": { "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 },
+                    "cursor": { "type": "string", "description": "Goes on where the last page ended; instead of sql and params." }
+                }),
+                &[],
+                READS,
+            ),
+            tool(
+                ("explain", "Explain a plan"),
+                "The plan of a reading statement as PostgreSQL makes it (EXPLAIN, FORMAT JSON); with `analyze` it runs and is measured.",
+                json!({
+                    "target": target, "database": database, "sql": sql("One reading statement."), "params": params,
+                    "analyze": { "type": "boolean", "default": false }
+                }),
+                &["sql"],
+                READS,
+            ),
+        ]
+    }
+
+    fn writing(&self) -> Value {
+        let Self { target, database, params } = self;
         tool(
             ("execute", "Write with SQL"),
             "Runs one SQL statement that may write (INSERT, UPDATE, DELETE, DDL), by itself in a transaction of its own; gives the command tag and what \
@@ -75,7 +100,12 @@ pub(crate) fn definitions(targets: &[String]) -> Vec<Value> {
             }),
             &["sql"],
             WRITES,
-        ),
+        )
+    }
+}
+
+fn asking() -> Vec<Value> {
+    vec![
         tool(
             ("request_access", "Ask for access"),
             "Asks for access to a target for a time, where a tool said grant_required. Somebody else may have to agree; approval_status says how far it is.",
@@ -100,6 +130,10 @@ pub(crate) fn definitions(targets: &[String]) -> Vec<Value> {
             ASKS,
         ),
     ]
+}
+
+fn sql(what: &str) -> Value {
+    json!({ "type": "string", "minLength": 1, "description": what })
 }
 
 /// Reads only; writes and may destroy; asks people.
