@@ -145,7 +145,6 @@ async fn call(inner: &Arc<Inner>, mcp: &McpState, known: Known, message: Message
         trace_id: known.trace_id,
         era,
         meta,
-        id: id.clone(),
     };
     let span = tracing::debug_span!(
         "mcp_call",

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gateway_core::mcp::{Era, Id, RequestMeta, RpcError};
+use gateway_core::mcp::{Era, RequestMeta, RpcError};
 use serde_json::{Map, Value};
 use tallyport_schemas::{Front, TraceId};
 
@@ -40,9 +40,6 @@ pub(crate) struct Asked {
     pub(crate) trace_id: TraceId,
     pub(crate) era: Era,
     pub(crate) meta: RequestMeta,
-    /// Of the request.
-    #[allow(dead_code, reason = "for tools that wait, which name what waits")]
-    pub(crate) id: Id,
 }
 
 /// What a tool found.
