@@ -213,6 +213,7 @@ fn principal_attributes(facts: &Facts) -> Attributes {
 #[cfg(test)]
 mod tests {
     use cedar_policy::Entities;
+    use tallyport_schemas::{Actor, AgentAttributes, Principal};
 
     use super::*;
 
@@ -263,6 +264,50 @@ mod tests {
             // The check sees what does not fit.
             let checked = Entities::from_entities([bare], Some(&vocabulary.schema));
             assert!(checked.is_err(), "{shape:?}");
+        }
+    }
+
+    /// Nor a principal, however much or little its token says.
+    #[test]
+    fn every_principal_has_the_shape_that_the_schema_says() {
+        let vocabulary = Vocabulary::load().unwrap();
+        let kinds = [PrincipalKind::Human, PrincipalKind::Agent, PrincipalKind::Service];
+        let text = |name: &str| Some(name.to_owned());
+        for kind in kinds {
+            let bare = Principal {
+                issuer: "https://idp".to_owned(),
+                subject: "a#b\"c".to_owned(),
+                display_name: String::new(),
+                kind,
+                groups: Vec::new(),
+                owner: None,
+            };
+            let groups = vec!["g".to_owned(), "g".to_owned(), String::new()];
+            let full = Principal { groups, owner: text("team"), ..bare.clone() };
+            let agent = AgentAttributes {
+                model: text("m"),
+                agent: text("a"),
+                task: text("t"),
+                other: [("k".to_owned(), "v".to_owned())].into(),
+            };
+            let actor = Actor { issuer: text("https://other"), subject: "actor".to_owned() };
+            let few = Facts {
+                principal: bare,
+                actor: None,
+                agent: AgentAttributes::default(),
+                binding: None,
+            };
+            let all = Facts {
+                principal: full,
+                actor: Some(actor),
+                agent,
+                binding: Some(TokenBinding::Mtls),
+            };
+            for facts in [few, all] {
+                let entity = vocabulary.principal(&facts).unwrap();
+                let checked = Entities::from_entities([entity], Some(&vocabulary.schema));
+                assert!(checked.is_ok(), "{facts:?}: {checked:?}");
+            }
         }
     }
 }

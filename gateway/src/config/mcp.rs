@@ -1,5 +1,7 @@
 //! `[gateway.mcp]`: the front for clients of the Model Context Protocol. Reference: docs/reference/mcp.md.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
@@ -56,13 +58,15 @@ pub struct McpConfig {
     pub limits: McpLimits,
 }
 
-/// How many calls of tools may be under way.
+/// How many calls of tools may be under way, and how long they wait for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct McpLimits {
     /// Of all principals together.
     pub max_calls: usize,
     /// Of one principal.
     pub max_calls_per_principal: usize,
+    /// How long an answer is waited for once a statement waits for an approval: clients give up after a minute by default.
+    pub patience: Duration,
 }
 
 /// A host that clients may use.
@@ -82,7 +86,11 @@ impl Default for McpConfig {
             max_body_bytes: MOST_BODY_BYTES,
             connect: None,
             write: None,
-            limits: McpLimits { max_calls: 1024, max_calls_per_principal: 64 },
+            limits: McpLimits {
+                max_calls: 1024,
+                max_calls_per_principal: 64,
+                patience: Duration::from_secs(20),
+            },
         }
     }
 }

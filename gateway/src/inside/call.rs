@@ -24,14 +24,10 @@ pub(crate) struct Statement {
     pub text: String,
     /// In text; absent for NULL.
     pub values: Vec<Option<String>>,
-    /// 0: all.
-    pub max_rows: u32,
+    /// Rows of a page, where the session is to stay for the rest; absent, it runs whole.
+    pub page_rows: Option<u32>,
     /// Only what is proven to read may run.
     pub reads_only: bool,
-    /// Where rows are left, the session stays for the rest.
-    pub suspends: bool,
-    /// The longest that it runs at the target, in milliseconds.
-    pub timeout_ms: u32,
 }
 
 /// A statement that ran.
@@ -80,7 +76,7 @@ impl Statement {
                 () = runner.cancelled() => Err(NotRun::Lost),
                 result = self.run(&gateway, &caller, token, &runner) => result,
             };
-            runner.over(result).await;
+            gateway.until_it_stops(runner.over(result)).await;
         };
         inner.parked.call((key, who), patience, run, |task| inner.spawn(task)).await
     }
@@ -97,12 +93,11 @@ impl Statement {
             inside: Inside { caller, token, target, reads_only },
             database: self.database.as_deref(),
             application: self.application,
-            statement_timeout_ms: self.timeout_ms,
         };
         let mut session = InsideSession::open(inner, wish).await?;
         let tap = Arc::clone(session.tap());
         let page = {
-            let page = session.run(&self.text, &self.values, self.max_rows, self.suspends);
+            let page = session.run(&self.text, &self.values, self.page_rows);
             let mut page = pin!(page);
             loop {
                 tokio::select! {
@@ -112,13 +107,13 @@ impl Statement {
             }
         };
         match page {
-            Ok(page) if page.has_more && self.suspends => Ok(Ran { page, session: Some(session) }),
+            Ok(page) if page.has_more => Ok(Ran { page, session: Some(session) }),
             Ok(page) => {
-                session.close().await;
+                inner.spawn(session.close());
                 Ok(Ran { page, session: None })
             }
             Err(NotRun::Failed(failure)) if !failure.is_fatal => {
-                session.close().await;
+                inner.spawn(session.close());
                 Err(NotRun::Failed(failure))
             }
             Err(why) => Err(why),
@@ -134,9 +129,8 @@ impl Statement {
             self.database,
             self.text,
             self.values,
-            self.max_rows,
+            self.page_rows,
             self.reads_only,
-            self.suspends,
         ]);
         Sha256::digest(what.to_string()).into()
     }

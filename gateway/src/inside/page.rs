@@ -8,7 +8,7 @@ use super::NotRun;
 use crate::session::Outcome;
 
 /// The most bytes of values that one page holds.
-const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
+const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
 /// A column of an answer.
 #[derive(Clone, Debug)]
@@ -28,15 +28,18 @@ pub(crate) struct Page {
     pub tag: Option<String>,
     /// Rows are left.
     pub has_more: bool,
+    /// Rows came that it has no room for.
+    pub is_cut: bool,
     /// How it stands on record.
     pub outcome: Option<Outcome>,
     bytes: usize,
+    suspends: bool,
 }
 
 impl Page {
     /// One that goes on with these columns, where it is not told of others.
-    pub(super) fn of(columns: Vec<Column>) -> Self {
-        Self { columns, ..Self::default() }
+    pub(super) fn of(columns: Vec<Column>, suspends: bool) -> Self {
+        Self { columns, suspends, ..Self::default() }
     }
 
     /// Takes in what was heard; whether the page is whole.
@@ -46,10 +49,12 @@ impl Page {
             Heard::NoColumns => {}
             Heard::Row(row) => {
                 self.bytes += row.iter().flatten().map(Bytes::len).sum::<usize>();
-                if self.bytes > MAX_PAGE_BYTES {
-                    return Err(NotRun::TooLarge);
+                match (self.bytes > MAX_PAGE_BYTES, self.suspends) {
+                    (false, _) => self.rows.push(row),
+                    // Nobody could go on behind a row that is missing.
+                    (true, true) => return Err(NotRun::TooLarge),
+                    (true, false) => self.is_cut = true,
                 }
-                self.rows.push(row);
             }
             Heard::Suspended => {
                 self.has_more = true;
@@ -57,7 +62,8 @@ impl Page {
             }
             Heard::Complete(tag) => {
                 self.tag = Some(tag);
-                return Ok(true);
+                // Where it does not suspend its transaction ends with it, and that can fail yet.
+                return Ok(self.suspends);
             }
             Heard::Failed(failure) => return Err(NotRun::Failed(failure)),
             Heard::Copies => return Err(NotRun::Copies),

@@ -1,7 +1,7 @@
 //! Calls that wait for an approval longer than anybody waits for their answer: the session waits on, and the same call made
 //! again finds it, and its one result.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::session::Waiting;
 const RESULT_KEPT: Duration = Duration::from_secs(15 * 60);
 /// Calls that wait, or whose result waits, of one caller and in all.
 const MAX_OF_ONE: usize = 8;
-const MAX_IN_ALL: usize = 1_024;
+const MAX_IN_ALL: usize = 256;
 
 /// SHA-256 of who calls, and of who calls what, with which arguments.
 pub(crate) type Who = [u8; 32];
@@ -33,6 +33,8 @@ pub(crate) struct Parked(Arc<Mutex<HashMap<Key, Arc<Call>>>>);
 struct Call {
     who: Who,
     stage: watch::Sender<Stage>,
+    /// The approvals that it waited for so far.
+    asked: Mutex<BTreeSet<ApprovalId>>,
     result: Mutex<Option<Result>>,
     taken: Notify,
     cancel: CancellationToken,
@@ -43,6 +45,16 @@ enum Stage {
     Runs,
     Waits(Vec<Waiting>),
     Over,
+}
+
+/// Where a call is kept.
+enum Place {
+    /// In a place of its own.
+    Own,
+    /// It is not: the same call is.
+    Others(Arc<Call>),
+    /// It is not: too many are.
+    None,
 }
 
 /// How far a call came while somebody waited for it.
@@ -88,6 +100,7 @@ impl Parked {
         let call = Arc::new(Call {
             who,
             stage: watch::Sender::new(Stage::Runs),
+            asked: Mutex::default(),
             result: Mutex::default(),
             taken: Notify::new(),
             cancel: cancel.clone(),
@@ -96,8 +109,14 @@ impl Parked {
         spawn(run(Runner { call: Arc::clone(&call), parked: self.clone(), key }));
         let came = call.wait(patience).await;
         let Came::Waits(waiting) = came else { return came };
-        if !self.park(key, &call) {
-            return Came::NotKept(waiting);
+        match self.park(key, &call) {
+            Place::Own => {}
+            Place::None => return Came::NotKept(waiting),
+            // The same call at the same time was kept first: this one ends, and that one goes on for both.
+            Place::Others(other) => {
+                drop(guard);
+                return other.wait(Duration::ZERO).await;
+            }
         }
         let _goes_on = guard.disarm();
         // It may have ended before it was kept: then nobody else sees to it.
@@ -110,30 +129,33 @@ impl Parked {
         }
     }
 
-    /// Ends the call of `who` that waits for this approval; false where there is none.
-    pub(crate) fn withdraw(&self, who: &Who, approval_id: ApprovalId) -> bool {
-        let calls = self.0.lock();
-        let found = calls.values().find(|call| {
-            call.who == *who
-                && matches!(&*call.stage.borrow(), Stage::Waits(waiting)
-                    if waiting.iter().any(|one| one.approval_id == approval_id))
+    /// Ends the calls of `who` that wait for this approval, or ended by it unheard: the same call is a new one then.
+    pub(crate) fn give_up(&self, who: &Who, approval_id: ApprovalId) {
+        self.0.lock().retain(|_, call| {
+            let waited = call.asked.lock().contains(&approval_id);
+            let is_it = call.who == *who && waited;
+            if is_it {
+                call.cancel.cancel();
+            }
+            !is_it
         });
-        found.map(|call| call.cancel.cancel()).is_some()
     }
 
     fn find(&self, key: &Key) -> Option<Arc<Call>> {
         self.0.lock().get(key).cloned()
     }
 
-    fn park(&self, key: Key, call: &Arc<Call>) -> bool {
+    fn park(&self, key: Key, call: &Arc<Call>) -> Place {
         let mut calls = self.0.lock();
+        if let Some(other) = calls.get(&key) {
+            return Place::Others(Arc::clone(other));
+        }
         let of_one = calls.values().filter(|other| other.who == call.who).count();
-        // Of two equal calls at once the first is found by the others.
-        if of_one >= MAX_OF_ONE || calls.len() >= MAX_IN_ALL || calls.contains_key(&key) {
-            return false;
+        if of_one >= MAX_OF_ONE || calls.len() >= MAX_IN_ALL {
+            return Place::None;
         }
         calls.insert(key, Arc::clone(call));
-        true
+        Place::Own
     }
 
     fn forget(&self, key: &Key, call: &Arc<Call>) {
@@ -156,11 +178,7 @@ impl Call {
         if let Stage::Waits(waiting) = now {
             let over = stage.wait_for(|stage| matches!(stage, Stage::Over));
             if tokio::time::timeout(patience, over).await.is_err() {
-                let latest = stage.borrow().clone();
-                return match latest {
-                    Stage::Waits(waiting) => Came::Waits(waiting),
-                    _ => Came::Waits(waiting),
-                };
+                return Came::Waits(waiting);
             }
         }
         let result = self.result.lock().take();
@@ -180,16 +198,26 @@ impl Runner {
 
     /// It waits for these.
     pub(crate) fn waits(&self, waiting: Vec<Waiting>) {
+        self.call.asked.lock().extend(waiting.iter().map(|one| one.approval_id));
         self.call.stage.send_replace(Stage::Waits(waiting));
     }
 
-    /// It is over; its result is kept for a while where it is parked.
-    pub(crate) async fn over(self, result: Result) {
+    /// It is over. Where it is parked, its result is kept for a while, for as long as what is given back runs.
+    pub(crate) fn over(self, result: Result) -> impl Future<Output = ()> + Send {
         *self.call.result.lock() = Some(result);
         self.call.stage.send_replace(Stage::Over);
-        if self.parked.find(&self.key).is_some() {
-            let _taken = tokio::time::timeout(RESULT_KEPT, self.call.taken.notified()).await;
+        async move {
+            if self.parked.find(&self.key).is_some() {
+                let _taken = tokio::time::timeout(RESULT_KEPT, self.call.taken.notified()).await;
+            }
+            self.parked.forget(&self.key, &self.call);
         }
-        self.parked.forget(&self.key, &self.call);
+    }
+}
+
+/// However it ended, nobody waits for it any more.
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.call.stage.send_replace(Stage::Over);
     }
 }

@@ -12,6 +12,8 @@ use crate::session::{self, Tap};
 
 /// What waits between a session and its client here.
 const PIPE_BYTES: usize = 64 * 1024;
+/// The longest that a statement runs at its target.
+const STATEMENT_TIMEOUT: &str = "120s";
 /// So that what is read means the same everywhere, and an approval is for the same terms at every try.
 const SETTINGS: [(&str, &str); 6] = [
     ("client_encoding", "UTF8"),
@@ -28,8 +30,6 @@ pub(crate) struct Wish<'a> {
     pub database: Option<&'a str>,
     /// What runs it, as the record says it.
     pub application: &'a str,
-    /// The longest that a statement runs at the target, in milliseconds.
-    pub statement_timeout_ms: u32,
 }
 
 /// A session that is open. Dropped, it ends as that of a client who left: what runs at the target is cancelled.
@@ -53,11 +53,10 @@ impl InsideSession {
         let (tunnel, tap) = inner.open_inside(wish.inside).await?;
         let (io, far) = tokio::io::duplex(PIPE_BYTES);
         inner.spawn(session::run(tunnel, Box::new(far)));
-        let timeout = wish.statement_timeout_ms.to_string();
         let mut parameters = vec![
             ("user", user.as_str()),
             ("application_name", wish.application),
-            ("statement_timeout", &timeout),
+            ("statement_timeout", STATEMENT_TIMEOUT),
         ];
         parameters.extend(SETTINGS);
         parameters.extend(wish.database.map(|database| ("database", database)));
@@ -79,7 +78,8 @@ impl InsideSession {
         &self.tap
     }
 
-    /// Runs a statement up to `max_rows`. Where `suspends` and rows are left, [`Self::more`] goes on.
+    /// Runs a statement: its first `page_rows`, and [`Self::more`] goes on where rows are left; or all of it, to the end of its
+    /// transaction, which may still fail, and then rows that are more than a page holds are let go.
     ///
     /// # Cancel safety
     /// Not cancel safe: after a dropped call the session is of no use.
@@ -87,30 +87,20 @@ impl InsideSession {
         &mut self,
         text: &str,
         values: &[Option<String>],
-        max_rows: u32,
-        suspends: bool,
+        page_rows: Option<u32>,
     ) -> Result<Page, NotRun> {
         self.columns.clear();
-        self.say(&client::statement(text, values, max_rows, suspends)).await?;
-        self.page().await
-    }
-
-    /// Waits until the series before is over.
-    ///
-    /// # Cancel safety
-    /// As [`Self::run`].
-    pub(crate) async fn ready(&mut self) -> Result<(), NotRun> {
-        while self.hear().await? != Heard::Ready {}
-        Ok(())
+        self.say(&client::statement(text, values, page_rows)).await?;
+        self.page(page_rows.is_some()).await
     }
 
     /// The next rows.
     ///
     /// # Cancel safety
     /// As [`Self::run`].
-    pub(crate) async fn more(&mut self, max_rows: u32) -> Result<Page, NotRun> {
-        self.say(&client::more(max_rows)).await?;
-        self.page().await
+    pub(crate) async fn more(&mut self, page_rows: u32) -> Result<Page, NotRun> {
+        self.say(&client::more(page_rows)).await?;
+        self.page(true).await
     }
 
     /// Says goodbye, so that its end stands on record as one in order.
@@ -124,8 +114,8 @@ impl InsideSession {
         }
     }
 
-    async fn page(&mut self) -> Result<Page, NotRun> {
-        let mut page = Page::of(std::mem::take(&mut self.columns));
+    async fn page(&mut self, suspends: bool) -> Result<Page, NotRun> {
+        let mut page = Page::of(std::mem::take(&mut self.columns), suspends);
         while !page.add(self.hear().await?)? {}
         let page = page.recorded(self.tap.last_outcome());
         self.columns.clone_from(&page.columns);

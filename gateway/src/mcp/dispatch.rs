@@ -97,8 +97,7 @@ async fn told(
                 "this cursor is not one of this list; leave it out",
             ));
         }
-        let items =
-            if kind == Listed::Tools { tools::list(inner, caller).await } else { Vec::new() };
+        let items = if kind == Listed::Tools { tools::list(inner, caller) } else { Vec::new() };
         return Ok(reply::listed(era, kind, items));
     }
     match (method.as_str(), era) {

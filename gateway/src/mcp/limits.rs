@@ -157,9 +157,13 @@ mod tests {
         Id::read(&number.into()).unwrap()
     }
 
+    fn limits(max_calls: usize, max_calls_per_principal: usize) -> McpLimits {
+        McpLimits { max_calls, max_calls_per_principal, patience: Duration::ZERO }
+    }
+
     #[test]
     fn there_are_no_more_calls_than_may_be() {
-        let limits = McpLimits { max_calls: 3, max_calls_per_principal: 2 };
+        let limits = limits(3, 2);
         let calls = Arc::new(Calls::new(limits));
         let (ada, bob) = (owner("ada", "192.0.2.1"), owner("bob", "192.0.2.1"));
         let first = calls.begin(ada.clone(), id(1)).unwrap();
@@ -176,7 +180,7 @@ mod tests {
 
     #[test]
     fn only_the_one_call_that_can_be_meant_is_cancelled() {
-        let calls = Arc::new(Calls::new(McpLimits { max_calls: 9, max_calls_per_principal: 9 }));
+        let calls = Arc::new(Calls::new(limits(9, 9)));
         let ada = owner("ada", "192.0.2.1");
         let one = calls.begin(ada.clone(), id(1)).unwrap();
         for other in [owner("bob", "192.0.2.1"), owner("ada", "192.0.2.2")] {
@@ -192,7 +196,7 @@ mod tests {
         assert!(one.cancel.is_cancelled());
     }
     fn alone() -> (Arc<Calls>, Call) {
-        let calls = Arc::new(Calls::new(McpLimits { max_calls: 9, max_calls_per_principal: 9 }));
+        let calls = Arc::new(Calls::new(limits(9, 9)));
         let call = calls.begin(owner("ada", "192.0.2.1"), id(1)).unwrap();
         (calls, call)
     }

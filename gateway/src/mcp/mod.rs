@@ -16,6 +16,7 @@ mod sql;
 mod tools;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::header::ALLOW;
@@ -48,6 +49,10 @@ pub(crate) struct McpState {
 }
 
 impl McpState {
+    pub(crate) const fn patience(&self) -> Duration {
+        self.config.limits.patience
+    }
+
     pub(crate) fn new(
         config: McpConfig,
         names: &[String],

@@ -165,6 +165,17 @@ impl Inner {
         self.tasks.spawn(task);
     }
 
+    /// Waits for `task`, or until the gateway stops: for what is only good while it runs.
+    ///
+    /// # Cancel safety
+    /// That of `task`.
+    pub(crate) async fn until_it_stops(&self, task: impl Future<Output = ()>) {
+        tokio::select! {
+            () = self.cancel.cancelled() => {}
+            () = task => {}
+        }
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }

@@ -14,7 +14,7 @@ use tallyport_access::{Authenticator, TrustDomainConfig};
 use tallyport_eventlog::backends::memory::MemoryLog;
 use tallyport_eventlog::faults::FaultLog;
 use tallyport_eventlog::{Appender, AppenderOptions, Log, Position, Topic};
-use tallyport_gateway::config::{GatewayConfig, GatewayLimits, McpConfig, RawTarget};
+use tallyport_gateway::config::{GatewayConfig, GatewayLimits, RawTarget};
 use tallyport_gateway::targets::MaskingStore;
 use tallyport_gateway::webhooks::Webhook;
 use tallyport_gateway::{
@@ -26,6 +26,7 @@ use tokio_postgres::NoTls;
 
 use crate::clients;
 pub use crate::told::{commands, responses};
+use crate::tools_waiting::mcp;
 
 /// What the gateways' certificate would be for.
 pub const GATEWAY_NAME: &str = "gateway.example";
@@ -41,7 +42,7 @@ const SETUP: &str = "
     INSERT INTO app.customers VALUES (1, 'Ada', '123-45-6789', 10.5), (2, 'Bob', '987-65-4321', NULL), (3, 'Cyd', NULL, 3);
     CREATE TABLE app.notes (id serial PRIMARY KEY, body text);
     CREATE TABLE app.things (id int, body text);
-    CREATE TABLE app.tools (id int, body text);
+    CREATE TABLE app.tools (id int UNIQUE DEFERRABLE INITIALLY DEFERRED, body text);
     CREATE FUNCTION app.shout(t text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'heard %', t; RETURN upper(t); END $$;
     CREATE DATABASE other;
 ";
@@ -395,6 +396,5 @@ fn config(
     };
     let names = vec![GATEWAY_NAME.to_owned()];
     let targets = targets.iter().map(target).collect();
-    let mcp = Some(McpConfig::default());
-    GatewayConfig { targets, limits, names, webhooks: webhooks.to_vec(), saml, mcp }
+    GatewayConfig { targets, limits, names, webhooks: webhooks.to_vec(), saml, mcp: Some(mcp()) }
 }

@@ -37,6 +37,7 @@ mod saml;
 mod saml_idp;
 mod told;
 mod tools;
+mod tools_waiting;
 mod transparency;
 mod upstream;
 mod webhook_attacks;

@@ -13,12 +13,11 @@ use tallyport_schemas::{Body, Event, Front, Phase, TraceId};
 use tower::ServiceExt as _;
 
 use crate::harness::{GATEWAY_NAME, World, world};
-use crate::reviewers::Desk;
 
 const REVISION: &str = "2026-07-28";
 
 /// A call by the protocol, as a client of 2026-07-28 makes it: whether it failed, and what was told.
-async fn tool(world: &World, token: &str, name: &str, arguments: Value) -> (bool, Value) {
+pub async fn tool(world: &World, token: &str, name: &str, arguments: Value) -> (bool, Value) {
     let meta = json!({
         "io.modelcontextprotocol/protocolVersion": REVISION,
         "io.modelcontextprotocol/clientCapabilities": {},
@@ -53,20 +52,20 @@ async fn tool(world: &World, token: &str, name: &str, arguments: Value) -> (bool
     }
 }
 
-async fn good(world: &World, token: &str, name: &str, arguments: Value) -> Value {
+pub async fn good(world: &World, token: &str, name: &str, arguments: Value) -> Value {
     let (is_error, told) = tool(world, token, name, arguments).await;
     assert!(!is_error, "{told}");
     told
 }
 
-async fn error(world: &World, token: &str, name: &str, arguments: Value) -> Value {
+pub async fn error(world: &World, token: &str, name: &str, arguments: Value) -> Value {
     let (is_error, told) = tool(world, token, name, arguments).await;
     assert!(is_error, "{told}");
     told["error"].clone()
 }
 
 /// The statements that ran, with what ran them.
-fn ran(events: &[Event]) -> Vec<String> {
+pub fn ran(events: &[Event]) -> Vec<String> {
     let text = |event: &Event| match &event.body {
         Body::Command(command) if command.phase == Phase::Execute => command.statement.clone(),
         _ => None,
@@ -179,48 +178,6 @@ async fn an_answer_comes_in_pages_to_whom_it_belongs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_is_told_and_runs_once_when_it_is_approved() {
-    let world = world!(policy: r#"
-        @id("rest") permit (principal, action, resource) unless { action == Tallyport::Action::"sql:delete" };
-        @id("deletes") @require_approval("1 of dba; within 1h")
-        permit (principal, action == Tallyport::Action::"sql:delete", resource);
-    "#,);
-    let token = world.token("agent", None).await;
-    let asked = json!({ "sql": "DELETE FROM app.tools WHERE body = 'parked'" });
-    let told = error(&world, &token, "execute", asked.clone()).await;
-    assert_eq!(told["code"], "waits_for_approval", "{told}");
-    let id = told["approvals"][0]["approval_id"].as_str().unwrap().to_owned();
-    let status = good(&world, &token, "approval_status", json!({ "approval_id": id })).await;
-    assert_eq!(status["approval"]["state"], "pending");
-
-    let dana = Desk::of(&world, "dana").await;
-    let one = dana.one().await;
-    assert_eq!(dana.approve(&one, None).await.0, 200);
-    let wait = json!({ "approval_id": id, "wait_seconds": 10 });
-    let mut status = Value::Null;
-    for _ in 0..50 {
-        status = good(&world, &token, "approval_status", wait.clone()).await;
-        if status["approval"]["state"] == "used" {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert_eq!(status["approval"]["state"], "used", "it ran by itself");
-    let told = good(&world, &token, "execute", asked.clone()).await;
-    assert!(told["tag"].as_str().unwrap().starts_with("DELETE"), "its result: {told}");
-    let deletes = ran(&world.events().await).iter().filter(|text| text.contains("parked")).count();
-    assert_eq!(deletes, 1);
-    // The same again is another call.
-    let told = error(&world, &token, "execute", asked).await;
-    let again = told["approvals"][0]["approval_id"].as_str().unwrap();
-    assert_ne!(again, id);
-    let withdrawn =
-        good(&world, &token, "approval_status", json!({ "approval_id": again, "withdraw": true }))
-            .await;
-    assert_eq!(withdrawn["approval"]["state"], "withdrawn");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn tables_are_listed_and_described() {
     let world = world!();
     let token = world.token("agent", None).await;
@@ -290,32 +247,6 @@ async fn a_masked_column_says_so_on_every_page_and_in_the_description() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn access_is_asked_for_by_the_agent_itself() {
-    let world = world!(policy: r#"
-        @id("agents") @require_grant("1 of dba; for 1h; within 10m")
-        permit (principal, action == Tallyport::Action::"sql:connect", resource);
-        @id("rest") permit (principal, action, resource) unless { action == Tallyport::Action::"sql:connect" };
-    "#,);
-    let token = world.token("agent", None).await;
-    let asked = json!({ "target": "db", "sql": "SELECT 42" });
-    let told = error(&world, &token, "query", asked.clone()).await;
-    assert_eq!(told["code"], "grant_required", "{told}");
-    let wish = json!({ "target": "db", "minutes": 30, "reason": "OPS-7" });
-    let told = good(&world, &token, "request_access", wish).await;
-    let id = told["approval"]["approval_id"].as_str().unwrap().to_owned();
-    let dana = Desk::of(&world, "dana").await;
-    let one = dana.one().await;
-    assert_eq!(dana.approve(&one, None).await.0, 200);
-    let wait = json!({ "approval_id": id, "wait_seconds": 10 });
-    let told = good(&world, &token, "approval_status", wait).await;
-    assert_eq!(told["approval"]["state"], "approved", "{told}");
-    assert_eq!(good(&world, &token, "query", asked).await["rows"], json!([[42]]));
-    let wish = json!({ "target": "db", "minutes": 900, "reason": "OPS-7" });
-    let told = error(&world, &token, "request_access", wish).await;
-    assert_eq!(told["code"], "invalid_request", "{told}");
-}
-
 /// The session's end is on record, and what ran at the target is cancelled.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_cancels_what_runs() {
@@ -337,35 +268,21 @@ async fn who_leaves_cancels_what_runs() {
     world.wait_for("the cancellation", cancelled).await;
 }
 
-/// Of two that come for one result one gets it; the statement runs once.
+/// What fails when the transaction ends failed; what returns more than is told ran whole.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_at_once_get_one_result() {
-    let world = world!(policy: r#"
-        @id("rest") permit (principal, action, resource) unless { action == Tallyport::Action::"sql:insert" };
-        @id("inserts") @require_approval("1 of dba; within 1h")
-        permit (principal, action == Tallyport::Action::"sql:insert", resource);
-    "#,);
+async fn what_execute_tells_is_what_stands() {
+    let world = world!();
     let token = world.token("agent", None).await;
-    // Bound to its session: CURRENT_TIMESTAMP means something else in each.
-    let asked = json!({ "sql": "INSERT INTO app.tools (body) VALUES (CURRENT_TIMESTAMP::text)" });
-    let told = error(&world, &token, "execute", asked.clone()).await;
-    assert_eq!(told["approvals"][0]["bound_to_this_session"], true, "{told}");
-    let (one, other) = (
-        tool(&world, &token, "execute", asked.clone()),
-        tool(&world, &token, "execute", asked.clone()),
-    );
-    let approve = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        let dana = Desk::of(&world, "dana").await;
-        let waits = dana.one().await;
-        dana.approve(&waits, None).await.0
-    };
-    let ((one_failed, one), (other_failed, other), status) = tokio::join!(one, other, approve);
-    assert_eq!(status, 200);
-    assert_eq!(u8::from(one_failed) + u8::from(other_failed), 1, "{one} {other}");
-    let failed = if one_failed { &one } else { &other };
-    assert_eq!(failed["error"]["code"], "result_taken", "{failed}");
-    let inserts =
-        ran(&world.events().await).iter().filter(|text| text.starts_with("INSERT")).count();
-    assert_eq!(inserts, 1);
+    let twice = json!({ "sql": "INSERT INTO app.tools VALUES (801, 'late'), (801, 'late')" });
+    let told = error(&world, &token, "execute", twice).await;
+    assert_eq!(told["sqlstate"], "23505", "by a constraint that is looked at in the end: {told}");
+    let large = "INSERT INTO app.tools SELECT n, repeat('x', 10000) FROM generate_series(10001, 10300) n RETURNING body";
+    let told = good(&world, &token, "execute", json!({ "sql": large })).await;
+    assert_eq!(told["tag"], "INSERT 0 300");
+    assert!(told["rows_cut"].is_string() && told["row_count"].as_u64().unwrap() < 300);
+    let left = json!({ "sql": "DELETE FROM app.tools WHERE id > 800" });
+    assert_eq!(good(&world, &token, "execute", left).await["tag"], "DELETE 300");
+    let large = json!({ "sql": "SELECT repeat('x', 100000) FROM generate_series(1, 20)" });
+    let told = error(&world, &token, "query", large).await;
+    assert_eq!(told["code"], "too_large", "{told}");
 }

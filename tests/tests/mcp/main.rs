@@ -12,6 +12,7 @@
 mod agent;
 mod conformance;
 mod inspector;
+mod stdio;
 
 use serde_json::{Value, json};
 use tallyport_tests::{Stack, eventually, said, start_or_say};

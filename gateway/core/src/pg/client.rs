@@ -9,7 +9,7 @@ use super::read::Malformed;
 use super::write::{put_cstr, put_message};
 
 /// The longest row that is taken.
-pub const MAX_ROW_BYTES: usize = 8 * 1024 * 1024;
+pub const MAX_ROW_BYTES: usize = 2 * 1024 * 1024;
 /// The protocol's version 3.0.
 const VERSION: i32 = 3 << 16;
 
@@ -30,10 +30,10 @@ pub fn startup(parameters: &[(&str, &str)]) -> Bytes {
     bytes.freeze()
 }
 
-/// Parses, binds, describes and runs a statement up to `max_rows` (0: all), as the unnamed statement and portal. With
-/// `suspends`, the portal stays where rows are left, and [`more`] goes on with it.
+/// Parses, binds, describes and runs a statement, as the unnamed statement and portal: whole, to the end of its transaction,
+/// or its first `page_rows`, and then the portal stays where rows are left, and [`more`] goes on with it.
 #[must_use]
-pub fn statement(text: &str, values: &[Option<String>], max_rows: u32, suspends: bool) -> Bytes {
+pub fn statement(text: &str, values: &[Option<String>], page_rows: Option<u32>) -> Bytes {
     let mut bytes = BytesMut::new();
     put_message(&mut bytes, b'P', |body| {
         put_cstr(body, b"");
@@ -57,15 +57,15 @@ pub fn statement(text: &str, values: &[Option<String>], max_rows: u32, suspends:
         body.put_u16(0);
     });
     put_message(&mut bytes, b'D', |body| body.extend_from_slice(b"P\0"));
-    put_execute(&mut bytes, max_rows, suspends);
+    put_execute(&mut bytes, page_rows);
     bytes.freeze()
 }
 
 /// The next rows of the portal that was left.
 #[must_use]
-pub fn more(max_rows: u32) -> Bytes {
+pub fn more(page_rows: u32) -> Bytes {
     let mut bytes = BytesMut::new();
-    put_execute(&mut bytes, max_rows, true);
+    put_execute(&mut bytes, Some(page_rows));
     bytes.freeze()
 }
 
@@ -85,12 +85,13 @@ pub fn terminate() -> Bytes {
     bytes.freeze()
 }
 
-fn put_execute(bytes: &mut BytesMut, max_rows: u32, suspends: bool) {
+fn put_execute(bytes: &mut BytesMut, page_rows: Option<u32>) {
     put_message(bytes, b'E', |body| {
         body.put_u8(0);
-        body.put_u32(max_rows);
+        body.put_u32(page_rows.unwrap_or(0));
     });
-    put_message(bytes, if suspends { b'H' } else { b'S' }, |_| {});
+    // Flush or Sync.
+    put_message(bytes, if page_rows.is_some() { b'H' } else { b'S' }, |_| {});
 }
 
 /// What a session says to its client.
@@ -239,14 +240,14 @@ mod tests {
     #[test]
     fn a_statement_is_one_series() {
         let values = [Some("7".to_owned()), None];
-        let found = frames(&statement("SELECT $1, $2", &values, 100, false));
+        let found = frames(&statement("SELECT $1, $2", &values, None));
         let tags: Vec<u8> = found.iter().map(|(tag, _)| *tag).collect();
         assert_eq!(tags, *b"PBDES");
         assert_eq!(frontend::Parse::read(&found[0].1).unwrap().text, b"SELECT $1, $2");
         let bind = frontend::Bind::read(&found[1].1).unwrap();
         let given: Vec<_> = bind.parameters.iter().map(|(_, value)| *value).collect();
         assert_eq!(given, [Some(&b"7"[..]), None]);
-        let held = frames(&statement("SELECT 1", &[], 1, true));
+        let held = frames(&statement("SELECT 1", &[], Some(1)));
         assert_eq!(held.last().unwrap().0, b'H', "the portal stays");
     }
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::io::{
     AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _,
 };
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::{ConnectError, Connector, Reply};
@@ -24,6 +24,8 @@ use sse::{Events, MAX_EVENT_BYTES};
 
 /// The longest message that is taken from the client, in bytes.
 const MAX_MESSAGE_BYTES: u64 = 4 * 1024 * 1024;
+/// Lines that wait for the client to read them.
+const MAX_LINES: usize = 64;
 /// Requests under way at a time.
 const MAX_UNDER_WAY: usize = 64;
 /// How long answers that are under way may take once the client says no more.
@@ -41,12 +43,25 @@ pub async fn serve(
     mut input: impl AsyncBufRead + Unpin,
     output: impl AsyncWrite + Send + Unpin + 'static,
 ) -> std::io::Result<()> {
+    let (lines, said) = mpsc::channel(MAX_LINES);
     let desk = Arc::new(Desk {
         connector,
-        output: AsyncMutex::new(output),
+        lines,
         revision: Mutex::default(),
         under_way: Mutex::default(),
     });
+    let writing = tokio::spawn(write_all(said, output));
+    let served = read_all(&desk, &mut input).await;
+    drop(desk);
+    // What was said before the end is written, whatever ended it.
+    writing.await.map_err(std::io::Error::other)??;
+    served
+}
+
+async fn read_all(
+    desk: &Arc<Desk>,
+    mut input: &mut (impl AsyncBufRead + Unpin),
+) -> std::io::Result<()> {
     let mut tasks = JoinSet::new();
     let mut line = Vec::new();
     loop {
@@ -57,14 +72,14 @@ pub async fn serve(
         }
         if !line.ends_with(b"\n") && read as u64 == MAX_MESSAGE_BYTES {
             let wrong = format!("a message is longer than {MAX_MESSAGE_BYTES} bytes");
-            desk.say(&failure(None, -32_600, &wrong)).await?;
+            desk.say(failure(None, -32_600, &wrong)).await;
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, wrong));
         }
         if line.trim_ascii().is_empty() {
             continue;
         }
         match Message::read(&line) {
-            Err(wrong) => desk.say(&failure(None, -32_700, &wrong)).await?,
+            Err(wrong) => desk.say(failure(None, -32_700, &wrong)).await,
             Ok(message) => {
                 // Whoever is told that nobody wants its answer any more leaves, and the gateway ends what runs for it.
                 if let Some(cancelled) = message.cancels()
@@ -76,11 +91,11 @@ pub async fn serve(
                 while tasks.len() >= MAX_UNDER_WAY {
                     let _ended = tasks.join_next().await;
                 }
+                // Known before it can be over.
+                let mut under_way = desk.under_way.lock();
                 let id = message.id();
-                let task = tasks.spawn(Arc::clone(&desk).relay(message));
-                if let Some(id) = id {
-                    desk.under_way.lock().insert(id, task);
-                }
+                let task = tasks.spawn(Arc::clone(desk).relay(message));
+                under_way.extend(id.map(|id| (id, task)));
             }
         }
     }
@@ -89,15 +104,28 @@ pub async fn serve(
     Ok(())
 }
 
-struct Desk<W> {
+/// Writes line by line, each whole: whoever says it may be stopped at any time.
+async fn write_all(
+    mut said: mpsc::Receiver<Vec<u8>>,
+    mut output: impl AsyncWrite + Unpin,
+) -> std::io::Result<()> {
+    while let Some(mut line) = said.recv().await {
+        line.push(b'\n');
+        output.write_all(&line).await?;
+        output.flush().await?;
+    }
+    Ok(())
+}
+
+struct Desk {
     connector: Arc<Connector>,
-    output: AsyncMutex<W>,
+    lines: mpsc::Sender<Vec<u8>>,
     /// What `initialize` agreed on; clients of 2026-07-28 say it in each message.
     revision: Mutex<Option<String>>,
     under_way: Mutex<HashMap<String, AbortHandle>>,
 }
 
-impl<W: AsyncWrite + Send + Unpin> Desk<W> {
+impl Desk {
     async fn relay(self: Arc<Self>, message: Message) {
         let revision = self.revision.lock().clone();
         let told = match message.ask(revision.as_deref()) {
@@ -110,7 +138,7 @@ impl<W: AsyncWrite + Send + Unpin> Desk<W> {
         if let Err((code, why)) = told {
             tracing::warn!(method = message.method(), why, "the gateway gave no answer");
             if message.id().is_some() {
-                let _gone = self.say(&failure(message.raw_id(), code, &why)).await;
+                self.say(failure(message.raw_id(), code, &why)).await;
             }
         }
         if let Some(id) = message.id() {
@@ -155,13 +183,13 @@ impl<W: AsyncWrite + Send + Unpin> Desk<W> {
         // As it came where that is one line already: what is on record is what is given.
         let one_line = !text.contains(&b'\n') && !text.contains(&b'\r');
         let line = if one_line { text.to_vec() } else { value.to_string().into_bytes() };
-        self.say(&line).await.map_err(|error| (-32_000, error.to_string()))
+        self.say(line).await;
+        Ok(())
     }
 
-    async fn say(&self, line: &[u8]) -> std::io::Result<()> {
-        let mut output = self.output.lock().await;
-        output.write_all(&[line, b"\n"].concat()).await?;
-        output.flush().await
+    async fn say(&self, line: Vec<u8>) {
+        // Nobody reads any more: the end of the input follows.
+        let _gone = self.lines.send(line).await;
     }
 }
 

@@ -36,9 +36,9 @@ pub(super) async fn status(
         .parse()
         .map_err(|_| BadArguments("`approval_id` is none: it is as a tool gave it".to_owned()))?;
     if asked.withdraw {
-        // A statement that waits here ends, and takes its request with it where that is its own.
-        let _waited_here = call.inner.parked.withdraw(&who(call.caller), id);
-        return Ok(said(approvals::give_back(call.inner, call.caller, id).await).await);
+        let given_back = approvals::give_back(call.inner, call.caller, id).await;
+        call.inner.parked.give_up(&who(call.caller), id);
+        return Ok(said(given_back).await);
     }
     let wait = Duration::from_secs(asked.wait_seconds).min(MAX_WAIT);
     let _waited_in_vain = tokio::time::timeout(wait, decided(&call, id)).await;

@@ -2,8 +2,11 @@
 
 use serde_json::{Value, json};
 
-/// The definitions, with these targets to choose from.
+/// The definitions, with these targets to choose from; none where there is nothing to choose.
 pub(crate) fn definitions(targets: &[String]) -> Vec<Value> {
+    if targets.is_empty() {
+        return Vec::new();
+    }
     let place = Place::new(targets);
     let mut all = place.reading();
     all.push(place.writing());

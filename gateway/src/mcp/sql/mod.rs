@@ -20,17 +20,14 @@ use crate::api::{Door, door};
 use crate::service::{Caller, Inner};
 use crate::tunnel::BearerToken;
 
-/// How long an answer is waited for once a statement waits for an approval; clients give up after a minute by default.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// The longest that a statement runs at its target.
-const STATEMENT_TIMEOUT_MS: u32 = 120_000;
-
 /// Who calls.
 pub(crate) struct Call<'a> {
     pub inner: &'a Arc<Inner>,
     pub caller: &'a Arc<Caller>,
     /// Kept by a session where the issuer is asked again and again.
     pub token: Option<BearerToken>,
+    /// How long it waits for people.
+    pub patience: Duration,
 }
 
 /// What a tool answers.
@@ -49,11 +46,17 @@ impl Answer {
 
 /// The targets that the door would open to for the caller, now or with a grant.
 pub(crate) fn targets(inner: &Inner, caller: &Caller) -> Vec<String> {
-    let opens = |name: &String| {
-        let entry = inner.target(name);
-        entry.is_some_and(|entry| !matches!(door(inner, caller, &entry), Door::Shut))
-    };
-    inner.target_names().into_iter().filter(opens).collect()
+    inner.target_names().into_iter().filter(|name| opens(inner, caller, name)).collect()
+}
+
+/// Whether there is one.
+pub(crate) fn has_targets(inner: &Inner, caller: &Caller) -> bool {
+    inner.target_names().iter().any(|name| opens(inner, caller, name))
+}
+
+fn opens(inner: &Inner, caller: &Caller, name: &str) -> bool {
+    let entry = inner.target(name);
+    entry.is_some_and(|entry| !matches!(door(inner, caller, &entry), Door::Shut))
 }
 
 /// Calls the tool of this name; none where it is not one of these.

@@ -1,16 +1,18 @@
 //! `query`, `execute` and `explain`.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
 use super::arguments::{BadArguments, Execute, Explain, Query, read, target, text, values};
-use super::{Answer, Call, PATIENCE, STATEMENT_TIMEOUT_MS, told};
-use crate::inside::{Came, Cursor, InsideSession, NotRun, Page, Ran, Statement, who};
+use super::{Answer, Call, told};
+use crate::inside::{Came, Cursor, Page, Ran, Statement, who};
 
 /// Rows of a page: by default, and at most.
 const ROWS: u32 = 100;
-pub(super) const MAX_ROWS: u32 = 1_000;
+const MAX_ROWS: u32 = 1_000;
 
 pub(super) async fn query(
     call: Call<'_>,
@@ -33,28 +35,26 @@ pub(super) async fn query(
     let sql = asked.sql.ok_or_else(|| BadArguments("`sql` is missing".to_owned()))?;
     let statement = Statement {
         application: "tallyport-mcp/query",
-        target: target.clone(),
+        target,
         database: asked.database,
         text: text(&sql)?,
         values: values(asked.params)?,
-        max_rows,
+        page_rows: Some(max_rows),
         reads_only: true,
-        suspends: true,
-        timeout_ms: STATEMENT_TIMEOUT_MS,
     };
-    Ok(match run(&call, statement).await {
-        Ok(ran) => first_page(&call, ran, &of, &target).await,
-        Err(answer) => answer,
-    })
+    Ok(first_page(&call, statement, &of).await)
 }
 
-/// A page, and the cursor for the next one.
-pub(super) async fn first_page(call: &Call<'_>, ran: Ran, of: &str, target: &str) -> Answer {
-    let Ran { page, session } = ran;
-    let mut told = page_json(&page, target);
+/// Runs a statement to its first page; gives that, and the cursor for the next one.
+pub(super) async fn first_page(call: &Call<'_>, statement: Statement, of: &str) -> Answer {
+    let target = statement.target.clone();
+    let Ran { page, session } = match run(call, statement).await {
+        Ok(ran) => ran,
+        Err(answer) => return answer,
+    };
+    let mut told = page_json(&page, &target);
     if let Some(session) = session {
-        keep(call, (new_id(), Cursor::new(who(call.caller), of.to_owned(), session)), &mut told)
-            .await;
+        keep(call, (new_id(), Cursor::new(who(call.caller), of.to_owned(), session)), &mut told);
     }
     Answer::good(Value::Object(told))
 }
@@ -77,19 +77,20 @@ pub(super) async fn next_page(
         Ok(page) => {
             let mut told = page_json(&page, target);
             if page.has_more {
-                keep(call, (id.to_owned(), cursor), &mut told).await;
+                keep(call, (id.to_owned(), cursor), &mut told);
             } else {
-                cursor.session.close().await;
+                call.inner.spawn(cursor.session.close());
             }
             Answer::good(Value::Object(told))
         }
     }
 }
 
-async fn keep(call: &Call<'_>, (id, cursor): (String, Cursor), told: &mut Map<String, Value>) {
+fn keep(call: &Call<'_>, (id, cursor): (String, Cursor), told: &mut Map<String, Value>) {
     match call.inner.cursors.keep(&id, cursor) {
         Ok((left, lapse)) => {
-            call.inner.spawn(lapse);
+            let inner = Arc::clone(call.inner);
+            call.inner.spawn(async move { inner.until_it_stops(lapse).await });
             told.insert("cursor".to_owned(), json!(id));
             told.insert("cursor_expires_in_seconds".to_owned(), json!(left.as_secs()));
         }
@@ -97,7 +98,7 @@ async fn keep(call: &Call<'_>, (id, cursor): (String, Cursor), told: &mut Map<St
             let why = "more rows are left, but too many of your cursors are open: run the query again, with ORDER BY and WHERE to \
                        go on from the last row";
             told.insert("cursor_refused".to_owned(), json!(why));
-            cursor.session.close().await;
+            call.inner.spawn(cursor.session.close());
         }
     }
 }
@@ -114,15 +115,18 @@ pub(super) async fn execute(
         database: asked.database,
         text: text(&asked.sql)?,
         values: values(asked.params)?,
-        // All of them run; of what they return the page has its bound.
-        max_rows: 0,
+        page_rows: None,
         reads_only: false,
-        suspends: false,
-        timeout_ms: STATEMENT_TIMEOUT_MS,
     };
     Ok(match run(&call, statement).await {
         Ok(Ran { page, .. }) => {
             let mut told = page_json(&page, &target);
+            if page.is_cut {
+                told.insert(
+                    "rows_cut".to_owned(),
+                    json!("it ran whole; of what it returned only this fits"),
+                );
+            }
             if page.columns.is_empty() {
                 told.retain(|field, _| !matches!(field.as_str(), "columns" | "rows" | "has_more"));
             }
@@ -145,10 +149,8 @@ pub(super) async fn explain(
         database: asked.database,
         text: format!("EXPLAIN ({how}) {}", text(&asked.sql)?),
         values: values(asked.params)?,
-        max_rows: 0,
+        page_rows: None,
         reads_only: true,
-        suspends: false,
-        timeout_ms: STATEMENT_TIMEOUT_MS,
     };
     Ok(match run(&call, statement).await {
         Ok(Ran { page, .. }) => {
@@ -160,25 +162,14 @@ pub(super) async fn explain(
 }
 
 /// Runs it to its end, or says why not.
-pub(super) async fn run(call: &Call<'_>, statement: Statement) -> Result<Ran, Answer> {
+async fn run(call: &Call<'_>, statement: Statement) -> Result<Ran, Answer> {
     let token = call.token.clone();
-    match statement.call(call.inner, call.caller, token, PATIENCE).await {
+    match statement.call(call.inner, call.caller, token, call.patience).await {
         Came::Result(result) => result.map_err(told::not_run),
         Came::Waits(waiting) => Err(told::waits(&waiting, true)),
         Came::NotKept(waiting) => Err(told::waits(&waiting, false)),
         Came::Taken => Err(told::taken()),
     }
-}
-
-/// A statement of the gateway's own choice in a session that is open.
-pub(super) async fn within(
-    session: &mut InsideSession,
-    text: &str,
-    values: &[Option<String>],
-) -> Result<Page, NotRun> {
-    let page = session.run(text, values, MAX_ROWS, false).await?;
-    session.ready().await?;
-    Ok(page)
 }
 
 fn page_json(page: &Page, target: &str) -> Map<String, Value> {

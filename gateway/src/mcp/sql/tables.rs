@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::arguments::{BadArguments, DescribeTable, ListTables, read, target};
-use super::statements::{first_page, next_page, run, within};
-use super::{Answer, Call, STATEMENT_TIMEOUT_MS, told};
+use super::statements::{first_page, next_page};
+use super::{Answer, Call, told};
 use crate::inside::{InsideSession, NotRun, Page, Statement, Wish};
 use crate::service::Inside;
 
@@ -42,19 +42,14 @@ pub(super) async fn list(
     }
     let statement = Statement {
         application: "tallyport-mcp/list_tables",
-        target: target.clone(),
+        target,
         database: asked.database,
         text: TABLES.to_owned(),
         values: vec![asked.schema, asked.like],
-        max_rows: PAGE,
+        page_rows: Some(PAGE),
         reads_only: true,
-        suspends: true,
-        timeout_ms: STATEMENT_TIMEOUT_MS,
     };
-    Ok(match run(&call, statement).await {
-        Ok(ran) => first_page(&call, ran, &of, &target).await,
-        Err(answer) => answer,
-    })
+    Ok(first_page(&call, statement, &of).await)
 }
 
 pub(super) async fn describe(
@@ -70,17 +65,16 @@ pub(super) async fn describe(
         inside,
         database: asked.database.as_deref(),
         application: "tallyport-mcp/describe_table",
-        statement_timeout_ms: STATEMENT_TIMEOUT_MS,
     };
     let described = async {
         let mut session = InsideSession::open(call.inner, wish).await?;
         let name = [Some(schema.clone()), Some(table.clone())];
-        let columns = within(&mut session, COLUMNS, &name).await?;
-        let keys = within(&mut session, KEYS, &name).await?;
+        let columns = session.run(COLUMNS, &name, None).await?;
+        let keys = session.run(KEYS, &name, None).await?;
         let read = format!("SELECT * FROM {}.{} LIMIT 0", quoted(&schema), quoted(&table));
         // What it says of each column is how a statement would see it: with its mask.
-        let seen = within(&mut session, &read, &[]).await;
-        session.close().await;
+        let seen = session.run(&read, &[], None).await;
+        call.inner.spawn(session.close());
         Ok::<_, NotRun>((columns, keys, seen))
     };
     Ok(match described.await {

@@ -40,8 +40,8 @@ pub(super) fn not_run(why: NotRun) -> Answer {
         }
         NotRun::TooLarge => json!({
             "code": "too_large",
-            "message": "one page of the answer is larger than 4 MiB, or one row than 8",
-            "hint": "Ask for fewer rows (max_rows), or for fewer and smaller columns.",
+            "message": "one page of the answer is larger than 1 MiB, or one row than 2",
+            "hint": "Ask for fewer rows (max_rows), or for fewer and smaller columns. A statement that writes may have done so: look before you run it again.",
         }),
         NotRun::Copies => json!({
             "code": "not_here",
@@ -51,7 +51,7 @@ pub(super) fn not_run(why: NotRun) -> Answer {
         NotRun::Lost => json!({
             "code": "session_ended",
             "message": "the session ended before its answer: its access was ended, its token ran out, it was withdrawn, or the gateway is shutting down",
-            "hint": "Call whoami to see who you are, then try again.",
+            "hint": "A statement that writes may have done so: look before you run it again. whoami says who you are.",
         }),
     };
     error_of(error)

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use tallyport_schemas::{Front, TraceId};
 
 use super::challenge::{Need, Operation};
+use super::sql as databases;
 use crate::service::{Caller, Inner};
 use crate::tunnel::BearerToken;
 pub(crate) use progress::Progress;
@@ -53,6 +54,12 @@ pub(crate) struct ToolAnswer {
     pub(crate) is_error: bool,
 }
 
+/// What a caller sees of the gateway, made once for all tools.
+pub(crate) struct Seen {
+    /// The tools on databases, with the targets to choose from; none where there is no target for them.
+    on_databases: Vec<Value>,
+}
+
 /// One tool.
 ///
 /// What it does to a target goes on record, before it happens, by the session that it opens: the tool itself writes to none.
@@ -64,9 +71,12 @@ pub(crate) trait Tool: Sync {
     /// What of a token it needs.
     fn need(&self) -> Need;
 
-    /// As it is listed for this caller: title, description, schemas, annotations; its name is added. `None` where there is
-    /// nothing in it for them, and then it cannot be called either.
-    async fn define(&self, inner: &Arc<Inner>, caller: &Caller) -> Option<Map<String, Value>>;
+    /// As it is listed for whoever sees this: title, description, schemas, annotations; its name is added. `None` where there
+    /// is nothing in it for them.
+    fn define(&self, seen: &Seen) -> Option<Map<String, Value>>;
+
+    /// Whether there is anything in it for this caller: else it is unknown to them.
+    fn is_for(&self, inner: &Inner, caller: &Caller) -> bool;
 
     /// Does it.
     ///
@@ -85,10 +95,11 @@ pub(crate) trait Tool: Sync {
 }
 
 /// `tools/list`: what this caller may call, always in one order.
-pub(crate) async fn list(inner: &Arc<Inner>, caller: &Caller) -> Vec<Value> {
+pub(crate) fn list(inner: &Inner, caller: &Caller) -> Vec<Value> {
+    let seen = Seen { on_databases: databases::definitions(&databases::targets(inner, caller)) };
     let mut listed = Vec::new();
     for tool in TOOLS {
-        if let Some(defined) = tool.define(inner, caller).await {
+        if let Some(defined) = tool.define(&seen) {
             let mut whole = Map::from_iter([("name".to_owned(), Value::from(tool.name()))]);
             whole.extend(defined);
             listed.push(Value::Object(whole));
@@ -114,7 +125,9 @@ pub(crate) async fn call(
     let unknown = || RpcError::unknown_tool(name);
     let tool = named(name).ok_or_else(unknown)?;
     // What is not listed for them is not there for them.
-    tool.define(inner, &asked.caller).await.ok_or_else(unknown)?;
+    if !tool.is_for(inner, &asked.caller) {
+        return Err(unknown());
+    }
     tool.call(inner, asked, arguments, progress).await
 }
 

@@ -8,7 +8,8 @@ use gateway_core::mcp::RpcError;
 use serde_json::{Map, Value};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{Asked, Need, Progress, Tool, ToolAnswer};
+use super::{Asked, Need, Progress, Seen, Tool, ToolAnswer};
+use crate::mcp::McpState;
 use crate::mcp::sql::{self, Call};
 use crate::service::{Caller, Inner};
 
@@ -41,18 +42,15 @@ impl Tool for Sql {
         self.need
     }
 
-    async fn define(&self, inner: &Arc<Inner>, caller: &Caller) -> Option<Map<String, Value>> {
-        let targets = sql::targets(inner, caller);
-        if targets.is_empty() {
-            return None;
-        }
-        sql::definitions(&targets).into_iter().find_map(|defined| match defined {
-            Value::Object(mut defined) => {
-                let name = defined.remove("name");
-                name.is_some_and(|name| name == self.name).then_some(defined)
-            }
-            _ => None,
-        })
+    fn define(&self, seen: &Seen) -> Option<Map<String, Value>> {
+        let named = |defined: &&Value| defined.get("name").is_some_and(|name| name == self.name);
+        let mut defined = seen.on_databases.iter().find(named)?.as_object()?.clone();
+        defined.remove("name");
+        Some(defined)
+    }
+
+    fn is_for(&self, inner: &Inner, caller: &Caller) -> bool {
+        sql::has_targets(inner, caller)
     }
 
     async fn call(
@@ -62,7 +60,8 @@ impl Tool for Sql {
         arguments: Map<String, Value>,
         progress: &Progress,
     ) -> Result<ToolAnswer, RpcError> {
-        let call = Call { inner, caller: &asked.caller, token: asked.token.clone() };
+        let patience = inner.mcp.as_ref().map_or(Duration::ZERO, McpState::patience);
+        let call = Call { inner, caller: &asked.caller, token: asked.token.clone(), patience };
         let answered = sql::call(call, self.name, arguments);
         let answered = tokio::select! {
             answered = answered => answered,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use gateway_core::mcp::RpcError;
 use serde_json::{Map, Value, json};
 
-use super::{Asked, Need, Progress, Tool, ToolAnswer};
+use super::{Asked, Need, Progress, Seen, Tool, ToolAnswer};
 use crate::api::{Door, door};
 use crate::service::{Caller, Inner};
 
@@ -22,7 +22,11 @@ impl Tool for Whoami {
         Need::Connect
     }
 
-    async fn define(&self, _inner: &Arc<Inner>, _caller: &Caller) -> Option<Map<String, Value>> {
+    fn is_for(&self, _inner: &Inner, _caller: &Caller) -> bool {
+        true
+    }
+
+    fn define(&self, _seen: &Seen) -> Option<Map<String, Value>> {
         let text = json!({ "type": "string" });
         let texts = json!({ "type": "array", "items": text });
         let target = json!({
