@@ -132,6 +132,10 @@ impl ReadyFile {
                 self.query.http, self.query.pg
             ),
             format!("  issuer    {}", self.issuer.url),
+            format!(
+                "  mcp       {}/mcp, or `tallyport mcp` as a client's child",
+                self.gateway.https
+            ),
             format!("  pages     {} (sign in as any of the people below)", self.gateway.console),
         ];
         lines

@@ -96,6 +96,13 @@ impl Default for McpConfig {
 }
 
 impl McpConfig {
+    /// Waits so long for people.
+    #[must_use]
+    pub const fn patient_for(mut self, patience: Duration) -> Self {
+        self.limits.patience = patience;
+        self
+    }
+
     /// Lets pages of one more origin in: the console's.
     #[must_use]
     pub fn with_origin(mut self, of: &Url) -> Self {

@@ -14,7 +14,7 @@ use tallyport_access::{Authenticator, TrustDomainConfig};
 use tallyport_eventlog::backends::memory::MemoryLog;
 use tallyport_eventlog::faults::FaultLog;
 use tallyport_eventlog::{Appender, AppenderOptions, Log, Position, Topic};
-use tallyport_gateway::config::{GatewayConfig, GatewayLimits, RawTarget};
+use tallyport_gateway::config::{GatewayConfig, GatewayLimits, McpConfig, RawTarget};
 use tallyport_gateway::targets::MaskingStore;
 use tallyport_gateway::webhooks::Webhook;
 use tallyport_gateway::{
@@ -26,7 +26,6 @@ use tokio_postgres::NoTls;
 
 use crate::clients;
 pub use crate::told::{commands, responses};
-use crate::tools_waiting::mcp;
 
 /// What the gateways' certificate would be for.
 pub const GATEWAY_NAME: &str = "gateway.example";
@@ -396,5 +395,6 @@ fn config(
     };
     let names = vec![GATEWAY_NAME.to_owned()];
     let targets = targets.iter().map(target).collect();
-    GatewayConfig { targets, limits, names, webhooks: webhooks.to_vec(), saml, mcp: Some(mcp()) }
+    let mcp = Some(McpConfig::default().patient_for(Duration::from_secs(2)));
+    GatewayConfig { targets, limits, names, webhooks: webhooks.to_vec(), saml, mcp }
 }

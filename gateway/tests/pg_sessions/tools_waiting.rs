@@ -3,18 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tallyport_gateway::config::McpConfig;
 
 use crate::harness::world;
 use crate::reviewers::Desk;
 use crate::tools::{error, good, ran, tool};
-
-/// As it is by default, but less patient.
-pub fn mcp() -> McpConfig {
-    let mut mcp = McpConfig::default();
-    mcp.limits.patience = Duration::from_secs(2);
-    mcp
-}
 
 /// Inserts wait for somebody.
 const INSERTS: &str = r#"

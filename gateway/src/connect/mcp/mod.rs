@@ -29,7 +29,7 @@ const MAX_LINES: usize = 64;
 /// Requests under way at a time.
 const MAX_UNDER_WAY: usize = 64;
 /// How long answers that are under way may take once the client says no more.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(15);
 
 /// Serves one client until its input ends.
 ///
