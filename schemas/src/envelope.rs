@@ -5,13 +5,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Actor, AgentAttributes, Approval, Authentication, Command, Decision, Endpoint, EventId,
-    Integrity, PolicyChange, Principal, ProducerId, Query, Response, Revocation, Session,
+    Actor, AgentAttributes, Approval, Authentication, CallRef, Command, Decision, Endpoint,
+    EventId, Integrity, PolicyChange, Principal, ProducerId, Query, Response, Revocation, Session,
     SessionId, SharedContext, TargetRef, TraceId,
 };
 
-/// The version of the own facts under `unmapped.tallyport`. A change of a golden file is a change of this.
-pub const SCHEMA_VERSION: &str = "1.0.0";
+/// The version of the own facts under `unmapped.tallyport`. A change of a golden file is a change of this: of its major
+/// part where a reader of the older ones would be misled or lost.
+pub const SCHEMA_VERSION: &str = "1.1.0";
 
 /// One event as it stands on the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -72,6 +73,10 @@ pub struct Context {
     /// The trace it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<TraceId>,
+    /// The call of a tool that it belongs to: on the events of the call itself, and on all events of a session that a
+    /// tool opened to do its work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallRef>,
 }
 
 /// What happened, one variant per family.

@@ -37,9 +37,11 @@ pub use families::command::{
 };
 pub use families::decision::{Decision, Effect, Obligation};
 pub use families::integrity::{GapOutcome, Integrity};
-pub use families::policy::{PolicyChange, PolicyKind};
+pub use families::policy::{DefinitionState, PolicyChange, PolicyKind};
 pub use families::query::{Face, Query, QueryPhase};
-pub use families::response::{OutputColumn, Recording, Response, ResponseStatus, ResponseSummary};
+pub use families::response::{
+    Finding, FindingAction, OutputColumn, Recording, Response, ResponseStatus, ResponseSummary,
+};
 pub use families::revocation::{Revocation, RevocationOrder, Revoked};
 pub use families::session::{Session, SessionEnd, SessionStats};
 pub use ids::{
@@ -47,4 +49,4 @@ pub use ids::{
 };
 pub use principal::{Actor, AgentAttributes, Principal, PrincipalKind};
 pub use shared::SharedContext;
-pub use target::{Endpoint, TargetKind, TargetRef};
+pub use target::{CallRef, Endpoint, TargetKind, TargetRef};

@@ -4,6 +4,7 @@
 //! a view, cut to size where OCSF has no room. We read `unmapped.tallyport`, which is the [`Event`] itself, whole;
 //! [`decode`] looks at nothing else, so what it gives back is exactly what [`encode`] was given.
 
+mod api;
 mod class;
 mod datastore;
 mod decode;
@@ -12,6 +13,7 @@ mod fragments;
 mod house;
 mod identity;
 mod objects;
+mod traffic;
 mod value;
 
 use crate::{Body, Event};
@@ -48,9 +50,9 @@ fn of(event: &Event) -> Value<'_> {
         Body::Session(it) => identity::session(&mut value, event, it),
         Body::Approval(it) => identity::approval(&mut value, event, it),
         Body::Revocation(it) => identity::revocation(&mut value, event, it),
-        Body::Decision(it) => datastore::decision(&mut value, event, it),
-        Body::Command(it) => datastore::command(&mut value, event, it),
-        Body::Response(it) => datastore::response(&mut value, event, it),
+        Body::Decision(it) => api::decision(&mut value, event, it),
+        Body::Command(it) => traffic::command(&mut value, event, it),
+        Body::Response(it) => traffic::response(&mut value, event, it),
         Body::Query(it) => datastore::query(&mut value, event, it),
         Body::Policy(it) => house::policy(&mut value, event, it),
         Body::Integrity(it) => house::integrity(&mut value, event, it),

@@ -4,6 +4,7 @@
 
 mod identity;
 mod later;
+mod mcp;
 mod traffic;
 
 use jiff::Timestamp;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Sample> {
         // What came later stands last: the others keep their numbers.
         .chain(identity::exchanges())
         .chain(later::bodies())
+        .chain(mcp::bodies())
         .enumerate()
         .map(|(seq, (name, context, body))| Sample {
             name,

@@ -1,8 +1,9 @@
-//! To where: the configured target of a session, and the network addresses of both ends.
+//! To where: the configured target of a session, the call that it belongs to, and the network addresses of both ends.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::CommandId;
 use crate::words::words;
 
 /// The protocol a target speaks.
@@ -11,9 +12,11 @@ use crate::words::words;
 pub enum TargetKind {
     /// PostgreSQL, protocol version 3.
     Postgresql,
+    /// A server of the Model Context Protocol.
+    Mcp,
 }
 
-words!(TargetKind { Postgresql => "postgresql" });
+words!(TargetKind { Postgresql => "postgresql", Mcp => "mcp" });
 
 /// A target by its configured name. The agent never chooses a host.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +29,18 @@ pub struct TargetRef {
     /// The database within it, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
+}
+
+/// One call of a tool.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallRef {
+    /// The command that the call is on record as.
+    pub call_id: CommandId,
+    /// The server that has the tool, by its configured name.
+    pub server: String,
+    /// The tool, as the server calls it.
+    pub tool: String,
 }
 
 /// A network address as seen by the gateway.

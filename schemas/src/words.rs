@@ -53,6 +53,8 @@ mod tests {
         same(Effect::ALL, Effect::as_str);
         same(GapOutcome::ALL, GapOutcome::as_str);
         same(PolicyKind::ALL, PolicyKind::as_str);
+        same(DefinitionState::ALL, DefinitionState::as_str);
+        same(FindingAction::ALL, FindingAction::as_str);
         same(Face::ALL, Face::as_str);
         same(ResponseStatus::ALL, ResponseStatus::as_str);
         same(SessionEnd::ALL, SessionEnd::as_str);

@@ -157,6 +157,7 @@ impl Who {
                 port: 40_000 + (self.session % 20_000) as u16,
             }),
             trace_id: Some(TraceId::from_uuid(id(first, 3 << 60 | self.session))),
+            call: None,
         }
     }
 
@@ -295,6 +296,7 @@ fn sent(statement: &Statement, command: CommandId) -> Command {
         wire_sha256: hex(statement.chance ^ 1),
         content: None,
         chunk: None,
+        definition_sha256: None,
     }
 }
 
@@ -332,6 +334,7 @@ fn answer(statement: &Statement, command: CommandId) -> ResponseSummary {
         wire_sha256: hex(statement.chance ^ 2),
         content: None,
         duration_us: 200 + (statement.chance >> 12) % 5_000 * ((statement.chance >> 50) % 50),
+        findings: Vec::new(),
     }
 }
 

@@ -37,7 +37,7 @@ fn approval_id() -> ApprovalId {
     ApprovalId::from_uuid(id(0xa9))
 }
 
-fn principal(subject: &str, name: &str, kind: PrincipalKind, owner: Option<&str>) -> Principal {
+pub fn principal(subject: &str, name: &str, kind: PrincipalKind, owner: Option<&str>) -> Principal {
     Principal {
         issuer: IDP.into(),
         subject: subject.into(),
@@ -67,6 +67,7 @@ fn context(session_number: u128, principal: Principal, act: &[&str]) -> Context 
         }),
         client: Some(Endpoint { ip: "192.0.2.7".into(), port: 4711 }),
         trace_id: Some(TraceId::from_uuid(id(session_number + 0xff00))),
+        call: None,
     }
 }
 
@@ -136,10 +137,11 @@ pub fn command(
         wire_sha256: "00".into(),
         content: None,
         chunk: None,
+        definition_sha256: None,
     }))
 }
 
-fn decision(number: u128, effect: Effect, action: &str, reason: Option<&str>) -> Body {
+pub fn decision(number: u128, effect: Effect, action: &str, reason: Option<&str>) -> Body {
     Body::Decision(Decision {
         effect,
         actions: vec![action.into()],
@@ -153,7 +155,7 @@ fn decision(number: u128, effect: Effect, action: &str, reason: Option<&str>) ->
 }
 
 /// `origins`: the columns of the result; a mask is written behind a `!`.
-fn response(
+pub fn response(
     number: u128,
     rows: u64,
     bytes: u64,
@@ -187,6 +189,7 @@ fn response(
         wire_sha256: "00".into(),
         content: None,
         duration_us,
+        findings: Vec::new(),
     }
 }
 

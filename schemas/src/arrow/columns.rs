@@ -101,6 +101,9 @@ columns! {
     database: Text;
     client_ip: Text;
     client_port: Int32;
+    call_id: Text;
+    call_server: Text;
+    call_tool: Text;
     // What came of it
     outcome: Text;
     failure: Text;
@@ -137,6 +140,7 @@ columns! {
     wire_sha256: Text;
     chunk: Int64;
     content_sha256: Text;
+    command_definition_sha256: Text;
     // Response
     tag: Text;
     sqlstate: Text;
@@ -147,6 +151,7 @@ columns! {
     recording: Text;
     chunks: Int64;
     duration_us: Int64;
+    findings: Texts;
     // The rest
     face: Text;
     snapshot_version: Int64;

@@ -109,6 +109,7 @@ fn fill_command<'a>(row: &mut Row<'a>, command: &'a Command) {
     row.prepared = maybe(command.prepared.as_ref());
     row.portal = maybe(command.portal.as_ref());
     row.chunk = command.chunk.and_then(int);
+    row.command_definition_sha256 = maybe(command.definition_sha256.as_ref());
     fill_wire(row, command.wire_bytes, &command.wire_sha256, command.content.as_ref());
 }
 
@@ -157,6 +158,7 @@ fn fill_summary<'a>(row: &mut Row<'a>, summary: &'a ResponseSummary) {
     row.recording = written(summary.recording);
     row.chunks = int(summary.chunks);
     row.duration_us = int(summary.duration_us);
+    row.findings = all_written(&summary.findings);
     fill_wire(row, summary.wire_bytes, &summary.wire_sha256, summary.content.as_ref());
 }
 
@@ -284,6 +286,15 @@ fn fill_policy<'a>(row: &mut Row<'a>, change: &'a PolicyChange) {
             row.kinds = vec![Cow::Borrowed(kind.as_str())];
             row.resources = vec![Cow::Borrowed(source)];
             row.reason = text(error);
+        }
+        PolicyChange::ToolDefinition { server, tool, state, sha256, reason, .. } => {
+            row.outcome = text(state.as_str());
+            row.policy_version = maybe(sha256.as_ref());
+            row.kinds = vec![Cow::Borrowed("tool")];
+            row.resources = vec![Cow::Owned(format!("{server}/{tool}"))];
+            row.call_server = text(server);
+            row.call_tool = text(tool);
+            row.reason = maybe(reason.as_ref());
         }
     }
 }

@@ -60,6 +60,11 @@ fn context<'a>(row: &mut Row<'a>, context: &'a Context) {
         row.client_ip = text(&client.ip);
         row.client_port = Some(i32::from(client.port));
     }
+    if let Some(call) = &context.call {
+        row.call_id = written(call.call_id);
+        row.call_server = text(&call.server);
+        row.call_tool = text(&call.tool);
+    }
 }
 
 /// With a delegation the token's subject is for whom, and the outermost actor is who acts (RFC 8693 section 4.1).

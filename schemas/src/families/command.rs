@@ -24,9 +24,19 @@ pub enum Phase {
     Control,
     /// Cancellation of what runs.
     Cancel,
+    /// A tool is called.
+    Call,
+    /// A resource is read.
+    Read,
+    /// A prompt is got.
+    Prompt,
+    /// An argument is completed.
+    Complete,
+    /// The client answers what the server asked.
+    Answer,
 }
 
-words!(Phase { Query => "query", Parse => "parse", Execute => "execute", CopyData => "copy_data", Control => "control", Cancel => "cancel" });
+words!(Phase { Query => "query", Parse => "parse", Execute => "execute", CopyData => "copy_data", Control => "control", Cancel => "cancel", Call => "call", Read => "read", Prompt => "prompt", Complete => "complete", Answer => "answer" });
 
 /// Whether the target gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -221,6 +231,9 @@ pub struct Command {
     /// Place of `content` among the chunks of this command, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunk: Option<u64>,
+    /// SHA-256 of the canonical pinned definition of the tool that is called, lower-case hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition_sha256: Option<String>,
 }
 
 impl Command {

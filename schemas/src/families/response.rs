@@ -69,6 +69,39 @@ pub struct OutputColumn {
     pub labels: Vec<String>,
 }
 
+/// What was done about something that a content detector found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingAction {
+    /// It was masked.
+    Mask,
+    /// It passed as it was; this is the alert.
+    Alert,
+    /// Because of it the whole answer was kept back.
+    Deny,
+}
+
+words!(FindingAction { Mask => "mask", Alert => "alert", Deny => "deny" });
+
+/// What content detectors found, by kind and number: never the value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// The detector, such as `email`.
+    pub detector: String,
+    /// What was done about it.
+    pub action: FindingAction,
+    /// How often it was found.
+    pub count: u64,
+}
+
+/// `action detector count`, such as `mask email 3`.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.action, self.detector, self.count)
+    }
+}
+
 /// What passed to the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "activity", rename_all = "snake_case", deny_unknown_fields)]
@@ -141,6 +174,9 @@ pub struct ResponseSummary {
     pub content: Option<Content>,
     /// From forwarding the command to its end, in microseconds.
     pub duration_us: u64,
+    /// What content detectors found in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 impl Response {

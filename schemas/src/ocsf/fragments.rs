@@ -14,7 +14,8 @@ pub(crate) struct Fragments {
     pub(super) actor: Fragment,
     pub(super) src_endpoint: Fragment,
     pub(super) dst_endpoint: Option<Fragment>,
-    pub(super) database: Fragment,
+    /// None where the target is no datastore.
+    pub(super) database: Option<Fragment>,
 }
 
 impl Fragments {
@@ -28,7 +29,7 @@ impl Fragments {
                 .target
                 .as_ref()
                 .map(|target| Fragment::of(&NetworkEndpoint::target(target))),
-            database: Fragment::of(&Database::of(context.target.as_ref())),
+            database: Database::of(context.target.as_ref()).as_ref().map(Fragment::of),
         }
     }
 }

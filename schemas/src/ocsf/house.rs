@@ -3,12 +3,14 @@
 use super::class::{Class, OTHER, Word, severity, status};
 use super::objects::{Actor, ManagedEntity, Policy, Product, owned, text};
 use super::value::{PRODUCT, Value};
-use crate::{Event, GapOutcome, Integrity, PolicyChange, PolicyKind};
+use crate::{DefinitionState, Event, GapOutcome, Integrity, PolicyChange, PolicyKind};
 
 /// Entity Management: what was in force before is the entity, what is now its result.
 pub(super) fn policy<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a PolicyChange) {
     const UPDATE: Word = (3, "Update");
     const ACTIVATE: Word = (10, "Activate");
+    const DEACTIVATE: Word = (11, "Deactivate");
+    const SUSPEND: Word = (12, "Suspend");
     value.actor = Some(Actor::service(event.producer.id.as_str()).into());
     match it {
         PolicyChange::Loaded { kind, version, previous, source } => {
@@ -27,6 +29,39 @@ pub(super) fn policy<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Policy
             value.status_detail = text(error);
             value.message(&format!("{kind} of {source} was rejected, what was in force stays"));
         }
+        PolicyChange::ToolDefinition { server, tool, state, sha256, previous, reason } => {
+            let (activity, told) = match state {
+                DefinitionState::Pinned => (ACTIVATE, "was pinned"),
+                DefinitionState::Changed => (SUSPEND, "differs from its pin and is out of use"),
+                DefinitionState::Accepted => (UPDATE, "was accepted as it is now"),
+                DefinitionState::Gone => (DEACTIVATE, "is there no more"),
+            };
+            if event.context.principal.is_some() {
+                value.actor = Some(Actor::of(&event.context).into());
+            }
+            value.is(Class::EntityManagement, activity);
+            let before = previous.as_deref().or(sha256.as_deref());
+            value.entity = Some(tool_entity(server, tool, before));
+            value.entity_result =
+                sha256.as_deref().map(|sha256| tool_entity(server, tool, Some(sha256)));
+            if *state == DefinitionState::Changed {
+                value.severity(severity::HIGH);
+            }
+            value.status(status::SUCCESS);
+            value.status_code = text(state.as_str());
+            value.status_detail = reason.as_deref().and_then(text);
+            value.message(&format!("the definition of {tool} of {server} {told}"));
+        }
+    }
+}
+
+fn tool_entity<'a>(server: &str, tool: &str, version: Option<&'a str>) -> ManagedEntity<'a> {
+    ManagedEntity {
+        name: owned(format!("{server}/{tool}")),
+        r#type: Some("Tool"),
+        type_id: Some(OTHER),
+        version: version.and_then(text),
+        ..ManagedEntity::default()
     }
 }
 

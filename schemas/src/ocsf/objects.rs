@@ -188,25 +188,27 @@ impl<'a> NetworkEndpoint<'a> {
 }
 
 impl<'a> Database<'a> {
-    pub(super) fn of(target: Option<&'a TargetRef>) -> Self {
+    /// The datastore that the target is, if it is one.
+    pub(super) fn of(target: Option<&'a TargetRef>) -> Option<Self> {
         let Some(target) = target else {
-            return Self {
+            return Some(Self {
                 name: text(UNKNOWN),
                 type_id: Some(0),
                 r#type: Some("Unknown"),
                 ..Self::default()
-            };
+            });
         };
         let (type_id, kind) = match target.kind {
             TargetKind::Postgresql => (1, "Relational"),
+            TargetKind::Mcp => return None,
         };
-        Self {
+        Some(Self {
             name: text(target.database.as_deref().unwrap_or(&target.name)),
             uid: text(&target.name),
             r#type: Some(kind),
             type_id: Some(type_id),
             ..Self::default()
-        }
+        })
     }
 }
 

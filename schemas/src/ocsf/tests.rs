@@ -1,7 +1,7 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::{SCHEMA_VERSION, samples};
+use crate::{SCHEMA_VERSION, TargetKind, samples};
 
 /// A change here is a change of contract: every SIEM that reads the log relies on it.
 #[test]
@@ -100,6 +100,43 @@ fn the_view_says_what_a_siem_asks_for() {
 }
 
 #[test]
+fn a_call_of_a_tool_is_api_activity_and_no_datastore() {
+    for sample in samples::all() {
+        let mcp = sample.event.context.target.as_ref().is_some_and(|it| it.kind == TargetKind::Mcp);
+        let view: Json = serde_json::from_slice(&encode(&sample.event)).unwrap();
+        if mcp {
+            assert_eq!(view.get("database"), None, "{}", sample.name);
+            assert_ne!(view["class_uid"], 6005, "{}", sample.name);
+        }
+    }
+    let view = |name: &str| -> Json {
+        let sample = samples::all().into_iter().find(|sample| sample.name == name).unwrap();
+        serde_json::from_slice(&encode(&sample.event)).unwrap()
+    };
+    let call = view("command.forwarded.call");
+    assert_eq!(call["type_uid"], 600_302, "it provably changes nothing");
+    assert_eq!(call["api"]["operation"], "search_issues");
+    assert_eq!(call["api"]["service"], json!({"name": "github"}));
+    let refused = view("command.refused.call");
+    assert_eq!(
+        (&refused["type_uid"], &refused["activity_name"]),
+        (&json!(600_399), &json!("Call"))
+    );
+    assert_eq!(refused["disposition_id"], 2);
+    assert_eq!(view("command.forwarded.prompt")["api"]["operation"], "prompt");
+    let answer = view("response.completed.call");
+    assert_eq!((&answer["class_uid"], &answer["action_id"]), (&json!(6003), &json!(4)));
+    assert_eq!(answer["api"]["request"], call["api"]["request"]);
+    assert_eq!(answer["status_detail"], "mask email 3, alert phone 1");
+    assert_eq!(view("response.completed.withheld")["disposition"], "Blocked");
+    let changed = view("policy.tool_definition.changed");
+    assert_eq!((&changed["type_uid"], &changed["severity_id"]), (&json!(300_412), &json!(4)));
+    assert_eq!(changed["entity"]["name"], "github/search_issues");
+    let accepted = view("policy.tool_definition.accepted");
+    assert_eq!(accepted["actor"]["user"]["uid"], "u-1042", "who accepted it");
+}
+
+#[test]
 fn the_view_of_a_statement_is_cut_and_the_fact_is_not() {
     let mut event =
         samples::all().into_iter().find(|it| it.name == "command.refused").unwrap().event;
@@ -167,6 +204,23 @@ fn another_major_version_is_refused_and_a_minor_one_is_read() {
     assert_eq!(decode(&serde_json::to_vec(&value).unwrap()).unwrap().schema_version, "1.99.3");
     value["unmapped"]["tallyport"]["schema_version"] = json!("10.0.0");
     refused(&serde_json::to_vec(&value).unwrap());
+}
+
+/// What was written before calls of tools were known is read as it was.
+#[test]
+fn an_event_of_1_0_0_is_read() {
+    let new = ["\"call\":", "\"definition_sha256\":", "\"findings\":", "tool_definition"];
+    let mut read = 0;
+    for mut event in samples::events() {
+        event.schema_version = "1.0.0".to_owned();
+        let value = encode(&event);
+        let text = std::str::from_utf8(&value).unwrap();
+        if !new.iter().any(|fact| text.contains(fact)) {
+            assert_eq!(decode(&value).unwrap(), event);
+            read += 1;
+        }
+    }
+    assert!(read > 50, "{read}");
 }
 
 #[test]

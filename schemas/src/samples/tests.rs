@@ -76,6 +76,7 @@ fn every_value_of_every_closed_set_appears() {
         "outcome": Outcome, "method": AuthMethod, "front": Front, "phase": Phase,
         "disposition": Disposition, "kinds": StatementKind, "effect": Effect, "outcome": GapOutcome,
         "kind": PolicyKind, "face": Face, "status": ResponseStatus, "end": SessionEnd,
+        "state": DefinitionState, "action": FindingAction,
     }
     assert_all("mode", &["full", "head", "digest"]);
     assert_all("form", &["null", "text", "base64", "sha256"]);

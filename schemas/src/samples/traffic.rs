@@ -95,6 +95,7 @@ fn select() -> Command {
         wire_sha256: sha256("wire"),
         content: None,
         chunk: None,
+        definition_sha256: None,
     }
 }
 
@@ -208,6 +209,7 @@ fn summary() -> ResponseSummary {
         wire_sha256: sha256("wire"),
         content: Some(masked_rows()),
         duration_us: 1_873,
+        findings: Vec::new(),
     }
 }
 

@@ -128,6 +128,7 @@ impl Seed {
             wire_sha256: self.text(),
             content: self.option(Self::content),
             chunk: self.option(Self::number),
+            definition_sha256: self.option(Self::text),
         }
     }
 
@@ -175,6 +176,11 @@ impl Seed {
             wire_sha256: self.text(),
             content: self.option(Self::content),
             duration_us: self.number(),
+            findings: self.list(|s| Finding {
+                detector: s.text(),
+                action: s.pick(FindingAction::ALL),
+                count: s.number(),
+            }),
         }
     }
 
@@ -273,18 +279,26 @@ impl Seed {
 
     pub(super) fn policy(&mut self) -> PolicyChange {
         let kind = self.pick(PolicyKind::ALL);
-        match self.byte() % 2 {
+        match self.byte() % 3 {
             0 => PolicyChange::Loaded {
                 kind,
                 version: self.text(),
                 previous: self.option(Self::text),
                 source: self.text(),
             },
-            _ => PolicyChange::Rejected {
+            1 => PolicyChange::Rejected {
                 kind,
                 kept: self.text(),
                 source: self.text(),
                 error: self.text(),
+            },
+            _ => PolicyChange::ToolDefinition {
+                server: self.text(),
+                tool: self.text(),
+                state: self.pick(DefinitionState::ALL),
+                sha256: self.option(Self::text),
+                previous: self.option(Self::text),
+                reason: self.option(Self::text),
             },
         }
     }

@@ -153,6 +153,11 @@ impl Seed {
                 port: s.bits() as u16,
             }),
             trace_id: self.option(|s| TraceId::from_uuid(s.uuid())),
+            call: self.option(|s| CallRef {
+                call_id: s.command_id(),
+                server: s.text(),
+                tool: s.text(),
+            }),
         }
     }
 

@@ -131,6 +131,7 @@ impl Tally {
             wire_sha256: piece.wire_sha256,
             content: piece.content,
             duration_us: now_us.saturating_sub(self.started_us),
+            findings: Vec::new(),
         }
     }
 

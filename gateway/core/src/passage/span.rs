@@ -129,6 +129,7 @@ pub(super) fn blank(
         wire_sha256: hex::encode(Sha256::digest(wire)),
         content: None,
         chunk: None,
+        definition_sha256: None,
     }
 }
 
