@@ -32,6 +32,7 @@ questions! {
     "session-timeline",
     "denied",
     "statements",
+    "tool-calls",
     "slow-statements",
     "target-errors",
     "sessions-on-behalf-of",

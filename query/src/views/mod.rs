@@ -18,7 +18,7 @@ pub(crate) struct View {
 }
 
 /// All views, `events` aside.
-pub(crate) static VIEWS: [View; 11] = [
+pub(crate) static VIEWS: [View; 12] = [
     View { name: "approvals", sql: include_str!("approvals.sql") },
     View { name: "authentications", sql: include_str!("authentications.sql") },
     View { name: "commands", sql: include_str!("commands.sql") },
@@ -30,6 +30,7 @@ pub(crate) static VIEWS: [View; 11] = [
     View { name: "revocations", sql: include_str!("revocations.sql") },
     View { name: "session_events", sql: include_str!("session_events.sql") },
     View { name: "sessions", sql: include_str!("sessions.sql") },
+    View { name: "tool_calls", sql: include_str!("tool_calls.sql") },
 ];
 
 /// Where an event stands: in every view of single events.
@@ -39,6 +40,9 @@ const PLACE: &str = "time, event_id, session_id, session_seq, trace_id";
 const WHO: &str = "principal_issuer, principal_subject, principal_name, principal_kind, \
      principal_groups, principal_owner, actor, on_behalf_of, delegation, agent_model, agent_name, \
      agent_task, client_ip";
+
+/// The call of a tool that an event belongs to: in every view of what passes in a session.
+const CALL: &str = "call_id, call_server, call_tool";
 
 /// Where an event is proven, and by which the lake prunes: in every view of single events.
 const PROOF: &str = "ingest_date, appended_at, log_partition, log_offset, producer_id, \
@@ -52,7 +56,8 @@ impl View {
 
     /// Its SELECT.
     pub(crate) fn sql(&self) -> String {
-        self.sql.replace("{place}", PLACE).replace("{who}", WHO).replace("{proof}", PROOF)
+        let parts = [("{place}", PLACE), ("{who}", WHO), ("{call}", CALL), ("{proof}", PROOF)];
+        parts.iter().fold(self.sql.to_owned(), |sql, (name, part)| sql.replace(name, part))
     }
 
     /// Its SELECT, parsed once.

@@ -22,7 +22,8 @@ SELECT session_id,
        max(array_to_string(delegation, ' > ')) AS delegation, max(agent_model) AS agent_model,
        max(agent_name) AS agent_name, max(agent_task) AS agent_task, max(client_ip) AS client_ip,
        max(target) AS target, max(target_kind) AS target_kind, max(database) AS database,
-       max(trace_id) AS trace_id
+       max(trace_id) AS trace_id, max(call_id) AS call_id, max(call_server) AS call_server,
+       max(call_tool) AS call_tool
 FROM events
 WHERE session_id IS NOT NULL AND family IN ('session', 'command', 'response')
 GROUP BY session_id

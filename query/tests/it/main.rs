@@ -15,5 +15,6 @@ mod policy;
 mod requests;
 mod s3;
 mod story;
+mod tool_calls;
 mod views;
 mod world;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use deltalake::kernel::Transaction;
 use deltalake::kernel::transaction::CommitProperties;
+use deltalake::operations::write::SchemaMode;
 use deltalake::protocol::SaveMode;
 use deltalake::{DeltaTable, DeltaTableBuilder};
 use serde_json::{Value, json};
@@ -202,6 +203,25 @@ async fn open(lake: &LakeConfig) -> DeltaTable {
 }
 
 pub async fn record(log: &dyn Log, lake: &LakeConfig, partition: u32, upto: u64) {
+    record_without(log, lake, partition, upto, &[], Merge::No).await;
+}
+
+/// Whether columns that the table lacks are added to it.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Merge {
+    No,
+    Yes,
+}
+
+/// As a build without these columns does, or as one does that adds what is missing.
+pub async fn record_without(
+    log: &dyn Log,
+    lake: &LakeConfig,
+    partition: u32,
+    upto: u64,
+    lacking: &[&str],
+    merge: Merge,
+) {
     let table = open(lake).await;
     let app = lake::app_id(partition);
     let mut from = 0;
@@ -227,8 +247,15 @@ pub async fn record(log: &dyn Log, lake: &LakeConfig, partition: u32, upto: u64)
         return;
     }
     let position = Transaction::new(&app, i64::try_from(upto).unwrap());
-    let _written = table
-        .write([builder.finish().unwrap()])
+    let batch = builder.finish().unwrap();
+    let schema = batch.schema();
+    let has = |at: &usize| !lacking.contains(&schema.field(*at).name().as_str());
+    let columns: Vec<_> = (0..batch.num_columns()).filter(has).collect();
+    let mut write = table.write([batch.project(&columns).unwrap()]);
+    if merge == Merge::Yes {
+        write = write.with_schema_mode(SchemaMode::Merge);
+    }
+    let _written = write
         .with_save_mode(SaveMode::Append)
         .with_partition_columns(["ingest_date"])
         .with_commit_properties(CommitProperties::default().with_application_transaction(position))

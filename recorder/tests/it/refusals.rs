@@ -51,7 +51,7 @@ fn our_fields() -> Vec<Field> {
 async fn an_older_table_gets_the_columns_it_lacks() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&dir.path().join("lake"));
-    let lacking = ["agent_task", "policy_ids", "rows"];
+    let lacking = ["agent_task", "policy_ids", "rows", "call_id", "findings"];
     let older = our_fields().into_iter().filter(|field| !lacking.contains(&field.name().as_str()));
     let log = ScriptedLog::open(dir.path(), 1);
     create(&config, older.collect(), Some((LOG_ID_PROPERTY, log.id().as_str()))).await;
