@@ -55,11 +55,19 @@ pub enum Action {
     Revoke,
     /// Lift a revocation.
     Restore,
+    /// Use an MCP server at all.
+    McpConnect,
+    /// Call a tool.
+    McpCall,
+    /// Read a resource of an MCP server.
+    McpRead,
+    /// Get a prompt of an MCP server.
+    McpPrompt,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 29] = [
         Self::Connect,
         Self::Select,
         Self::Insert,
@@ -85,9 +93,13 @@ impl Action {
         Self::AuditRaw,
         Self::Revoke,
         Self::Restore,
+        Self::McpConnect,
+        Self::McpCall,
+        Self::McpRead,
+        Self::McpPrompt,
     ];
 
-    /// Whether what asks for it is a statement, which can wait for an approval.
+    /// Whether what asks for it is a statement or a call of a tool, which can wait for an approval.
     pub(super) const fn can_wait(self) -> bool {
         !matches!(
             self,
@@ -98,7 +110,25 @@ impl Action {
                 | Self::AuditRaw
                 | Self::Revoke
                 | Self::Restore
+                | Self::McpConnect
+                | Self::McpRead
+                | Self::McpPrompt
         )
+    }
+
+    /// Whether it opens a target for somebody, for which policy can demand a grant.
+    pub(super) const fn opens(self) -> bool {
+        matches!(self, Self::Connect | Self::McpConnect)
+    }
+
+    /// Whether it is asked on an MCP server.
+    pub(super) const fn is_mcp(self) -> bool {
+        matches!(self, Self::McpConnect | Self::McpCall | Self::McpRead | Self::McpPrompt)
+    }
+
+    /// The action of this id.
+    pub(super) fn named(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == id)
     }
 
     /// The id in policies, such as `sql:select`.
@@ -130,6 +160,10 @@ impl Action {
             Self::AuditRaw => "audit:raw",
             Self::Revoke => "access:revoke",
             Self::Restore => "access:restore",
+            Self::McpConnect => "mcp:connect",
+            Self::McpCall => "mcp:call",
+            Self::McpRead => "mcp:read",
+            Self::McpPrompt => "mcp:prompt",
         }
     }
 }

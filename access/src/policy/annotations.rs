@@ -17,6 +17,8 @@ const NOT_YET: [(&str, &str); 1] =
     [("ttl", "time limits of sessions by policy are not available in this version")];
 /// Groups of actions that are all of statements.
 const WAITING_GROUPS: [&str; 2] = ["sql:write", "sql:session"];
+/// The group of what is asked on MCP servers.
+const MCP_GROUP: &str = "mcp:any";
 const MAX_ID_BYTES: usize = 128;
 const MAX_ADVICE_BYTES: usize = 500;
 /// The most characters a partial mask may show.
@@ -49,7 +51,10 @@ fn check_one(policy: &Policy, key: &str, value: &str) -> Result<bool, String> {
             .and_then(|()| only_masked_reads(policy))
             .and_then(|()| check_mask(value))
             .map(|()| true),
-        "row_limit" => on_permit(policy, key).and_then(|()| check_row_limit(value)).map(|()| true),
+        "row_limit" => on_permit(policy, key)
+            .and_then(|()| only_statements_have_rows(policy))
+            .and_then(|()| check_row_limit(value))
+            .map(|()| true),
         "record" => on_permit(policy, key).and_then(|()| check_record(value)).map(|()| true),
         "require_approval" => on_permit(policy, key)
             .and_then(|()| only_statements(policy))
@@ -97,16 +102,12 @@ fn only_masked_reads(policy: &Policy) -> Result<(), String> {
     }
 }
 
-/// Only a statement can wait. A permit of anything else, such as opening a session or reading a column in clear, would
+/// Only a statement or a call can wait. A permit of anything else, such as opening a session or reading a column in clear, would
 /// look as if it waited for an approval and would not.
 fn only_statements(policy: &Policy) -> Result<(), String> {
     let waits = |uid: &cedar_policy::EntityUid| {
         let id = uid.id().unescaped();
-        let action = Action::ALL.into_iter().find(|action| action.as_str() == id);
-        match action {
-            Some(action) => action.can_wait(),
-            None => WAITING_GROUPS.contains(&id),
-        }
+        Action::named(id).map_or_else(|| WAITING_GROUPS.contains(&id), Action::can_wait)
     };
     let only = match policy.action_constraint() {
         ActionConstraint::Any => false,
@@ -116,16 +117,19 @@ fn only_statements(policy: &Policy) -> Result<(), String> {
     if only {
         Ok(())
     } else {
-        Err("@require_approval applies to statements; name their actions, such as `action == \
-             Tallyport::Action::\"sql:delete\"` or `action in [Tallyport::Action::\"sql:write\"]`, and permit \
-             sql:connect, the col: and the audit: actions in policies of their own"
+        Err("@require_approval applies to statements and calls of tools; name their actions, such as `action == \
+             Tallyport::Action::\"sql:delete\"`, `action in [Tallyport::Action::\"sql:write\"]` or `action == \
+             Tallyport::Action::\"mcp:call\"`, and permit sql:connect, the col:, the audit: and the other mcp: \
+             actions in policies of their own"
             .to_owned())
     }
 }
 
 /// Only a session is opened under a grant: on a permit of anything more it would look as if that, too, needed one.
 fn only_connects(policy: &Policy) -> Result<(), String> {
-    let connects = |uid: &cedar_policy::EntityUid| uid.id().unescaped() == Action::Connect.as_str();
+    let connects = |uid: &cedar_policy::EntityUid| {
+        Action::named(uid.id().unescaped()).is_some_and(Action::opens)
+    };
     let only = match policy.action_constraint() {
         ActionConstraint::Any => false,
         ActionConstraint::Eq(uid) => connects(&uid),
@@ -134,9 +138,28 @@ fn only_connects(policy: &Policy) -> Result<(), String> {
     if only {
         Ok(())
     } else {
-        Err("@require_grant applies to `sql:connect` alone; write `action == \
+        Err("@require_grant applies to `sql:connect` and `mcp:connect` alone; write `action == \
              Tallyport::Action::\"sql:connect\"` and permit the rest in a policy of its own"
             .to_owned())
+    }
+}
+
+/// An answer of a tool has no rows: a limit of them would look as if it limited something.
+fn only_statements_have_rows(policy: &Policy) -> Result<(), String> {
+    let of_mcp = |uid: &cedar_policy::EntityUid| {
+        let id = uid.id().unescaped();
+        id == MCP_GROUP || Action::named(id).is_some_and(Action::is_mcp)
+    };
+    let named = match policy.action_constraint() {
+        ActionConstraint::Any => false,
+        ActionConstraint::Eq(uid) => of_mcp(&uid),
+        ActionConstraint::In(uids) => uids.iter().any(of_mcp),
+    };
+    if named {
+        Err("@row_limit applies to statements; permit the mcp: actions in a policy of their own"
+            .to_owned())
+    } else {
+        Ok(())
     }
 }
 
@@ -244,10 +267,20 @@ mod tests {
             on("action in [Tallyport::Action::\"sql:connect\", Tallyport::Action::\"sql:select\"]");
         let good = format!("@id(\"p\") @require_grant(\"1 of dba; for 1h\") permit{connect}");
         assert!(PolicySet::parse(&good, "p.cedar").is_ok());
-        let alone = "@require_grant applies to `sql:connect` alone";
+        let server = on("action == Tallyport::Action::\"mcp:connect\"");
+        let good = format!("@id(\"p\") @require_grant(\"1 of dba; for 1h\") permit{server}");
+        assert!(PolicySet::parse(&good, "p.cedar").is_ok());
+        let alone = "@require_grant applies to `sql:connect` and `mcp:connect` alone";
         for (text, why) in [
             (format!("@require_grant(\"nobody\") permit{}", on("action")), alone),
             (format!("@require_grant(\"1 of dba\") permit{both}"), alone),
+            (
+                format!(
+                    "@require_grant(\"1 of dba\") permit{}",
+                    on("action == Tallyport::Action::\"mcp:call\"")
+                ),
+                alone,
+            ),
             (format!("@require_grant(\"dba\") permit{connect}"), "write it as \"1 of dba\""),
             (format!("@require_grant(\"nobody\") forbid{connect}"), "has no effect on a forbid"),
             (

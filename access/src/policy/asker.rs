@@ -1,14 +1,15 @@
 //! Asks one policy set on behalf of one identity.
 
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use cedar_policy::{Authorizer, Context, Decision, Request};
+use cedar_policy::{Authorizer, Context, Decision, Entities, Request};
 use lru::LruCache;
 use parking_lot::Mutex;
 use tallyport_schemas::Obligation;
 
-use super::known::{Known, at_most};
+use super::known::{Known, Slice, at_most};
 use super::{Action, AskContext, PolicySet, Resource};
 
 /// Answers that one asker keeps.
@@ -64,6 +65,9 @@ impl Asker {
 
     /// Asks whether `action` on `resource` may pass. Anything that goes wrong on the way denies.
     pub fn ask(&self, action: Action, resource: &Resource, context: &AskContext) -> Answer {
+        if context.call.is_some() && !self.set.reads_call() {
+            return self.ask(action, resource, &AskContext { call: None, ..context.clone() });
+        }
         if self.set.reads_time() {
             return self.evaluate(action, resource, context);
         }
@@ -93,6 +97,7 @@ impl Asker {
         let who = self.known.who.as_ref().map_err(Clone::clone)?;
         let on = self.set.on(action).ok_or("no policies are known of the action")?;
         let slice = self.known.slice(who, (action, on), resource, vocabulary)?;
+        let entities = self.entities(&slice, context)?;
         let context = self.context(context)?;
         // Not held against the schema, which would take longer than the answer: such a question is one that it knows, and
         // of contexts every fact that there is has been (`context::tests`).
@@ -104,7 +109,7 @@ impl Asker {
         let resource = slice.resource.clone();
         let request = Request::new(who.principal.clone(), action, resource, context, None);
         let request = request.map_err(|error| error.to_string())?;
-        let response = Authorizer::new().is_authorized(&request, &slice.policies, &slice.entities);
+        let response = Authorizer::new().is_authorized(&request, &slice.policies, &entities);
         let errors: Vec<String> =
             response.diagnostics().errors().map(ToString::to_string).collect();
         let allowed = response.decision() == Decision::Allow && errors.is_empty();
@@ -115,12 +120,24 @@ impl Asker {
         Ok(Answer { allowed, policy_ids, obligations, errors })
     }
 
+    /// Those of the slice and, where a call is asked for, its arguments.
+    fn entities<'a>(
+        &self,
+        slice: &'a Slice,
+        context: &AskContext,
+    ) -> Result<Cow<'a, Entities>, String> {
+        let Some(call) = &context.call else { return Ok(Cow::Borrowed(&slice.entities)) };
+        let arguments = self.set.vocabulary().arguments(call).map_err(|error| error.to_string())?;
+        let entities = slice.entities.clone().add_entities([arguments], None);
+        Ok(Cow::Owned(entities.map_err(|error| error.to_string())?))
+    }
+
     fn context(&self, asked: &AskContext) -> Result<Context, String> {
         let mut last = self.context.lock();
         if let Some((_, made)) = last.as_ref().filter(|(of, _)| of == asked) {
             return Ok(made.clone());
         }
-        let made = asked.to_cedar().map_err(|error| error.to_string())?;
+        let made = asked.to_cedar(self.set.vocabulary()).map_err(|error| error.to_string())?;
         *last = Some((asked.clone(), made.clone()));
         Ok(made)
     }

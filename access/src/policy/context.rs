@@ -7,7 +7,8 @@ use cedar_policy::{Context, ContextCreationError, RestrictedExpression};
 use jiff::Timestamp;
 use tallyport_schemas::SessionId;
 
-use super::GrantDemand;
+use super::vocabulary::{Unbuildable, Vocabulary};
+use super::{CallArguments, GrantDemand};
 
 /// The facts of one question beyond who, what and on what.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +38,8 @@ pub struct AskContext {
     pub session_id: Option<SessionId>,
     /// Approvals bound to exactly this command.
     pub approvals: Vec<String>,
+    /// The arguments of the call of a tool, where one is asked for.
+    pub call: Option<Arc<CallArguments>>,
     /// What the grant that stands was given under. Policies do not see it: they demand one by `@require_grant`.
     pub grant: Option<Arc<GrantDemand>>,
 }
@@ -58,6 +61,7 @@ impl AskContext {
             source_ip: None,
             session_id: None,
             approvals: Vec::new(),
+            call: None,
             grant: None,
         }
     }
@@ -68,7 +72,7 @@ impl AskContext {
         Self { now: Timestamp::UNIX_EPOCH, ..self.clone() }
     }
 
-    pub(super) fn to_cedar(&self) -> Result<Context, Box<ContextCreationError>> {
+    pub(super) fn to_cedar(&self, vocabulary: &Vocabulary) -> Result<Context, Unmade> {
         let now = self.now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
         let texts = |texts: &[String]| {
             let text = |text: &String| RestrictedExpression::new_string(text.clone());
@@ -98,8 +102,21 @@ impl AskContext {
             let session = RestrictedExpression::new_string(session.to_string());
             pairs.push(("sessionId".to_owned(), session));
         }
-        Context::from_pairs(pairs).map_err(Box::new)
+        if self.call.is_some() {
+            let call = RestrictedExpression::new_entity_uid(vocabulary.arguments_id()?);
+            pairs.push(("call".to_owned(), call));
+        }
+        Ok(Context::from_pairs(pairs).map_err(Box::new)?)
     }
+}
+
+/// A context could not be built; the question is answered with a denial.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unmade {
+    #[error(transparent)]
+    Context(#[from] Box<ContextCreationError>),
+    #[error(transparent)]
+    Entity(#[from] Unbuildable),
 }
 
 #[cfg(test)]
@@ -122,6 +139,7 @@ mod tests {
             source_ip: Some("2001:db8::1".parse().unwrap()),
             session_id: Some(tallyport_schemas::SessionId::new()),
             approvals: vec!["dba".to_owned()],
+            call: Some(Arc::new(CallArguments::default())),
             ..few.clone()
         };
         let parsed = |text: &str| text.parse::<cedar_policy::EntityUid>().unwrap();
@@ -133,7 +151,7 @@ mod tests {
                 let resource = parsed(&format!("{resource}::\"x\""));
                 let agent = parsed("Tallyport::Agent::\"https://idp#a\"");
                 for context in [&few, &all] {
-                    let context = context.to_cedar().unwrap();
+                    let context = context.to_cedar(&vocabulary).unwrap();
                     let request = Request::new(
                         agent.clone(),
                         uid.clone(),

@@ -4,10 +4,15 @@
 use cedar_policy::Policy;
 use serde_json::Value;
 
+use super::vocabulary::ARGUMENTS;
+
 /// The attribute of the context that differs from question to question.
 const TIME: &[&str] = &["now"];
 /// The attributes that may be long.
 const COLUMNS: &[&str] = &["columns", "labels"];
+
+/// The arguments of a call.
+const CALL: &[&str] = &["call"];
 
 /// Whether `policy` may look at the time of the question. In doubt it does.
 pub(super) fn the_time(policy: &Policy) -> bool {
@@ -17,6 +22,12 @@ pub(super) fn the_time(policy: &Policy) -> bool {
 /// Whether `policy` may look at the columns that a command names, or at their labels. In doubt it does.
 pub(super) fn the_columns(policy: &Policy) -> bool {
     looks(policy, COLUMNS)
+}
+
+/// Whether `policy` may look at the arguments of a call, by the context or by the name of their entity. In doubt it does.
+pub(super) fn the_call(policy: &Policy) -> bool {
+    let named = || policy.entity_literals();
+    looks(policy, CALL) || named().iter().any(|uid| uid.type_name().basename() == ARGUMENTS)
 }
 
 fn looks(policy: &Policy, attributes: &[&str]) -> bool {
@@ -81,6 +92,20 @@ mod tests {
         assert!(looks(r#"context.labels.contains("pii")"#));
         assert!(looks(r#"context["columns"].containsAny(["a.b.c"])"#));
         assert!(!looks("context.byKey && context has estimatedRows"));
+    }
+
+    #[test]
+    fn arguments_are_found() {
+        let looks = |condition: &str| {
+            let text = format!("permit (principal, action, resource) when {{ {condition} }};");
+            the_call(&Policy::parse(None, text).unwrap())
+        };
+        assert!(looks(r#"context has call && context.call.hasTag("/repo")"#));
+        assert!(looks("context has call"));
+        assert!(looks(r#"context["c\u{61}ll"].getTag("/repo") like "acme/*""#));
+        assert!(looks(r#"Tallyport::Arguments::"call".hasTag("/repo")"#));
+        assert!(looks("principal.facts == context"));
+        assert!(!looks("context.readOnly && resource.readOnly && principal has call"));
     }
 
     #[test]

@@ -67,6 +67,35 @@ pub enum Resource {
         /// It comes with the database system and is known to have no effect beyond its value.
         builtin: bool,
     },
+    /// A tool of an MCP server.
+    Tool {
+        /// The server's name.
+        target: String,
+        /// The tool, as the server calls it.
+        name: String,
+        /// Its pinned definition says that it changes nothing.
+        read_only: bool,
+        /// Its pinned definition does not say that what it changes is only added to.
+        destructive: bool,
+        /// Its pinned definition does not say that it keeps to a closed world, as a memory does.
+        open_world: bool,
+        /// Its labels.
+        labels: Vec<String>,
+    },
+    /// A resource of an MCP server.
+    McpResource {
+        /// The server's name.
+        target: String,
+        /// The URI, as the server gives it.
+        uri: String,
+    },
+    /// A prompt of an MCP server.
+    Prompt {
+        /// The server's name.
+        target: String,
+        /// The prompt, as the server calls it.
+        name: String,
+    },
     /// A view of the audit, such as `decisions`.
     AuditView {
         /// The view.
@@ -87,6 +116,8 @@ impl Resource {
                 vec![name]
             }
             Self::Database { target, database } => vec![target, database],
+            Self::Tool { target, name, .. } | Self::Prompt { target, name } => vec![target, name],
+            Self::McpResource { target, uri } => vec![target, uri],
             Self::Schema { target, database, schema } => vec![target, database, schema],
             Self::Table { target, database, schema, table, .. } => {
                 vec![target, database, schema, table]
@@ -102,7 +133,9 @@ impl Resource {
 
     pub(super) fn labels(&self) -> &[String] {
         match self {
-            Self::Table { labels, .. } | Self::Column { labels, .. } => labels,
+            Self::Table { labels, .. }
+            | Self::Column { labels, .. }
+            | Self::Tool { labels, .. } => labels,
             _ => &[],
         }
     }

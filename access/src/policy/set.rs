@@ -31,6 +31,7 @@ pub struct PolicySet {
     warnings: Vec<String>,
     reads_time: bool,
     reads_columns: bool,
+    reads_call: bool,
     vocabulary: Vocabulary,
     identities: Identities,
 }
@@ -105,12 +106,14 @@ impl PolicySet {
         }
         let reads_time = draft.policies.policies().any(reads::the_time);
         let reads_columns = draft.policies.policies().any(reads::the_columns);
+        let reads_call = draft.policies.policies().any(reads::the_call);
         Ok(Self {
             version: files::version(files, directory),
             source: source.to_owned(),
             by_scope: ByScope::of(&draft.policies, &vocabulary)?,
             reads_time,
             reads_columns,
+            reads_call,
             policies: draft.policies,
             bindings: draft.bindings,
             warnings: draft.warnings,
@@ -129,6 +132,13 @@ impl PolicySet {
     #[must_use]
     pub const fn reads_columns(&self) -> bool {
         self.reads_columns
+    }
+
+    /// Whether [`super::AskContext::call`] is looked at. Where it is not, an [`Asker`] leaves it out of the question, so that
+    /// calls which differ in nothing else have one answer.
+    #[must_use]
+    pub const fn reads_call(&self) -> bool {
+        self.reads_call
     }
 
     pub(super) const fn vocabulary(&self) -> &Vocabulary {

@@ -12,7 +12,7 @@ use tallyport_schemas::{PrincipalKind, TokenBinding};
 
 use super::known::Facts;
 use super::resource::joined;
-use super::{Action, PolicyError, Resource};
+use super::{Action, CallArguments, PolicyError, Resource};
 
 /// The schema and the entity types, parsed once per policy set.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ struct Applies {
     resources: HashSet<EntityTypeName>,
 }
 
-const TYPES: [&str; 14] = [
+const TYPES: [&str; 18] = [
     "Issuer",
     "Group",
     "Human",
@@ -45,7 +45,14 @@ const TYPES: [&str; 14] = [
     "Function",
     "AuditView",
     "AccessKind",
+    "Tool",
+    "McpResource",
+    "Prompt",
+    ARGUMENTS,
 ];
+
+/// The type of the arguments of a call.
+pub(super) const ARGUMENTS: &str = "Arguments";
 
 /// The types of the levels of a path below a target; a column's path has all five.
 const LEVELS: [&str; 5] = ["Target", "Database", "Schema", "Table", "Column"];
@@ -118,6 +125,18 @@ impl Vocabulary {
         Ok(Entity::new_with_tags(id, principal_attributes(facts), parents, tags)?)
     }
 
+    /// The entity that `context.call` names. A question has one, so its id says nothing.
+    pub(super) fn arguments_id(&self) -> Result<EntityUid, Unbuildable> {
+        self.uid(ARGUMENTS, "call")
+    }
+
+    /// The arguments of a call: a tag for each.
+    pub(super) fn arguments(&self, call: &CallArguments) -> Result<Entity, Unbuildable> {
+        let tags = call.iter().map(|(pointer, value)| (pointer.to_owned(), text(value)));
+        let id = self.arguments_id()?;
+        Ok(Entity::new_with_tags(id, Attributes::new(), HashSet::new(), tags)?)
+    }
+
     /// The resource, which is in all levels above it, and in its labels; `pii.ssn` is in `pii`.
     pub(super) fn resource(&self, resource: &Resource) -> Result<Entity, Unbuildable> {
         let path = resource.path();
@@ -140,6 +159,25 @@ impl Vocabulary {
                 attributes.insert("builtin".to_owned(), RestrictedExpression::new_bool(*builtin));
                 self.uid("Function", &joined(&path))?
             }
+            Resource::Tool { read_only, destructive, open_world, .. } => {
+                let hints = [
+                    ("readOnly", read_only),
+                    ("destructive", destructive),
+                    ("openWorld", open_world),
+                ];
+                attributes.extend(
+                    hints.map(|(name, hint)| {
+                        (name.to_owned(), RestrictedExpression::new_bool(*hint))
+                    }),
+                );
+                self.uid("Tool", &joined(&path))?
+            }
+            Resource::McpResource { uri, .. } => {
+                attributes.remove("name");
+                attributes.insert("uri".to_owned(), text(uri));
+                self.uid("McpResource", &joined(&path))?
+            }
+            Resource::Prompt { .. } => self.uid("Prompt", &joined(&path))?,
             Resource::AuditView { .. } => self.uid("AuditView", &joined(&path))?,
             Resource::AccessKind { .. } => self.uid("AccessKind", &joined(&path))?,
             _ => level(above)?,
@@ -253,6 +291,16 @@ mod tests {
             },
             function(true),
             function(false),
+            Resource::Tool {
+                target: target.clone(),
+                name: text("create/issue"),
+                read_only: true,
+                destructive: false,
+                open_world: true,
+                labels: vec![text("external.write")],
+            },
+            Resource::McpResource { target: target.clone(), uri: text("file:///a/b") },
+            Resource::Prompt { target: target.clone(), name: text("review") },
             Resource::AuditView { name: text("decisions") },
             Resource::AccessKind { name: text("session") },
         ];
@@ -265,6 +313,26 @@ mod tests {
             let checked = Entities::from_entities([bare], Some(&vocabulary.schema));
             assert!(checked.is_err(), "{shape:?}");
         }
+    }
+
+    /// Nor the arguments of a call, none or some.
+    #[test]
+    fn arguments_have_the_shape_that_the_schema_says() {
+        let vocabulary = Vocabulary::load().unwrap();
+        for call in [serde_json::json!({}), serde_json::json!({"repo": "acme/x", "": [1]})] {
+            let call = CallArguments::of(call.as_object().unwrap()).unwrap();
+            let entity = vocabulary.arguments(&call).unwrap();
+            let checked = Entities::from_entities([entity], Some(&vocabulary.schema));
+            assert!(checked.is_ok(), "{call:?}: {checked:?}");
+        }
+        let other = Entity::new_with_tags(
+            vocabulary.arguments_id().unwrap(),
+            Attributes::new(),
+            HashSet::new(),
+            [("/n".to_owned(), RestrictedExpression::new_long(1))],
+        );
+        let checked = Entities::from_entities([other.unwrap()], Some(&vocabulary.schema));
+        assert!(checked.is_err(), "a number is no text");
     }
 
     /// Nor a principal, however much or little its token says.

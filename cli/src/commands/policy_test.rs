@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use tallyport_access::Identity;
-use tallyport_access::policy::{Action, Answer, AskContext, PolicySet, PolicyStore, Resource};
+use tallyport_access::policy::{
+    Action, Answer, AskContext, CallArguments, PolicySet, PolicyStore, Resource,
+};
 use tallyport_schemas::{Actor, AgentAttributes, AuthMethod, Principal, PrincipalKind};
 
 use crate::exit::Failure;
@@ -68,10 +70,20 @@ struct On {
     function: Option<String>,
     view: Option<String>,
     access: Option<String>,
+    tool: Option<String>,
+    resource: Option<String>,
+    prompt: Option<String>,
     #[serde(default)]
     labels: Vec<String>,
     #[serde(default)]
     builtin: bool,
+    /// Of a tool, as its definition says; what it does not say is taken as MCP does.
+    #[serde(default)]
+    read_only: bool,
+    #[serde(default = "unless_said")]
+    destructive: bool,
+    #[serde(default = "unless_said")]
+    open_world: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -86,6 +98,8 @@ struct CaseContext {
     labels: Vec<String>,
     multi_statement: bool,
     source_ip: Option<std::net::IpAddr>,
+    /// Of the call of a tool.
+    arguments: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -186,7 +200,9 @@ fn decide(set: &Arc<PolicySet>, case: &Case) -> Result<Answer, String> {
         key_id: None,
         binding: None,
     };
+    let arguments = case.context.arguments.as_ref().map(CallArguments::of).transpose();
     let context = AskContext {
+        call: arguments.map_err(|error| error.to_string())?.map(Arc::new),
         read_only: case.context.read_only,
         opaque: case.context.opaque,
         has_where: case.context.has_where,
@@ -235,10 +251,13 @@ fn resource(on: &On) -> Result<Resource, String> {
         &on.function,
         &on.view,
         &on.access,
+        &on.tool,
+        &on.resource,
+        &on.prompt,
     ];
     if named.iter().filter(|name| name.is_some()).count() != 1 {
         return Err(
-            "`on` names exactly one of target, database, schema, table, column, function, view, access"
+            "`on` names exactly one of target, database, schema, table, column, function, view, access, tool, resource, prompt"
                 .to_owned(),
         );
     }
@@ -254,6 +273,9 @@ fn resource(on: &On) -> Result<Resource, String> {
     }
     if let Some(name) = &on.access {
         return Ok(Resource::AccessKind { name: name.clone() });
+    }
+    if let Some(resource) = of_server(on) {
+        return Ok(resource);
     }
     if let Some([target, database]) = parts(&on.database).as_deref() {
         return Ok(Resource::Database { target: target.clone(), database: database.clone() });
@@ -290,10 +312,62 @@ fn resource(on: &On) -> Result<Resource, String> {
         .to_owned())
 }
 
+/// What an MCP server has. Only the server's name ends at the first `/`: what follows may hold more of them.
+fn of_server(on: &On) -> Option<Resource> {
+    let split = |path: &Option<String>| {
+        let (target, name) = path.as_deref()?.split_once('/')?;
+        Some((target.to_owned(), name.to_owned()))
+    };
+    if let Some((target, name)) = split(&on.tool) {
+        return Some(Resource::Tool {
+            target,
+            name,
+            read_only: on.read_only,
+            destructive: on.destructive,
+            open_world: on.open_world,
+            labels: on.labels.clone(),
+        });
+    }
+    if let Some((target, uri)) = split(&on.resource) {
+        return Some(Resource::McpResource { target, uri });
+    }
+    split(&on.prompt).map(|(target, name)| Resource::Prompt { target, name })
+}
+
+const fn unless_said() -> bool {
+    true
+}
+
 fn any_issuer() -> String {
     "https://issuer.example".to_owned()
 }
 
 fn any_subject() -> String {
     "somebody".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_decided_by_what_they_are_called_with() {
+        let policy = "@id(\"ours\") permit (principal, action == Tallyport::Action::\"mcp:call\", \
+             resource in Tallyport::Target::\"github\") when { resource.name == \"a/b\" && context has call && \
+             context.call.hasTag(\"/repo\") && context.call.getTag(\"/repo\") like \"acme/*\" };";
+        // `resource` may be the server itself, which has a name, too.
+        let set = Arc::new(PolicySet::parse(policy, "p.cedar").unwrap());
+        let decided = |on: &str, repo: &str| {
+            let case = format!(
+                "name = \"x\"\nprincipal = {{}}\naction = \"mcp:call\"\non = {{ {on} }}\n\
+                 context = {{ arguments = {{ repo = \"{repo}\" }} }}\nexpect = \"allow\"\n"
+            );
+            decide(&set, &toml::from_str(&case).unwrap()).map(|answer| answer.allowed)
+        };
+        assert_eq!(decided("tool = \"github/a/b\", read_only = true", "acme/x"), Ok(true));
+        assert_eq!(decided("tool = \"github/a/b\"", "other/x"), Ok(false));
+        assert_eq!(decided("tool = \"gitlab/a/b\"", "acme/x"), Ok(false));
+        let error = decided("tool = \"a\"", "acme/x").unwrap_err();
+        assert!(error.contains("a path from the target down"), "{error}");
+    }
 }
