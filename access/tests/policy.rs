@@ -242,7 +242,6 @@ fn misspelt_or_misplaced_annotations_are_errors_with_file_line_and_fix() {
     let permit = "permit(principal, action == Tallyport::Action::\"col:readMasked\", resource);";
     let forbid = "forbid(principal, action, resource);";
     let select = "permit(principal, action == Tallyport::Action::\"sql:select\", resource);";
-    let call = "permit(principal, action == Tallyport::Action::\"mcp:call\", resource);";
     let cases = [
         (format!("\n\n@msk(\"redact\") {permit}"), "p.cedar:3: @msk is not an annotation; use one of"),
         (format!("@mask(\"blur\") {permit}"), "@mask(\"blur\") is not a mask; use redact"),
@@ -275,24 +274,6 @@ fn misspelt_or_misplaced_annotations_are_errors_with_file_line_and_fix() {
         (
             "@require_approval(\"1 of dba\") permit(principal, action in [Tallyport::Action::\"sql:delete\", Tallyport::Action::\"sql:connect\"], resource);".into(),
             "permit sql:connect",
-        ),
-        (format!("@row_limit(\"5\") {call}"), "@row_limit applies to statements"),
-        (
-            "@row_limit(\"5\") permit(principal, action in [Tallyport::Action::\"sql:select\", Tallyport::Action::\"mcp:any\"], resource);".into(),
-            "@row_limit applies to statements",
-        ),
-        (format!("@mask(\"redact\") {call}"), "@mask applies to `col:readMasked` alone"),
-        (
-            "@require_approval(\"1 of dba\") permit(principal, action in Tallyport::Action::\"mcp:any\", resource);".into(),
-            "@require_approval applies to statements and calls of tools",
-        ),
-        (
-            "@require_approval(\"1 of dba\") permit(principal, action == Tallyport::Action::\"mcp:read\", resource);".into(),
-            "Tallyport::Action::\"mcp:call\"",
-        ),
-        (
-            format!("@require_grant(\"1 of dba\") {call}"),
-            "@require_grant applies to `sql:connect` and `mcp:connect` alone",
         ),
         (format!("@ttl(\"900s\") {select}"), "not available in this version"),
         (format!("@advice(\"\") {forbid}"), "@advice needs 1 to 500 bytes"),

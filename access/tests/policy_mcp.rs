@@ -139,6 +139,45 @@ fn arguments_make_a_question_of_their_own_only_where_policy_looks_at_them() {
     assert!(!allowed(&asker, Action::McpCall, &search, &with(&json!({"m": 1}))));
 }
 
+#[test]
+fn annotations_that_would_not_bind_are_refused() {
+    let one = |action: &str| {
+        format!("permit (principal, action == Tallyport::Action::\"{action}\", resource);")
+    };
+    let any = "permit (principal, action in Tallyport::Action::\"mcp:any\", resource);";
+    let some = "permit (principal, action in [Tallyport::Action::\"sql:select\", Tallyport::Action::\"mcp:call\"], resource);";
+    for (text, why) in [
+        (format!("@row_limit(\"5\") {}", one("mcp:call")), "@row_limit applies to statements"),
+        (format!("@row_limit(\"5\") {any}"), "@row_limit applies to statements"),
+        (format!("@row_limit(\"5\") {some}"), "@row_limit applies to statements"),
+        (format!("@mask(\"redact\") {}", one("mcp:call")), "@mask applies to `col:readMasked` alone"),
+        (
+            format!("@require_approval(\"1 of dba\") {any}"),
+            "@require_approval applies to statements and calls of tools",
+        ),
+        (format!("@require_approval(\"1 of dba\") {}", one("mcp:read")), "Action::\"mcp:call\""),
+        (
+            format!("@require_grant(\"1 of dba\") {}", one("mcp:call")),
+            "@require_grant applies to `sql:connect` and `mcp:connect` alone",
+        ),
+        // What may not be there is not looked at.
+        (
+            "permit (principal, action, resource) when { context.call.hasTag(\"/a\") };".to_owned(),
+            "call",
+        ),
+        (
+            "permit (principal, action, resource) when { context has call && context.call.getTag(\"/a\") == \"b\" };"
+                .to_owned(),
+            "tag",
+        ),
+    ] {
+        let error = PolicySet::parse(&text, "p.cedar").unwrap_err().to_string();
+        assert!(error.contains("p.cedar:1: ") && error.contains(why), "{text}: {error}");
+    }
+    let waits = format!("@id(\"a\") @require_approval(\"1 of dba\") {}", one("mcp:call"));
+    assert!(PolicySet::parse(&waits, "p.cedar").is_ok());
+}
+
 /// What Cedar says when it is given all policies and every entity, held against the schema.
 fn plainly(
     (schema, policies): (&Schema, &cedar_policy::PolicySet),
