@@ -10,7 +10,7 @@ use tallyport_access::policy::PolicyStore;
 use tallyport_access::saml::SamlExchange;
 use tallyport_eventlog::{Appender, LogUrl};
 use tallyport_gateway::config::{
-    ConfigError, Credential, GatewayConfig, McpConfig, RawMcp, RawTarget, Secret, Target,
+    ConfigError, Credential, GatewayConfig, McpConfig, RawTarget, Secret, Target,
 };
 use tallyport_gateway::front::{Front, FrontConfig, FrontError, RunningFront};
 use tallyport_gateway::targets::MaskingStore;
@@ -81,7 +81,7 @@ impl GatewayPlan {
                 names: identity.names().to_vec(),
                 limits: section.limits.check().map_err(|error| named(&error))?,
                 webhooks: webhooks(config, folder).map_err(|error| named(&error))?,
-                mcp: mcp(config).map_err(|error| named(&error))?,
+                mcp: mcp(config, folder).map_err(|error| named(&error))?,
             },
             identity,
             masking,
@@ -135,9 +135,9 @@ fn webhooks(config: &Config, folder: &Path) -> Result<Vec<Webhook>, ConfigError>
 }
 
 /// The console's pages may use it: they are the gateway's own.
-fn mcp(config: &Config) -> Result<Option<McpConfig>, ConfigError> {
+fn mcp(config: &Config, folder: &Path) -> Result<Option<McpConfig>, ConfigError> {
     let raw = config.gateway.as_ref().and_then(|section| section.mcp.as_ref());
-    let Some(mcp) = raw.map(RawMcp::check).transpose()? else { return Ok(None) };
+    let Some(mcp) = raw.map(|raw| raw.check(folder)).transpose()? else { return Ok(None) };
     let console = config.console.as_ref().map(|console| &console.public_url);
     Ok(Some(match console {
         Some(page) => mcp.with_origin(page),

@@ -1,12 +1,13 @@
 //! `[gateway.mcp]`: the front for clients of the Model Context Protocol. Reference: docs/reference/mcp.md.
 
+use std::path::Path;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use super::ConfigError;
+use super::{ConfigError, McpServer, RawMcpServer};
 
 /// What a front takes of a body at most.
 const MOST_BODY_BYTES: usize = 1 << 20;
@@ -33,6 +34,9 @@ pub struct RawMcp {
     /// What tokens must be issued for; policy decides alone where nothing is said.
     #[serde(default)]
     pub scopes: RawMcpScopes,
+    /// MCP servers behind the gateway.
+    #[serde(default)]
+    pub servers: Vec<RawMcpServer>,
 }
 
 /// `[gateway.mcp.scopes]`, as written.
@@ -46,7 +50,7 @@ pub struct RawMcpScopes {
 }
 
 /// How `/mcp` is served.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct McpConfig {
     pub(crate) public_url: Option<String>,
     pub(crate) hosts: Vec<McpHost>,
@@ -54,6 +58,7 @@ pub struct McpConfig {
     pub(crate) max_body_bytes: usize,
     pub(crate) connect: Option<String>,
     pub(crate) write: Option<String>,
+    pub(crate) servers: Vec<McpServer>,
     /// How much may be under way. No settings of the file.
     pub limits: McpLimits,
 }
@@ -86,6 +91,7 @@ impl Default for McpConfig {
             max_body_bytes: MOST_BODY_BYTES,
             connect: None,
             write: None,
+            servers: Vec::new(),
             limits: McpLimits {
                 max_calls: 1024,
                 max_calls_per_principal: 64,
@@ -112,11 +118,11 @@ impl McpConfig {
 }
 
 impl RawMcp {
-    /// Checks it.
+    /// Checks it; relative paths are taken from `folder`.
     ///
     /// # Errors
     /// [`ConfigError`], naming the key and the fix.
-    pub fn check(&self) -> Result<McpConfig, ConfigError> {
+    pub fn check(&self, folder: &Path) -> Result<McpConfig, ConfigError> {
         let bad =
             |key: &str, problem: String| ConfigError::new(format!("gateway.mcp.{key}"), problem);
         let public_url = self.public_url.as_deref().map(origin_of_https).transpose();
@@ -159,6 +165,7 @@ impl RawMcp {
             max_body_bytes,
             connect: scope("connect", &self.scopes.connect)?,
             write: scope("write", &self.scopes.write)?,
+            servers: self.servers.iter().map(|it| it.check(folder)).collect::<Result<_, _>>()?,
             ..McpConfig::default()
         })
     }
@@ -209,12 +216,13 @@ mod tests {
 
     fn checked(text: &str) -> Result<McpConfig, String> {
         let raw: RawMcp = toml::from_str(text).map_err(|error| error.to_string())?;
-        raw.check().map_err(|error| error.to_string())
+        raw.check(Path::new("/etc/tallyport")).map_err(|error| error.to_string())
     }
 
     #[test]
     fn what_is_written_is_what_is_served() {
-        assert_eq!(checked(""), Ok(McpConfig::default()));
+        let bare = checked("").unwrap();
+        assert_eq!(format!("{bare:?}"), format!("{:?}", McpConfig::default()));
         let config = checked(
             "public_url = 'https://GW.example.com/'\nhosts = ['localhost:8080', '[::1]']\norigins = ['http://localhost:6274/']\n\
              max_body_bytes = 65536\nscopes = { connect = 'tallyport', write = 'tallyport:write' }",
@@ -246,6 +254,7 @@ mod tests {
             ("scopes = { write = '' }", "gateway.mcp.scopes.write"),
             ("scopes = { other = 'a' }", "other"),
             ("host = 'a'", "host"),
+            ("servers = [{ name = 'x', url = 'y' }]", "gateway.mcp.servers.x.url"),
         ] {
             let told = checked(text).unwrap_err();
             assert!(told.contains(key), "{text}: {told}");

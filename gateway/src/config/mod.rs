@@ -3,12 +3,15 @@
 mod command;
 mod credential;
 mod mcp;
+mod mcp_server;
 mod target;
 
 pub use command::{SecretCommand, SecretCommandError};
 pub use credential::{Credential, CredentialError, Secret};
 pub(crate) use mcp::McpHost;
 pub use mcp::{McpConfig, McpLimits, RawMcp, RawMcpScopes};
+pub use mcp_server::{McpServer, RawMcpMask, RawMcpServer, RawMcpServerLimits};
+pub(crate) use mcp_server::{McpServerLimits, SEPARATOR};
 pub use target::{Address, ClientIdentity, RawTarget, SslMode, Target, TargetLimits};
 
 use std::sync::Arc;

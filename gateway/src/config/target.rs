@@ -214,7 +214,7 @@ fn check_refresh(seconds: Option<u64>) -> Result<Duration, String> {
     }
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let allowed =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
     (1..=63).contains(&name.len()) && name.bytes().all(allowed)
@@ -239,7 +239,7 @@ fn parse_address(text: &str) -> Result<Address, String> {
     Ok(Address::Tcp { host: host.to_owned(), port })
 }
 
-fn parse_recording(text: Option<&str>) -> Result<Recording, String> {
+pub(super) fn parse_recording(text: Option<&str>) -> Result<Recording, String> {
     match text {
         None | Some("full") => Ok(Recording::Full),
         Some("digest") => Ok(Recording::Digest),

@@ -48,6 +48,13 @@ pub(crate) async fn carry_once(control: &Control, now: Timestamp) {
             }
         }
     }
+    let pins: Vec<_> = control.known().pins.to_carry(now).collect();
+    for (context, change) in pins {
+        let draft = Draft { time: now, ..Draft::new(context, None, Body::Policy(change)) };
+        if let Err(error) = control.commit(draft).await {
+            tracing::error!(%error, "a pinned definition could not be said again");
+        }
+    }
 }
 
 #[cfg(test)]

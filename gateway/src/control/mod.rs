@@ -1,4 +1,4 @@
-//! What every gateway knows: approvals, grants, revocations and exchanged assertions, as the control topic has them.
+//! What every gateway knows: approvals, grants, revocations, exchanged assertions and pinned definitions of tools, as the control topic has them.
 //!
 //! Nothing here is kept on disk. A gateway reads the topic from its first event on and comes to the same state as all
 //! others (I10). What one of them does is an event like any other: it counts when it is read back, and as the events
@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use gateway_core::approval::{Applied, Book, Case, State};
 use gateway_core::assertions::Assertions;
+use gateway_core::mcp::Pins;
 use gateway_core::pg::session::{Ending, TimeLimit};
 use gateway_core::revocation::{Revocations, StandingRevocation, Whom};
 use jiff::Timestamp;
@@ -47,6 +48,7 @@ pub(crate) struct Known {
     pub book: Book,
     pub revocations: Revocations,
     pub assertions: Assertions,
+    pub pins: Pins,
 }
 
 #[derive(Debug)]
@@ -154,6 +156,7 @@ impl Control {
                 known.revocations.apply(event),
                 known.book.apply(event),
                 known.assertions.apply(event),
+                known.pins.apply(event),
             ];
             applied.into_iter().flatten().reduce(Applied::and)
         };

@@ -12,7 +12,7 @@ mod session;
 pub(crate) use call::{Ran, Statement, who};
 pub(crate) use cursors::{Cursor, Cursors};
 pub(crate) use page::{Column, Page};
-pub(crate) use parked::{Came, Parked};
+pub(crate) use parked::{Came, Parked, Who};
 pub(crate) use session::{InsideSession, Wish};
 
 use gateway_core::pg::client::Failure;

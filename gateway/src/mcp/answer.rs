@@ -7,7 +7,6 @@ use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use futures::stream;
 use gateway_core::mcp::reply;
 use gateway_core::mcp::{Era, Id, RpcError};
 use serde_json::{Map, Value};
@@ -25,7 +24,39 @@ const NO_BUFFERING: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
-type Outcome = Result<Map<String, Value>, RpcError>;
+/// What a call gives.
+#[derive(Debug)]
+pub(super) enum Answered {
+    /// A result, to be put into words.
+    Result(Map<String, Value>),
+    /// A whole message, and the HTTP status that it is answered with where it is not one of a stream.
+    Message(StatusCode, Bytes),
+}
+
+type Outcome = Result<Answered, RpcError>;
+
+impl From<Map<String, Value>> for Answered {
+    fn from(result: Map<String, Value>) -> Self {
+        Self::Result(result)
+    }
+}
+
+impl Answered {
+    fn message(self, id: &Id) -> Bytes {
+        match self {
+            Self::Result(result) => reply::answer(id, result).to_string().into(),
+            Self::Message(_, message) => message,
+        }
+    }
+
+    /// As the whole body of a response.
+    pub(super) fn response(self, id: &Id) -> Response {
+        match self {
+            Self::Result(result) => form::json(StatusCode::OK, &reply::answer(id, result)),
+            Self::Message(status, message) => form::json_text(status, message),
+        }
+    }
+}
 
 #[derive(Clone, Copy)]
 struct Pace {
@@ -39,37 +70,63 @@ struct Pace {
 ///
 /// # Cancel safety
 /// The call is dropped with this, and with the response.
-pub(super) async fn answer(
-    call: impl Future<Output = Outcome> + Send + 'static,
-    told: mpsc::Receiver<Value>,
+pub(super) async fn answer<T: Into<Answered>>(
+    call: impl Future<Output = Result<T, RpcError>> + Send + 'static,
+    told: mpsc::Receiver<Bytes>,
     era: Era,
     id: &Id,
 ) -> Response {
     at_pace(PACE, call, told, (era, id)).await
 }
 
-async fn at_pace(
+async fn at_pace<T: Into<Answered>>(
     pace: Pace,
-    call: impl Future<Output = Outcome> + Send + 'static,
-    mut told: mpsc::Receiver<Value>,
+    call: impl Future<Output = Result<T, RpcError>> + Send + 'static,
+    mut told: mpsc::Receiver<Bytes>,
     (era, id): (Era, &Id),
 ) -> Response {
     // A task of its own: a client that reads slowly does not keep what it asked for from coming to its end.
-    let mut task = AbortOnDropHandle::new(tokio::spawn(call));
+    let mut task = AbortOnDropHandle::new(tokio::spawn(async { call.await.map(Into::into) }));
     let first = tokio::select! {
         biased;
         Some(first) = told.recv() => Some(first),
         outcome = &mut task => {
             return match whole(outcome) {
-                Ok(result) => form::json(StatusCode::OK, &reply::answer(id, result)),
+                Ok(answered) => answered.response(id),
                 Err(error) => failed(&error, era, Some(id)),
             };
         }
         () = sleep(pace.soon) => None,
     };
     let sign_of_life = pace.sign_of_life;
-    let waiting = Waiting { task, told, first, id: id.clone(), state: State::Tells, sign_of_life };
-    let events = stream::unfold(waiting, |mut waiting| async move {
+    events(Waiting { task, told, first, id: Some(id.clone()), state: State::Tells, sign_of_life })
+}
+
+/// A stream of what is told, until `until` ends: it has no answer.
+///
+/// # Cancel safety
+/// What it waits for is dropped with the response.
+pub(super) fn stream(
+    until: impl Future<Output = Result<(), RpcError>> + Send + 'static,
+    told: mpsc::Receiver<Bytes>,
+) -> Response {
+    let task =
+        AbortOnDropHandle::new(tokio::spawn(
+            async move { until.await.map(|()| Map::new().into()) },
+        ));
+    let listening = Waiting {
+        task,
+        told,
+        first: None,
+        id: None,
+        state: State::Tells,
+        sign_of_life: PACE.sign_of_life,
+    };
+    events(listening)
+}
+
+fn events(waiting: Waiting) -> Response {
+    let events = futures::stream::unfold(waiting, |mut waiting| async move {
         let event = waiting.next().await?;
         Some((Ok::<_, Infallible>(event), waiting))
     });
@@ -90,9 +147,10 @@ pub(super) fn too_many(era: Era, id: &Id) -> Response {
 /// A call whose answer is a stream.
 struct Waiting {
     task: AbortOnDropHandle<Outcome>,
-    told: mpsc::Receiver<Value>,
-    first: Option<Value>,
-    id: Id,
+    told: mpsc::Receiver<Bytes>,
+    first: Option<Bytes>,
+    /// Of the answer; none where there will be none.
+    id: Option<Id>,
     state: State,
     sign_of_life: Duration,
 }
@@ -110,23 +168,24 @@ enum State {
 impl Waiting {
     async fn next(&mut self) -> Option<Bytes> {
         if let Some(first) = self.first.take() {
-            return Some(reply::event(&first).into());
+            return Some(reply::event(&first));
         }
         while self.state != State::Over {
             tokio::select! {
                 // What was told before the answer goes out before it.
                 biased;
                 message = self.told.recv(), if self.state == State::Tells => match message {
-                    Some(message) => return Some(reply::event(&message).into()),
+                    Some(message) => return Some(reply::event(&message)),
                     None => self.state = State::Quiet,
                 },
                 outcome = &mut self.task => {
                     self.state = State::Over;
+                    let id = self.id.as_ref()?;
                     let message = match whole(outcome) {
-                        Ok(result) => reply::answer(&self.id, result),
-                        Err(error) => error.body(Some(&self.id)),
+                        Ok(answered) => answered.message(id),
+                        Err(error) => error.body(Some(id)).to_string().into(),
                     };
-                    return Some(reply::event(&message).into());
+                    return Some(reply::event(&message));
                 }
                 () = sleep(self.sign_of_life) => return Some(Bytes::from_static(COMMENT)),
             }

@@ -13,6 +13,7 @@ use super::guard::Came;
 use super::limits::Owner;
 use super::post::failed;
 use super::tools::{self, Asked, Progress, ToolAnswer};
+use super::upstream;
 use super::{McpState, answer, form};
 use crate::api::Known;
 use crate::service::{Caller, Inner};
@@ -62,18 +63,25 @@ pub(super) async fn asked(
     message: Message,
 ) -> Response {
     let tool = message.params.get("name").and_then(Value::as_str);
+    let is_federated = tool.is_some_and(|name| upstream::is_federated(&mcp.upstreams, name));
     let operation = match (message.method.as_str(), tool) {
+        ("tools/call", Some(name)) if is_federated => {
+            Operation { action: "mcp:call", resource: name, need: Need::Connect }
+        }
         ("tools/call", Some(name)) => tools::operation(name),
         _ => Operation { action: "mcp:connect", resource: "tallyport", need: Need::Connect },
     };
     if let Err(refused) = mcp.check_scopes(inner, came, &known.caller, operation).await {
         return *refused;
     }
+    if message.method == "tools/call" && is_federated {
+        return upstream::call_federated(inner, mcp, known, message).await;
+    }
     if message.method == "tools/call" {
         return call(inner, mcp, known, message).await;
     }
     let (era, id) = (message.era, message.id.clone());
-    match told(inner, &known.caller, message).await {
+    match told(inner, mcp, &Arc::new(known.caller), message).await {
         Ok(result) => form::json(StatusCode::OK, &reply::answer(&id, result)),
         Err(error) => failed(&error, era, Some(&id)),
     }
@@ -82,7 +90,8 @@ pub(super) async fn asked(
 /// What is answered without anything happening.
 async fn told(
     inner: &Arc<Inner>,
-    caller: &Caller,
+    mcp: &McpState,
+    caller: &Arc<Caller>,
     message: Message,
 ) -> Result<Map<String, Value>, RpcError> {
     let Message { era, method, params, .. } = message;
@@ -97,7 +106,11 @@ async fn told(
                 "this cursor is not one of this list; leave it out",
             ));
         }
-        let items = if kind == Listed::Tools { tools::list(inner, caller) } else { Vec::new() };
+        let mut items = Vec::new();
+        if kind == Listed::Tools {
+            items = tools::list(inner, caller);
+            items.extend(upstream::list_federated(inner, &mcp.upstreams, caller).await);
+        }
         return Ok(reply::listed(era, kind, items));
     }
     match (method.as_str(), era) {

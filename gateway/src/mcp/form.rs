@@ -23,7 +23,12 @@ pub(super) fn refused(status: StatusCode, error: &RpcError) -> Refused {
 
 /// An answer of one JSON value.
 pub(super) fn json(status: StatusCode, value: &Value) -> Response {
-    let mut response = Response::new(Body::from(value.to_string()));
+    json_text(status, value.to_string().into())
+}
+
+/// The same of one that is text already.
+pub(super) fn json_text(status: StatusCode, value: Bytes) -> Response {
+    let mut response = Response::new(Body::from(value));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     response
@@ -42,6 +47,15 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Refused> {
         return Err(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error));
     }
     Ok(())
+}
+
+/// The client takes a stream of events.
+pub(super) fn check_events(headers: &HeaderMap) -> Result<(), Refused> {
+    if accepts(headers, EVENTS) {
+        return Ok(());
+    }
+    let error = RpcError::invalid_request("send Accept: text/event-stream");
+    Err(refused(StatusCode::NOT_ACCEPTABLE, &error))
 }
 
 /// The whole body, in size; the front bounds its time.

@@ -1,8 +1,8 @@
 //! `/mcp`: the gateway for clients of the Model Context Protocol. docs/reference/mcp.md.
 //!
 //! What a message says is gateway-core's to tell ([`gateway_core::mcp`]); here it comes in by HTTP, is checked in one order
-//! ([`post`]), and is answered ([`answer`]). There are no sessions: each request brings its token, and that it did is on
-//! record before anything is made of its body.
+//! ([`post`]), and is answered ([`answer`]). There are no sessions but those with a server behind the gateway
+//! ([`upstream`]): each request brings its token, and that it did is on record before anything is made of its body.
 
 mod answer;
 mod challenge;
@@ -14,11 +14,12 @@ mod metadata;
 mod post;
 mod sql;
 mod tools;
+mod upstream;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::header::ALLOW;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -32,11 +33,17 @@ use crate::config::McpConfig;
 use crate::service::Inner;
 use guard::Names;
 use limits::Calls;
+pub use upstream::UpstreamError;
+use upstream::Upstreams;
 
 const ENDPOINT: &str = "/mcp";
+/// One server behind the gateway.
+const SERVER: &str = "/mcp/{server}";
 /// RFC 9728 section 3: of the host, and of the endpoint.
 const METADATA: [&str; 2] =
     ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"];
+/// The same resource, for clients that look for it by the address of a server.
+const METADATA_OF_SERVER: &str = "/.well-known/oauth-protected-resource/mcp/{server}";
 
 /// What `/mcp` is served with.
 #[derive(Debug)]
@@ -46,6 +53,7 @@ pub(crate) struct McpState {
     /// Where clients get tokens: the gateway's own issuer last, which takes nothing but assertions.
     authorization_servers: Vec<String>,
     calls: Arc<Calls>,
+    upstreams: Upstreams,
 }
 
 impl McpState {
@@ -58,17 +66,25 @@ impl McpState {
         names: &[String],
         authenticator: &Authenticator,
         saml: Option<&SamlExchange>,
-    ) -> Self {
+        is_taken: impl Fn(&str) -> bool,
+    ) -> Result<Self, UpstreamError> {
         let own = saml.map(SamlExchange::issuer);
         let mut authorization_servers: Vec<String> =
             authenticator.authorization_servers().map(str::to_owned).collect();
         authorization_servers.sort_by_key(|issuer| own == Some(issuer.as_str()));
-        Self {
+        let upstreams = Upstreams::new(config.servers.clone(), is_taken)?;
+        Ok(Self {
+            upstreams,
             names: Names::new(names, &config),
             calls: Arc::new(Calls::new(config.limits)),
             authorization_servers,
             config,
-        }
+        })
+    }
+
+    /// Begins to look at the servers behind the gateway.
+    pub(crate) fn keep_upstreams(&self, inner: &Arc<Inner>) {
+        self.upstreams.keep(inner);
     }
 }
 
@@ -77,29 +93,48 @@ pub(crate) fn routes(configured: bool) -> Router<Arc<Inner>> {
     if !configured {
         return Router::new();
     }
-    let endpoint =
-        Router::new().route(ENDPOINT, any(endpoint)).layer(middleware::map_response(not_kept));
+    let endpoint = Router::new()
+        .route(ENDPOINT, any(endpoint))
+        .route(SERVER, any(server))
+        .layer(middleware::map_response(not_kept));
     let documents = METADATA
         .into_iter()
+        .chain([METADATA_OF_SERVER])
         .fold(Router::new(), |router, path| router.route(path, get(metadata::document)))
         .method_not_allowed_fallback(|| async { ApiError::no_method() });
     endpoint.merge(documents)
 }
 
 async fn endpoint(State(inner): State<Arc<Inner>>, request: Request) -> Response {
+    serve(&inner, None, request).await
+}
+
+async fn server(
+    State(inner): State<Arc<Inner>>,
+    Path(server): Path<String>,
+    request: Request,
+) -> Response {
+    serve(&inner, Some(&server), request).await
+}
+
+async fn serve(inner: &Arc<Inner>, server: Option<&str>, request: Request) -> Response {
     let Some(mcp) = &inner.mcp else { return ApiError::no_route().into_response() };
     let (parts, body) = request.into_parts();
     let came = match mcp.names.check(&parts) {
         Ok(came) => came,
         Err(refused) => return *refused,
     };
-    let mut response = match parts.method {
-        Method::POST => post::serve(&inner, mcp, &came, parts, body).await,
-        Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
-        // No stream of the server's own and no session to end: it has neither.
-        _ => {
+    let mut response = match (&parts.method, server) {
+        (&Method::POST, _) => post::serve(inner, mcp, &came, server, parts, body).await,
+        (&Method::GET | &Method::DELETE, Some(server)) => {
+            post::without_message(inner, mcp, &came, server, parts).await
+        }
+        (&Method::OPTIONS, _) => StatusCode::NO_CONTENT.into_response(),
+        // At the endpoint of all there is no stream of the server's own and no session to end: it has neither.
+        (_, server) => {
             let mut response = StatusCode::METHOD_NOT_ALLOWED.into_response();
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            let allowed = if server.is_some() { "POST, GET, DELETE" } else { "POST" };
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
             response
         }
     };

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{StatusCode, request};
+use axum::http::{Method, StatusCode, request};
 use axum::response::{IntoResponse as _, Response};
 use gateway_core::mcp::{Era, HeaderView, Id, Incoming, Malformed, RequestMeta, RpcError, parse};
 
+use super::challenge::{Need, Operation};
 use super::dispatch::{self, Message};
 use super::form::Refused;
 use super::guard::Came;
 use super::limits::Owner;
+use super::upstream::{self, CameWith, Spoken};
 use super::{McpState, challenge, form};
 use crate::api::who;
 use crate::front::Authenticated;
@@ -27,6 +29,7 @@ pub(super) async fn serve(
     inner: &Arc<Inner>,
     mcp: &McpState,
     came: &Came,
+    server: Option<&str>,
     parts: request::Parts,
     body: Body,
 ) -> Response {
@@ -35,9 +38,13 @@ pub(super) async fn serve(
         Ok(known) => known,
         Err(why) => return challenge::unknown(mcp, came, &why),
     };
-    let mut response = match read(mcp, &parts, body).await {
-        Err(refused) => *refused,
-        Ok(Read { era, meta, incoming }) => match incoming {
+    let mut response = match (read(mcp, &parts, body, server.is_some()).await, server) {
+        (Err(refused), _) => *refused,
+        (Ok(read), Some(server)) => {
+            let with = CameWith::of(&parts.headers);
+            upstream::serve(inner, mcp, came, (server, with), (known, spoken(read))).await
+        }
+        (Ok(Read { era, meta, incoming }), None) => match incoming {
             Incoming::Answer { .. } => {
                 let error = RpcError::invalid_request("nothing was asked of this client");
                 failed(&error, era, None)
@@ -58,13 +65,57 @@ pub(super) async fn serve(
     response
 }
 
+/// What comes to a server without a message: somebody listens, or ends a session.
+pub(super) async fn without_message(
+    inner: &Arc<Inner>,
+    mcp: &McpState,
+    came: &Came,
+    server: &str,
+    parts: request::Parts,
+) -> Response {
+    let known = match who(&parts, inner).await {
+        Ok(known) => known,
+        Err(why) => return challenge::unknown(mcp, came, &why),
+    };
+    let operation = Operation { action: "mcp:connect", resource: server, need: Need::Connect };
+    let suffices = mcp.check_scopes(inner, came, &known.caller, operation).await;
+    let with = CameWith::of(&parts.headers);
+    let mut response = match suffices {
+        Err(refused) => *refused,
+        Ok(()) if parts.method == Method::DELETE => {
+            upstream::delete(inner, mcp, (server, with), known).await
+        }
+        Ok(()) => match form::check_events(&parts.headers) {
+            Ok(()) => upstream::listen(inner, mcp, (server, with), known).await,
+            Err(refused) => *refused,
+        },
+    };
+    response.extensions_mut().insert(Authenticated);
+    response
+}
+
+fn spoken(Read { era, meta, incoming }: Read) -> Spoken {
+    match incoming {
+        Incoming::Request { id, method, params } => {
+            Spoken::Request(Box::new(Message { era, meta, id, method, params }))
+        }
+        Incoming::Notification { method, params } => Spoken::Notification(era, method, params),
+        Incoming::Answer { id, outcome } => Spoken::Answer(era, id, outcome),
+    }
+}
+
 /// An error in answer to a message.
 pub(super) fn failed(error: &RpcError, era: Era, id: Option<&Id>) -> Response {
     let status = StatusCode::from_u16(error.status(era));
     form::json(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &error.body(id))
 }
 
-async fn read(mcp: &McpState, parts: &request::Parts, body: Body) -> Result<Read, Refused> {
+async fn read(
+    mcp: &McpState,
+    parts: &request::Parts,
+    body: Body,
+    has_sessions: bool,
+) -> Result<Read, Refused> {
     form::check(&parts.headers)?;
     let body = form::whole(body, &parts.headers, mcp.config.max_body_bytes).await?;
     let incoming = parse(&body).map_err(|Malformed { id, error }| {
@@ -73,7 +124,11 @@ async fn read(mcp: &McpState, parts: &request::Parts, body: Body) -> Result<Read
     })?;
     let headers = form::view(&parts.headers);
     match understood(&headers, &incoming) {
-        Ok((era, _)) if era == Era::Legacy && parts.headers.contains_key("mcp-session-id") => {
+        Ok((era, _))
+            if era == Era::Legacy
+                && !has_sessions
+                && parts.headers.contains_key("mcp-session-id") =>
+        {
             // The specification's word for a session that is over: the client begins anew.
             let error = RpcError::invalid_request("there are no sessions here; send initialize");
             Err(form::json(StatusCode::NOT_FOUND, &error.body(incoming.id())).into())

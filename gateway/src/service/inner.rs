@@ -20,7 +20,7 @@ use super::strangers::Strangers;
 use crate::config::{GatewayConfig, GatewayLimits};
 use crate::control::{Control, carry, follow};
 use crate::inside::{Cursors, Parked};
-use crate::mcp::McpState;
+use crate::mcp::{McpState, UpstreamError};
 use crate::meters::{AuthenticationMeters, TargetMeters};
 use crate::session::Registry;
 use crate::targets::{CatalogCache, MaskingStore};
@@ -33,6 +33,9 @@ pub enum StartError {
     /// Two targets have one name.
     #[error("targets.{0}: the name is used twice; give each target its own")]
     DuplicateTarget(String),
+    /// An MCP server cannot be used.
+    #[error(transparent)]
+    McpServer(#[from] UpstreamError),
     /// No key of nonces could be drawn.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
@@ -125,7 +128,10 @@ impl Inner {
             tasks.spawn(deliver(webhook, post, control.clone(), me, cancel.clone()));
         }
         let saml = config.saml.as_deref();
-        let mcp = config.mcp.map(|mcp| McpState::new(mcp, &config.names, &authenticator, saml));
+        let is_taken = |name: &str| targets.contains_key(name);
+        let mcp =
+            config.mcp.map(|mcp| McpState::new(mcp, &config.names, &authenticator, saml, is_taken));
+        let mcp = mcp.transpose()?;
         Ok(Self {
             control,
             mcp,

@@ -86,8 +86,11 @@ impl Gateway {
         masking: MaskingStore,
         appender: Appender,
     ) -> Result<Self, StartError> {
-        let inner = Inner::start(config, authenticator, policy, masking, appender)?;
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Arc::new(Inner::start(config, authenticator, policy, masking, appender)?);
+        if let Some(mcp) = &inner.mcp {
+            mcp.keep_upstreams(&inner);
+        }
+        Ok(Self { inner })
     }
 
     pub(crate) fn inner(&self) -> Arc<Inner> {

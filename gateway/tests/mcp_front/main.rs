@@ -9,8 +9,10 @@
 
 mod authorization;
 mod client;
+mod double;
 mod eras;
 mod faults;
 mod message;
 mod order;
+mod servers;
 mod world;

@@ -24,12 +24,16 @@ use tallyport_schemas::{
 /// Anything that should happen soon happens within this.
 pub const SOON: Duration = Duration::from_secs(20);
 
-/// `open` for agents, `granted` with a grant, `shut` for nobody; people may end access.
+/// `open` for agents, `granted` with a grant, `shut` for nobody; the server `crm` for agents; people may end access.
 const POLICY: &str = r#"
 @id("open") permit (principal, action == Tallyport::Action::"sql:connect", resource)
   when { resource in Tallyport::Target::"open" };
 @id("granted") @require_grant("1 of dba within 1h for 1h")
 permit (principal, action == Tallyport::Action::"sql:connect", resource) when { resource in Tallyport::Target::"granted" };
+@id("crm") permit (principal in Tallyport::Group::"agents", action in Tallyport::Action::"mcp:any", resource in Tallyport::Target::"crm");
+@id("not-13") forbid (principal, action == Tallyport::Action::"mcp:call", resource == Tallyport::Tool::"crm/refund")
+  when { context has call && context.call.hasTag("/id") && context.call.getTag("/id") == "13" };
+@id("closed") forbid (principal, action == Tallyport::Action::"mcp:prompt", resource == Tallyport::Prompt::"crm/closed");
 @id("ends") permit (principal in Tallyport::Group::"dba", action in Tallyport::Action::"access:any", resource);
 "#;
 
@@ -73,7 +77,7 @@ impl World {
         let ca = DevCa::create_or_load(&folder.path().join("tls")).unwrap();
         let identity = ServerIdentity::load(&ca.cert_path(), &ca.key_path()).unwrap();
         let raw: RawMcp = toml::from_str(mcp).unwrap();
-        let mut mcp = raw.check().unwrap();
+        let mut mcp = raw.check(Path::new("/")).unwrap();
         mcp_config(&mut mcp);
         let config = GatewayConfig {
             targets: ["granted", "open", "shut"].map(target).to_vec(),

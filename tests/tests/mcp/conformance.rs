@@ -1,21 +1,44 @@
-//! The protocol's own conformance suite at the built-in server, both revisions.
+//! The protocol's own conformance suite, both revisions: at the built-in server, and through the gateway at a reference server.
 
 use std::process::Command;
 
 use dev_services::repo_root;
-use tallyport_tests::{AGENT, Role, Site, free_port, said, say_not_run};
+use tallyport_tests::{AGENT, Role, Site, free_port, said, say_not_run, start_or_say};
 
-const TEST: &str = "the_built_in_server_passes_the_conformance_suite";
+const POLICY: &str = r#"
+@id("reference") permit (principal, action in Tallyport::Action::"mcp:any", resource in Tallyport::Target::"reference");
+"#;
 
 #[test]
 fn the_built_in_server_passes_the_conformance_suite() {
-    let Some(site) = Site::start(TEST) else { return };
+    let test = "the_built_in_server_passes_the_conformance_suite";
+    run(test, "", "/mcp", "", |revision, said| {
+        assert!(said.contains("server-stateless") || revision != "2026-07-28", "{said}");
+    });
+}
+
+/// Every scenario that either revision requires passes through the gateway, onto the reference server: but for none.
+#[test]
+fn a_server_behind_the_gateway_passes_the_conformance_suite() {
+    let test = "a_server_behind_the_gateway_passes_the_conformance_suite";
+    let Some(reference) = start_or_say(test, "mcp-reference", &[]) else { return };
+    let url = reference.text("url");
+    let server = format!("[[gateway.mcp.servers]]\nname = \"reference\"\nurl = \"{url}\"\n");
+    run(test, &server, "/mcp/reference", "behind-", |_, said| {
+        assert!(said.contains("tools-call-simple-text"), "{said}");
+    });
+}
+
+fn run(test: &str, servers: &str, path: &str, expected: &str, check: impl Fn(&str, &str)) {
+    let Some(site) = Site::start(test) else { return };
     let port = free_port();
     let log = format!("embedded:{}", site.path("log").display());
+    let policy = std::fs::read_to_string(site.path("policy.cedar")).unwrap();
+    std::fs::write(site.path("policy.cedar"), format!("{policy}{POLICY}")).unwrap();
     let config = site.config("mcp.toml", &log, "", &["gateway"]);
     let text = std::fs::read_to_string(&config).unwrap();
     let mcp = format!(
-        "[gateway.mcp]\nhosts = [\"localhost:{port}\"]\norigins = [\"http://localhost:{port}\"]\n[[targets]]"
+        "[gateway.mcp]\nhosts = [\"localhost:{port}\"]\norigins = [\"http://localhost:{port}\"]\n{servers}[[targets]]"
     );
     std::fs::write(&config, text.replacen("[[targets]]", &mcp, 1)).unwrap();
     let _gateway = Role::start("gateway", &config);
@@ -23,7 +46,7 @@ fn the_built_in_server_passes_the_conformance_suite() {
     let token = runtime.block_on(site.token_of(AGENT));
     let ca = site.path("tls/ca.pem");
     for revision in ["2025-11-25", "2026-07-28"] {
-        let expected = repo_root().join(format!("tests/clients/mcp_conformance/{revision}.yml"));
+        let expected = format!("tests/clients/mcp_conformance/{expected}{revision}.yml");
         let ran = Command::new(repo_root().join("deploy/dev/mcp-conformance"))
             .args([
                 &site.gateway_port().to_string(),
@@ -31,14 +54,15 @@ fn the_built_in_server_passes_the_conformance_suite() {
                 &port.to_string(),
                 revision,
             ])
-            .arg(expected)
+            .arg(repo_root().join(expected))
+            .arg(path)
             .env("TOKEN", &token)
             .output()
             .unwrap();
         if ran.status.code() == Some(75) {
-            return say_not_run(TEST, &said(&ran));
+            return say_not_run(test, &said(&ran));
         }
         assert!(ran.status.success(), "{revision}: {}", said(&ran));
-        assert!(said(&ran).contains("server-stateless") || revision != "2026-07-28");
+        check(revision, &said(&ran));
     }
 }

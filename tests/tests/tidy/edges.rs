@@ -10,11 +10,20 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("tallyport-lake", &[]),
     ("tallyport-eventlog", &["tallyport-schemas"]),
     ("tallyport-access", &["tallyport-schemas"]),
-    ("gateway-core", &["tallyport-schemas", "tallyport-access", "tallyport-eventlog"]),
+    (
+        "gateway-core",
+        &["tallyport-schemas", "tallyport-access", "tallyport-eventlog", "tallyport-detect"],
+    ),
     ("tallyport-detect", &[]),
     (
         "tallyport-gateway",
-        &["tallyport-schemas", "tallyport-access", "tallyport-eventlog", "gateway-core"],
+        &[
+            "tallyport-schemas",
+            "tallyport-access",
+            "tallyport-eventlog",
+            "gateway-core",
+            "tallyport-detect",
+        ],
     ),
     ("tallyport-recorder", &["tallyport-schemas", "tallyport-eventlog", "tallyport-lake"]),
     (

@@ -57,6 +57,17 @@ pub enum NotCounted {
     /// More revocations stand than are kept.
     #[error("too many revocations stand; lift some, or revoke an issuer instead of its principals")]
     TooManyRevocations,
+    /// No such definition was seen of the tool, or it is in use already.
+    #[error(
+        "no such change of this tool is known; `tallyport mcp-servers` lists what waits to be accepted"
+    )]
+    NoDefinition,
+    /// Another definition of the tool was pinned first.
+    #[error("another definition of this tool is pinned already")]
+    PinnedAlready,
+    /// More tools are known than are kept.
+    #[error("too many tools are known; put fewer servers behind one gateway")]
+    TooManyDefinitions,
     /// More webhooks were told of it than are kept.
     #[error("more webhooks were told of it than a gateway may have")]
     TooManyWebhooks,

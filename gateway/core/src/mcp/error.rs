@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
+use tallyport_schemas::CommandId;
 
 use super::id::Id;
 use super::revision::{Era, MODERN_REVISION};
@@ -28,6 +29,8 @@ enum At {
     Method,
     /// It was read, and the error is its answer: 200.
     Answer,
+    /// It was sent within a session that is over: 404.
+    Session,
     /// It may come again later: 429.
     TooMany,
 }
@@ -117,6 +120,13 @@ impl RpcError {
         Self::new(-32022, Cow::Borrowed("Unsupported protocol version"), At::Transport).with(data)
     }
 
+    /// No such session, of this caller; the client begins anew.
+    #[must_use]
+    pub const fn no_session() -> Self {
+        let message = "there is no such session; send initialize";
+        Self::new(-32600, Cow::Borrowed(message), At::Session)
+    }
+
     /// As many calls are under way as may be.
     #[must_use]
     pub const fn too_many_calls() -> Self {
@@ -128,6 +138,17 @@ impl RpcError {
     #[must_use]
     pub fn ended(why: impl Into<Cow<'static, str>>) -> Self {
         Self::new(-32000, why.into(), At::Answer)
+    }
+
+    /// Policy does not permit it; that is on record under this id.
+    #[must_use]
+    pub fn refused(reasons: &[String], command_id: CommandId) -> Self {
+        let why =
+            if reasons.is_empty() { "nothing permits it".to_owned() } else { reasons.join("; ") };
+        let message = format!(
+            "denied by policy: {why}. The same again is refused again; it is on record as command {command_id}"
+        );
+        Self::new(-32000, message.into(), At::Answer)
     }
 
     /// The gateway failed; why is in its own log.
@@ -155,6 +176,7 @@ impl RpcError {
             (At::Transport, _) => 400,
             (At::Method, Era::Modern) => 404,
             (At::Method, Era::Legacy) | (At::Answer, _) => 200,
+            (At::Session, _) => 404,
             (At::TooMany, _) => 429,
         }
     }

@@ -107,6 +107,32 @@ impl HeaderView<'_> {
     }
 }
 
+/// The fields that a message of the revision without sessions is sent with: names in lower case, and values as they are sent.
+#[must_use]
+pub fn fields_of(message: &Value) -> Vec<(&'static str, String)> {
+    let mut fields = vec![("mcp-protocol-version", MODERN_REVISION.to_owned())];
+    if let Some(method) = message.get("method").and_then(Value::as_str) {
+        fields.push(("mcp-method", encoded(method)));
+        let name = named_by(method).and_then(|member| message.get("params")?.get(member)?.as_str());
+        fields.extend(name.map(|name| ("mcp-name", encoded(name))));
+    }
+    fields
+}
+
+/// A field's value: as it is where it can be, else encoded.
+#[must_use]
+pub fn encoded(text: &str) -> String {
+    let plain = !text.is_empty()
+        && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+        && text.trim() == text
+        && !text.starts_with("=?");
+    if plain {
+        text.to_owned()
+    } else {
+        format!("{}{}{}", ENCODED.0, STANDARD.encode(text), ENCODED.1)
+    }
+}
+
 /// The parameter that `Mcp-Name` repeats.
 fn named_by(method: &str) -> Option<&'static str> {
     match method {

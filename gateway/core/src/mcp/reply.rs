@@ -1,5 +1,6 @@
 //! What a request is answered with, as each revision spells it.
 
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::id::Id;
@@ -122,9 +123,9 @@ pub fn progress(token: &Value, progress: f64, message: &str) -> Value {
 
 /// One event of a stream of them (HTML, "Server-sent events").
 #[must_use]
-pub fn event(message: &Value) -> String {
+pub fn event(message: &[u8]) -> Bytes {
     // JSON has no line ends outside its texts, and inside them they are escaped.
-    format!("event: message\ndata: {message}\n\n")
+    Bytes::from([b"event: message\ndata: ", message, b"\n\n"].concat())
 }
 
 fn kept(mut members: Map<String, Value>) -> Map<String, Value> {

@@ -4,12 +4,14 @@
 //! * [`Authorized`] is minted in `unit` alone, from spans that a [`crate::verdict::Judge`] allowed, and in [`own`]
 //!   for what the gateway sends by itself: constants.
 //! * [`Masked`] is minted in `batch` alone, from what the session machine let through the masks.
+//! * [`call`] mints both for MCP servers: [`Authorized<call::Call>`], and [`Masked<call::Reply>`] from what was screened.
 //! * [`to_target`] and [`to_agent`] are the only ways to the bytes, and they take the proof.
 //!
 //! Neither type can be cloned or built elsewhere; `tests/ui` holds that.
 
 pub(crate) mod batch;
 mod bench;
+pub mod call;
 mod denial;
 pub mod held;
 pub mod own;

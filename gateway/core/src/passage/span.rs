@@ -134,7 +134,7 @@ pub(super) fn blank(
 }
 
 /// At most `max` bytes of `text`, cut between characters.
-fn cut(text: &str, max: usize) -> &str {
+pub(super) fn cut(text: &str, max: usize) -> &str {
     let mut end = max.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;

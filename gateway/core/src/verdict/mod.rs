@@ -10,6 +10,7 @@
 
 mod access;
 mod ask;
+mod call;
 mod clearance;
 mod judge;
 mod order;
@@ -22,6 +23,7 @@ use tallyport_access::policy::{ApprovalDemand, GrantDemand};
 use tallyport_schemas::{ColumnRef, Decision, Effect, ObjectRef, Recording, StatementKind};
 
 pub use access::access;
+pub use call::{ServerQuestion, ToolFacts, judge_call};
 pub use judge::Judge;
 
 /// What is decided about one text, and what follows from it.

@@ -1,8 +1,7 @@
 //! One message of a client, and how it is sent on.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use gateway_core::mcp::encoded;
 use http::HeaderValue;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use serde_json::{Value, json};
@@ -86,15 +85,8 @@ impl Message {
     }
 }
 
-/// A field's value: as it is where it can be, else encoded.
 fn field(text: &str) -> Result<HeaderValue, String> {
-    let plain = !text.is_empty()
-        && text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
-        && text.trim() == text
-        && !text.starts_with("=?");
-    let text =
-        if plain { text.to_owned() } else { format!("=?base64?{}?=", STANDARD.encode(text)) };
-    HeaderValue::try_from(text).map_err(|_| "a name is too long to be sent".to_owned())
+    HeaderValue::try_from(encoded(text)).map_err(|_| "a name is too long to be sent".to_owned())
 }
 
 /// An error of ours.

@@ -2,12 +2,12 @@
 //! "stdio"): each message goes to `/mcp` as it came, and what that answers comes back.
 
 mod message;
-mod sse;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway_core::mcp::Events;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use parking_lot::Mutex;
@@ -20,10 +20,11 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::{ConnectError, Connector, Reply};
 use message::{Message, failure};
-use sse::{Events, MAX_EVENT_BYTES};
 
 /// The longest message that is taken from the client, in bytes.
 const MAX_MESSAGE_BYTES: u64 = 4 * 1024 * 1024;
+/// The longest answer that is taken from the gateway, in bytes.
+const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
 /// Lines that wait for the client to read them.
 const MAX_LINES: usize = 64;
 /// Requests under way at a time.
@@ -150,7 +151,7 @@ impl Desk {
         let media = reply.headers.get(CONTENT_TYPE).and_then(|media| media.to_str().ok());
         let broken = |error: ConnectError| unreached(&error);
         if media.is_some_and(|media| media.starts_with("text/event-stream")) {
-            let mut events = Events::default();
+            let mut events = Events::new(MAX_EVENT_BYTES);
             while let Some(data) = reply.chunk().await.map_err(broken)? {
                 let found = events.feed(&data).map_err(|error| (-32_000, error.to_string()))?;
                 for event in found {

@@ -44,7 +44,7 @@ async fn what_takes_longer_is_a_stream_that_shows_life() {
     let (_progress, told) = Progress::of(None);
     let call = async {
         sleep(Duration::from_millis(1_200)).await;
-        Err(RpcError::ended("too late"))
+        Err::<Map<String, Value>, _>(RpcError::ended("too late"))
     };
     let response = at_pace(BRISK, call, told, (Era::Modern, &id())).await;
     assert_eq!((response.status(), content_type(&response)), (StatusCode::OK, "text/event-stream"));
@@ -112,7 +112,7 @@ async fn a_dropped_answer_drops_its_call() {
         let (_progress, told) = Progress::of(None);
         let call = async move {
             let _held = held;
-            std::future::pending().await
+            std::future::pending::<Result<Map<String, Value>, RpcError>>().await
         };
         let id = id();
         let client = async { text(at_pace(BRISK, call, told, (Era::Modern, &id)).await).await };

@@ -1,5 +1,6 @@
 //! How far a call is, for clients that want to know.
 
+use bytes::Bytes;
 use gateway_core::mcp::reply;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -13,13 +14,13 @@ pub(crate) struct Progress(Option<Wanted>);
 
 struct Wanted {
     token: Value,
-    to: mpsc::Sender<Value>,
+    to: mpsc::Sender<Bytes>,
     last: Mutex<Option<f64>>,
 }
 
 impl Progress {
     /// `token` is what the client gave to know it by, where it wants to know.
-    pub(crate) fn of(token: Option<&Value>) -> (Self, mpsc::Receiver<Value>) {
+    pub(crate) fn of(token: Option<&Value>) -> (Self, mpsc::Receiver<Bytes>) {
         let (to, told) = mpsc::channel(MAX_WAITING);
         let wanted = token.map(|token| Wanted { token: token.clone(), to, last: Mutex::new(None) });
         (Self(wanted), told)
@@ -32,7 +33,8 @@ impl Progress {
         if last.is_some_and(|last| progress <= last) {
             return;
         }
-        if wanted.to.try_send(reply::progress(&wanted.token, progress, message)).is_ok() {
+        let told = reply::progress(&wanted.token, progress, message).to_string();
+        if wanted.to.try_send(told.into()).is_ok() {
             *last = Some(progress);
         }
     }

@@ -1,11 +1,9 @@
 //! Events of a stream (WHATWG HTML, "Server-sent events"), as far as MCP uses them: the data of each.
 
-/// The longest event that is taken, in bytes.
-pub(super) const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
-
 /// Reads a stream in whatever pieces it comes.
-#[derive(Debug, Default)]
-pub(super) struct Events {
+#[derive(Debug)]
+pub struct Events {
+    max_bytes: usize,
     line: Vec<u8>,
     data: Vec<u8>,
     /// The last byte was a carriage return: a line feed after it belongs to it.
@@ -14,12 +12,24 @@ pub(super) struct Events {
 
 /// An event is longer than is taken.
 #[derive(Debug, thiserror::Error)]
-#[error("an event of the gateway is longer than {MAX_EVENT_BYTES} bytes")]
-pub(super) struct TooLong;
+#[error("an event is longer than {max_bytes} bytes")]
+pub struct TooLong {
+    /// What is taken at most.
+    max_bytes: usize,
+}
 
 impl Events {
+    /// Takes events of at most so many bytes.
+    #[must_use]
+    pub const fn new(max_bytes: usize) -> Self {
+        Self { max_bytes, line: Vec::new(), data: Vec::new(), after_return: false }
+    }
+
     /// Takes bytes as they came, and gives the data of the events that are whole now.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, TooLong> {
+    ///
+    /// # Errors
+    /// [`TooLong`]; what comes after it is not read any more.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, TooLong> {
         let mut whole = Vec::new();
         for byte in bytes {
             let follows = std::mem::replace(&mut self.after_return, *byte == b'\r');
@@ -28,8 +38,8 @@ impl Events {
                 b'\n' | b'\r' => whole.extend(self.end_line()),
                 _ => self.line.push(*byte),
             }
-            if self.line.len() + self.data.len() > MAX_EVENT_BYTES {
-                return Err(TooLong);
+            if self.line.len() + self.data.len() > self.max_bytes {
+                return Err(TooLong { max_bytes: self.max_bytes });
             }
         }
         Ok(whole)
@@ -58,7 +68,7 @@ mod tests {
     fn data_is_read_however_it_is_cut() {
         let stream = b": hello\nevent: message\ndata: {\"a\":1}\n\nid: 7\r\ndata:one\r\ndata: two\r\n\r\n\ndata: cut";
         for size in [1, 2, 7, stream.len()] {
-            let mut events = Events::default();
+            let mut events = Events::new(64);
             let found: Vec<_> =
                 stream.chunks(size).flat_map(|part| events.feed(part).unwrap()).collect();
             assert_eq!(found, [b"{\"a\":1}".to_vec(), b"one\ntwo".to_vec()], "{size}");
@@ -67,8 +77,8 @@ mod tests {
 
     #[test]
     fn an_endless_event_is_an_error() {
-        let mut events = Events::default();
-        let piece = vec![b'x'; MAX_EVENT_BYTES / 2];
+        let mut events = Events::new(64);
+        let piece = [b'x'; 32];
         assert!(events.feed(b"data: ").is_ok() && events.feed(&piece).is_ok());
         assert!(events.feed(&piece).is_err());
     }

@@ -1,0 +1,106 @@
+//! What policy says of what is asked of an MCP server.
+
+use tallyport_access::policy::{Action, AskContext, Asker, Resource};
+use tallyport_schemas::{CommandId, Recording};
+
+use super::ask::ask;
+use super::judge::decision;
+use super::{Facts, ResponsePlan, Ruling, Verdict};
+
+/// What is asked of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerQuestion<'a> {
+    /// To use it at all.
+    Use,
+    /// To call a tool.
+    Call(&'a ToolFacts),
+    /// To read this resource; to see which there are, where absent.
+    Read(Option<&'a str>),
+    /// To get this prompt; to see which there are, where absent.
+    Prompt(Option<&'a str>),
+}
+
+/// What a pinned definition says of a tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolFacts {
+    /// As the server calls it.
+    pub name: String,
+    /// It changes nothing.
+    pub read_only: bool,
+    /// What it changes may be lost.
+    pub destructive: bool,
+    /// It reaches beyond what the server itself holds.
+    pub open_world: bool,
+    /// The labels that the configuration gives it.
+    pub labels: Vec<String>,
+}
+
+/// Whether somebody may ask this of `server`: they must be let use it, whatever they ask.
+pub fn judge_call(
+    asker: &Asker,
+    server: &str,
+    question: &ServerQuestion<'_>,
+    context: &AskContext,
+    recording: Recording,
+    command_id: Option<CommandId>,
+) -> Verdict {
+    let mut ruling = Ruling::default();
+    let the_server = || Resource::Target { name: server.to_owned() };
+    ask(asker, context, Action::McpConnect, &the_server(), server, &mut ruling);
+    let asked = match question {
+        ServerQuestion::Use => None,
+        ServerQuestion::Call(tool) => Some((Action::McpCall, of_tool(server, tool))),
+        ServerQuestion::Read(None) => Some((Action::McpRead, the_server())),
+        ServerQuestion::Read(Some(uri)) => {
+            let (target, uri) = (server.to_owned(), (*uri).to_owned());
+            Some((Action::McpRead, Resource::McpResource { target, uri }))
+        }
+        ServerQuestion::Prompt(None) => Some((Action::McpPrompt, the_server())),
+        ServerQuestion::Prompt(Some(name)) => {
+            let (target, name) = (server.to_owned(), (*name).to_owned());
+            Some((Action::McpPrompt, Resource::Prompt { target, name }))
+        }
+    };
+    if let Some((action, resource)) = asked {
+        ask(asker, context, action, &resource, &resource.to_string(), &mut ruling);
+    }
+    let plan = ResponsePlan {
+        recording: ruling.recording.unwrap_or(recording),
+        ..ResponsePlan::default()
+    };
+    let (approval, grant) = (ruling.approval.take(), ruling.grant.take());
+    Verdict {
+        decision: decision(ruling, asker, command_id),
+        facts: facts(server, question),
+        plan,
+        approval,
+        grant,
+    }
+}
+
+fn of_tool(server: &str, tool: &ToolFacts) -> Resource {
+    Resource::Tool {
+        target: server.to_owned(),
+        name: tool.name.clone(),
+        read_only: tool.read_only,
+        destructive: tool.destructive,
+        open_world: tool.open_world,
+        labels: tool.labels.clone(),
+    }
+}
+
+/// What a tool does cannot be seen, only what its definition says of it.
+fn facts(server: &str, question: &ServerQuestion<'_>) -> Facts {
+    match question {
+        ServerQuestion::Call(tool) => Facts {
+            functions: vec![format!("{server}/{}", tool.name)],
+            labels: tool.labels.clone(),
+            read_only: tool.read_only,
+            opaque: true,
+            ..Facts::default()
+        },
+        ServerQuestion::Use | ServerQuestion::Read(_) | ServerQuestion::Prompt(_) => {
+            Facts { read_only: true, ..Facts::default() }
+        }
+    }
+}

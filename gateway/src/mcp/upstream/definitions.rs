@@ -1,0 +1,243 @@
+//! Which tools a server has, and which of them may be used: those whose definition is the one that was pinned.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_core::mcp::{Standing, canonical};
+use gateway_core::verdict::ToolFacts;
+use parking_lot::RwLock;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use tallyport_schemas::{Body, Context, DefinitionState, Draft, PolicyChange};
+use tokio::sync::Mutex;
+use tokio::time::sleep;
+
+use super::Upstream;
+use super::own::{Known, NotTold, Own};
+use crate::service::Inner;
+
+/// How often a server is asked anew.
+const EVERY: Duration = Duration::from_secs(300);
+/// How soon one is that gave no answer.
+const AGAIN: Duration = Duration::from_secs(15);
+/// The most tools of one server, and the most of one definition.
+const MAX_TOOLS: usize = 1_000;
+const MAX_DEFINITION_BYTES: usize = 64 * 1024;
+/// What clients take as the name of a tool.
+const MAX_NAME_CHARS: usize = 128;
+
+/// What is known of a server.
+#[derive(Debug, Default)]
+pub(super) struct Definitions {
+    known: RwLock<Option<Arc<Look>>>,
+    /// One look at a time.
+    looking: Mutex<()>,
+}
+
+/// What a server was when it was last looked at.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) modern: Option<Value>,
+    pub(super) is_legacy: bool,
+    tools: Vec<Arc<Definition>>,
+}
+
+/// One tool.
+#[derive(Debug)]
+pub(super) struct Definition {
+    pub(super) facts: ToolFacts,
+    /// As the server has it.
+    pub(super) defined: Value,
+    /// Of its canonical text.
+    pub(super) sha256: String,
+}
+
+impl Definitions {
+    /// What is known; the server is asked where nothing is.
+    pub(super) async fn get(
+        &self,
+        inner: &Arc<Inner>,
+        upstream: &Arc<Upstream>,
+    ) -> Option<Arc<Look>> {
+        if let Some(known) = self.now() {
+            return Some(known);
+        }
+        let _one_at_a_time = self.looking.lock().await;
+        match self.now() {
+            // Somebody looked for all who waited.
+            Some(known) => Some(known),
+            None => self.look(inner, upstream).await.ok(),
+        }
+    }
+
+    /// What is known already.
+    pub(super) fn now(&self) -> Option<Arc<Look>> {
+        self.known.read().clone()
+    }
+
+    /// Asks the server, and pins what is new.
+    async fn look(
+        &self,
+        inner: &Arc<Inner>,
+        upstream: &Arc<Upstream>,
+    ) -> Result<Arc<Look>, NotTold> {
+        let known = Own::new(inner, upstream).look().await?;
+        let look = Arc::new(Look::of(upstream, known));
+        pin(inner, upstream, &look).await;
+        *self.known.write() = Some(Arc::clone(&look));
+        Ok(look)
+    }
+
+    /// Looks again and again. What was known stays where the server gives no answer.
+    pub(super) async fn keep(inner: Arc<Inner>, upstream: Arc<Upstream>) {
+        loop {
+            let looked = upstream.definitions.look_anew(&inner, &upstream).await;
+            if let Err(error) = &looked {
+                tracing::warn!(server = upstream.name(), %error, "an MCP server does not tell its tools");
+            }
+            sleep(if looked.is_ok() { EVERY } else { AGAIN }).await;
+        }
+    }
+
+    async fn look_anew(&self, inner: &Arc<Inner>, upstream: &Arc<Upstream>) -> Result<(), NotTold> {
+        let _one_at_a_time = self.looking.lock().await;
+        self.look(inner, upstream).await.map(|_look| ())
+    }
+}
+
+impl Look {
+    fn of(upstream: &Upstream, known: Known) -> Self {
+        let Known { modern, is_legacy, tools } = known;
+        let mut taken: Vec<Arc<Definition>> = Vec::new();
+        for defined in tools {
+            match Definition::of(upstream, defined) {
+                Ok(definition) if taken.len() >= MAX_TOOLS => {
+                    let tool = definition.facts.name;
+                    tracing::warn!(
+                        server = upstream.name(),
+                        tool,
+                        "a tool is left out: the server has more than {MAX_TOOLS}"
+                    );
+                }
+                // Of two with one name nobody could say which is meant.
+                Ok(definition) if taken.iter().any(|it| it.facts.name == definition.facts.name) => {
+                    taken.retain(|it| it.facts.name != definition.facts.name);
+                    let tool = definition.facts.name;
+                    tracing::warn!(
+                        server = upstream.name(),
+                        tool,
+                        "a tool is left out: the server defines it twice"
+                    );
+                }
+                Ok(definition) => taken.push(Arc::new(definition)),
+                Err(why) => tracing::warn!(server = upstream.name(), why, "a tool is left out"),
+            }
+        }
+        taken.sort_by(|one, other| one.facts.name.cmp(&other.facts.name));
+        Self { modern, is_legacy, tools: taken }
+    }
+
+    /// Those that are what was pinned, in the order of their names.
+    pub(super) fn in_use<'a>(
+        &'a self,
+        inner: &'a Inner,
+        upstream: &'a Upstream,
+    ) -> Vec<&'a Arc<Definition>> {
+        let known = inner.control.known();
+        let is_in_use = |it: &&Arc<Definition>| {
+            known.pins.standing(upstream.name(), &it.facts.name, &it.sha256) == Standing::InUse
+        };
+        self.tools.iter().filter(is_in_use).collect()
+    }
+
+    /// The tool of this name, where it may be used.
+    pub(super) fn tool(
+        &self,
+        inner: &Inner,
+        upstream: &Upstream,
+        name: &str,
+    ) -> Option<Arc<Definition>> {
+        self.in_use(inner, upstream).into_iter().find(|it| it.facts.name == name).cloned()
+    }
+}
+
+impl Definition {
+    fn of(upstream: &Upstream, defined: Value) -> Result<Self, &'static str> {
+        let name = defined.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let is_part = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        if !(1..=MAX_NAME_CHARS).contains(&name.len()) || !name.chars().all(is_part) {
+            return Err("its name is none that clients take");
+        }
+        if !defined.get("inputSchema").is_some_and(Value::is_object) {
+            return Err("it has no inputSchema");
+        }
+        // Numbers beyond those that all readers hold are as the server wrote them, or not at all.
+        let text = canonical(&defined).map_err(|_| "it has numbers that not all readers hold")?;
+        if text.len() > MAX_DEFINITION_BYTES {
+            return Err("its definition is too long");
+        }
+        let hint =
+            |name: &str| defined.pointer(&format!("/annotations/{name}")).and_then(Value::as_bool);
+        let read_only = hint("readOnlyHint").unwrap_or(false);
+        let facts = ToolFacts {
+            read_only,
+            destructive: !read_only && hint("destructiveHint").unwrap_or(true),
+            open_world: hint("openWorldHint").unwrap_or(true),
+            labels: upstream.config.labels.get(&name).cloned().unwrap_or_default(),
+            name,
+        };
+        Ok(Self { facts, defined, sha256: hex::encode(Sha256::digest(text)) })
+    }
+}
+
+/// Puts on record what is new, what has changed, and what is gone.
+async fn pin(inner: &Arc<Inner>, upstream: &Arc<Upstream>, look: &Look) {
+    if inner.control.current().await.is_err() {
+        tracing::warn!(
+            server = upstream.name(),
+            "it is not known which tools were pinned; new ones wait"
+        );
+        return;
+    }
+    for definition in &look.tools {
+        let (name, sha256) = (&definition.facts.name, &definition.sha256);
+        let standing = inner.control.known().pins.standing(upstream.name(), name, sha256);
+        let previous =
+            inner.control.known().pins.pin(upstream.name(), name).map(|pin| pin.sha256.clone());
+        let (state, reason) = match standing {
+            Standing::InUse | Standing::Changed { on_record: true } => continue,
+            Standing::New => (DefinitionState::Pinned, None),
+            Standing::Changed { on_record: false } => {
+                tracing::warn!(
+                    server = upstream.name(),
+                    tool = name,
+                    "a tool is not what was pinned: it is out of use until somebody accepts it"
+                );
+                (
+                    DefinitionState::Changed,
+                    Some("the server defines it otherwise than before".to_owned()),
+                )
+            }
+        };
+        let change = PolicyChange::ToolDefinition {
+            server: upstream.name().to_owned(),
+            tool: name.clone(),
+            state,
+            sha256: Some(sha256.clone()),
+            previous,
+            reason,
+        };
+        let context = Context { target: Some(upstream.reference()), ..Context::default() };
+        let draft = Draft::new(context.into(), None, Body::Policy(change));
+        match inner.control.commit(draft).await {
+            Ok(Ok(())) => {}
+            // Another gateway saw it first: what that one pinned is what counts.
+            Ok(Err(why)) => {
+                tracing::info!(server = upstream.name(), tool = name, %why, "not pinned")
+            }
+            Err(error) => {
+                tracing::error!(server = upstream.name(), tool = name, %error, "a definition is not on record; the tool waits")
+            }
+        }
+    }
+}

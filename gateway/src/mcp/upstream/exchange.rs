@@ -1,0 +1,378 @@
+//! One request to a server, from its record to the record of its end. No byte goes to the server, and none of what it says
+//! to the client, before the event that records it is durable.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use bytes::Bytes;
+use gateway_core::mcp::{Id, RpcError, Screened, Screening};
+use gateway_core::passage::Authorized;
+use gateway_core::passage::call::{Answered, Call, to_client, to_server};
+use jiff::Timestamp;
+use serde_json::Value;
+use tallyport_access::policy::GrantDemand;
+use tallyport_schemas::{CommandId, Recording, SharedContext};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::Upstream;
+use super::question::Allowed;
+use super::wire::{Answers, Manner, WireError, WireSession};
+use crate::service::{Caller, Inner};
+
+/// The most messages that a server may say before its answer.
+const MAX_ASIDES: usize = 100_000;
+
+/// One request.
+pub(super) struct Exchange {
+    pub(super) inner: Arc<Inner>,
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) context: SharedContext,
+    pub(super) command_id: CommandId,
+    pub(super) recording: Recording,
+    /// The tool that it calls.
+    pub(super) tool: Option<String>,
+    /// What the answer is known by; nothing is awaited where absent.
+    pub(super) id: Option<Id>,
+    /// Who asks; nobody but the gateway where absent.
+    pub(super) welcome: Option<Welcome>,
+    /// The client can answer what the server asks.
+    pub(super) may_be_asked: bool,
+    /// The server says something when there is something to say.
+    pub(super) is_stream: bool,
+    /// Takes out of the answer what is not for whoever asks.
+    pub(super) amend: Option<Amend>,
+}
+
+pub(super) type Amend = Box<dyn Fn(&mut Value) + Send + Sync>;
+
+/// Until when, and under what, somebody may have answers.
+#[derive(Clone)]
+pub(super) struct Welcome {
+    pub(super) caller: Arc<Caller>,
+    pub(super) until: Timestamp,
+    pub(super) grant: Option<GrantDemand>,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) status: StatusCode,
+    /// For the client; empty where nothing was awaited.
+    pub(super) message: Bytes,
+    /// The session that the server began.
+    pub(super) session: Option<String>,
+    /// The server knows the session no more.
+    pub(super) no_session: bool,
+    /// It came to its end.
+    pub(super) is_whole: bool,
+}
+
+/// Why it did not come to its end.
+enum Cut {
+    Wire(WireError),
+    /// What ended it, in words for the client.
+    Ended(String),
+    /// Nothing more can be put on record.
+    Log,
+}
+
+impl Exchange {
+    /// Does it. `to` has what the server says before its answer.
+    ///
+    /// # Errors
+    /// Where the log takes nothing: then nothing may be told but that.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: its end would not be on record. `gone` ends it.
+    pub(super) async fn run(
+        self,
+        call: Authorized<Call>,
+        manner: Method<'_>,
+        to: &mpsc::Sender<Bytes>,
+        gone: impl Future<Output = ()>,
+    ) -> Result<Ended, RpcError> {
+        // A crash right here leaves nothing on the way.
+        let call = self.inner.appender.commit(call).await.map_err(|error| not_on_record(&error))?;
+        let bytes = to_server(call);
+        let began = Instant::now();
+        let outcome = tokio::select! {
+            biased;
+            () = gone => Err(Cut::Ended("the client left, or cancelled it".to_owned())),
+            why = self.turned_away() => Err(Cut::Ended(why)),
+            outcome = self.talk(bytes, manner, to, began) => outcome,
+        };
+        self.end(outcome, began).await
+    }
+
+    /// Sends it, and hears the server out.
+    async fn talk(
+        &self,
+        bytes: Bytes,
+        manner: Method<'_>,
+        to: &mpsc::Sender<Bytes>,
+        began: Instant,
+    ) -> Result<Heard, Cut> {
+        let patience = self.upstream.config.timeout;
+        let wire = &self.upstream.wire;
+        let sent = async {
+            match manner {
+                Method::Post(manner) => wire.post(bytes, manner).await.map(Some),
+                Method::Listen(session) => wire.listen(session).await.map(Some),
+                Method::End(session) => wire.end(session).await.map(|()| None),
+            }
+        };
+        let mut answers =
+            match timeout(patience, sent).await.map_err(|_| Cut::Wire(WireError::Late))?? {
+                Some(answers) => answers,
+                None => return Ok(Heard { status: 204, session: None, answer: None }),
+            };
+        let (status, session) = (answers.status, answers.session.take());
+        let mut asides = 0;
+        loop {
+            let Some(message) = self.hear(&mut answers, patience).await? else {
+                return match &self.id {
+                    // A stream that only listens ends when its server will.
+                    Some(_) if !self.is_stream => Err(Cut::Wire(WireError::Cut)),
+                    _ => Ok(Heard { status, session, answer: None }),
+                };
+            };
+            let says = message.get("method").is_some();
+            if !says && self.id.as_ref().is_some_and(|id| message.get("id") == Some(id.as_value()))
+            {
+                return Ok(Heard { status, session, answer: Some(message) });
+            }
+            let asks = says && message.get("id").is_some();
+            if !says || (asks && !self.may_be_asked) {
+                tracing::warn!(
+                    server = self.upstream.config.name,
+                    "the server says what nobody asked for; it does not pass"
+                );
+                continue;
+            }
+            asides += 1;
+            if asides > MAX_ASIDES {
+                return Err(Cut::Wire(WireError::TooLarge));
+            }
+            self.aside(message, to, began).await?;
+        }
+    }
+
+    async fn hear(&self, answers: &mut Answers, patience: Duration) -> Result<Option<Value>, Cut> {
+        if self.is_stream {
+            return Ok(answers.next().await?);
+        }
+        Ok(timeout(patience, answers.next()).await.map_err(|_| Cut::Wire(WireError::Late))??)
+    }
+
+    /// Puts on record what the server says beside its answer, and lets it pass.
+    async fn aside(
+        &self,
+        message: Value,
+        to: &mpsc::Sender<Bytes>,
+        began: Instant,
+    ) -> Result<(), Cut> {
+        let screened = self.screening().screen(self.tool.as_deref(), message);
+        let is_withheld = screened.is_withheld();
+        let reply = self.answered(began).aside(screened).map_err(|error| {
+            tracing::warn!(server = self.upstream.config.name, %error, "a message of the server cannot be put on record");
+            Cut::Wire(WireError::TooLarge)
+        })?;
+        let reply = self.inner.appender.commit(reply).await.map_err(|error| {
+            let _told = not_on_record(&error);
+            Cut::Log
+        })?;
+        if !is_withheld {
+            // Gone: the end of it follows.
+            let _gone = to.send(to_client(reply)).await;
+        }
+        Ok(())
+    }
+
+    /// Puts on record how it ended, and says so.
+    async fn end(self, outcome: Result<Heard, Cut>, began: Instant) -> Result<Ended, RpcError> {
+        let answered = self.answered(began);
+        let (mut no_session, mut is_whole) = (false, true);
+        let (status, session, reply) = match outcome {
+            Ok(Heard { status, session, answer: Some(mut message) }) => {
+                if let Some(amend) = &self.amend {
+                    amend(&mut message);
+                }
+                self.upstream.gate.did(true);
+                let reply = answered.reply(self.screening().screen(self.tool.as_deref(), message));
+                (status, session, reply)
+            }
+            Ok(Heard { status, session, answer: None }) => {
+                self.upstream.gate.did(true);
+                (status, session, answered.taken())
+            }
+            Err(Cut::Log) => return Err(log_unavailable()),
+            Err(cut) => {
+                is_whole = false;
+                no_session = matches!(&cut, Cut::Wire(WireError::NoSession));
+                let error = self.told(&cut);
+                (200, None, answered.interrupted(Screened::own(&error, self.id.as_ref())))
+            }
+        };
+        let reply = reply.map_err(|error| {
+            tracing::error!(%error, "an answer cannot be put on record");
+            RpcError::internal()
+        })?;
+        let reply =
+            self.inner.appender.commit(reply).await.map_err(|error| not_on_record(&error))?;
+        let message = if self.id.is_some() { to_client(reply) } else { Bytes::new() };
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+        Ok(Ended { status, message, session, no_session, is_whole })
+    }
+
+    /// What is told of a request that did not come to its end: nothing of the server but that it failed.
+    fn told(&self, cut: &Cut) -> RpcError {
+        let name = &self.upstream.config.name;
+        let error = match cut {
+            Cut::Ended(why) => return RpcError::ended(why.clone()),
+            Cut::Log => return log_unavailable(),
+            Cut::Wire(error) => error,
+        };
+        if !matches!(error, WireError::NoSession) {
+            self.upstream.gate.did(false);
+            tracing::warn!(server = name, %error, "a request to an MCP server failed");
+        }
+        RpcError::ended(match error {
+            WireError::NoSession => "the server has ended the session; send initialize".to_owned(),
+            WireError::Late => {
+                format!("the server {name} took longer than it may; whether it did it is not known")
+            }
+            WireError::Unreachable(_)
+            | WireError::Credential(_)
+            | WireError::NotLetIn(_)
+            | WireError::Status(_) => {
+                format!("the server {name} cannot be used now; try again later")
+            }
+            WireError::NoMessage(_) | WireError::TooLarge | WireError::Cut => {
+                format!(
+                    "the answer of the server {name} cannot be used; whether it did what was asked is not known"
+                )
+            }
+        })
+    }
+
+    /// Waits until whoever asked may have no answer any more; says why.
+    async fn turned_away(&self) -> String {
+        let Some(Welcome { caller, until, grant }) = &self.welcome else {
+            return std::future::pending().await;
+        };
+        let left = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+        let end = tokio::time::sleep(left);
+        tokio::pin!(end);
+        let mut changes = self.inner.control.changes();
+        loop {
+            if let Err(refusal) = self.inner.still_welcome(caller.identity()) {
+                return refusal.message;
+            }
+            if grant
+                .as_ref()
+                .is_some_and(|demand| self.inner.grant_for(&self.context, demand).is_none())
+            {
+                return "the grant for this server has ended; ask for another one".to_owned();
+            }
+            tokio::select! {
+                () = &mut end => return "the token, or the grant, expired; get a new one and ask again".to_owned(),
+                changed = changes.changed() => if changed.is_err() { end.as_mut().await },
+            }
+        }
+    }
+
+    fn answered(&self, began: Instant) -> Answered<'_> {
+        let duration_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Answered {
+            context: &self.context,
+            command_id: self.command_id,
+            recording: self.recording,
+            duration_us,
+        }
+    }
+
+    fn screening(&self) -> &Screening {
+        &self.upstream.config.screening
+    }
+}
+
+/// How it is sent.
+#[derive(Clone, Copy)]
+pub(super) enum Method<'a> {
+    Post(&'a Manner),
+    Listen(&'a WireSession),
+    End(&'a WireSession),
+}
+
+/// The same, to be kept.
+pub(super) enum Sent {
+    Post(Manner),
+    Listen(WireSession),
+    End(WireSession),
+}
+
+impl Sent {
+    const fn method(&self) -> Method<'_> {
+        match self {
+            Self::Post(manner) => Method::Post(manner),
+            Self::Listen(session) => Method::Listen(session),
+            Self::End(session) => Method::End(session),
+        }
+    }
+}
+
+/// Does what was allowed, to the record of its end, whether somebody waits for it or not.
+///
+/// # Errors
+/// As [`Exchange::run`].
+///
+/// # Cancel safety
+/// A dropped call ends what it began.
+pub(super) async fn run(
+    exchange: Exchange,
+    allowed: Allowed,
+    sent: Sent,
+    to: mpsc::Sender<Bytes>,
+) -> Result<Ended, RpcError> {
+    let Allowed { call, pass, .. } = allowed;
+    let gone = CancellationToken::new();
+    let _guard = gone.clone().drop_guard();
+    let (told, ended) = oneshot::channel();
+    let inner = Arc::clone(&exchange.inner);
+    let stops = Arc::clone(&inner);
+    inner.spawn(async move {
+        let _pass = pass;
+        let gone = stops.until_it_stops(gone.cancelled());
+        let ended = exchange.run(call, sent.method(), &to, gone).await;
+        // Gone: nobody waits.
+        let _gone = told.send(ended);
+    });
+    ended.await.map_err(|_| RpcError::internal())?
+}
+
+/// What the server said at last.
+struct Heard {
+    status: u16,
+    session: Option<String>,
+    answer: Option<Value>,
+}
+
+impl From<WireError> for Cut {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+pub(super) fn not_on_record(error: &tallyport_eventlog::CommitError) -> RpcError {
+    tracing::error!(%error, "a request to an MCP server is not on record, and does not pass");
+    log_unavailable()
+}
+
+fn log_unavailable() -> RpcError {
+    RpcError::ended(
+        "the audit log is not available; nothing passes without a record, try again later",
+    )
+}

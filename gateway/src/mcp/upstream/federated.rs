@@ -1,0 +1,191 @@
+//! The tools of all servers at `/mcp`: `SERVER__TOOL`, for clients of either revision, whichever their server speaks.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use gateway_core::mcp::reply;
+use gateway_core::mcp::{Era, Id, RpcError, fields_of};
+use serde_json::{Value, json};
+use tallyport_schemas::CommandId;
+use tokio::sync::mpsc;
+
+use super::called::{Called, refused};
+use super::exchange::{Amend, Exchange, Sent, run};
+use super::own::Own;
+use super::question::Admitted;
+use super::wire::Manner;
+use super::{Upstreams, listed, request};
+use crate::api::Known;
+use crate::config::SEPARATOR;
+use crate::mcp::answer::{self, Answered};
+use crate::mcp::dispatch::Message;
+use crate::mcp::limits::Owner;
+use crate::mcp::post::failed;
+use crate::mcp::{McpState, form};
+use crate::service::{Caller, Inner};
+
+/// What may wait for a client to read it.
+const MAX_WAITING: usize = 16;
+/// What clients take as the name of a tool.
+const MAX_NAME_CHARS: usize = 128;
+
+/// Whether a tool of this name is some server's.
+pub(in crate::mcp) fn is_federated(upstreams: &Upstreams, name: &str) -> bool {
+    name.split_once(SEPARATOR).is_some_and(|(server, _)| upstreams.get(server).is_some())
+}
+
+/// The tools of all servers that somebody may call. One that gave no answer yet has none: it keeps no other waiting.
+pub(in crate::mcp) async fn list(
+    inner: &Arc<Inner>,
+    upstreams: &Upstreams,
+    caller: &Arc<Caller>,
+) -> Vec<Value> {
+    let mut all = Vec::new();
+    for upstream in upstreams.all() {
+        let Some(look) = upstream.definitions.now() else { continue };
+        // To see no tools of a server that one may not use is no attempt at anything.
+        let Some(admitted) = Admitted::quietly(inner, upstream, caller) else { continue };
+        for mut defined in listed::tools(&admitted, &look) {
+            let name = defined.get("name").and_then(Value::as_str).unwrap_or_default();
+            let name = format!("{}{SEPARATOR}{name}", upstream.name());
+            if name.len() > MAX_NAME_CHARS {
+                continue;
+            }
+            if let Value::Object(defined) = &mut defined {
+                defined.insert("name".to_owned(), json!(name));
+                all.push(Value::Object(std::mem::take(defined)));
+            }
+        }
+    }
+    all
+}
+
+/// Calls one.
+pub(in crate::mcp) async fn call(
+    inner: &Arc<Inner>,
+    mcp: &McpState,
+    known: Known,
+    message: Message,
+) -> Response {
+    let (era, id) = (message.era, message.id.clone());
+    let owner = Owner::new(known.caller.identity(), known.peer.ip());
+    let Some(under_way) = mcp.calls.begin(owner, id.clone()) else {
+        return answer::too_many(era, &id);
+    };
+    let prepared = match prepare(inner, mcp, Arc::new(known.caller), &message).await {
+        Ok(prepared) => prepared,
+        Err(error) => return failed(&error, era, Some(&id)),
+    };
+    let command_id = CommandId::new();
+    let Prepared { admitted, called, wire, amend, is_modern } = prepared;
+    let manner = Manner::modern(fields_of(&wire), called.fields());
+    let allowed = match called.decide(&admitted, command_id, wire).await {
+        Ok(allowed) => allowed,
+        Err(error) => return form::json(StatusCode::OK, &reply::answer(&id, refused(era, &error))),
+    };
+    let (to, told) = mpsc::channel(MAX_WAITING);
+    let inner = Arc::clone(inner);
+    let (welcome, of_call) = (admitted.welcome.clone(), id.clone());
+    let running = async move {
+        // A server of before has sessions: one for this call alone, since its client has none.
+        let mut own =
+            Own::new(&admitted.inner, &admitted.upstream).on_behalf(allowed.context.clone());
+        let manner = if is_modern {
+            manner
+        } else {
+            let begun = own.begin().await.map_err(|_| {
+                RpcError::ended(format!(
+                    "the server {} cannot be used now; try again later",
+                    admitted.upstream.name()
+                ))
+            })?;
+            Manner::Within(begun)
+        };
+        let exchange = Exchange {
+            inner: Arc::clone(&admitted.inner),
+            upstream: Arc::clone(&admitted.upstream),
+            context: allowed.context.clone(),
+            command_id,
+            recording: allowed.recording,
+            tool: Some(called.definition.facts.name.clone()),
+            id: Some(of_call),
+            welcome: Some(admitted.welcome.clone()),
+            may_be_asked: false,
+            is_stream: false,
+            amend,
+        };
+        let ended = run(exchange, allowed, Sent::Post(manner), to).await;
+        if !is_modern {
+            own.end().await;
+        }
+        ended
+    };
+    let call = async move {
+        let may_have = || inner.still_welcome(welcome.caller.identity());
+        let ended = under_way.run(welcome.until, running, may_have).await?;
+        Ok(Answered::Message(ended.status, ended.message))
+    };
+    answer::answer(call, told, era, &id).await
+}
+
+struct Prepared {
+    admitted: Admitted,
+    called: Called,
+    wire: Value,
+    amend: Option<Amend>,
+    is_modern: bool,
+}
+
+async fn prepare(
+    inner: &Arc<Inner>,
+    mcp: &McpState,
+    caller: Arc<Caller>,
+    message: &Message,
+) -> Result<Prepared, RpcError> {
+    let name = message.params.get("name").and_then(Value::as_str).unwrap_or_default();
+    let unknown = || RpcError::unknown_tool(name);
+    let (server, tool) = name.split_once(SEPARATOR).ok_or_else(unknown)?;
+    let admitted = Admitted::of(inner, mcp.upstreams.get(server), server, &caller).await;
+    let admitted = admitted.map_err(|why| why.error(server))?;
+    let look = admitted.upstream.definitions.get(inner, &admitted.upstream).await;
+    let look = look.ok_or_else(|| {
+        RpcError::ended(format!("the server {server} cannot be used now; try again later"))
+    })?;
+    let mut sent = message.params.clone();
+    sent.insert("name".to_owned(), json!(tool));
+    let called = Called::of(&admitted, &look, &sent).map_err(|error| match error.message() {
+        told if told.starts_with("Unknown tool") => unknown(),
+        _ => error,
+    })?;
+    let is_modern = look.modern.is_some();
+    let speaks = if is_modern { Era::Modern } else { Era::Legacy };
+    let client = message.meta.client().map(|client| client.name.as_str());
+    let params = request::params(speaks, &called.with_meta(&message.params), client);
+    let wire = request::message(Some(&message.id), "tools/call", params);
+    let amend = (speaks != message.era).then(|| translation(message.era));
+    Ok(Prepared { admitted, called, wire, amend, is_modern })
+}
+
+/// Puts an answer into the words of the client's revision.
+fn translation(client: Era) -> Amend {
+    Box::new(move |message: &mut Value| {
+        if client == Era::Legacy && wants_input(message) {
+            let id = message.get("id").and_then(Id::read);
+            let why = "the server wants input first, which a client of this revision cannot give; use 2026-07-28";
+            *message = RpcError::ended(why).body(id.as_ref());
+            return;
+        }
+        let Some(Value::Object(result)) = message.get_mut("result") else { return };
+        if client == Era::Legacy {
+            result.remove("resultType");
+        } else {
+            result.entry("resultType").or_insert_with(|| json!("complete"));
+        }
+    })
+}
+
+fn wants_input(message: &Value) -> bool {
+    let kind = message.get("result").and_then(|it| it.get("resultType"));
+    kind.and_then(Value::as_str).is_some_and(|kind| kind != "complete")
+}

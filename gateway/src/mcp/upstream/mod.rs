@@ -1,0 +1,122 @@
+//! MCP servers behind the gateway: what is asked of them is decided by policy and on record before it happens, with the
+//! gateway's own credential, and what they say is screened and on record before anybody has it.
+//!
+//! * [`Upstreams`]: all of them.
+//! * `definitions`: which tools a server has, and which of them are what they were when they were pinned.
+//! * `exchange`: one request, from its record to the record of its end.
+//! * `named`: `/mcp/{server}`, one server as it is; `federated`: the tools of all of them at `/mcp`.
+
+mod asked;
+mod called;
+mod came;
+mod definitions;
+mod exchange;
+mod federated;
+mod gate;
+mod listed;
+mod named;
+mod own;
+mod question;
+mod request;
+mod sessions;
+mod streams;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tallyport_schemas::TargetRef;
+
+use crate::config::McpServer;
+use crate::service::Inner;
+pub(super) use came::{CameWith, Spoken};
+use definitions::Definitions;
+pub(super) use federated::{call as call_federated, is_federated, list as list_federated};
+use gate::Gate;
+pub(super) use named::serve;
+use sessions::Sessions;
+pub(super) use streams::{delete, listen};
+use wire::Wire;
+
+/// All servers, by name.
+#[derive(Debug, Default)]
+pub(super) struct Upstreams {
+    servers: BTreeMap<String, Arc<Upstream>>,
+    sessions: Sessions,
+}
+
+/// One server.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    config: McpServer,
+    wire: Wire,
+    gate: Arc<Gate>,
+    definitions: Definitions,
+}
+
+/// The servers cannot be used as they are configured.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// Two have one name.
+    #[error("gateway.mcp.servers.{0}: the name is used twice, or is a target's; give each its own")]
+    Duplicate(String),
+    /// Its certificates cannot be used.
+    #[error("gateway.mcp.servers.{name}.ca: {problem}")]
+    Setup {
+        /// The server.
+        name: String,
+        /// Why.
+        problem: String,
+    },
+}
+
+impl Upstreams {
+    pub(super) fn new(
+        servers: Vec<McpServer>,
+        is_taken: impl Fn(&str) -> bool,
+    ) -> Result<Self, UpstreamError> {
+        let mut all = BTreeMap::new();
+        for config in servers {
+            let name = config.name.clone();
+            let wire = Wire::new(&config).map_err(|error| UpstreamError::Setup {
+                name: name.clone(),
+                problem: error.to_string(),
+            })?;
+            let gate = Arc::new(Gate::new(config.limits));
+            let upstream = Upstream { config, wire, gate, definitions: Definitions::default() };
+            if is_taken(&name) || all.insert(name.clone(), Arc::new(upstream)).is_some() {
+                return Err(UpstreamError::Duplicate(name));
+            }
+        }
+        Ok(Self { servers: all, sessions: Sessions::default() })
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Arc<Upstream>> {
+        self.servers.get(name)
+    }
+
+    /// Looks at all of them, again and again.
+    pub(super) fn keep(&self, inner: &Arc<Inner>) {
+        for upstream in self.all() {
+            let (kept, upstream) = (Arc::clone(inner), Arc::clone(upstream));
+            inner.spawn(async move {
+                let keeping = Definitions::keep(Arc::clone(&kept), upstream);
+                kept.until_it_stops(keeping).await;
+            });
+        }
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.servers.values()
+    }
+}
+
+impl Upstream {
+    pub(super) fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    fn reference(&self) -> TargetRef {
+        self.config.reference()
+    }
+}

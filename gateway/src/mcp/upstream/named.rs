@@ -1,0 +1,389 @@
+//! `/mcp/{server}`: one server as it is, names and addresses unchanged, in the revisions that it speaks itself.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use gateway_core::mcp::reply::{self, Listed};
+use gateway_core::mcp::{Era, Id, MODERN_REVISION, RpcError, fields_of, initialize_revision};
+use gateway_core::passage::call::Request;
+use gateway_core::verdict::ServerQuestion;
+use serde_json::{Map, Value, json};
+use tallyport_schemas::{CommandId, Phase};
+use tokio::sync::mpsc;
+
+use super::asked::Asked;
+use super::called::{Called, refused};
+use super::came::{CameWith, SESSION, Spoken};
+use super::definitions::Look;
+use super::exchange::{Amend, Ended, Exchange, Sent, run};
+use super::question::{Admitted, Allowed, Wanted};
+use super::sessions::Session;
+use super::wire::{Manner, WireSession};
+use super::{listed, request};
+use crate::api::Known;
+use crate::mcp::answer::{self, Answered};
+use crate::mcp::challenge::{Need, Operation};
+use crate::mcp::dispatch::Message;
+use crate::mcp::guard::Came;
+use crate::mcp::limits::Owner;
+use crate::mcp::post::failed;
+use crate::mcp::{McpState, form};
+use crate::service::Inner;
+
+/// What may wait for a client to read it; what is more keeps its server waiting.
+pub(super) const MAX_WAITING: usize = 16;
+
+/// Where a message goes.
+pub(super) struct Way<'a> {
+    pub(super) admitted: Arc<Admitted>,
+    pub(super) mcp: &'a McpState,
+    pub(super) look: Arc<Look>,
+    pub(super) owner: Owner,
+    pub(super) with: CameWith,
+}
+
+/// Answers a request, notification (`id` absent) or answer to what the server asked.
+pub(in crate::mcp) async fn serve(
+    inner: &Arc<Inner>,
+    mcp: &McpState,
+    came: &Came,
+    (server, with): (&str, CameWith),
+    (known, message): (Known, Spoken),
+) -> Response {
+    let operation = Operation { action: "mcp:connect", resource: server, need: Need::Connect };
+    if let Err(refused) = mcp.check_scopes(inner, came, &known.caller, operation).await {
+        return *refused;
+    }
+    let (era, id) = (message.era(), message.id().cloned());
+    let owner = Owner::new(known.caller.identity(), known.peer.ip());
+    let upstream = mcp.upstreams.get(server);
+    let admitted = Admitted::of(inner, upstream, server, &Arc::new(known.caller)).await;
+    let admitted = match admitted {
+        Ok(admitted) => Arc::new(admitted),
+        Err(why) => return failed(&why.error(server), era, id.as_ref()),
+    };
+    let Some(look) = admitted.upstream.definitions.get(inner, &admitted.upstream).await else {
+        let error =
+            RpcError::ended(format!("the server {server} cannot be used now; try again later"));
+        return failed(&error, era, id.as_ref());
+    };
+    let way = Way { admitted, mcp, look, owner, with };
+    match message {
+        Spoken::Request(message) => way.asked(*message).await,
+        Spoken::Notification(era, method, params) => way.notified(era, &method, &params).await,
+        Spoken::Answer(era, id, outcome) => way.answered(era, &id, outcome).await,
+    }
+}
+
+impl Way<'_> {
+    async fn asked(self, message: Message) -> Response {
+        let (era, id) = (message.era, message.id.clone());
+        match self.try_asked(message).await {
+            Ok(response) => response,
+            Err(error) => failed(&error, era, Some(&id)),
+        }
+    }
+
+    async fn try_asked(self, message: Message) -> Result<Response, RpcError> {
+        let (era, id, method) = (message.era, message.id.clone(), message.method.clone());
+        self.speaks(era)?;
+        let told = |result| Ok(form::json(StatusCode::OK, &reply::answer(&id, result)));
+        match (era, method.as_str()) {
+            (Era::Modern, "server/discover") => return told(discovered(&self.look)),
+            (Era::Modern, "tools/list") => {
+                return told(reply::listed(
+                    era,
+                    Listed::Tools,
+                    listed::tools(&self.admitted, &self.look),
+                ));
+            }
+            (Era::Legacy, "initialize") => return self.initialize(message).await,
+            _ => {}
+        }
+        let session = self.session(era)?;
+        if method == "tools/list" {
+            return told(reply::listed(
+                era,
+                Listed::Tools,
+                listed::tools(&self.admitted, &self.look),
+            ));
+        }
+        if method == "tools/call" {
+            return self.call(message, session).await;
+        }
+        let asked = Asked::of(era, &method, &message.params)?;
+        let params = request::params(era, &message.params, client_of(&message));
+        let statement = request::statement(&method, &params)?;
+        let wire = request::message(Some(&id), &method, params);
+        let manner = manner(session.as_deref(), &wire, Vec::new());
+        let (question, phase) = (asked.question(), asked.phase);
+        for also in &asked.also {
+            if !self.admitted.may(&ServerQuestion::Read(Some(also))) {
+                return Err(RpcError::ended(
+                    "policy does not permit you to read one of these resources",
+                ));
+            }
+        }
+        let command_id = CommandId::new();
+        let request =
+            Request { command_id, phase, statement, definition_sha256: None, message: wire };
+        let allowed = self.admitted.decide(Wanted { question, arguments: None, request }).await?;
+        let amend = asked.lists.map(|kind| {
+            let admitted = Arc::clone(&self.admitted);
+            Box::new(move |message: &mut Value| listed::retain(&admitted, kind, message)) as Amend
+        });
+        let exchange = Exchange {
+            may_be_asked: session.is_some(),
+            is_stream: asked.is_stream,
+            amend,
+            ..self.exchange(&allowed, command_id, Some(id.clone()))
+        };
+        Ok(self.relay(exchange, allowed, manner, (era, id)).await)
+    }
+
+    async fn call(
+        self,
+        message: Message,
+        session: Option<Arc<Session>>,
+    ) -> Result<Response, RpcError> {
+        let (era, id) = (message.era, message.id.clone());
+        let call = Called::of(&self.admitted, &self.look, &message.params)?;
+        let fields = call.fields();
+        if era == Era::Modern {
+            request::check_fields(&self.with.params, &fields)?;
+        }
+        let params = request::params(era, &call.with_meta(&message.params), client_of(&message));
+        let wire = request::message(Some(&id), "tools/call", params);
+        let manner = manner(session.as_deref(), &wire, fields);
+        let command_id = CommandId::new();
+        let allowed = match call.decide(&self.admitted, command_id, wire).await {
+            Ok(allowed) => allowed,
+            // A model reads it as what its tool says.
+            Err(error) => {
+                return Ok(form::json(StatusCode::OK, &reply::answer(&id, refused(era, &error))));
+            }
+        };
+        let exchange = Exchange {
+            tool: Some(call.definition.facts.name.clone()),
+            may_be_asked: session.is_some(),
+            ..self.exchange(&allowed, command_id, Some(id.clone()))
+        };
+        Ok(self.relay(exchange, allowed, manner, (era, id)).await)
+    }
+
+    /// Begins a session, with the server and for the client.
+    async fn initialize(self, message: Message) -> Result<Response, RpcError> {
+        let Message { id, params, .. } = message;
+        let asked = params.get("protocolVersion").and_then(Value::as_str);
+        let asked = asked
+            .ok_or_else(|| RpcError::invalid_params("send params.protocolVersion as a text"))?;
+        let name = params.get("clientInfo").and_then(|it| it.get("name")).and_then(Value::as_str);
+        let capabilities = params.get("capabilities").filter(|it| it.is_object()).cloned();
+        let sent = json!({
+            "protocolVersion": initialize_revision(asked),
+            "capabilities": capabilities.unwrap_or_else(|| json!({})),
+            "clientInfo": request::client_info(name),
+        });
+        let params = sent.as_object().cloned().unwrap_or_default();
+        let statement = request::statement("initialize", &params)?;
+        let wire = request::message(Some(&id), "initialize", params);
+        let command_id = CommandId::new();
+        let request = Request {
+            command_id,
+            phase: Phase::Control,
+            statement,
+            definition_sha256: None,
+            message: wire,
+        };
+        let allowed = self
+            .admitted
+            .decide(Wanted { question: ServerQuestion::Use, arguments: None, request })
+            .await?;
+        let exchange = self.exchange(&allowed, command_id, Some(id.clone()));
+        let (to, _nobody) = mpsc::channel(1);
+        let ended = run(exchange, allowed, Sent::Post(Manner::Begins), to).await?;
+        let begun = serde_json::from_slice::<Value>(&ended.message)
+            .ok()
+            .and_then(|it| it.get("result").cloned());
+        let is_begun = begun.is_some() && ended.is_whole;
+        let mut response = Answered::Message(ended.status, ended.message).response(&id);
+        if let (true, Some(result)) = (is_begun, begun) {
+            let wire = WireSession::begun(ended.session, &result);
+            let kept = self.mcp.upstreams.sessions.keep(
+                &self.admitted.welcome.caller,
+                self.admitted.upstream.name(),
+                wire,
+            );
+            let session = kept.map_err(|_| RpcError::too_many_calls())?;
+            if let Ok(session) = HeaderValue::try_from(session) {
+                response.headers_mut().insert(SESSION, session);
+            }
+        }
+        Ok(response)
+    }
+
+    async fn notified(self, era: Era, method: &str, params: &Map<String, Value>) -> Response {
+        // Where there are no sessions, to close the stream of an answer is to cancel it.
+        if era == Era::Modern {
+            return StatusCode::ACCEPTED.into_response();
+        }
+        if method == "notifications/cancelled"
+            && let Some(id) = params.get("requestId").and_then(Id::read)
+        {
+            self.mcp.calls.cancel(&self.owner, &id);
+        }
+        let params = request::params(era, params, None);
+        let sent = request::message(None, method, params.clone());
+        let statement = request::statement(method, &params);
+        self.send(era, (Phase::Control, statement, sent)).await
+    }
+
+    async fn answered(self, era: Era, id: &Id, outcome: Result<Value, Value>) -> Response {
+        if era == Era::Modern {
+            return failed(
+                &RpcError::invalid_request("nothing was asked of this client"),
+                era,
+                None,
+            );
+        }
+        let (member, said) = match outcome {
+            Ok(result) => ("result", result),
+            Err(error) => ("error", error),
+        };
+        let members = [("jsonrpc", json!("2.0")), ("id", id.as_value().clone()), (member, said)];
+        let sent: Map<String, Value> =
+            members.into_iter().map(|(name, it)| (name.to_owned(), it)).collect();
+        let statement = request::statement("answer", &sent);
+        self.send(era, (Phase::Answer, statement, Value::Object(sent))).await
+    }
+
+    /// Sends what has no answer.
+    async fn send(
+        self,
+        era: Era,
+        (phase, statement, message): (Phase, Result<String, RpcError>, Value),
+    ) -> Response {
+        let sending = async {
+            let session = self.session(era)?;
+            let manner = manner(session.as_deref(), &message, Vec::new());
+            let command_id = CommandId::new();
+            let request = Request {
+                command_id,
+                phase,
+                statement: statement?,
+                definition_sha256: None,
+                message,
+            };
+            let allowed = self
+                .admitted
+                .decide(Wanted { question: ServerQuestion::Use, arguments: None, request })
+                .await?;
+            let exchange = self.exchange(&allowed, command_id, None);
+            let (to, _nobody) = mpsc::channel(1);
+            let ended = run(exchange, allowed, Sent::Post(manner), to).await?;
+            self.over(&ended);
+            Ok(if ended.is_whole { StatusCode::ACCEPTED } else { StatusCode::BAD_GATEWAY }
+                .into_response())
+        };
+        sending.await.unwrap_or_else(|error| failed(&error, era, None))
+    }
+
+    /// The session that a request is in; none where there are no sessions.
+    pub(super) fn session(&self, era: Era) -> Result<Option<Arc<Session>>, RpcError> {
+        if era == Era::Modern {
+            return Ok(None);
+        }
+        let Some(id) = &self.with.session else {
+            return Err(RpcError::invalid_request("send Mcp-Session-Id as initialize gave it"));
+        };
+        let (caller, server) = (&self.admitted.welcome.caller, self.admitted.upstream.name());
+        let session = self.mcp.upstreams.sessions.get(caller, server, id);
+        session.map(Some).ok_or_else(RpcError::no_session)
+    }
+
+    fn speaks(&self, era: Era) -> Result<(), RpcError> {
+        match era {
+            Era::Modern if self.look.modern.is_none() => {
+                Err(RpcError::unsupported_revision(MODERN_REVISION))
+            }
+            Era::Legacy if !self.look.is_legacy => Err(RpcError::invalid_request(
+                "this server has no sessions; speak 2026-07-28, or use its tools at /mcp",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn exchange(
+        &self,
+        allowed: &Allowed,
+        command_id: CommandId,
+        id: Option<Id>,
+    ) -> Exchange {
+        Exchange {
+            inner: Arc::clone(&self.admitted.inner),
+            upstream: Arc::clone(&self.admitted.upstream),
+            context: allowed.context.clone(),
+            command_id,
+            recording: allowed.recording,
+            tool: None,
+            id,
+            welcome: Some(self.admitted.welcome.clone()),
+            may_be_asked: false,
+            is_stream: false,
+            amend: None,
+        }
+    }
+
+    fn over(&self, ended: &Ended) {
+        if let (true, Some(id)) = (ended.no_session, &self.with.session) {
+            self.mcp.upstreams.sessions.forget(id);
+        }
+    }
+
+    /// Answers with what the server says, as it says it.
+    async fn relay(
+        self,
+        exchange: Exchange,
+        allowed: Allowed,
+        manner: Manner,
+        (era, id): (Era, Id),
+    ) -> Response {
+        let Some(under_way) = self.mcp.calls.begin(self.owner.clone(), id.clone()) else {
+            return answer::too_many(era, &id);
+        };
+        let (to, told) = mpsc::channel(MAX_WAITING);
+        let welcome = self.admitted.welcome.clone();
+        let inner = Arc::clone(&self.admitted.inner);
+        let running = run(exchange, allowed, Sent::Post(manner), to);
+        let call = async move {
+            let caller = &welcome.caller;
+            let may_have = || inner.still_welcome(caller.identity());
+            let ended = under_way.run(welcome.until, running, may_have).await?;
+            Ok(Answered::Message(ended.status, ended.message))
+        };
+        answer::answer(call, told, era, &id).await
+    }
+}
+
+/// What the server says of itself, as far as the gateway passes it on.
+fn discovered(look: &Look) -> Map<String, Value> {
+    let mut said = look.modern.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+    said.insert("supportedVersions".to_owned(), json!([MODERN_REVISION]));
+    if let Some(Value::Object(capabilities)) = said.get_mut("capabilities") {
+        // Extensions change what passes, and the gateway knows none.
+        capabilities.remove("extensions");
+    }
+    said
+}
+
+fn client_of(message: &Message) -> Option<&str> {
+    message.meta.client().map(|client| client.name.as_str())
+}
+
+fn manner(session: Option<&Session>, wire: &Value, fields: Vec<(String, String)>) -> Manner {
+    match session {
+        Some(session) => Manner::Within(session.wire.clone()),
+        None => Manner::modern(fields_of(wire), fields),
+    }
+}

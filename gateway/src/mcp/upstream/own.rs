@@ -1,0 +1,174 @@
+//! What the gateway asks of a server by itself: what it is, and which tools it has. On record as all else.
+
+use std::sync::Arc;
+
+use gateway_core::mcp::{Id, MODERN_REVISION, RpcError, fields_of};
+use gateway_core::passage::call::OwnRequest;
+use serde_json::{Value, json};
+use tallyport_schemas::{CommandId, Context, Recording, SharedContext};
+use tokio::sync::mpsc;
+
+use super::Upstream;
+use super::exchange::{Ended, Exchange, Method};
+use super::wire::{Manner, WireSession};
+use crate::service::Inner;
+
+/// The most pages of a list that are read.
+const MAX_PAGES: usize = 64;
+
+/// What a server says of itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// `server/discover`, where it speaks a revision without sessions.
+    pub(super) modern: Option<Value>,
+    /// It speaks one with sessions.
+    pub(super) is_legacy: bool,
+    /// Its tools, as they are defined.
+    pub(super) tools: Vec<Value>,
+}
+
+/// Why it is not known.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotTold {
+    #[error("{0:?}")]
+    Failed(RpcError),
+    #[error("it answers `{0}` with an error, or with what is none of the protocol")]
+    Wrong(&'static str),
+}
+
+/// A session of the gateway's own with a server, or none where it needs none.
+pub(super) struct Own {
+    inner: Arc<Inner>,
+    upstream: Arc<Upstream>,
+    context: SharedContext,
+    session: Option<WireSession>,
+}
+
+impl Own {
+    pub(super) fn new(inner: &Arc<Inner>, upstream: &Arc<Upstream>) -> Self {
+        let context = Context { target: Some(upstream.reference()), ..Context::default() };
+        Self {
+            inner: Arc::clone(inner),
+            upstream: Arc::clone(upstream),
+            context: context.into(),
+            session: None,
+        }
+    }
+
+    /// In the context of whoever it is done for.
+    pub(super) fn on_behalf(self, context: SharedContext) -> Self {
+        Self { context, ..self }
+    }
+
+    /// Asks which revisions it speaks, and which tools it has.
+    pub(super) async fn look(mut self) -> Result<Known, NotTold> {
+        let discovered = self.ask(OwnRequest::Discover, Some(1)).await;
+        let modern = match discovered {
+            Ok(answer) => result(&answer, "server/discover").ok().filter(speaks_modern),
+            // It may be one of before: whether it is there at all is seen by the next.
+            Err(_) => None,
+        };
+        let begun = self.begin().await;
+        let is_legacy = begun.is_ok();
+        if modern.is_none() {
+            begun?;
+        }
+        let session = if modern.is_some() { self.session.take() } else { None };
+        let mut tools = Vec::new();
+        let mut cursor: Option<String> = None;
+        for page in 0..MAX_PAGES {
+            let number = 100 + page as u64;
+            let answer =
+                self.ask(OwnRequest::Tools { cursor: cursor.as_deref() }, Some(number)).await?;
+            let result = result(&answer, "tools/list")?;
+            tools
+                .extend(result.get("tools").and_then(Value::as_array).cloned().unwrap_or_default());
+            cursor = result.get("nextCursor").and_then(Value::as_str).map(str::to_owned);
+            if cursor.is_none() {
+                break;
+            }
+        }
+        self.session = self.session.take().or(session);
+        self.end().await;
+        Ok(Known { modern, is_legacy, tools })
+    }
+
+    /// Begins a session.
+    pub(super) async fn begin(&mut self) -> Result<WireSession, NotTold> {
+        let ended = self.run(OwnRequest::Initialize, Some(2)).await.map_err(NotTold::Failed)?;
+        let result = result(&message(&ended)?, "initialize")?;
+        let session = WireSession::begun(ended.session.clone(), &result);
+        self.session = Some(session.clone());
+        self.run(OwnRequest::Initialized, None).await.map_err(NotTold::Failed)?;
+        Ok(session)
+    }
+
+    /// Ends the session, where one was begun.
+    pub(super) async fn end(mut self) {
+        let has_one = self.session.as_ref().is_some_and(|session| session.id.is_some());
+        if has_one && self.run(OwnRequest::End, None).await.is_err() {
+            tracing::debug!(server = self.upstream.name(), "the end of a session is not on record");
+        }
+        self.session = None;
+    }
+
+    async fn ask(&mut self, request: OwnRequest<'_>, id: Option<u64>) -> Result<Value, NotTold> {
+        let ended = self.run(request, id).await.map_err(NotTold::Failed)?;
+        message(&ended)
+    }
+
+    async fn run(&mut self, request: OwnRequest<'_>, id: Option<u64>) -> Result<Ended, RpcError> {
+        let command_id = CommandId::new();
+        let number = id.map(Value::from);
+        let meta = json!({
+            "io.modelcontextprotocol/protocolVersion": MODERN_REVISION,
+            "io.modelcontextprotocol/clientCapabilities": {},
+            "io.modelcontextprotocol/clientInfo": { "name": "tallyport", "version": env!("CARGO_PKG_VERSION") },
+        });
+        let begins = request == OwnRequest::Initialize;
+        let is_modern = self.session.is_none() && !begins;
+        let policy = self.inner.policy.current();
+        let meta = is_modern.then_some(&meta);
+        let call =
+            request.authorized(command_id, policy.version(), &self.context, number.as_ref(), meta);
+        let call = call.map_err(|_| RpcError::internal())?;
+        let manner = match &self.session {
+            Some(session) => Manner::Within(session.clone()),
+            None if begins => Manner::Begins,
+            None => Manner::modern(fields_of(&request.message(number.as_ref(), meta)), Vec::new()),
+        };
+        let exchange = Exchange {
+            inner: Arc::clone(&self.inner),
+            upstream: Arc::clone(&self.upstream),
+            context: self.context.clone(),
+            command_id,
+            recording: Recording::Full,
+            tool: None,
+            id: number.as_ref().and_then(Id::read),
+            welcome: None,
+            may_be_asked: false,
+            is_stream: false,
+            amend: None,
+        };
+        // Nobody waits for what a server says beside its answers.
+        let (to, _nobody) = mpsc::channel(1);
+        let method = match (&self.session, request) {
+            (Some(session), OwnRequest::End) => Method::End(session),
+            _ => Method::Post(&manner),
+        };
+        exchange.run(call, method, &to, std::future::pending()).await
+    }
+}
+
+fn message(ended: &Ended) -> Result<Value, NotTold> {
+    serde_json::from_slice(&ended.message).map_err(|_| NotTold::Wrong("a request"))
+}
+
+fn result(message: &Value, method: &'static str) -> Result<Value, NotTold> {
+    message.get("result").cloned().ok_or(NotTold::Wrong(method))
+}
+
+fn speaks_modern(discovered: &Value) -> bool {
+    let versions = discovered.get("supportedVersions").and_then(Value::as_array);
+    versions.is_some_and(|versions| versions.iter().any(|it| it == MODERN_REVISION))
+}

@@ -1,0 +1,266 @@
+//! Who may ask what of a server: policy, a grant where it demands one, and the limits.
+
+use std::sync::Arc;
+
+use gateway_core::mcp::RpcError;
+use gateway_core::passage::Authorized;
+use gateway_core::passage::call::{Call, Request, Ruled};
+use gateway_core::verdict::{ServerQuestion, Verdict, judge_call};
+use jiff::Timestamp;
+use tallyport_access::policy::{AskContext, Asker, CallArguments, GrantDemand};
+use tallyport_schemas::{
+    CallRef, CommandId, Context, Effect, Recording, SharedContext, TargetKind, TargetRef,
+};
+
+use super::Upstream;
+use super::exchange::{Welcome, not_on_record};
+use super::gate::{Pass, Shut};
+use crate::api::recorded;
+use crate::service::{Caller, Inner};
+use crate::session::SessionGrant;
+
+/// The longest name of a server that is repeated in an event.
+const MAX_NAME_CHARS: usize = 128;
+
+/// Somebody who may use a server.
+pub(super) struct Admitted {
+    pub(super) inner: Arc<Inner>,
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) welcome: Welcome,
+    context: Context,
+    facts: AskContext,
+    asker: Asker,
+}
+
+/// Why somebody may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotAdmitted {
+    /// There is none of this name, or policy does not let them: which of both is not told.
+    Unknown,
+    /// Policy demands a grant.
+    NeedsGrant,
+    /// It is not on record.
+    Log,
+}
+
+/// What may go.
+pub(super) struct Allowed {
+    pub(super) call: Authorized<Call>,
+    pub(super) pass: Pass,
+    pub(super) context: SharedContext,
+    pub(super) recording: Recording,
+}
+
+/// What is asked, and how it goes on record.
+pub(super) struct Wanted<'a> {
+    pub(super) question: ServerQuestion<'a>,
+    pub(super) arguments: Option<Arc<CallArguments>>,
+    pub(super) request: Request,
+}
+
+impl Admitted {
+    /// Lets somebody in who may use the server; that they may not is on record.
+    pub(super) async fn of(
+        inner: &Arc<Inner>,
+        upstream: Option<&Arc<Upstream>>,
+        name: &str,
+        caller: &Arc<Caller>,
+    ) -> Result<Self, NotAdmitted> {
+        let name: String = name.chars().take(MAX_NAME_CHARS).collect();
+        let target = Some(TargetRef { name: name.clone(), kind: TargetKind::Mcp, database: None });
+        let context = Context { target, ..Context::clone(caller.context()) };
+        let door = Door::of(inner, &name, caller, &context);
+        let (is_allowed, has_demand) = (door.verdict.is_allowed(), door.grant.is_some());
+        if let (true, Some(upstream)) = (is_allowed, upstream) {
+            return Ok(door.opened(inner, upstream, caller, context));
+        }
+        let mut decision = door.verdict.decision;
+        if is_allowed {
+            decision.effect = Effect::Deny;
+            decision.reasons = vec!["there is no server of this name".to_owned()];
+        }
+        if recorded(inner, &context.into(), decision).await.is_err() {
+            return Err(NotAdmitted::Log);
+        }
+        Err(if has_demand && upstream.is_some() {
+            NotAdmitted::NeedsGrant
+        } else {
+            NotAdmitted::Unknown
+        })
+    }
+
+    /// The same, where nothing is attempted: nothing of it is on record.
+    pub(super) fn quietly(
+        inner: &Arc<Inner>,
+        upstream: &Arc<Upstream>,
+        caller: &Arc<Caller>,
+    ) -> Option<Self> {
+        let context =
+            Context { target: Some(upstream.reference()), ..Context::clone(caller.context()) };
+        let door = Door::of(inner, upstream.name(), caller, &context);
+        door.verdict.is_allowed().then(|| door.opened(inner, upstream, caller, context))
+    }
+
+    /// Whether policy lets them ask this now. Nothing of it is on record: nothing happens.
+    pub(super) fn may(&self, question: &ServerQuestion<'_>) -> bool {
+        let verdict = self.judge(question, None, None);
+        // What waits for somebody who must agree is there to be asked for.
+        verdict.decision.effect != Effect::Deny
+    }
+
+    fn judge(
+        &self,
+        question: &ServerQuestion<'_>,
+        arguments: Option<Arc<CallArguments>>,
+        command_id: Option<CommandId>,
+    ) -> Verdict {
+        let (read_only, opaque) = match question {
+            ServerQuestion::Call(tool) => (tool.read_only, true),
+            _ => (true, false),
+        };
+        let facts = AskContext {
+            now: Timestamp::now(),
+            read_only,
+            opaque,
+            call: arguments,
+            ..self.facts.clone()
+        };
+        let recording = self.upstream.config.recording;
+        judge_call(&self.asker, self.upstream.name(), question, &facts, recording, command_id)
+    }
+
+    /// Decides; a refusal is on record before it is told.
+    pub(super) async fn decide(&self, wanted: Wanted<'_>) -> Result<Allowed, RpcError> {
+        let Wanted { question, arguments, request } = wanted;
+        let command_id = request.command_id;
+        let mut verdict = self.judge(&question, arguments, Some(command_id));
+        let recording = verdict.plan.recording;
+        if verdict.decision.effect == Effect::Pause {
+            let demand =
+                verdict.approval.take().map(|demand| demand.to_string()).unwrap_or_default();
+            let reason = format!(
+                "policy demands an approval ({demand}), for which calls of MCP servers cannot wait"
+            );
+            verdict.decision.effect = Effect::Deny;
+            verdict.decision.reasons = vec![reason];
+        }
+        let principal = &self.welcome.caller.identity().principal;
+        let asker = (principal.issuer.clone(), principal.subject.clone());
+        let pass = match verdict.is_allowed() {
+            true => self.upstream.gate.pass(asker).map(Some),
+            false => Ok(None),
+        };
+        if let Err(shut) = &pass {
+            close(&mut verdict, *shut);
+        }
+        let context = self.context_of(&question, command_id);
+        let ruled = Ruled::of(verdict, request, &context).map_err(|error| {
+            tracing::error!(%error, "a request cannot be put on record");
+            RpcError::internal()
+        })?;
+        match (ruled, pass) {
+            (Ruled::Passes(call), Ok(Some(pass))) => Ok(Allowed { call, pass, context, recording }),
+            (Ruled::Refused(note, reasons), pass) => {
+                let _on_record = self
+                    .inner
+                    .appender
+                    .commit(note)
+                    .await
+                    .map_err(|error| not_on_record(&error))?;
+                Err(match pass {
+                    Err(shut) => RpcError::ended(shut.to_string()),
+                    Ok(_) => RpcError::refused(&reasons, command_id),
+                })
+            }
+            (Ruled::Passes(_), _) => Err(RpcError::internal()),
+        }
+    }
+
+    fn context_of(&self, question: &ServerQuestion<'_>, command_id: CommandId) -> SharedContext {
+        let call = match question {
+            ServerQuestion::Call(tool) => Some(CallRef {
+                call_id: command_id,
+                server: self.upstream.name().to_owned(),
+                tool: tool.name.clone(),
+            }),
+            _ => None,
+        };
+        SharedContext::from(Context { call, ..self.context.clone() })
+    }
+}
+
+/// What policy says at the door of a server, with the grant that stands where it demands one.
+struct Door {
+    verdict: Verdict,
+    asker: Asker,
+    facts: AskContext,
+    grant: Option<GrantDemand>,
+    until: Timestamp,
+}
+
+impl Door {
+    fn of(inner: &Inner, name: &str, caller: &Caller, context: &Context) -> Self {
+        let asker = inner.policy.current().asker(caller.identity());
+        let mut facts = AskContext { read_only: true, ..caller.ask_context() };
+        let ask = |facts: &AskContext| {
+            judge_call(&asker, name, &ServerQuestion::Use, facts, Recording::Full, None)
+        };
+        let mut verdict = ask(&facts);
+        let grant = verdict.grant.take();
+        let mut until = caller.identity().expires_at;
+        if let Some(demand) = &grant
+            && let Some((SessionGrant { given, .. }, granted_until)) =
+                inner.grant_for(context, demand)
+        {
+            facts.grant = Some(given);
+            until = until.min(granted_until);
+            verdict = ask(&facts);
+        }
+        Self { verdict, asker, facts, grant, until }
+    }
+
+    fn opened(
+        self,
+        inner: &Arc<Inner>,
+        upstream: &Arc<Upstream>,
+        caller: &Arc<Caller>,
+        context: Context,
+    ) -> Admitted {
+        let Self { asker, facts, grant, until, .. } = self;
+        let welcome = Welcome { caller: Arc::clone(caller), until, grant };
+        Admitted {
+            inner: Arc::clone(inner),
+            upstream: Arc::clone(upstream),
+            welcome,
+            context,
+            facts,
+            asker,
+        }
+    }
+}
+
+/// A limit is a refusal as policy's is.
+fn close(verdict: &mut Verdict, shut: Shut) {
+    let decision = &mut verdict.decision;
+    decision.effect = Effect::Deny;
+    decision.policy_ids = vec![shut.rule().to_owned()];
+    decision.obligations.clear();
+    decision.reasons = vec![shut.to_string()];
+}
+
+impl NotAdmitted {
+    /// What is told of it.
+    pub(super) fn error(self, name: &str) -> RpcError {
+        match self {
+            Self::Unknown => {
+                RpcError::ended("there is no MCP server of this name, or you may not know of it")
+            }
+            Self::NeedsGrant => RpcError::ended(format!(
+                "policy demands a grant for this server; ask for one: tallyport request {name} --for 30m --reason \"what for\""
+            )),
+            Self::Log => RpcError::ended(
+                "the audit log is not available; nothing passes without a record, try again later",
+            ),
+        }
+    }
+}

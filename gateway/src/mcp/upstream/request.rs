@@ -1,0 +1,181 @@
+//! A client's request as its server gets it: what the protocol knows of it, and nothing of who sent it.
+
+use gateway_core::mcp::{Era, Id, MODERN_REVISION, RpcError, canonical, encoded};
+use serde_json::{Map, Value, json};
+
+/// Members of `_meta` that are passed on.
+const META: [&str; 4] =
+    ["progressToken", "io.modelcontextprotocol/logLevel", "traceparent", "tracestate"];
+const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+/// The longest name of a client that is repeated.
+const MAX_CLIENT_CHARS: usize = 128;
+/// Marks a parameter that is repeated in a header (2026-07-28, "Custom Headers").
+const MARK: &str = "x-mcp-header";
+const MAX_DEPTH: usize = 16;
+
+/// The request that a server gets for a client's.
+pub(super) fn message(id: Option<&Id>, method: &str, params: Map<String, Value>) -> Value {
+    let mut message = Map::from_iter([("jsonrpc".to_owned(), json!("2.0"))]);
+    if let Some(id) = id {
+        message.insert("id".to_owned(), id.as_value().clone());
+    }
+    message.insert("method".to_owned(), json!(method));
+    message.insert("params".to_owned(), Value::Object(params));
+    Value::Object(message)
+}
+
+/// Its parameters, with `_meta` made anew.
+pub(super) fn params(
+    era: Era,
+    sent: &Map<String, Value>,
+    client: Option<&str>,
+) -> Map<String, Value> {
+    let mut params = sent.clone();
+    let known = params.remove("_meta");
+    let known = known.as_ref().and_then(Value::as_object);
+    let passed = known.into_iter().flatten().filter(|(name, _)| META.contains(&name.as_str()));
+    let mut meta: Map<String, Value> =
+        passed.map(|(name, value)| (name.clone(), value.clone())).collect();
+    if era == Era::Modern {
+        let capabilities =
+            known.and_then(|meta| meta.get(CAPABILITIES)).cloned().unwrap_or_else(|| json!({}));
+        meta.insert("io.modelcontextprotocol/protocolVersion".to_owned(), json!(MODERN_REVISION));
+        meta.insert(CAPABILITIES.to_owned(), capabilities);
+        meta.insert("io.modelcontextprotocol/clientInfo".to_owned(), client_info(client));
+    }
+    if !meta.is_empty() {
+        params.insert("_meta".to_owned(), Value::Object(meta));
+    }
+    params
+}
+
+/// The gateway, and in brackets what the client calls itself.
+pub(super) fn client_info(client: Option<&str>) -> Value {
+    let client: String = client
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_CLIENT_CHARS)
+        .collect();
+    let name =
+        if client.is_empty() { "tallyport".to_owned() } else { format!("tallyport ({client})") };
+    json!({ "name": name, "version": env!("CARGO_PKG_VERSION") })
+}
+
+/// What goes on record of it, and what it is approved by.
+pub(super) fn statement(method: &str, params: &Map<String, Value>) -> Result<String, RpcError> {
+    let mut said = params.clone();
+    said.remove("_meta");
+    if method != "tools/call" {
+        said.insert("method".to_owned(), json!(method));
+    }
+    canonical(&Value::Object(said)).map_err(|error| RpcError::invalid_params(error.to_string()))
+}
+
+/// The fields that repeat arguments, for a tool whose schema marks some: names in lower case.
+pub(super) fn argument_fields(
+    schema: &Value,
+    arguments: &Map<String, Value>,
+) -> Vec<(String, String)> {
+    let mut fields = Vec::new();
+    gather(schema, arguments, 0, &mut fields);
+    fields
+}
+
+fn gather(
+    schema: &Value,
+    arguments: &Map<String, Value>,
+    depth: usize,
+    fields: &mut Vec<(String, String)>,
+) {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
+    if depth > MAX_DEPTH {
+        return;
+    }
+    for (name, property) in properties {
+        let Some(value) = arguments.get(name) else { continue };
+        let said = match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Bool(truth) => Some(truth.to_string()),
+            _ => None,
+        };
+        if let (Some(mark), Some(said)) = (property.get(MARK).and_then(Value::as_str), said) {
+            fields.push((format!("mcp-param-{}", mark.to_ascii_lowercase()), encoded(&said)));
+        }
+        if let Some(inner) = value.as_object() {
+            gather(property, inner, depth + 1, fields);
+        }
+    }
+}
+
+/// Whether what a client sent of such fields is what its arguments say: who routes by the one and serves by the other would be
+/// led astray.
+pub(super) fn check_fields(
+    sent: &[(String, String)],
+    meant: &[(String, String)],
+) -> Result<(), RpcError> {
+    let (mut sent, mut meant) = (sent.to_vec(), meant.to_vec());
+    sent.sort_unstable();
+    meant.sort_unstable();
+    if sent == meant {
+        return Ok(());
+    }
+    Err(RpcError::header_mismatch("Mcp-Param headers do not match the arguments"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(value: Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn nothing_of_the_client_is_passed_on_but_what_the_protocol_knows() {
+        let sent = object(json!({
+            "name": "t", "arguments": {"a": 1},
+            "_meta": {"progressToken": 5, "token": "secret", "io.modelcontextprotocol/clientInfo": {"name": "x"}, CAPABILITIES: {"sampling": {}}},
+        }));
+        let modern = Value::Object(params(Era::Modern, &sent, Some("desk\n")));
+        let meta = &modern["_meta"];
+        assert_eq!(meta["io.modelcontextprotocol/clientInfo"]["name"], "tallyport (desk)");
+        assert_eq!(
+            (&meta["progressToken"], &meta[CAPABILITIES]),
+            (&json!(5), &json!({"sampling": {}}))
+        );
+        assert!(meta.get("token").is_none() && modern["arguments"] == json!({"a": 1}));
+        let legacy = Value::Object(params(Era::Legacy, &sent, None));
+        assert_eq!(legacy["_meta"], json!({"progressToken": 5}));
+        assert_eq!(statement("tools/call", &sent).unwrap(), r#"{"arguments":{"a":1},"name":"t"}"#);
+        assert_eq!(
+            statement("resources/read", &object(json!({"uri": "a:b"}))).unwrap(),
+            r#"{"method":"resources/read","uri":"a:b"}"#
+        );
+        assert!(statement("tools/call", &object(json!({"n": 1e300}))).is_err());
+    }
+
+    #[test]
+    fn marked_arguments_are_repeated_in_fields_and_nothing_else_is() {
+        let schema = json!({"properties": {
+            "region": {"type": "string", "x-mcp-header": "Region"}, "n": {"x-mcp-header": "N"}, "plain": {}, "gone": {"x-mcp-header": "Gone"},
+            "deep": {"properties": {"flag": {"x-mcp-header": "Flag"}}},
+        }});
+        let arguments =
+            object(json!({"region": "é", "n": 7, "plain": "x", "deep": {"flag": true}}));
+        let mut fields = argument_fields(&schema, &arguments);
+        fields.sort();
+        let want = [
+            ("mcp-param-flag", "true"),
+            ("mcp-param-n", "7"),
+            ("mcp-param-region", "=?base64?w6k=?="),
+        ];
+        let want: Vec<_> = want.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        assert_eq!(fields, want);
+        assert!(check_fields(&want, &fields).is_ok());
+        assert!(check_fields(&want[1..], &fields).is_err(), "one is missing");
+        let other = vec![("mcp-param-n".to_owned(), "8".to_owned())];
+        assert!(check_fields(&other, &[]).is_err(), "one is not meant");
+    }
+}

@@ -1,0 +1,124 @@
+//! What comes to `/mcp/{server}` without a message: somebody listens to a session, or ends it.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use gateway_core::mcp::{Era, Id, RpcError};
+use gateway_core::passage::call::Request;
+use gateway_core::verdict::ServerQuestion;
+use serde_json::{Value, json};
+use tallyport_schemas::{CommandId, Phase};
+use tokio::sync::mpsc;
+
+use super::came::CameWith;
+use super::exchange::{Exchange, Sent, run};
+use super::named::{MAX_WAITING, Way};
+use super::question::{Admitted, Allowed, Wanted};
+use crate::api::Known;
+use crate::mcp::limits::Owner;
+use crate::mcp::post::failed;
+use crate::mcp::{McpState, answer, form};
+use crate::service::Inner;
+
+/// `GET`: what the server says by itself within a session.
+pub(in crate::mcp) async fn listen(
+    inner: &Arc<Inner>,
+    mcp: &McpState,
+    (server, with): (&str, CameWith),
+    known: Known,
+) -> Response {
+    let owner = Owner::new(known.caller.identity(), known.peer.ip());
+    let way = match Way::within(inner, mcp, (server, with), known, owner).await {
+        Ok(way) => way,
+        Err(response) => return *response,
+    };
+    let listening = async {
+        let Some(session) = way.session(Era::Legacy)? else { return Err(RpcError::no_session()) };
+        let statement = Ok("{\"http\":\"GET\"}".to_owned());
+        let id = Id::read(&json!("listen")).ok_or_else(RpcError::internal)?;
+        let command_id = CommandId::new();
+        let (allowed, exchange) = way.bare(statement, command_id, None).await?;
+        let exchange = Exchange { may_be_asked: true, is_stream: true, ..exchange };
+        Ok((allowed, exchange, session.wire.clone(), id))
+    };
+    let (allowed, exchange, session, id) = match listening.await {
+        Ok(listening) => listening,
+        Err(error) => return failed(&error, Era::Legacy, None),
+    };
+    let Some(under_way) = mcp.calls.begin(way.owner.clone(), id) else {
+        return failed(&RpcError::too_many_calls(), Era::Legacy, None);
+    };
+    let (to, told) = mpsc::channel(MAX_WAITING);
+    let until = way.admitted.welcome.until;
+    let running = run(exchange, allowed, Sent::Listen(session), to);
+    answer::stream(
+        async move { under_way.run(until, running, || Ok(())).await.map(|_ended| ()) },
+        told,
+    )
+}
+
+/// `DELETE`: a session ends.
+pub(in crate::mcp) async fn delete(
+    inner: &Arc<Inner>,
+    mcp: &McpState,
+    (server, with): (&str, CameWith),
+    known: Known,
+) -> Response {
+    let owner = Owner::new(known.caller.identity(), known.peer.ip());
+    let way = match Way::within(inner, mcp, (server, with), known, owner).await {
+        Ok(way) => way,
+        Err(response) => return *response,
+    };
+    let ending = async {
+        let Some(session) = way.session(Era::Legacy)? else { return Err(RpcError::no_session()) };
+        let command_id = CommandId::new();
+        let (allowed, exchange) =
+            way.bare(Ok("{\"http\":\"DELETE\"}".to_owned()), command_id, None).await?;
+        if let Some(id) = &way.with.session {
+            mcp.upstreams.sessions.forget(id);
+        }
+        let (to, _nobody) = mpsc::channel(1);
+        // That the server did not hear of it changes nothing for the client: the id is of no use any more.
+        let _ended = run(exchange, allowed, Sent::End(session.wire.clone()), to).await?;
+        Ok(StatusCode::NO_CONTENT.into_response())
+    };
+    ending.await.unwrap_or_else(|error: RpcError| failed(&error, Era::Legacy, None))
+}
+
+impl<'a> Way<'a> {
+    /// For what is no message.
+    async fn within(
+        inner: &Arc<Inner>,
+        mcp: &'a McpState,
+        (server, with): (&str, CameWith),
+        known: Known,
+        owner: Owner,
+    ) -> Result<Self, form::Refused> {
+        let caller = Arc::new(known.caller);
+        let refused = |error: &RpcError| form::Refused::from(failed(error, Era::Legacy, None));
+        let admitted = Admitted::of(inner, mcp.upstreams.get(server), server, &caller).await;
+        let admitted = Arc::new(admitted.map_err(|why| refused(&why.error(server)))?);
+        let look = admitted.upstream.definitions.now();
+        let look = look.ok_or_else(|| refused(&RpcError::no_session()))?;
+        Ok(Self { admitted, mcp, look, owner, with })
+    }
+
+    /// A request of HTTP alone.
+    async fn bare(
+        &self,
+        statement: Result<String, RpcError>,
+        command_id: CommandId,
+        id: Option<Id>,
+    ) -> Result<(Allowed, Exchange), RpcError> {
+        let (phase, statement) = (Phase::Control, statement?);
+        let request =
+            Request { command_id, phase, statement, definition_sha256: None, message: Value::Null };
+        let allowed = self
+            .admitted
+            .decide(Wanted { question: ServerQuestion::Use, arguments: None, request })
+            .await?;
+        let exchange = self.exchange(&allowed, command_id, id);
+        Ok((allowed, exchange))
+    }
+}
