@@ -12,6 +12,8 @@ mod client;
 mod double;
 mod eras;
 mod faults;
+mod faults_of_servers;
+mod hostile_servers;
 mod message;
 mod order;
 mod servers;

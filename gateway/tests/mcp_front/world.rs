@@ -30,7 +30,8 @@ const POLICY: &str = r#"
   when { resource in Tallyport::Target::"open" };
 @id("granted") @require_grant("1 of dba within 1h for 1h")
 permit (principal, action == Tallyport::Action::"sql:connect", resource) when { resource in Tallyport::Target::"granted" };
-@id("crm") permit (principal in Tallyport::Group::"agents", action in Tallyport::Action::"mcp:any", resource in Tallyport::Target::"crm");
+@id("crm") permit (principal in Tallyport::Group::"agents", action in Tallyport::Action::"mcp:any", resource)
+  when { resource in Tallyport::Target::"crm" || resource in Tallyport::Target::"sick" };
 @id("not-13") forbid (principal, action == Tallyport::Action::"mcp:call", resource == Tallyport::Tool::"crm/refund")
   when { context has call && context.call.hasTag("/id") && context.call.getTag("/id") == "13" };
 @id("closed") forbid (principal, action == Tallyport::Action::"mcp:prompt", resource == Tallyport::Prompt::"crm/closed");
@@ -164,7 +165,7 @@ fn clients() -> Vec<DevClient> {
         DevClient { groups: vec!["agents".to_owned()], ..DevClient::new("agent") },
         DevClient::new("other"),
         scoped("scoped", "openid tallyport"),
-        scoped("writer", "tallyport:write"),
+        DevClient { groups: vec!["agents".to_owned()], ..scoped("writer", "tallyport:write") },
         scoped("mistaken", "tallyport:writer tallypor"),
         DevClient {
             kind: PrincipalKind::Human,
