@@ -7,6 +7,7 @@
     reason = "tests say what they expect by failing"
 )]
 
+mod approvals_of_calls;
 mod authorization;
 mod client;
 mod double;

@@ -24,7 +24,7 @@ pub async fn world(double: &Double, more: &str) -> World {
     world
 }
 
-fn pins(events: &[Event]) -> usize {
+pub fn pins(events: &[Event]) -> usize {
     events.iter().filter(|it| it.body.activity() == "tool_definition").count()
 }
 

@@ -28,12 +28,15 @@ pub const SOON: Duration = Duration::from_secs(20);
 const POLICY: &str = r#"
 @id("open") permit (principal, action == Tallyport::Action::"sql:connect", resource)
   when { resource in Tallyport::Target::"open" };
-@id("granted") @require_grant("1 of dba within 1h for 1h")
+@id("granted") @require_grant("1 of dba; within 1h; for 1h")
 permit (principal, action == Tallyport::Action::"sql:connect", resource) when { resource in Tallyport::Target::"granted" };
 @id("crm") permit (principal in Tallyport::Group::"agents", action in Tallyport::Action::"mcp:any", resource)
   when { resource in Tallyport::Target::"crm" || resource in Tallyport::Target::"sick" };
 @id("not-13") forbid (principal, action == Tallyport::Action::"mcp:call", resource == Tallyport::Tool::"crm/refund")
   when { context has call && context.call.hasTag("/id") && context.call.getTag("/id") == "13" };
+@id("refund-50") @require_approval("1 of dba; within 1h")
+permit (principal in Tallyport::Group::"agents", action == Tallyport::Action::"mcp:call", resource == Tallyport::Tool::"crm/refund")
+  when { context has call && context.call.hasTag("/id") && context.call.getTag("/id") == "50" };
 @id("closed") forbid (principal, action == Tallyport::Action::"mcp:prompt", resource == Tallyport::Prompt::"crm/closed");
 @id("ends") permit (principal in Tallyport::Group::"dba", action in Tallyport::Action::"access:any", resource);
 "#;

@@ -13,6 +13,7 @@ use crate::verdict::Facts;
 /// Names the form: another form is another first line.
 const FORM: &str = "tallyport approval 2";
 const ACCESS_FORM: &str = "tallyport access 1";
+const CALL_FORM: &str = "tallyport call 1";
 /// The client's name for itself changes nothing of what a statement means.
 const WITHOUT_MEANING: &str = "application_name";
 
@@ -99,6 +100,39 @@ pub fn digest(bond: &Bond<'_>) -> String {
             hash.settings(reported);
         }
     }
+    hex::encode(hash.0.finalize())
+}
+
+/// All that the approval of a call of an MCP server's tool is bound to.
+#[derive(Clone, Copy, Debug)]
+pub struct CallBond<'a> {
+    /// Principal, delegation chain, what the token says of the agent, and server.
+    pub who: &'a Context,
+    /// SHA-256 of the policy set.
+    pub policy_version: &'a str,
+    /// Who must agree, until when and for how often.
+    pub demand: &'a ApprovalDemand,
+    /// The tool, with its server.
+    pub functions: &'a [String],
+    /// SHA-256 of the definition that is pinned now.
+    pub definition_sha256: Option<&'a str>,
+    /// The canonical text of the tool and its arguments.
+    pub statement: &'a str,
+}
+
+/// SHA-256 over everything in `bond`, lower-case hexadecimal.
+#[must_use]
+pub fn call_digest(bond: &CallBond<'_>) -> String {
+    let mut hash = Fields(Sha256::new());
+    hash.text(CALL_FORM);
+    hash.text(bond.statement);
+    hash.all(bond.functions.iter().cloned());
+    hash.optional(bond.definition_sha256.map(str::as_bytes));
+    hash.text(bond.policy_version);
+    hash.text(&bond.demand.to_string());
+    hash.text(bond.demand.scope().as_str());
+    hash.count(usize::try_from(bond.demand.within().as_secs()).unwrap_or(usize::MAX));
+    hash.who(bond.who);
     hex::encode(hash.0.finalize())
 }
 

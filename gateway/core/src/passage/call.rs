@@ -66,7 +66,7 @@ pub enum Ruled {
 }
 
 /// What the gateway asks of a server by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum OwnRequest<'a> {
     /// What it is, in the revisions without sessions.
     Discover,
@@ -74,6 +74,16 @@ pub enum OwnRequest<'a> {
     Initialize,
     /// That the session has begun.
     Initialized,
+    /// That nobody waits for the answer any more.
+    Cancelled {
+        /// To the request of this id.
+        id: Value,
+    },
+    /// That what it asks for cannot be had.
+    Unable {
+        /// By the question of this id.
+        id: Value,
+    },
     /// That the session ends.
     End,
     /// Its tools, from this cursor on.
@@ -114,7 +124,7 @@ impl OwnRequest<'_> {
     /// # Errors
     /// When its bytes cannot be recorded.
     pub fn authorized(
-        self,
+        &self,
         command_id: CommandId,
         policy_version: &str,
         context: &SharedContext,
@@ -125,7 +135,7 @@ impl OwnRequest<'_> {
         let method = message
             .get("method")
             .and_then(Value::as_str)
-            .unwrap_or("end of the session")
+            .unwrap_or("what answers nothing")
             .to_owned();
         let request = Request {
             command_id,
@@ -143,7 +153,7 @@ impl OwnRequest<'_> {
 
     /// The message itself; null for the end of a session.
     #[must_use]
-    pub fn message(self, id: Option<&Value>, meta: Option<&Value>) -> Value {
+    pub fn message(&self, id: Option<&Value>, meta: Option<&Value>) -> Value {
         let client = json!({ "name": "tallyport", "version": env!("CARGO_PKG_VERSION") });
         let (method, mut params) = match self {
             Self::Discover => ("server/discover", json!({})),
@@ -152,6 +162,11 @@ impl OwnRequest<'_> {
                 ("initialize", params)
             }
             Self::End => return Value::Null,
+            Self::Unable { id } => {
+                let error = json!({ "code": -32601, "message": "the client cannot do that" });
+                return json!({ "jsonrpc": "2.0", "id": id, "error": error });
+            }
+            Self::Cancelled { id } => ("notifications/cancelled", json!({ "requestId": id })),
             Self::Initialized => ("notifications/initialized", json!({})),
             Self::Tools { cursor: None } => ("tools/list", json!({})),
             Self::Tools { cursor: Some(cursor) } => ("tools/list", json!({ "cursor": cursor })),

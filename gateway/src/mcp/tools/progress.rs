@@ -26,6 +26,11 @@ impl Progress {
         (Self(wanted), told)
     }
 
+    /// The same, told through what tells other things, too.
+    pub(crate) fn through(token: Option<&Value>, to: mpsc::Sender<Bytes>) -> Self {
+        Self(token.map(|token| Wanted { token: token.clone(), to, last: Mutex::new(None) }))
+    }
+
     /// Tells it. The protocol wants `progress` to grow with every notification: what does not is not told.
     pub(crate) fn tell(&self, progress: f64, message: &str) {
         let Some(wanted) = &self.0 else { return };

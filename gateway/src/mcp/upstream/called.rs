@@ -1,17 +1,28 @@
 //! A call of a tool, as policy and its server get it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use gateway_core::mcp::{Era, RpcError, reply};
+use bytes::Bytes;
+use gateway_core::mcp::{Era, Id, RpcError, reply};
 use gateway_core::passage::call::Request;
 use gateway_core::verdict::ServerQuestion;
 use serde_json::{Map, Value, json};
 use tallyport_access::policy::CallArguments;
 use tallyport_schemas::{CommandId, Phase};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
+use super::approval::{NotAllowed, Patience, Waits};
 use super::definitions::{Definition, Look};
+use super::exchange::{self, Amend, Exchange, Sent};
+use super::own::Own;
 use super::question::{Admitted, Allowed, Wanted};
 use super::request;
+use super::sessions::Session;
+use super::wire::Manner;
+use crate::mcp::answer::Answered;
+use crate::mcp::tools::Progress;
 
 /// What of its parameters is passed on; nobody decides about what nobody knows.
 const PASSED: [&str; 4] = ["name", "arguments", "inputResponses", "requestState"];
@@ -73,9 +84,9 @@ impl Called {
     pub(super) async fn decide(
         &self,
         admitted: &Admitted,
-        command_id: CommandId,
-        message: Value,
-    ) -> Result<Allowed, RpcError> {
+        (command_id, message): (CommandId, Value),
+        patience: &Patience<'_>,
+    ) -> Result<Allowed, NotAllowed> {
         let request = Request {
             command_id,
             phase: Phase::Call,
@@ -85,12 +96,105 @@ impl Called {
         };
         let question = ServerQuestion::Call(&self.definition.facts);
         let arguments = Some(Arc::clone(&self.arguments));
-        admitted.decide(Wanted { question, arguments, request }).await
+        admitted.decide(Wanted { question, arguments, request }, patience).await
     }
 }
 
-/// A refusal, as a model reads it.
-pub(super) fn refused(era: Era, error: &RpcError) -> Map<String, Value> {
+/// A call under way.
+pub(super) struct Running {
+    pub(super) admitted: Arc<Admitted>,
+    pub(super) called: Called,
+    /// The message for the server.
+    pub(super) wire: Value,
+    /// Of the client's request, and its revision.
+    pub(super) asked: (Era, Id),
+    pub(super) way: Way,
+    pub(super) amend: Option<Amend>,
+    /// How long it waits for people.
+    pub(super) patience: Duration,
+    pub(super) progress: Progress,
+    pub(super) to: mpsc::Sender<Bytes>,
+}
+
+/// How it goes to its server.
+pub(super) enum Way {
+    /// Without a session, with these fields.
+    Modern(Manner),
+    /// In the client's session.
+    Within(Arc<Session>),
+    /// In one for this call alone: its server wants one, and its client has none.
+    Alone,
+}
+
+impl Running {
+    /// Runs it, once it may.
+    ///
+    /// # Errors
+    /// Where nothing can be told but that.
+    ///
+    /// # Cancel safety
+    /// A dropped call ends what runs for it; a request for an approval waits on.
+    pub(super) async fn run(self) -> Result<Answered, RpcError> {
+        let Self { admitted, called, wire, asked: (era, id), way, amend, patience, progress, to } =
+            self;
+        let command_id = CommandId::new();
+        let patience = Patience { until: Instant::now() + patience, progress: &progress };
+        let allowed = match called.decide(&admitted, (command_id, wire), &patience).await {
+            Ok(allowed) => allowed,
+            Err(NotAllowed::Error(error)) => return Err(error),
+            // A model reads it as what its tool says.
+            Err(NotAllowed::Refused(error)) => return Ok(Answered::Result(refused(era, &error))),
+            Err(NotAllowed::Waits(waits)) => return Ok(Answered::Result(waiting(era, &waits))),
+        };
+        let mut own =
+            Own::new(&admitted.inner, &admitted.upstream).on_behalf(allowed.context.clone());
+        let (manner, asks_for) = match &way {
+            Way::Modern(manner) => (manner.clone(), None),
+            Way::Within(session) => {
+                (Manner::Within(session.wire.clone()), Some(Arc::clone(&session.capabilities)))
+            }
+            Way::Alone => {
+                let name = admitted.upstream.name();
+                let begun = own.begin().await.map_err(|error| {
+                    tracing::warn!(server = name, %error, "a session cannot be begun");
+                    RpcError::ended(format!(
+                        "the server {name} cannot be used now; try again later"
+                    ))
+                });
+                (Manner::Within(begun?), None)
+            }
+        };
+        let session = match &manner {
+            Manner::Within(session) => Some(session.clone()),
+            Manner::Modern(_) | Manner::Begins => None,
+        };
+        let tool = Some(called.definition.facts.name.clone());
+        let exchange = Exchange::of(&admitted, &allowed, command_id, Some(id));
+        let exchange = Exchange { tool, asks_for, session, amend, ..exchange };
+        let ended = exchange::run(exchange, allowed, Sent::Post(manner), to).await;
+        if matches!(way, Way::Alone) {
+            admitted.inner.spawn(own.end());
+        }
+        let ended = ended?;
+        Ok(Answered::Message(ended.status, ended.message))
+    }
+}
+
+/// Why a call did not run, as a model reads it.
+fn refused(era: Era, error: &RpcError) -> Map<String, Value> {
     let structured = json!({ "error": { "code": "refused", "message": error.message() } });
     reply::called(era, structured, error.message().to_owned(), true)
+}
+
+/// What a call waits for, likewise.
+fn waiting(era: Era, Waits { approval_id, demand, until }: &Waits) -> Map<String, Value> {
+    let structured = json!({ "error": {
+        "code": "waits_for_approval",
+        "message": "policy demands that somebody else agrees before this runs; they were asked",
+        "approvals": [{ "approval_id": approval_id, "demand": demand, "until": until }],
+        "hint": "Once it is approved, call this tool again with exactly the same arguments: then it runs, once. approval_status \
+                 says how far it is, and with withdraw=true gives it up.",
+    } });
+    let text = structured.to_string();
+    reply::called(era, structured, text, true)
 }

@@ -8,9 +8,9 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use gateway_core::mcp::{Id, RpcError, Screened, Screening};
 use gateway_core::passage::Authorized;
-use gateway_core::passage::call::{Answered, Call, to_client, to_server};
+use gateway_core::passage::call::{Answered, Call, OwnRequest, to_client, to_server};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tallyport_access::policy::GrantDemand;
 use tallyport_schemas::{CommandId, Recording, SharedContext};
 use tokio::sync::{mpsc, oneshot};
@@ -18,7 +18,8 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Upstream;
-use super::question::Allowed;
+use super::own;
+use super::question::{Admitted, Allowed};
 use super::wire::{Answers, Manner, WireError, WireSession};
 use crate::service::{Caller, Inner};
 
@@ -38,13 +39,18 @@ pub(super) struct Exchange {
     pub(super) id: Option<Id>,
     /// Who asks; nobody but the gateway where absent.
     pub(super) welcome: Option<Welcome>,
-    /// The client can answer what the server asks.
-    pub(super) may_be_asked: bool,
+    /// What of a client's the server may ask for, in a session: none where there is no client who could answer.
+    pub(super) asks_for: Option<Capabilities>,
+    /// The session that it is in.
+    pub(super) session: Option<WireSession>,
     /// The server says something when there is something to say.
     pub(super) is_stream: bool,
     /// Takes out of the answer what is not for whoever asks.
     pub(super) amend: Option<Amend>,
 }
+
+/// What a client declared that it can do.
+pub(super) type Capabilities = Arc<Map<String, Value>>;
 
 pub(super) type Amend = Box<dyn Fn(&mut Value) + Send + Sync>;
 
@@ -107,6 +113,56 @@ impl Exchange {
         self.end(outcome, began).await
     }
 
+    /// Of what its principal asked for.
+    pub(super) fn of(
+        admitted: &Admitted,
+        allowed: &Allowed,
+        command_id: CommandId,
+        id: Option<Id>,
+    ) -> Self {
+        Self {
+            inner: Arc::clone(&admitted.inner),
+            upstream: Arc::clone(&admitted.upstream),
+            context: allowed.context.clone(),
+            command_id,
+            recording: allowed.recording,
+            tool: None,
+            id,
+            welcome: Some(admitted.welcome.clone()),
+            asks_for: None,
+            session: None,
+            is_stream: false,
+            amend: None,
+        }
+    }
+
+    /// Whether the client said that it can do what the server asks of it.
+    fn may_ask(&self, message: &Value) -> bool {
+        let Some(capabilities) = &self.asks_for else { return false };
+        let needed = match message.get("method").and_then(Value::as_str) {
+            Some("ping") => return true,
+            Some("sampling/createMessage") => "sampling",
+            Some("elicitation/create") => "elicitation",
+            Some("roots/list") => "roots",
+            _ => return false,
+        };
+        capabilities.get(needed).is_some_and(Value::is_object)
+    }
+
+    /// Tells the server that nobody will answer: it would wait for that.
+    fn tell_unable(&self, asks: bool, message: &Value) {
+        if let (true, Some(session), Some(id)) =
+            (asks, &self.session, message.get("id").and_then(Id::read))
+        {
+            self.say(session, move || OwnRequest::Unable { id: id.as_value().clone() });
+        }
+    }
+
+    fn say(&self, session: &WireSession, what: impl FnOnce() -> OwnRequest<'static>) {
+        let said = own::said(&self.inner, &self.upstream, (&self.context, session), what());
+        self.inner.spawn(said);
+    }
+
     /// Sends it, and hears the server out.
     async fn talk(
         &self,
@@ -145,11 +201,12 @@ impl Exchange {
                 return Ok(Heard { status, session, answer: Some(message) });
             }
             let asks = says && message.get("id").is_some();
-            if !says || (asks && !self.may_be_asked) {
+            if !says || (asks && !self.may_ask(&message)) {
                 tracing::warn!(
                     server = self.upstream.config.name,
                     "the server says what nobody asked for; it does not pass"
                 );
+                self.tell_unable(asks, &message);
                 continue;
             }
             asides += 1;
@@ -211,6 +268,11 @@ impl Exchange {
             Err(Cut::Log) => return Err(log_unavailable()),
             Err(cut) => {
                 is_whole = false;
+                // To close the stream cancels nothing where there are sessions.
+                if let (Cut::Ended(_), Some(session), Some(id)) = (&cut, &self.session, &self.id) {
+                    let id = id.as_value().clone();
+                    self.say(session, move || OwnRequest::Cancelled { id });
+                }
                 no_session = matches!(&cut, Cut::Wire(WireError::NoSession));
                 let error = self.told(&cut);
                 (200, None, answered.interrupted(Screened::own(&error, self.id.as_ref())))

@@ -2,27 +2,24 @@
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
 use axum::response::Response;
-use gateway_core::mcp::reply;
 use gateway_core::mcp::{Era, Id, RpcError, fields_of};
 use serde_json::{Value, json};
-use tallyport_schemas::CommandId;
 use tokio::sync::mpsc;
 
-use super::called::{Called, refused};
-use super::exchange::{Amend, Exchange, Sent, run};
-use super::own::Own;
+use super::called::{Called, Running, Way};
+use super::exchange::Amend;
 use super::question::Admitted;
 use super::wire::Manner;
 use super::{Upstreams, listed, request};
 use crate::api::Known;
 use crate::config::SEPARATOR;
-use crate::mcp::answer::{self, Answered};
+use crate::mcp::McpState;
+use crate::mcp::answer;
 use crate::mcp::dispatch::Message;
 use crate::mcp::limits::Owner;
 use crate::mcp::post::failed;
-use crate::mcp::{McpState, form};
+use crate::mcp::tools::Progress;
 use crate::service::{Caller, Inner};
 
 /// What may wait for a client to read it.
@@ -77,54 +74,20 @@ pub(in crate::mcp) async fn call(
         Ok(prepared) => prepared,
         Err(error) => return failed(&error, era, Some(&id)),
     };
-    let command_id = CommandId::new();
     let Prepared { admitted, called, wire, amend, is_modern } = prepared;
-    let manner = Manner::modern(fields_of(&wire), called.fields());
-    let allowed = match called.decide(&admitted, command_id, wire).await {
-        Ok(allowed) => allowed,
-        Err(error) => return form::json(StatusCode::OK, &reply::answer(&id, refused(era, &error))),
+    let way = if is_modern {
+        Way::Modern(Manner::modern(fields_of(&wire), called.fields()))
+    } else {
+        Way::Alone
     };
     let (to, told) = mpsc::channel(MAX_WAITING);
-    let inner = Arc::clone(inner);
-    let (welcome, of_call) = (admitted.welcome.clone(), id.clone());
-    let running = async move {
-        // A server of before has sessions: one for this call alone, since its client has none.
-        let mut own =
-            Own::new(&admitted.inner, &admitted.upstream).on_behalf(allowed.context.clone());
-        let manner = if is_modern {
-            manner
-        } else {
-            let begun = own.begin().await.map_err(|_| {
-                RpcError::ended(format!(
-                    "the server {} cannot be used now; try again later",
-                    admitted.upstream.name()
-                ))
-            })?;
-            Manner::Within(begun)
-        };
-        let exchange = Exchange {
-            inner: Arc::clone(&admitted.inner),
-            upstream: Arc::clone(&admitted.upstream),
-            context: allowed.context.clone(),
-            command_id,
-            recording: allowed.recording,
-            tool: Some(called.definition.facts.name.clone()),
-            id: Some(of_call),
-            welcome: Some(admitted.welcome.clone()),
-            may_be_asked: false,
-            is_stream: false,
-            amend,
-        };
-        let ended = run(exchange, allowed, Sent::Post(manner), to).await;
-        if !is_modern {
-            own.end().await;
-        }
-        ended
-    };
+    let progress = Progress::through(message.meta.progress_token(), to.clone());
+    let (inner, welcome) = (Arc::clone(inner), admitted.welcome.clone());
+    let (admitted, asked, patience) = (Arc::new(admitted), (era, id.clone()), mcp.patience());
+    let running = Running { admitted, called, wire, asked, way, amend, patience, progress, to };
     let call = async move {
         let may_have = || inner.still_welcome(welcome.caller.identity());
-        let ended = under_way.run(welcome.until, running, may_have).await?;
-        Ok(Answered::Message(ended.status, ended.message))
+        under_way.run(welcome.until, running.run(), may_have).await
     };
     answer::answer(call, told, era, &id).await
 }

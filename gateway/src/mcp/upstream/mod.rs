@@ -6,6 +6,7 @@
 //! * `exchange`: one request, from its record to the record of its end.
 //! * `named`: `/mcp/{server}`, one server as it is; `federated`: the tools of all of them at `/mcp`.
 
+mod approval;
 mod asked;
 mod called;
 mod came;

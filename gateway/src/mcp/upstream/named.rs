@@ -13,7 +13,7 @@ use tallyport_schemas::{CommandId, Phase};
 use tokio::sync::mpsc;
 
 use super::asked::Asked;
-use super::called::{Called, refused};
+use super::called::{self, Called, Running};
 use super::came::{CameWith, SESSION, Spoken};
 use super::definitions::Look;
 use super::exchange::{Amend, Ended, Exchange, Sent, run};
@@ -28,6 +28,7 @@ use crate::mcp::dispatch::Message;
 use crate::mcp::guard::Came;
 use crate::mcp::limits::Owner;
 use crate::mcp::post::failed;
+use crate::mcp::tools::Progress;
 use crate::mcp::{McpState, form};
 use crate::service::Inner;
 
@@ -128,16 +129,18 @@ impl Way<'_> {
         let command_id = CommandId::new();
         let request =
             Request { command_id, phase, statement, definition_sha256: None, message: wire };
-        let allowed = self.admitted.decide(Wanted { question, arguments: None, request }).await?;
+        let allowed =
+            self.admitted.decide_now(Wanted { question, arguments: None, request }).await?;
         let amend = asked.lists.map(|kind| {
             let admitted = Arc::clone(&self.admitted);
             Box::new(move |message: &mut Value| listed::retain(&admitted, kind, message)) as Amend
         });
         let exchange = Exchange {
-            may_be_asked: session.is_some(),
+            asks_for: session.as_ref().map(|session| Arc::clone(&session.capabilities)),
+            session: session.as_ref().map(|session| session.wire.clone()),
             is_stream: asked.is_stream,
             amend,
-            ..self.exchange(&allowed, command_id, Some(id.clone()))
+            ..Exchange::of(&self.admitted, &allowed, command_id, Some(id.clone()))
         };
         Ok(self.relay(exchange, allowed, manner, (era, id)).await)
     }
@@ -148,28 +151,32 @@ impl Way<'_> {
         session: Option<Arc<Session>>,
     ) -> Result<Response, RpcError> {
         let (era, id) = (message.era, message.id.clone());
-        let call = Called::of(&self.admitted, &self.look, &message.params)?;
-        let fields = call.fields();
+        let called = Called::of(&self.admitted, &self.look, &message.params)?;
+        let fields = called.fields();
         if era == Era::Modern {
             request::check_fields(&self.with.params, &fields)?;
         }
-        let params = request::params(era, &call.with_meta(&message.params), client_of(&message));
+        let params = request::params(era, &called.with_meta(&message.params), client_of(&message));
         let wire = request::message(Some(&id), "tools/call", params);
-        let manner = manner(session.as_deref(), &wire, fields);
-        let command_id = CommandId::new();
-        let allowed = match call.decide(&self.admitted, command_id, wire).await {
-            Ok(allowed) => allowed,
-            // A model reads it as what its tool says.
-            Err(error) => {
-                return Ok(form::json(StatusCode::OK, &reply::answer(&id, refused(era, &error))));
-            }
+        let way = session.map_or_else(
+            || called::Way::Modern(Manner::modern(fields_of(&wire), fields)),
+            called::Way::Within,
+        );
+        let Some(under_way) = self.mcp.calls.begin(self.owner.clone(), id.clone()) else {
+            return Ok(answer::too_many(era, &id));
         };
-        let exchange = Exchange {
-            tool: Some(call.definition.facts.name.clone()),
-            may_be_asked: session.is_some(),
-            ..self.exchange(&allowed, command_id, Some(id.clone()))
+        let (to, told) = mpsc::channel(MAX_WAITING);
+        let progress = Progress::through(message.meta.progress_token(), to.clone());
+        let (admitted, asked) = (self.admitted, (era, id.clone()));
+        let (inner, welcome) = (Arc::clone(&admitted.inner), admitted.welcome.clone());
+        let patience = self.mcp.patience();
+        let running =
+            Running { admitted, called, wire, asked, way, amend: None, patience, progress, to };
+        let call = async move {
+            let may_have = || inner.still_welcome(welcome.caller.identity());
+            under_way.run(welcome.until, running.run(), may_have).await
         };
-        Ok(self.relay(exchange, allowed, manner, (era, id)).await)
+        Ok(answer::answer(call, told, era, &id).await)
     }
 
     /// Begins a session, with the server and for the client.
@@ -179,10 +186,11 @@ impl Way<'_> {
         let asked = asked
             .ok_or_else(|| RpcError::invalid_params("send params.protocolVersion as a text"))?;
         let name = params.get("clientInfo").and_then(|it| it.get("name")).and_then(Value::as_str);
-        let capabilities = params.get("capabilities").filter(|it| it.is_object()).cloned();
+        let declared = params.get("capabilities").and_then(Value::as_object);
+        let declared = declared.cloned().unwrap_or_default();
         let sent = json!({
             "protocolVersion": initialize_revision(asked),
-            "capabilities": capabilities.unwrap_or_else(|| json!({})),
+            "capabilities": declared,
             "clientInfo": request::client_info(name),
         });
         let params = sent.as_object().cloned().unwrap_or_default();
@@ -198,9 +206,9 @@ impl Way<'_> {
         };
         let allowed = self
             .admitted
-            .decide(Wanted { question: ServerQuestion::Use, arguments: None, request })
+            .decide_now(Wanted { question: ServerQuestion::Use, arguments: None, request })
             .await?;
-        let exchange = self.exchange(&allowed, command_id, Some(id.clone()));
+        let exchange = Exchange::of(&self.admitted, &allowed, command_id, Some(id.clone()));
         let (to, _nobody) = mpsc::channel(1);
         let ended = run(exchange, allowed, Sent::Post(Manner::Begins), to).await?;
         let begun = serde_json::from_slice::<Value>(&ended.message)
@@ -213,7 +221,7 @@ impl Way<'_> {
             let kept = self.mcp.upstreams.sessions.keep(
                 &self.admitted.welcome.caller,
                 self.admitted.upstream.name(),
-                wire,
+                (wire, Arc::new(declared)),
             );
             let session = kept.map_err(|_| RpcError::too_many_calls())?;
             if let Ok(session) = HeaderValue::try_from(session) {
@@ -277,9 +285,9 @@ impl Way<'_> {
             };
             let allowed = self
                 .admitted
-                .decide(Wanted { question: ServerQuestion::Use, arguments: None, request })
+                .decide_now(Wanted { question: ServerQuestion::Use, arguments: None, request })
                 .await?;
-            let exchange = self.exchange(&allowed, command_id, None);
+            let exchange = Exchange::of(&self.admitted, &allowed, command_id, None);
             let (to, _nobody) = mpsc::channel(1);
             let ended = run(exchange, allowed, Sent::Post(manner), to).await?;
             self.over(&ended);
@@ -311,27 +319,6 @@ impl Way<'_> {
                 "this server has no sessions; speak 2026-07-28, or use its tools at /mcp",
             )),
             _ => Ok(()),
-        }
-    }
-
-    pub(super) fn exchange(
-        &self,
-        allowed: &Allowed,
-        command_id: CommandId,
-        id: Option<Id>,
-    ) -> Exchange {
-        Exchange {
-            inner: Arc::clone(&self.admitted.inner),
-            upstream: Arc::clone(&self.admitted.upstream),
-            context: allowed.context.clone(),
-            command_id,
-            recording: allowed.recording,
-            tool: None,
-            id,
-            welcome: Some(self.admitted.welcome.clone()),
-            may_be_asked: false,
-            is_stream: false,
-            amend: None,
         }
     }
 

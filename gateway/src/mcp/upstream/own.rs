@@ -1,5 +1,6 @@
 //! What the gateway asks of a server by itself: what it is, and which tools it has. On record as all else.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use gateway_core::mcp::{Id, MODERN_REVISION, RpcError, fields_of};
@@ -125,7 +126,7 @@ impl Own {
             "io.modelcontextprotocol/clientCapabilities": {},
             "io.modelcontextprotocol/clientInfo": { "name": "tallyport", "version": env!("CARGO_PKG_VERSION") },
         });
-        let begins = request == OwnRequest::Initialize;
+        let begins = matches!(request, OwnRequest::Initialize);
         let is_modern = self.session.is_none() && !begins;
         let policy = self.inner.policy.current();
         let meta = is_modern.then_some(&meta);
@@ -146,18 +147,39 @@ impl Own {
             tool: None,
             id: number.as_ref().and_then(Id::read),
             welcome: None,
-            may_be_asked: false,
+            asks_for: None,
+            session: self.session.clone(),
             is_stream: false,
             amend: None,
         };
         // Nobody waits for what a server says beside its answers.
         let (to, _nobody) = mpsc::channel(1);
-        let method = match (&self.session, request) {
+        let method = match (&self.session, &request) {
             (Some(session), OwnRequest::End) => Method::End(session),
             _ => Method::Post(&manner),
         };
         exchange.run(call, method, &to, std::future::pending()).await
     }
+}
+
+/// Says something within somebody's session that has no answer; that it failed changes nothing.
+pub(super) fn said(
+    inner: &Arc<Inner>,
+    upstream: &Arc<Upstream>,
+    (context, session): (&SharedContext, &WireSession),
+    what: OwnRequest<'static>,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    let mut own = Own::new(inner, upstream).on_behalf(context.clone());
+    own.session = Some(session.clone());
+    Box::pin(async move {
+        if let Err(error) = own.run(what, None).await {
+            tracing::debug!(
+                server = own.upstream.name(),
+                ?error,
+                "a message to an MCP server was not sent"
+            );
+        }
+    })
 }
 
 fn message(ended: &Ended) -> Result<Value, NotTold> {

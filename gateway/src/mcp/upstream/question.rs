@@ -11,11 +11,14 @@ use tallyport_access::policy::{AskContext, Asker, CallArguments, GrantDemand};
 use tallyport_schemas::{
     CallRef, CommandId, Context, Effect, Recording, SharedContext, TargetKind, TargetRef,
 };
+use tokio::time::Instant;
 
 use super::Upstream;
+use super::approval::{Leave, NotAllowed, Patience, left};
 use super::exchange::{Welcome, not_on_record};
 use super::gate::{Pass, Shut};
 use crate::api::recorded;
+use crate::mcp::tools::Progress;
 use crate::service::{Caller, Inner};
 use crate::session::SessionGrant;
 
@@ -103,13 +106,14 @@ impl Admitted {
 
     /// Whether policy lets them ask this now. Nothing of it is on record: nothing happens.
     pub(super) fn may(&self, question: &ServerQuestion<'_>) -> bool {
-        let verdict = self.judge(question, None, None);
+        let verdict = self.judge(&self.asker, question, None, None);
         // What waits for somebody who must agree is there to be asked for.
         verdict.decision.effect != Effect::Deny
     }
 
     fn judge(
         &self,
+        asker: &Asker,
         question: &ServerQuestion<'_>,
         arguments: Option<Arc<CallArguments>>,
         command_id: Option<CommandId>,
@@ -126,34 +130,50 @@ impl Admitted {
             ..self.facts.clone()
         };
         let recording = self.upstream.config.recording;
-        judge_call(&self.asker, self.upstream.name(), question, &facts, recording, command_id)
+        judge_call(asker, self.upstream.name(), question, &facts, recording, command_id)
     }
 
-    /// Decides; a refusal is on record before it is told.
-    pub(super) async fn decide(&self, wanted: Wanted<'_>) -> Result<Allowed, RpcError> {
+    /// Decides; a refusal is on record before it is told. What policy permits only with an approval waits for it, within
+    /// `patience`.
+    ///
+    /// # Cancel safety
+    /// A dropped call may leave a request for an approval, which the same one finds, or one that was used up.
+    pub(super) async fn decide(
+        &self,
+        wanted: Wanted<'_>,
+        patience: &Patience<'_>,
+    ) -> Result<Allowed, NotAllowed> {
         let Wanted { question, arguments, request } = wanted;
         let command_id = request.command_id;
-        let mut verdict = self.judge(&question, arguments, Some(command_id));
+        let context = self.context_of(&question, command_id);
+        let mut verdict = loop {
+            let identity = self.welcome.caller.identity();
+            // What policy says now: it may have changed while it waited.
+            let asker = self.inner.policy.current().asker(identity);
+            let mut verdict = self.judge(&asker, &question, arguments.clone(), Some(command_id));
+            let Some(demand) = verdict.approval.take() else { break verdict };
+            if verdict.decision.effect != Effect::Pause {
+                break verdict;
+            }
+            let leave = self.approval((&verdict, &demand), &request, &context, patience).await?;
+            left(&mut verdict, &leave);
+            if !matches!(leave, Leave::Again) {
+                break verdict;
+            }
+        };
         let recording = verdict.plan.recording;
-        if verdict.decision.effect == Effect::Pause {
-            let demand =
-                verdict.approval.take().map(|demand| demand.to_string()).unwrap_or_default();
-            let reason = format!(
-                "policy demands an approval ({demand}), for which calls of MCP servers cannot wait"
-            );
+        if !self.is_as_it_was(&question, &request) {
             verdict.decision.effect = Effect::Deny;
-            verdict.decision.reasons = vec![reason];
+            verdict.decision.reasons =
+                vec!["the tool is not defined any more as it was".to_owned()];
         }
         let principal = &self.welcome.caller.identity().principal;
         let asker = (principal.issuer.clone(), principal.subject.clone());
-        let pass = match verdict.is_allowed() {
-            true => self.upstream.gate.pass(asker).map(Some),
-            false => Ok(None),
-        };
+        let pass =
+            if verdict.is_allowed() { self.upstream.gate.pass(asker).map(Some) } else { Ok(None) };
         if let Err(shut) = &pass {
             close(&mut verdict, *shut);
         }
-        let context = self.context_of(&question, command_id);
         let ruled = Ruled::of(verdict, request, &context).map_err(|error| {
             tracing::error!(%error, "a request cannot be put on record");
             RpcError::internal()
@@ -161,19 +181,33 @@ impl Admitted {
         match (ruled, pass) {
             (Ruled::Passes(call), Ok(Some(pass))) => Ok(Allowed { call, pass, context, recording }),
             (Ruled::Refused(note, reasons), pass) => {
-                let _on_record = self
-                    .inner
-                    .appender
-                    .commit(note)
-                    .await
-                    .map_err(|error| not_on_record(&error))?;
-                Err(match pass {
+                let recorded = self.inner.appender.commit(note).await;
+                let _on_record = recorded.map_err(|error| not_on_record(&error))?;
+                Err(NotAllowed::Refused(match pass {
                     Err(shut) => RpcError::ended(shut.to_string()),
                     Ok(_) => RpcError::refused(&reasons, command_id),
-                })
+                }))
             }
-            (Ruled::Passes(_), _) => Err(RpcError::internal()),
+            (Ruled::Passes(_), _) => Err(NotAllowed::Error(RpcError::internal())),
         }
+    }
+
+    /// The same for what waits for nobody.
+    pub(super) async fn decide_now(&self, wanted: Wanted<'_>) -> Result<Allowed, RpcError> {
+        let (progress, _nobody) = Progress::of(None);
+        let patience = Patience { until: Instant::now(), progress: &progress };
+        self.decide(wanted, &patience).await.map_err(|why| match why {
+            NotAllowed::Error(error) | NotAllowed::Refused(error) => error,
+            NotAllowed::Waits(_) => RpcError::internal(),
+        })
+    }
+
+    /// Whether the tool that is called is defined as it was when it was asked about.
+    fn is_as_it_was(&self, question: &ServerQuestion<'_>, request: &Request) -> bool {
+        let ServerQuestion::Call(tool) = question else { return true };
+        let now = self.upstream.definitions.now();
+        let now = now.and_then(|look| look.tool(&self.inner, &self.upstream, &tool.name));
+        now.is_some_and(|now| request.definition_sha256.as_ref() == Some(&now.sha256))
     }
 
     fn context_of(&self, question: &ServerQuestion<'_>, command_id: CommandId) -> SharedContext {

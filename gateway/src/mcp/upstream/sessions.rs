@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use rand::RngCore as _;
 use tokio::time::Instant;
 
+use super::exchange::Capabilities;
 use super::wire::WireSession;
 use crate::inside::{Who, who};
 use crate::service::Caller;
@@ -37,6 +38,8 @@ pub(super) struct Session {
     who: Who,
     server: String,
     pub(super) wire: WireSession,
+    /// What its client said that it can do.
+    pub(super) capabilities: Capabilities,
 }
 
 /// There are as many as may be.
@@ -49,7 +52,7 @@ impl Sessions {
         &self,
         caller: &Caller,
         server: &str,
-        wire: WireSession,
+        (wire, capabilities): (WireSession, Capabilities),
     ) -> Result<String, TooMany> {
         let (who, now) = (who(caller), Instant::now());
         let mut open = self.open.lock();
@@ -61,7 +64,7 @@ impl Sessions {
         let mut secret = [0; ID_BYTES];
         rand::rng().fill_bytes(&mut secret);
         let id = hex::encode(secret);
-        let session = Arc::new(Session { who, server: server.to_owned(), wire });
+        let session = Arc::new(Session { who, server: server.to_owned(), wire, capabilities });
         open.insert(id.clone(), Open { session, used: now });
         Ok(id)
     }

@@ -39,7 +39,9 @@ pub(in crate::mcp) async fn listen(
         let id = Id::read(&json!("listen")).ok_or_else(RpcError::internal)?;
         let command_id = CommandId::new();
         let (allowed, exchange) = way.bare(statement, command_id, None).await?;
-        let exchange = Exchange { may_be_asked: true, is_stream: true, ..exchange };
+        let asks_for = Some(Arc::clone(&session.capabilities));
+        let of = Some(session.wire.clone());
+        let exchange = Exchange { asks_for, session: of, is_stream: true, ..exchange };
         Ok((allowed, exchange, session.wire.clone(), id))
     };
     let (allowed, exchange, session, id) = match listening.await {
@@ -116,9 +118,9 @@ impl<'a> Way<'a> {
             Request { command_id, phase, statement, definition_sha256: None, message: Value::Null };
         let allowed = self
             .admitted
-            .decide(Wanted { question: ServerQuestion::Use, arguments: None, request })
+            .decide_now(Wanted { question: ServerQuestion::Use, arguments: None, request })
             .await?;
-        let exchange = self.exchange(&allowed, command_id, id);
+        let exchange = Exchange::of(&self.admitted, &allowed, command_id, id);
         Ok((allowed, exchange))
     }
 }
