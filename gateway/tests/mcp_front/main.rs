@@ -14,5 +14,6 @@ mod eras;
 mod faults;
 mod message;
 mod order;
+mod pins;
 mod servers;
 mod world;

@@ -32,8 +32,23 @@ pub(super) struct Known {
 pub(super) enum NotTold {
     #[error("{0:?}")]
     Failed(RpcError),
+    #[error(
+        "it cannot be reached, or does not answer as HTTP and MCP do: its last response event says how"
+    )]
+    NoAnswer,
     #[error("it answers `{0}` with an error, or with what is none of the protocol")]
     Wrong(&'static str),
+}
+
+impl NotTold {
+    /// In a word, for people.
+    pub(super) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Failed(_) => "not_asked",
+            Self::NoAnswer => "no_answer",
+            Self::Wrong(_) => "wrong_answer",
+        }
+    }
 }
 
 /// A session of the gateway's own with a server, or none where it needs none.
@@ -95,7 +110,7 @@ impl Own {
 
     /// Begins a session.
     pub(super) async fn begin(&mut self) -> Result<WireSession, NotTold> {
-        let ended = self.run(OwnRequest::Initialize, Some(2)).await.map_err(NotTold::Failed)?;
+        let ended = whole(self.run(OwnRequest::Initialize, Some(2)).await)?;
         let result = result(&message(&ended)?, "initialize")?;
         let session = WireSession::begun(ended.session.clone(), &result);
         self.session = Some(session.clone());
@@ -113,7 +128,7 @@ impl Own {
     }
 
     async fn ask(&mut self, request: OwnRequest<'_>, id: Option<u64>) -> Result<Value, NotTold> {
-        let ended = self.run(request, id).await.map_err(NotTold::Failed)?;
+        let ended = whole(self.run(request, id).await)?;
         message(&ended)
     }
 
@@ -158,6 +173,11 @@ impl Own {
         };
         exchange.run(call, method, &to, std::future::pending()).await
     }
+}
+
+fn whole(ended: Result<Ended, RpcError>) -> Result<Ended, NotTold> {
+    let ended = ended.map_err(NotTold::Failed)?;
+    if ended.is_whole { Ok(ended) } else { Err(NotTold::NoAnswer) }
 }
 
 fn message(ended: &Ended) -> Result<Value, NotTold> {
