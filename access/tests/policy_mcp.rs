@@ -116,6 +116,30 @@ fn servers_resources_and_prompts_are_permitted_each_by_name() {
     assert!(!dev.ask(Action::Select, &tool("search_issues", true, &[]), &bare()).allowed);
 }
 
+/// Who may use a server, whatever of it, does not say what its tools may become.
+#[test]
+fn to_accept_a_definition_is_permitted_by_its_own_name_alone() {
+    let any = "permit (principal, action in Tallyport::Action::\"mcp:any\", resource);";
+    let (search, server) =
+        (tool("search_issues", true, &[]), Resource::Target { name: "github".into() });
+    let users = set(any);
+    let dev = users.asker(&agent("dev", &["devs"]));
+    assert!(allowed(&dev, Action::McpCall, &search, &bare()));
+    assert!(!allowed(&dev, Action::McpAccept, &search, &bare()));
+    assert!(!allowed(&dev, Action::McpAccept, &server, &bare()));
+    let keepers = set(&format!(
+        "{any}\n permit (principal in Tallyport::Group::\"devs\", action == Tallyport::Action::\"mcp:accept\", \
+         resource in Tallyport::Target::\"github\");"
+    ));
+    let dev = keepers.asker(&agent("dev", &["devs"]));
+    assert!(allowed(&dev, Action::McpAccept, &search, &bare()));
+    assert!(allowed(&dev, Action::McpAccept, &server, &bare()));
+    let other = keepers.asker(&agent("other", &[]));
+    assert!(!allowed(&other, Action::McpAccept, &search, &bare()));
+    let elsewhere = Resource::Target { name: "files".into() };
+    assert!(!allowed(&dev, Action::McpAccept, &elsewhere, &bare()));
+}
+
 #[test]
 fn arguments_make_a_question_of_their_own_only_where_policy_looks_at_them() {
     assert!(set(POLICY).reads_call());
@@ -158,6 +182,12 @@ fn annotations_that_would_not_bind_are_refused() {
         (format!("@require_approval(\"1 of dba\") {}", one("mcp:read")), "Action::\"mcp:call\""),
         (
             format!("@require_grant(\"1 of dba\") {}", one("mcp:call")),
+            "@require_grant applies to `sql:connect` and `mcp:connect` alone",
+        ),
+        (format!("@row_limit(\"5\") {}", one("mcp:accept")), "@row_limit applies to statements"),
+        (format!("@require_approval(\"1 of dba\") {}", one("mcp:accept")), "Action::\"mcp:call\""),
+        (
+            format!("@require_grant(\"1 of dba\") {}", one("mcp:accept")),
             "@require_grant applies to `sql:connect` and `mcp:connect` alone",
         ),
         // What may not be there is not looked at.

@@ -63,11 +63,13 @@ pub enum Action {
     McpRead,
     /// Get a prompt of an MCP server.
     McpPrompt,
+    /// See how the tools of an MCP server stand to their pins, and accept another definition.
+    McpAccept,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Connect,
         Self::Select,
         Self::Insert,
@@ -97,6 +99,7 @@ impl Action {
         Self::McpCall,
         Self::McpRead,
         Self::McpPrompt,
+        Self::McpAccept,
     ];
 
     /// Whether what asks for it is a statement or a call of a tool, which can wait for an approval.
@@ -113,6 +116,7 @@ impl Action {
                 | Self::McpConnect
                 | Self::McpRead
                 | Self::McpPrompt
+                | Self::McpAccept
         )
     }
 
@@ -123,7 +127,10 @@ impl Action {
 
     /// Whether it is asked on an MCP server.
     pub(super) const fn is_mcp(self) -> bool {
-        matches!(self, Self::McpConnect | Self::McpCall | Self::McpRead | Self::McpPrompt)
+        matches!(
+            self,
+            Self::McpConnect | Self::McpCall | Self::McpRead | Self::McpPrompt | Self::McpAccept
+        )
     }
 
     /// The action of this id.
@@ -164,6 +171,7 @@ impl Action {
             Self::McpCall => "mcp:call",
             Self::McpRead => "mcp:read",
             Self::McpPrompt => "mcp:prompt",
+            Self::McpAccept => "mcp:accept",
         }
     }
 }

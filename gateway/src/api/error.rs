@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use gateway_core::approval::NotCounted;
+use gateway_core::verdict::NOT_A_PERSON;
 
 use tallyport_eventlog::CommitError;
 
@@ -35,7 +36,7 @@ impl ApiError {
     }
 
     pub(crate) fn no_route() -> Self {
-        let message = "there is no such route; see /v1/whoami, /v1/approvals, /v1/grants, /v1/revocations and /v1/webhooks/NAME/answers";
+        let message = "there is no such route; see /v1/whoami, /v1/approvals, /v1/grants, /v1/revocations, /v1/mcp/servers and /v1/webhooks/NAME/answers";
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
@@ -57,6 +58,24 @@ impl ApiError {
     pub(super) fn unknown_revocation() -> Self {
         let message = "no revocation with this id stands; list them with `tallyport revoke list`";
         Self::new(StatusCode::NOT_FOUND, "unknown_revocation", message)
+    }
+
+    /// Also for what there is and the caller may not accept anything of.
+    pub(super) fn unknown_server() -> Self {
+        let message =
+            "there is no MCP server or tool of this name, or you may not see its definitions";
+        Self::new(StatusCode::NOT_FOUND, "unknown_server", message)
+    }
+
+    /// Also where somebody else was faster.
+    pub(super) fn other_definition() -> Self {
+        let message = "this is not a change that waits: the tool has another definition by now, or this one is in use; look again \
+                       with `tallyport mcp-servers show`, and accept what it shows then";
+        Self::new(StatusCode::CONFLICT, "other_definition", message)
+    }
+
+    pub(super) fn not_a_person() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "not_a_reviewer", NOT_A_PERSON)
     }
 
     /// Also for a target that there is and the caller may not be let in to, whoever agrees.
@@ -111,6 +130,9 @@ impl From<NotCounted> for ApiError {
             | NotCounted::NotAMember(_)
             | NotCounted::Requester
             | NotCounted::Owner => (StatusCode::FORBIDDEN, "not_a_reviewer"),
+            NotCounted::NoDefinition | NotCounted::PinnedAlready => {
+                return Self::other_definition();
+            }
             NotCounted::Twice => (StatusCode::CONFLICT, "answered_already"),
             NotCounted::TooManyOfYours(_) | NotCounted::Full => {
                 (StatusCode::TOO_MANY_REQUESTS, "too_many_requests")

@@ -13,6 +13,9 @@ pub(super) struct Sent(pub(super) Bytes);
 /// The id in a path, as it was written.
 pub(super) struct Id(pub(super) String);
 
+/// Two names in a path, as they were written.
+pub(super) struct Names(pub(super) String, pub(super) String);
+
 impl<S: Send + Sync> FromRequest<S> for Sent {
     type Rejection = ApiError;
 
@@ -34,5 +37,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
         let path = Path::<String>::from_request_parts(parts, state).await;
         path.map(|Path(id)| Self(id))
             .map_err(|_| ApiError::bad_request("the id in the path is not text"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Names {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut request::Parts, state: &S) -> Result<Self, ApiError> {
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        path.map(|Path((one, other))| Self(one, other))
+            .map_err(|_| ApiError::bad_request("the names in the path are not text"))
     }
 }

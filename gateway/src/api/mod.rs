@@ -1,5 +1,5 @@
 //! The HTTP routes beside `CONNECT`: health, for whoever runs the gateway, and what people and agents
-//! ask of the gateway beside sessions: approvals, grants, revocations.
+//! ask of the gateway beside sessions: approvals, grants, revocations, definitions of tools.
 //!
 //! Errors are JSON as everywhere on the fronts: `{"code":...,"message":...}`, where the message says what to do.
 
@@ -9,6 +9,7 @@ mod body;
 mod error;
 mod extract;
 pub(crate) mod grants;
+mod mcp_servers;
 mod revocations;
 mod saml;
 mod view;
@@ -35,7 +36,7 @@ pub(crate) use view::ApprovalView;
 pub(crate) use who::{Known, NotKnown, who};
 
 /// `GET /healthz`: 200 while events can be put on record, 503 while they cannot: then nothing passes.
-/// `/v1`: see docs/reference/approvals.md, grants.md and revocation.md; every request of it needs a token, but that of a webhook,
+/// `/v1`: see docs/reference/approvals.md, grants.md, revocation.md and mcp-servers.md; every request of it needs a token, but that of a webhook,
 /// which is signed (docs/reference/webhooks.md).
 /// `/saml/token` and what its tokens are checked with, where that is configured: docs/reference/saml.md.
 /// `/mcp` and how its clients get tokens, likewise: docs/reference/mcp.md.
@@ -49,6 +50,9 @@ pub fn router(gateway: &Gateway) -> Router {
         .route("/approvals/{id}/deny", post(approvals::deny))
         .route("/approvals/{id}/withdraw", post(approvals::withdraw))
         .route("/grants", post(grants::request))
+        .route("/mcp/servers", get(mcp_servers::list))
+        .route("/mcp/servers/{server}", get(mcp_servers::show))
+        .route("/mcp/servers/{server}/tools/{tool}/accept", post(mcp_servers::accept))
         .route("/revocations", get(revocations::list).post(revocations::revoke))
         .route("/revocations/{id}/lift", post(revocations::lift))
         .route("/webhooks/{name}/answers", post(answers::answer))

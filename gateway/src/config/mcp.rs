@@ -59,6 +59,8 @@ pub struct McpConfig {
     pub(crate) connect: Option<String>,
     pub(crate) write: Option<String>,
     pub(crate) servers: Vec<McpServer>,
+    /// How often a server behind the gateway is looked at. No setting of the file.
+    pub(crate) look_every: Duration,
     /// How much may be under way. No settings of the file.
     pub limits: McpLimits,
 }
@@ -92,6 +94,7 @@ impl Default for McpConfig {
             connect: None,
             write: None,
             servers: Vec::new(),
+            look_every: Duration::from_secs(300),
             limits: McpLimits {
                 max_calls: 1024,
                 max_calls_per_principal: 64,
@@ -106,6 +109,13 @@ impl McpConfig {
     #[must_use]
     pub const fn patient_for(mut self, patience: Duration) -> Self {
         self.limits.patience = patience;
+        self
+    }
+
+    /// Looks at the servers behind the gateway so often.
+    #[must_use]
+    pub const fn looking_every(mut self, interval: Duration) -> Self {
+        self.look_every = interval;
         self
     }
 

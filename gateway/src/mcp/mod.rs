@@ -35,6 +35,7 @@ use guard::Names;
 use limits::Calls;
 pub use upstream::UpstreamError;
 use upstream::Upstreams;
+pub(crate) use upstream::{Defined, ServerView, ToolView};
 
 const ENDPOINT: &str = "/mcp";
 /// One server behind the gateway.
@@ -84,7 +85,27 @@ impl McpState {
 
     /// Begins to look at the servers behind the gateway.
     pub(crate) fn keep_upstreams(&self, inner: &Arc<Inner>) {
-        self.upstreams.keep(inner);
+        self.upstreams.keep(inner, self.config.look_every);
+    }
+
+    /// All servers behind the gateway, by name, without their tools.
+    pub(crate) fn servers(&self, inner: &Inner) -> Vec<ServerView> {
+        self.upstreams.all().map(|it| it.view(inner, false)).collect()
+    }
+
+    /// One of them, with its tools.
+    pub(crate) fn server(&self, inner: &Inner, name: &str) -> Option<ServerView> {
+        self.upstreams.get(name).map(|it| it.view(inner, true))
+    }
+
+    /// A tool of one.
+    pub(crate) fn tool(&self, inner: &Inner, server: &str, tool: &str) -> Option<ToolView> {
+        self.upstreams.get(server)?.tool_view(inner, tool)
+    }
+
+    /// A tool that one has now, as it might be accepted.
+    pub(crate) fn defined(&self, inner: &Inner, server: &str, tool: &str) -> Option<Defined> {
+        self.upstreams.get(server)?.defined(inner, tool)
     }
 }
 

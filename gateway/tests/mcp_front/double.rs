@@ -67,6 +67,11 @@ impl Double {
         self.seen.lock().iter().filter(|it| it.said() == said).cloned().collect()
     }
 
+    /// What it got so far is not looked at any more.
+    pub fn forget(&self) {
+        self.seen.lock().clear();
+    }
+
     pub fn all(&self) -> Vec<Seen> {
         self.seen.lock().clone()
     }

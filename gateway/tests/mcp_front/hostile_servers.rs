@@ -12,7 +12,7 @@ use tallyport_schemas::{Disposition, Phase, ResponseStatus};
 
 use crate::client::Way;
 use crate::double::{Double, answer, events, raw, whole};
-use crate::message::{bare, legacy, modern};
+use crate::message::{bare, modern};
 use crate::servers::{at, commands, find, responses, world};
 
 /// A wrong answer of a server, by its name.
@@ -203,59 +203,6 @@ async fn the_way_to_a_server_is_its_name_and_nothing_else() {
     // One name, written otherwise, is that name: decided by what it is.
     assert_eq!(list("/mcp/%63rm").token(&token).send(&world, Way::H2).await.status, 200);
     assert_eq!(double.all().len(), before);
-}
-
-/// A session is whose it is: to others there is none, and the server's own id is nobody's.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_session_is_of_whoever_began_it() {
-    let double = Double::start().await;
-    double.does(|seen| {
-        let asked = seen.json();
-        if seen.said() != "initialize" {
-            return (seen.method == Method::DELETE).then(|| raw(StatusCode::OK, "text/plain", ""));
-        }
-        let result = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": { "name": "d", "version": "1" } });
-        let mut begun = answer(&asked, result);
-        begun.headers_mut().insert("mcp-session-id", "the-servers-own".parse().unwrap());
-        Some(begun)
-    });
-    let world = world(&double, "").await;
-    let (token, writer) = (world.token("agent", None).await, world.token("writer", None).await);
-    let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "c", "version": "1" } });
-    let begun =
-        at("/mcp/crm", legacy("initialize", params)).token(&token).send(&world, Way::H2).await;
-    let session = begun.header("mcp-session-id").to_owned();
-    assert!(session.len() == 64 && !format!("{begun:?}").contains("the-servers-own"), "{begun:?}");
-    let call = |id: &str| {
-        let call = legacy("tools/call", json!({ "name": "find", "arguments": {} }));
-        at("/mcp/crm", call).and("mcp-session-id", id).and("mcp-protocol-version", "2025-11-25")
-    };
-    let good = call(&session).token(&token).send(&world, Way::H2).await;
-    assert_eq!(good.json()["result"]["isError"], false, "{good:?}");
-    assert_eq!(double.seen("tools/call")[0].headers["mcp-session-id"], "the-servers-own");
-    for (id, whose) in
-        [(session.as_str(), &writer), ("the-servers-own", &token), ("x", &token), ("", &token)]
-    {
-        let told = call(id).token(whose).send(&world, Way::H2).await;
-        assert_eq!(told.status, 404, "{id}: {told:?}");
-        for method in [Method::GET, Method::DELETE] {
-            let told = bare(method.clone(), "/mcp/crm")
-                .token(whose)
-                .and("accept", "text/event-stream")
-                .and("mcp-session-id", id);
-            assert_eq!(told.send(&world, Way::H2).await.status, 404, "{method} {id}");
-        }
-    }
-    let none = call("").without("mcp-session-id").token(&token).send(&world, Way::H2).await;
-    assert_eq!(none.status, 400, "{none:?}");
-    assert_eq!(double.seen("tools/call").len(), 1);
-    let ended = bare(Method::DELETE, "/mcp/crm")
-        .token(&token)
-        .and("mcp-session-id", &session)
-        .send(&world, Way::H2)
-        .await;
-    assert_eq!(ended.status, 204);
-    assert_eq!(call(&session).token(&token).send(&world, Way::H2).await.status, 404, "it is over");
 }
 
 /// How many calls the double has open now.

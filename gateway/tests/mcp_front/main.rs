@@ -17,5 +17,7 @@ mod faults_of_servers;
 mod hostile_servers;
 mod message;
 mod order;
+mod pins;
 mod servers;
+mod sessions;
 mod world;

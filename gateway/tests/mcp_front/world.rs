@@ -24,7 +24,8 @@ use tallyport_schemas::{
 /// Anything that should happen soon happens within this.
 pub const SOON: Duration = Duration::from_secs(20);
 
-/// `open` for agents, `granted` with a grant, `shut` for nobody; the server `crm` for agents; people may end access.
+/// `open` for agents, `granted` with a grant, `shut` for nobody; the server `crm` for agents, its definitions for keepers;
+/// people may end access.
 const POLICY: &str = r#"
 @id("open") permit (principal, action == Tallyport::Action::"sql:connect", resource)
   when { resource in Tallyport::Target::"open" };
@@ -38,6 +39,7 @@ permit (principal, action == Tallyport::Action::"sql:connect", resource) when { 
 permit (principal in Tallyport::Group::"agents", action == Tallyport::Action::"mcp:call", resource == Tallyport::Tool::"crm/refund")
   when { context has call && context.call.hasTag("/id") && context.call.getTag("/id") == "50" };
 @id("closed") forbid (principal, action == Tallyport::Action::"mcp:prompt", resource == Tallyport::Prompt::"crm/closed");
+@id("keeps") permit (principal in Tallyport::Group::"keepers", action == Tallyport::Action::"mcp:accept", resource in Tallyport::Target::"crm");
 @id("ends") permit (principal in Tallyport::Group::"dba", action in Tallyport::Action::"access:any", resource);
 "#;
 
@@ -47,7 +49,7 @@ pub struct World {
     pub faults: Arc<FaultLog>,
     pub ca: DevCa,
     pub issuer: DevIssuer,
-    log: Arc<MemoryLog>,
+    pub log: Arc<MemoryLog>,
     _folder: tempfile::TempDir,
 }
 
@@ -66,14 +68,25 @@ impl World {
         front_limits: impl FnOnce(&mut Limits),
         mcp_config: impl FnOnce(&mut McpConfig),
     ) -> Self {
+        let log = Arc::new(MemoryLog::new());
+        Self::on(log, "test", mcp, front_limits, mcp_config).await
+    }
+
+    /// On a log that others may use, too, under a name of its own.
+    pub async fn on(
+        log: Arc<MemoryLog>,
+        name: &str,
+        mcp: &str,
+        front_limits: impl FnOnce(&mut Limits),
+        mcp_config: impl FnOnce(&mut McpConfig),
+    ) -> Self {
         let local: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let issuer = DevIssuer::start(local, clients()).await.unwrap();
         let authenticator = Authenticator::new(vec![issuer.issuer_config()]).unwrap();
-        let log = Arc::new(MemoryLog::new());
         let faults = Arc::new(FaultLog::new(Arc::clone(&log) as Arc<dyn Log>));
         let options =
             AppenderOptions { max_wait: Duration::from_millis(400), ..AppenderOptions::default() };
-        let producer = ProducerId::parse("test/gateway").unwrap();
+        let producer = ProducerId::parse(format!("{name}/gateway")).unwrap();
         let log_for_appender = Arc::clone(&faults) as Arc<dyn Log>;
         let appender =
             Appender::start(log_for_appender, producer, "gateway", options).await.unwrap();
@@ -164,17 +177,20 @@ fn clients() -> Vec<DevClient> {
         groups: vec!["agents".to_owned()],
         ..DevClient::new(id)
     };
+    let human = |id: &str, group: &str| DevClient {
+        kind: PrincipalKind::Human,
+        groups: vec![group.to_owned()],
+        ..DevClient::new(id)
+    };
     vec![
         DevClient { groups: vec!["agents".to_owned()], ..DevClient::new("agent") },
         DevClient::new("other"),
         scoped("scoped", "openid tallyport"),
         DevClient { groups: vec!["agents".to_owned()], ..scoped("writer", "tallyport:write") },
         scoped("mistaken", "tallyport:writer tallypor"),
-        DevClient {
-            kind: PrincipalKind::Human,
-            groups: vec!["dba".to_owned()],
-            ..DevClient::new("dana")
-        },
+        DevClient { groups: vec!["keepers".to_owned()], ..DevClient::new("robot") },
+        human("dana", "dba"),
+        human("kim", "keepers"),
     ]
 }
 

@@ -29,6 +29,8 @@ pub struct Pin {
     pub sha256: String,
     /// The definition that differs from it and was seen last, where there is one.
     pub changed: Option<String>,
+    /// That the server has the tool no more is on record, and not yet that it has it again.
+    pub is_gone: bool,
     said_at: Timestamp,
     context: SharedContext,
 }
@@ -50,49 +52,49 @@ pub enum Standing {
 impl Pins {
     /// Takes in the next event of the log; `None` when it is about no tool.
     pub fn apply(&mut self, event: &Event) -> Option<Applied> {
-        let Body::Policy(PolicyChange::ToolDefinition { server, tool, state, sha256, .. }) =
-            &event.body
+        let Body::Policy(PolicyChange::ToolDefinition {
+            server,
+            tool,
+            state,
+            sha256,
+            previous,
+            ..
+        }) = &event.body
         else {
             return None;
         };
         let key = (server.clone(), tool.clone());
+        let said = match state {
+            // What there is no more is what it was.
+            DefinitionState::Gone => previous.as_ref(),
+            _ => sha256.as_ref(),
+        };
         let full = self.pins.len() >= MAX_PINS;
-        Some(match (state, sha256, self.pins.get_mut(&key)) {
-            (DefinitionState::Gone, ..) => Ok(()),
-            (_, None, _) | (DefinitionState::Changed | DefinitionState::Accepted, _, None) => {
-                Err(NotCounted::NoDefinition)
+        Some(match (self.pins.get_mut(&key), state, said) {
+            (Some(pin), state, said) => pin.apply(event, *state, said),
+            (None, DefinitionState::Pinned | DefinitionState::Gone, Some(_)) if full => {
+                Err(NotCounted::TooManyDefinitions)
             }
-            (DefinitionState::Pinned, Some(_), None) if full => Err(NotCounted::TooManyDefinitions),
-            (DefinitionState::Pinned, Some(sha256), None) => {
+            (None, DefinitionState::Pinned | DefinitionState::Gone, Some(sha256)) => {
                 let pin = Pin {
                     sha256: sha256.clone(),
                     changed: None,
+                    is_gone: *state == DefinitionState::Gone,
                     said_at: event.time,
                     context: event.context.clone(),
                 };
                 self.pins.insert(key, pin);
                 Ok(())
             }
-            // Said again; or two gateways saw it first, and one of them was later.
-            (DefinitionState::Pinned, Some(sha256), Some(pin)) if *sha256 == pin.sha256 => {
-                pin.said_at = pin.said_at.max(event.time);
-                Ok(())
-            }
-            (DefinitionState::Pinned, Some(_), Some(_)) => Err(NotCounted::PinnedAlready),
-            (DefinitionState::Changed, Some(sha256), Some(pin)) => {
-                pin.changed = Some(sha256.clone()).filter(|it| *it != pin.sha256);
-                Ok(())
-            }
-            // Only what was seen, and is on record, can be accepted.
-            (DefinitionState::Accepted, Some(sha256), Some(pin))
-                if pin.changed.as_ref() == Some(sha256) =>
-            {
-                pin.sha256.clone_from(sha256);
-                (pin.changed, pin.said_at, pin.context) = (None, event.time, event.context.clone());
-                Ok(())
-            }
-            (DefinitionState::Accepted, Some(_), Some(_)) => Err(NotCounted::NoDefinition),
+            (None, DefinitionState::Gone, None) => Ok(()),
+            (None, ..) => Err(NotCounted::NoDefinition),
         })
+    }
+
+    /// The pins of a server's tools.
+    pub fn of<'a>(&'a self, server: &'a str) -> impl Iterator<Item = (&'a str, &'a Pin)> {
+        let of_server = self.pins.iter().filter(move |((of, _), _)| of == server);
+        of_server.map(|((_, tool), pin)| (tool.as_str(), pin))
     }
 
     /// The pin of a tool.
@@ -116,16 +118,56 @@ impl Pins {
         let due =
             self.pins.iter().filter(move |(_, pin)| now.duration_since(pin.said_at) > CARRY_AFTER);
         due.map(|((server, tool), pin)| {
+            let (state, sha256) = match pin.is_gone {
+                true => (DefinitionState::Gone, None),
+                false => (DefinitionState::Pinned, Some(pin.sha256.clone())),
+            };
             let again = PolicyChange::ToolDefinition {
                 server: server.clone(),
                 tool: tool.clone(),
-                state: DefinitionState::Pinned,
-                sha256: Some(pin.sha256.clone()),
+                state,
+                sha256,
                 previous: Some(pin.sha256.clone()),
                 reason: Some("it stands, and is said again".to_owned()),
             };
             (pin.context.clone(), again)
         })
+    }
+}
+
+impl Pin {
+    fn apply(&mut self, event: &Event, state: DefinitionState, sha256: Option<&String>) -> Applied {
+        match (state, sha256) {
+            // Said again; or two gateways saw it at once; or of a pin that is none any more.
+            (DefinitionState::Gone, sha256) => {
+                if sha256.is_none_or(|it| *it == self.sha256) {
+                    self.is_gone = true;
+                    self.said_at = self.said_at.max(event.time);
+                }
+                Ok(())
+            }
+            (_, None) => Err(NotCounted::NoDefinition),
+            // Said again; or it is back; or two gateways saw it first, and one of them was later.
+            (DefinitionState::Pinned, Some(sha256)) if *sha256 == self.sha256 => {
+                self.is_gone = false;
+                self.said_at = self.said_at.max(event.time);
+                Ok(())
+            }
+            (DefinitionState::Pinned, Some(_)) => Err(NotCounted::PinnedAlready),
+            (DefinitionState::Changed, Some(sha256)) => {
+                self.changed = Some(sha256.clone()).filter(|it| *it != self.sha256);
+                self.is_gone = false;
+                Ok(())
+            }
+            // Only what was seen, and is on record, can be accepted.
+            (DefinitionState::Accepted, Some(sha256)) if self.changed.as_ref() == Some(sha256) => {
+                self.sha256.clone_from(sha256);
+                (self.changed, self.is_gone) = (None, false);
+                (self.said_at, self.context) = (event.time, event.context.clone());
+                Ok(())
+            }
+            (DefinitionState::Accepted, Some(_)) => Err(NotCounted::NoDefinition),
+        }
     }
 }
 
@@ -190,6 +232,29 @@ mod tests {
             (Standing::InUse, Standing::Changed { on_record: false })
         );
         assert_eq!(pins.apply(&said(Pinned, "", 2)), Some(Err(NotCounted::NoDefinition)));
+    }
+
+    /// That a tool is gone counts for all, outlives what the log keeps, and ends when it is back.
+    #[test]
+    fn what_is_gone_is_known_until_it_is_back() {
+        use DefinitionState::{Gone, Pinned};
+        let at = |hour: i64| Timestamp::from_second(hour * 3600).unwrap();
+        let gone = |pins: &Pins| pins.pin("crm", "find").map(|pin| pin.is_gone);
+        let mut pins = Pins::default();
+        assert_eq!(pins.apply(&said(Gone, "", 0)), Some(Ok(())));
+        assert_eq!(gone(&pins), None, "of a tool that nobody knew");
+        pins.apply(&said(Pinned, "a", 0)).unwrap().unwrap();
+        pins.apply(&said(Gone, "", 1)).unwrap().unwrap();
+        assert_eq!(gone(&pins), Some(true));
+        assert_eq!(pins.of("crm").map(|(tool, _)| tool).collect::<Vec<_>>(), ["find"]);
+        assert_eq!(pins.of("other").count(), 0);
+        let (_, again) = pins.to_carry(at(14)).next().unwrap();
+        let mut late = Pins::default();
+        let event = Event { body: Body::Policy(again), ..said(Gone, "", 14) };
+        late.apply(&event).unwrap().unwrap();
+        assert_eq!((gone(&late), standing(&late, "a")), (Some(true), Standing::InUse));
+        late.apply(&said(Pinned, "a", 15)).unwrap().unwrap();
+        assert_eq!(gone(&late), Some(false));
     }
 
     /// What is said again makes a gateway that comes later know the same.

@@ -23,7 +23,7 @@ use tallyport_access::policy::{ApprovalDemand, GrantDemand};
 use tallyport_schemas::{ColumnRef, Decision, Effect, ObjectRef, Recording, StatementKind};
 
 pub use access::access;
-pub use call::{ServerQuestion, ToolFacts, judge_call};
+pub use call::{NOT_A_PERSON, ServerQuestion, ToolFacts, judge_accept, judge_call};
 pub use judge::Judge;
 
 /// What is decided about one text, and what follows from it.

@@ -15,10 +15,11 @@ use tokio::time::Instant;
 
 use super::approval::{NotAllowed, Patience, Waits};
 use super::definitions::{Definition, Look};
-use super::exchange::{self, Amend, Exchange, Sent};
+use super::exchange::{Amend, Exchange};
 use super::own::Own;
 use super::question::{Admitted, Allowed, Wanted};
 use super::request;
+use super::running::{Sent, run};
 use super::sessions::Session;
 use super::wire::Manner;
 use crate::mcp::answer::Answered;
@@ -171,7 +172,7 @@ impl Running {
         let tool = Some(called.definition.facts.name.clone());
         let exchange = Exchange::of(&admitted, &allowed, command_id, Some(id));
         let exchange = Exchange { tool, asks_for, session, amend, ..exchange };
-        let ended = exchange::run(exchange, allowed, Sent::Post(manner), to).await;
+        let ended = run(exchange, allowed, Sent::Post(manner), to).await;
         if matches!(way, Way::Alone) {
             admitted.inner.spawn(own.end());
         }

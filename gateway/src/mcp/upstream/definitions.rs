@@ -1,28 +1,30 @@
 //! Which tools a server has, and which of them may be used: those whose definition is the one that was pinned.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_core::mcp::{Standing, canonical};
 use gateway_core::verdict::ToolFacts;
-use parking_lot::RwLock;
+use jiff::Timestamp;
+use parking_lot::{Mutex as Kept, RwLock};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use tallyport_schemas::{Body, Context, DefinitionState, Draft, PolicyChange};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use super::Upstream;
 use super::own::{Known, NotTold, Own};
+use super::pin::pin;
 use crate::service::Inner;
 
-/// How often a server is asked anew.
-const EVERY: Duration = Duration::from_secs(300);
 /// How soon one is that gave no answer.
 const AGAIN: Duration = Duration::from_secs(15);
 /// The most tools of one server, and the most of one definition.
 const MAX_TOOLS: usize = 1_000;
 const MAX_DEFINITION_BYTES: usize = 64 * 1024;
+/// The most definitions of one server that are kept because they are, or were, pinned.
+const MAX_REMEMBERED: usize = 2 * MAX_TOOLS;
 /// What clients take as the name of a tool.
 const MAX_NAME_CHARS: usize = 128;
 
@@ -30,6 +32,10 @@ const MAX_NAME_CHARS: usize = 128;
 #[derive(Debug, Default)]
 pub(super) struct Definitions {
     known: RwLock<Option<Arc<Look>>>,
+    /// When the server was asked last, and what came of it.
+    last: Kept<Option<LastLook>>,
+    /// The definitions that are pinned, as far as this gateway has seen them: the log has their hashes.
+    pinned: Kept<HashMap<String, Arc<Definition>>>,
     /// One look at a time.
     looking: Mutex<()>,
 }
@@ -40,6 +46,14 @@ pub(super) struct Look {
     pub(super) modern: Option<Value>,
     pub(super) is_legacy: bool,
     tools: Vec<Arc<Definition>>,
+}
+
+/// When a server was asked last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LastLook {
+    pub(super) at: Timestamp,
+    /// Why it did not tell, in a word; nothing where it did.
+    pub(super) failed: Option<&'static str>,
 }
 
 /// One tool.
@@ -81,21 +95,48 @@ impl Definitions {
         inner: &Arc<Inner>,
         upstream: &Arc<Upstream>,
     ) -> Result<Arc<Look>, NotTold> {
-        let known = Own::new(inner, upstream).look().await?;
-        let look = Arc::new(Look::of(upstream, known));
+        let known = Own::new(inner, upstream).look().await;
+        let failed = known.as_ref().err().map(NotTold::as_str);
+        *self.last.lock() = Some(LastLook { at: Timestamp::now(), failed });
+        let look = Arc::new(Look::of(upstream, known?));
+        // What was accepted since the last look, and may have changed again.
+        if let Some(before) = self.now() {
+            self.remember(inner, upstream, &before);
+        }
         pin(inner, upstream, &look).await;
+        self.remember(inner, upstream, &look);
         *self.known.write() = Some(Arc::clone(&look));
         Ok(look)
     }
 
-    /// Looks again and again. What was known stays where the server gives no answer.
-    pub(super) async fn keep(inner: Arc<Inner>, upstream: Arc<Upstream>) {
+    /// When the server was asked last.
+    pub(super) fn last(&self) -> Option<LastLook> {
+        *self.last.lock()
+    }
+
+    /// A definition that was seen here while it was pinned.
+    pub(super) fn pinned(&self, tool: &str, sha256: &str) -> Option<Arc<Definition>> {
+        self.pinned.lock().get(tool).filter(|it| it.sha256 == sha256).cloned()
+    }
+
+    /// Keeps those that are pinned, so that a reviewer can be shown what became of them.
+    fn remember(&self, inner: &Inner, upstream: &Upstream, look: &Look) {
+        let in_use = look.in_use(inner, upstream);
+        let mut pinned = self.pinned.lock();
+        if pinned.len() + in_use.len() > MAX_REMEMBERED {
+            pinned.retain(|tool, _| look.tools.iter().any(|it| it.facts.name == *tool));
+        }
+        pinned.extend(in_use.into_iter().map(|it| (it.facts.name.clone(), Arc::clone(it))));
+    }
+
+    /// Looks again and again, so often where the server answers. What was known stays where it does not.
+    pub(super) async fn keep(inner: Arc<Inner>, upstream: Arc<Upstream>, every: Duration) {
         loop {
             let looked = upstream.definitions.look_anew(&inner, &upstream).await;
             if let Err(error) = &looked {
                 tracing::warn!(server = upstream.name(), %error, "an MCP server does not tell its tools");
             }
-            sleep(if looked.is_ok() { EVERY } else { AGAIN }).await;
+            sleep(if looked.is_ok() { every } else { every.min(AGAIN) }).await;
         }
     }
 
@@ -135,6 +176,11 @@ impl Look {
         }
         taken.sort_by(|one, other| one.facts.name.cmp(&other.facts.name));
         Self { modern, is_legacy, tools: taken }
+    }
+
+    /// All, in the order of their names.
+    pub(super) fn tools(&self) -> &[Arc<Definition>] {
+        &self.tools
     }
 
     /// Those that are what was pinned, in the order of their names.
@@ -187,57 +233,5 @@ impl Definition {
             name,
         };
         Ok(Self { facts, defined, sha256: hex::encode(Sha256::digest(text)) })
-    }
-}
-
-/// Puts on record what is new, what has changed, and what is gone.
-async fn pin(inner: &Arc<Inner>, upstream: &Arc<Upstream>, look: &Look) {
-    if inner.control.current().await.is_err() {
-        tracing::warn!(
-            server = upstream.name(),
-            "it is not known which tools were pinned; new ones wait"
-        );
-        return;
-    }
-    for definition in &look.tools {
-        let (name, sha256) = (&definition.facts.name, &definition.sha256);
-        let standing = inner.control.known().pins.standing(upstream.name(), name, sha256);
-        let previous =
-            inner.control.known().pins.pin(upstream.name(), name).map(|pin| pin.sha256.clone());
-        let (state, reason) = match standing {
-            Standing::InUse | Standing::Changed { on_record: true } => continue,
-            Standing::New => (DefinitionState::Pinned, None),
-            Standing::Changed { on_record: false } => {
-                tracing::warn!(
-                    server = upstream.name(),
-                    tool = name,
-                    "a tool is not what was pinned: it is out of use until somebody accepts it"
-                );
-                (
-                    DefinitionState::Changed,
-                    Some("the server defines it otherwise than before".to_owned()),
-                )
-            }
-        };
-        let change = PolicyChange::ToolDefinition {
-            server: upstream.name().to_owned(),
-            tool: name.clone(),
-            state,
-            sha256: Some(sha256.clone()),
-            previous,
-            reason,
-        };
-        let context = Context { target: Some(upstream.reference()), ..Context::default() };
-        let draft = Draft::new(context.into(), None, Body::Policy(change));
-        match inner.control.commit(draft).await {
-            Ok(Ok(())) => {}
-            // Another gateway saw it first: what that one pinned is what counts.
-            Ok(Err(why)) => {
-                tracing::info!(server = upstream.name(), tool = name, %why, "not pinned")
-            }
-            Err(error) => {
-                tracing::error!(server = upstream.name(), tool = name, %error, "a definition is not on record; the tool waits")
-            }
-        }
     }
 }

@@ -17,14 +17,18 @@ mod gate;
 mod listed;
 mod named;
 mod own;
+mod pin;
 mod question;
 mod request;
+mod running;
 mod sessions;
 mod streams;
+mod view;
 mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tallyport_schemas::TargetRef;
 
@@ -37,6 +41,7 @@ use gate::Gate;
 pub(super) use named::serve;
 use sessions::Sessions;
 pub(super) use streams::{delete, listen};
+pub(crate) use view::{Defined, ServerView, ToolView};
 use wire::Wire;
 
 /// All servers, by name.
@@ -96,12 +101,12 @@ impl Upstreams {
         self.servers.get(name)
     }
 
-    /// Looks at all of them, again and again.
-    pub(super) fn keep(&self, inner: &Arc<Inner>) {
+    /// Looks at all of them, again and again, so often.
+    pub(super) fn keep(&self, inner: &Arc<Inner>, every: Duration) {
         for upstream in self.all() {
             let (kept, upstream) = (Arc::clone(inner), Arc::clone(upstream));
             inner.spawn(async move {
-                let keeping = Definitions::keep(Arc::clone(&kept), upstream);
+                let keeping = Definitions::keep(Arc::clone(&kept), upstream, every);
                 kept.until_it_stops(keeping).await;
             });
         }

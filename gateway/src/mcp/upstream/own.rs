@@ -10,7 +10,8 @@ use tallyport_schemas::{CommandId, Context, Recording, SharedContext};
 use tokio::sync::mpsc;
 
 use super::Upstream;
-use super::exchange::{Ended, Exchange, Method};
+use super::exchange::{Ended, Exchange};
+use super::running::Method;
 use super::wire::{Manner, WireSession};
 use crate::service::Inner;
 
@@ -33,8 +34,23 @@ pub(super) struct Known {
 pub(super) enum NotTold {
     #[error("{0:?}")]
     Failed(RpcError),
+    #[error(
+        "it cannot be reached, or does not answer as HTTP and MCP do: its last response event says how"
+    )]
+    NoAnswer,
     #[error("it answers `{0}` with an error, or with what is none of the protocol")]
     Wrong(&'static str),
+}
+
+impl NotTold {
+    /// In a word, for people.
+    pub(super) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Failed(_) => "not_asked",
+            Self::NoAnswer => "no_answer",
+            Self::Wrong(_) => "wrong_answer",
+        }
+    }
 }
 
 /// A session of the gateway's own with a server, or none where it needs none.
@@ -96,7 +112,7 @@ impl Own {
 
     /// Begins a session.
     pub(super) async fn begin(&mut self) -> Result<WireSession, NotTold> {
-        let ended = self.run(OwnRequest::Initialize, Some(2)).await.map_err(NotTold::Failed)?;
+        let ended = whole(self.run(OwnRequest::Initialize, Some(2)).await)?;
         let result = result(&message(&ended)?, "initialize")?;
         let session = WireSession::begun(ended.session.clone(), &result);
         self.session = Some(session.clone());
@@ -114,7 +130,7 @@ impl Own {
     }
 
     async fn ask(&mut self, request: OwnRequest<'_>, id: Option<u64>) -> Result<Value, NotTold> {
-        let ended = self.run(request, id).await.map_err(NotTold::Failed)?;
+        let ended = whole(self.run(request, id).await)?;
         message(&ended)
     }
 
@@ -180,6 +196,11 @@ pub(super) fn said(
             );
         }
     })
+}
+
+fn whole(ended: Result<Ended, RpcError>) -> Result<Ended, NotTold> {
+    let ended = ended.map_err(NotTold::Failed)?;
+    if ended.is_whole { Ok(ended) } else { Err(NotTold::NoAnswer) }
 }
 
 fn message(ended: &Ended) -> Result<Value, NotTold> {

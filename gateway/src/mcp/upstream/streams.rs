@@ -12,9 +12,10 @@ use tallyport_schemas::{CommandId, Phase};
 use tokio::sync::mpsc;
 
 use super::came::CameWith;
-use super::exchange::{Exchange, Sent, run};
+use super::exchange::Exchange;
 use super::named::{MAX_WAITING, Way};
 use super::question::{Admitted, Allowed, Wanted};
+use super::running::{Sent, run};
 use crate::api::Known;
 use crate::mcp::limits::Owner;
 use crate::mcp::post::failed;
