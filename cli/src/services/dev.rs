@@ -43,6 +43,7 @@ pub struct DevOptions {
     target_name: String,
     policy: Option<PathBuf>,
     masking: Option<PathBuf>,
+    mcp_servers: Vec<String>,
 }
 
 impl DevOptions {
@@ -57,6 +58,7 @@ impl DevOptions {
             target_name: "sample".to_owned(),
             policy: None,
             masking: None,
+            mcp_servers: Vec::new(),
         }
     }
 }
@@ -79,6 +81,7 @@ async fn serve(args: &DevArgs, observed: &mut Observed) -> Result<(), Failure> {
         target_name: args.target_name.clone(),
         policy: args.policy.clone(),
         masking: args.masking.clone(),
+        mcp_servers: args.mcp_servers.clone(),
     })
     .await?;
     observed.serving(&running.services);
@@ -193,7 +196,10 @@ pub async fn start(options: DevOptions) -> Result<Running, Failure> {
         node: "dev".to_owned(),
         authenticator,
         policy,
-        gateway: Some(GatewayPlan::dev(options.listen, identity, &target, &masking, console)?),
+        gateway: Some(
+            GatewayPlan::dev(options.listen, identity, &target, &masking, console)?
+                .with_mcp_servers(&options.mcp_servers)?,
+        ),
         recorder: Some(recorder_config(&lake)),
         query: Some(query_config(&lake)),
     };

@@ -10,7 +10,7 @@ use tallyport_access::policy::PolicyStore;
 use tallyport_access::saml::SamlExchange;
 use tallyport_eventlog::{Appender, LogUrl};
 use tallyport_gateway::config::{
-    ConfigError, Credential, GatewayConfig, McpConfig, RawTarget, Secret, Target,
+    ConfigError, Credential, GatewayConfig, McpConfig, RawMcpServer, RawTarget, Secret, Target,
 };
 use tallyport_gateway::front::{Front, FrontConfig, FrontError, RunningFront};
 use tallyport_gateway::targets::MaskingStore;
@@ -118,6 +118,25 @@ impl GatewayPlan {
 }
 
 impl GatewayPlan {
+    /// For `dev`: servers as `--mcp-server` names them.
+    pub fn with_mcp_servers(mut self, servers: &[String]) -> Result<Self, Failure> {
+        let mut checked = Vec::with_capacity(servers.len());
+        for server in servers {
+            let (name, url) = server.split_once('=').ok_or_else(|| {
+                let fix = "write --mcp-server NAME=URL, such as notes=http://localhost:8000/mcp";
+                Failure::usage(fix)
+            })?;
+            let raw = RawMcpServer {
+                name: name.to_owned(),
+                url: url.to_owned(),
+                ..RawMcpServer::default()
+            };
+            checked.push(raw.check(Path::new(".")).map_err(Failure::usage)?);
+        }
+        self.config.mcp = self.config.mcp.map(|mcp| mcp.with_servers(checked));
+        Ok(self)
+    }
+
     /// Where the query service of this process listens.
     #[cfg(feature = "query")]
     pub fn query_listens(&mut self, at: SocketAddr) {

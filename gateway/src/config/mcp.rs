@@ -119,6 +119,13 @@ impl McpConfig {
         self
     }
 
+    /// With these servers behind the gateway.
+    #[must_use]
+    pub fn with_servers(mut self, servers: Vec<McpServer>) -> Self {
+        self.servers = servers;
+        self
+    }
+
     /// Lets pages of one more origin in: the console's.
     #[must_use]
     pub fn with_origin(mut self, of: &Url) -> Self {

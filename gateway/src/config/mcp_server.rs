@@ -22,7 +22,7 @@ pub(crate) const SEPARATOR: &str = "__";
 const MAX_NAME_CHARS: usize = 32;
 
 /// `[[gateway.mcp.servers]]` as written.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawMcpServer {
     /// What policies call it, and what stands before the names of its tools: `[a-z0-9._-]`, at most 32 characters, without

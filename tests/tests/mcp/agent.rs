@@ -100,7 +100,7 @@ impl Agent {
         told["structured"]["error"].clone()
     }
 
-    fn call(&mut self, tool: &str, arguments: Value) -> Value {
+    pub fn call(&mut self, tool: &str, arguments: Value) -> Value {
         // fastmcp raises what a tool says of its failure, unless it is told not to.
         let how =
             if self.revision == "fastmcp" { json!({ "raise_on_error": false }) } else { json!({}) };

@@ -11,6 +11,7 @@
 
 mod agent;
 mod conformance;
+mod federation;
 mod inspector;
 mod stdio;
 
