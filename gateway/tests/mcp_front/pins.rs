@@ -310,3 +310,50 @@ async fn becomes(world: &World, wanted: &str, case: &str) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+/// What was agreed to was agreed to of the tool as it was defined then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_that_changes_takes_its_approvals_along() {
+    let double = Double::start().await;
+    let world = Arc::new(
+        World::with(
+            &config(&double, ""),
+            |_| {},
+            |mcp| {
+                often(mcp);
+                mcp.limits.patience = Duration::from_secs(30);
+            },
+        )
+        .await,
+    );
+    world.wait_for("pins", |events| said(events, DefinitionState::Pinned).len() >= 2).await;
+    let (token, dana) = (world.token("agent", None).await, world.token("dana", None).await);
+    let (there, asks) = (Arc::clone(&world), token.clone());
+    let refund = modern("tools/call", json!({ "name": "crm__refund", "arguments": { "id": 50 } }));
+    let call = tokio::spawn(async move { refund.token(&asks).send(&there, Way::H2).await });
+    let events = world
+        .wait_for("the request", |events| {
+            events.iter().any(|it| {
+                matches!(&it.body, Body::Approval(tallyport_schemas::Approval::Requested(_)))
+            })
+        })
+        .await;
+    let id = events.iter().find_map(|it| match &it.body {
+        Body::Approval(tallyport_schemas::Approval::Requested(request)) => {
+            Some((request.approval_id.to_string(), request.digest.clone()))
+        }
+        _ => None,
+    });
+    let mut other = tools();
+    other[1]["description"] = json!("Gives all money back");
+    defines(&double, other);
+    world.wait_for("the change", |events| !said(events, DefinitionState::Changed).is_empty()).await;
+    let (id, digest) = id.unwrap();
+    let body = json!({ "digest": digest, "comment": "OPS-9" }).to_string();
+    let path = format!("/v1/approvals/{id}/approve");
+    let approve = crate::message::bare(http::Method::POST, &path).token(&dana).raw(body);
+    assert_eq!(approve.send(&world, Way::H1).await.status, 200);
+    let told = String::from_utf8(call.await.unwrap().body.to_vec()).unwrap();
+    assert!(told.contains("not defined any more as it was"), "{told}");
+    assert!(double.seen("tools/call").is_empty());
+}

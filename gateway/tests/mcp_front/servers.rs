@@ -291,3 +291,30 @@ async fn servers_of_before_are_reached_by_clients_of_now() {
     let calls: Vec<_> = commands(&ended).into_iter().filter(|it| it.phase == Phase::Call).collect();
     assert_eq!(calls.len(), 2);
 }
+
+/// Whoever a server points at is not asked: neither with the gateway's credential nor without.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_sends_the_gateway_nowhere() {
+    let (double, other) = (Double::start().await, Double::start().await);
+    let elsewhere = other.url.clone();
+    for status in [301, 302, 303, 307, 308] {
+        let elsewhere = elsewhere.clone();
+        double.does(move |seen| {
+            let mut moved = crate::double::raw(
+                axum::http::StatusCode::from_u16(status).unwrap(),
+                "text/plain",
+                "",
+            );
+            moved.headers_mut().insert("location", elsewhere.parse().unwrap());
+            (seen.said() == "tools/call").then_some(moved)
+        });
+        let world = world(&double, "").await;
+        let token = world.token("agent", None).await;
+        let told = find(json!({})).token(&token).send(&world, Way::H2).await.json();
+        assert!(
+            told["error"]["message"].as_str().unwrap().contains("cannot be used now"),
+            "{told}"
+        );
+        assert!(other.all().is_empty(), "{status}");
+    }
+}

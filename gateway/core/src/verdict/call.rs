@@ -65,10 +65,9 @@ pub fn judge_call(
         ask(asker, context, action, &resource, &resource.to_string(), &mut ruling);
     }
     // A policy for all actions may demand what a tool's answer has not: such a demand is no permit.
-    let cannot_be_met =
-        ruling.obligations.iter().find(|it| matches!(it.kind.as_str(), "row_limit" | "mask"));
-    if let Some(kind) = cannot_be_met.map(|it| it.kind.clone()) {
-        ruling.deny(format!("policy demands a {kind}, which answers of MCP servers do not know; permit them by a policy of their own"));
+    if ruling.row_limit.is_some() {
+        let why = "policy demands a row limit, which answers of MCP servers do not know; permit them by a policy of their own";
+        ruling.deny(why.to_owned());
     }
     let plan = ResponsePlan {
         recording: ruling.recording.unwrap_or(recording),
