@@ -11,11 +11,13 @@ mod access;
 mod approvals;
 mod gateway;
 mod login;
+mod mcp_servers;
 
 pub use access::AccessArgs;
 pub use approvals::ApprovalsCommand;
 pub use gateway::{GatewayArgs, ReasonArgs, RequestArgs, RevokeCommand};
 pub use login::{LoginArgs, LoginPlace};
+pub use mcp_servers::McpServersCommand;
 
 /// Audit-first access gateway for AI agents and other non-human identities.
 ///
@@ -104,6 +106,9 @@ pub enum Command {
     /// What waits for a human, statements and access: list, show, approve, deny, withdraw.
     #[command(subcommand)]
     Approvals(ApprovalsCommand),
+    /// MCP servers behind the gateway: list, show what changed of their tools, accept it.
+    #[command(subcommand)]
+    McpServers(McpServersCommand),
     /// Policies: check a file, test what it decides.
     #[command(subcommand)]
     Policy(PolicyCommand),

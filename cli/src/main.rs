@@ -106,6 +106,7 @@ async fn run(command: Command, logs: &Logs) -> Result<(), Failure> {
         Command::Ask(args) => commands::ask::run(&args).await,
         Command::Sessions(command) => commands::sessions::run(&command).await,
         Command::Approvals(command) => commands::approvals::run(&command).await,
+        Command::McpServers(command) => commands::mcp_servers::run(&command).await,
         Command::Request(args) => commands::request::run(&args).await,
         Command::Revoke(command) => commands::revoke::run(&command).await,
         Command::Policy(command) => commands::policy::run(&command),

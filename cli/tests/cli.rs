@@ -81,8 +81,19 @@ fn help_names_every_command_and_the_exit_codes() {
     let text = said(&output);
     assert!(output.status.success());
     for command in [
-        "demo", "dev", "up", "gateway", "recorder", "query", "connect", "sql", "ask", "sessions",
-        "policy", "config",
+        "demo",
+        "dev",
+        "up",
+        "gateway",
+        "recorder",
+        "query",
+        "connect",
+        "sql",
+        "ask",
+        "sessions",
+        "policy",
+        "config",
+        "mcp-servers",
     ] {
         assert!(text.contains(&format!("\n  {command} ")), "{command} is missing:\n{text}");
     }
@@ -113,6 +124,8 @@ fn bad_usage_is_exit_code_2() {
     exits(&["sql", "SELECT 1"], 2, "who is asking?");
     exits(&["connect", "sample", "--token", "x"], 2, "where is the gateway?");
     exits(&["ask", "denied", "--token", "x"], 2, "where is the query service?");
+    exits(&["mcp-servers", "show", "a/b", "--token", "x"], 2, "no name of a server");
+    exits(&["mcp-servers", "accept", "crm", "find", "--reason", "x"], 2, "--sha256");
     exits(
         &["sessions", "show", "not-an-id", "--token", "x", "--query-url", "http://127.0.0.1:9"],
         2,

@@ -5,11 +5,13 @@ pub mod ask;
 #[cfg(feature = "serve")]
 pub mod config;
 pub mod connect;
+mod diff;
 mod gateway_api;
 #[cfg(feature = "recorder")]
 pub mod lake;
 pub mod login;
 pub mod mcp;
+pub mod mcp_servers;
 pub mod policy;
 mod policy_test;
 pub mod request;
