@@ -226,3 +226,22 @@ async fn nothing_runs_that_is_not_on_record_as_used() {
     }
     assert!(ran >= 1, "where it did not persist, it is there to be used");
 }
+
+/// Whoever is turned away while they wait is told so at once, and what they asked for runs no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn ended_access_ends_a_wait() {
+    let double = Double::start().await;
+    let world = world(&double, Duration::from_secs(60)).await;
+    let (token, dana) = (world.token("agent", None).await, world.token("dana", None).await);
+    let (there, asks) = (Arc::clone(&world), token.clone());
+    let call = tokio::spawn(async move { say(&there, &asks, refund(json!({}))).await });
+    world.wait_for("the request", |events| asked(events) == 1).await;
+    let order = json!({
+        "revoked": { "kind": "principal", "issuer": world.issuer.issuer_url, "subject": "agent" }, "reason": "leaked",
+    });
+    let order = bare(Method::POST, "/v1/revocations").token(&dana).raw(order.to_string());
+    assert_eq!(order.send(&world, Way::H1).await.status, 200);
+    let told = tokio::time::timeout(Duration::from_secs(10), call).await.unwrap().unwrap();
+    assert_eq!(told["error"]["code"], -32000, "{told}");
+    assert!(double.seen("tools/call").is_empty());
+}
