@@ -80,21 +80,9 @@ fn help_names_every_command_and_the_exit_codes() {
     let output = run(&["--help"]);
     let text = said(&output);
     assert!(output.status.success());
-    for command in [
-        "demo",
-        "dev",
-        "up",
-        "gateway",
-        "recorder",
-        "query",
-        "connect",
-        "sql",
-        "ask",
-        "sessions",
-        "policy",
-        "config",
-        "mcp-servers",
-    ] {
+    let commands =
+        "demo dev up gateway recorder query connect sql ask sessions policy config mcp-servers";
+    for command in commands.split(' ') {
         assert!(text.contains(&format!("\n  {command} ")), "{command} is missing:\n{text}");
     }
     assert!(text.contains("Exit codes:") && text.contains("Examples:"));
