@@ -36,10 +36,9 @@ pub(in crate::mcp) async fn listen(
     };
     let listening = async {
         let Some(session) = way.session(Era::Legacy)? else { return Err(RpcError::no_session()) };
-        let statement = Ok("{\"http\":\"GET\"}".to_owned());
         let id = Id::read(&json!("listen")).ok_or_else(RpcError::internal)?;
         let command_id = CommandId::new();
-        let (allowed, exchange) = way.bare(statement, command_id, None).await?;
+        let (allowed, exchange) = way.bare("GET", command_id).await?;
         let asks_for = Some(Arc::clone(&session.capabilities));
         let of = Some(session.wire.clone());
         let exchange = Exchange { asks_for, session: of, is_stream: true, ..exchange };
@@ -76,8 +75,7 @@ pub(in crate::mcp) async fn delete(
     let ending = async {
         let Some(session) = way.session(Era::Legacy)? else { return Err(RpcError::no_session()) };
         let command_id = CommandId::new();
-        let (allowed, exchange) =
-            way.bare(Ok("{\"http\":\"DELETE\"}".to_owned()), command_id, None).await?;
+        let (allowed, exchange) = way.bare("DELETE", command_id).await?;
         if let Some(id) = &way.with.session {
             mcp.upstreams.sessions.forget(id);
         }
@@ -110,18 +108,17 @@ impl<'a> Way<'a> {
     /// A request of HTTP alone.
     async fn bare(
         &self,
-        statement: Result<String, RpcError>,
+        method: &str,
         command_id: CommandId,
-        id: Option<Id>,
     ) -> Result<(Allowed, Exchange), RpcError> {
-        let (phase, statement) = (Phase::Control, statement?);
-        let request =
-            Request { command_id, phase, statement, definition_sha256: None, message: Value::Null };
+        let (phase, statement) = (Phase::Control, json!({ "http": method }).to_string());
+        let message = Value::Null;
+        let request = Request { command_id, phase, statement, definition_sha256: None, message };
         let allowed = self
             .admitted
             .decide_now(Wanted { question: ServerQuestion::Use, arguments: None, request })
             .await?;
-        let exchange = Exchange::of(&self.admitted, &allowed, command_id, id);
+        let exchange = Exchange::of(&self.admitted, &allowed, command_id, None);
         Ok((allowed, exchange))
     }
 }
