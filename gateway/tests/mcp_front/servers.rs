@@ -318,3 +318,25 @@ async fn a_server_sends_the_gateway_nowhere() {
         assert!(other.all().is_empty(), "{status}");
     }
 }
+
+/// An address that leads elsewhere on its way is decided about as nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_that_lead_elsewhere_are_refused() {
+    let double = Double::start().await;
+    let world = world(&double, "").await;
+    let token = world.token("agent", None).await;
+    let read =
+        |uri: &str| at("/mcp/crm", modern("resources/read", json!({ "uri": uri }))).token(&token);
+    for uri in [
+        "file:///pub/../etc",
+        "file:///pub/%2e%2e/etc",
+        "file:///pub/%252e%252e/etc",
+        "file:///pub%2f..%2fetc",
+    ] {
+        let told = read(uri).send(&world, Way::H2).await;
+        assert_eq!((told.status, told.code()), (200, -32602), "{uri}");
+    }
+    assert!(double.seen("resources/read").is_empty());
+    let told = read("note:1").send(&world, Way::H2).await.json();
+    assert_eq!(told["result"]["contents"][0]["text"], "a note");
+}

@@ -203,3 +203,28 @@ async fn legacy_world(double: &Double) -> World {
     });
     world(double, "detectors = { payment_card = 'mask' }").await
 }
+
+/// A request without an id is a request still: what a client may say without an answer is what the protocol has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_wants_no_answer_is_no_way_around_policy() {
+    let double = Double::start().await;
+    let world = legacy_world(&double).await;
+    let token = world.token("agent", None).await;
+    asks(&double, "ping");
+    let session = begin(&world, &token, json!({})).await;
+    double.forget();
+    for method in
+        ["tools/call", "resources/read", "prompts/get", "notifications/else", "initialize"]
+    {
+        let mut message =
+            legacy(method, json!({ "name": "refund", "arguments": { "id": 13 }, "uri": "a:b" }));
+        message.body.as_object_mut().unwrap().remove("id");
+        let told = within(&session, message).token(&token).send(&world, Way::H2).await;
+        assert_eq!((told.status, told.code()), (200, -32601), "{method}: {told:?}");
+    }
+    assert!(double.all().is_empty(), "{:?}", double.all());
+    let mut changed = legacy("notifications/roots/list_changed", json!({}));
+    changed.body.as_object_mut().unwrap().remove("id");
+    let told = within(&session, changed).token(&token).send(&world, Way::H2).await;
+    assert_eq!((told.status, double.all().len()), (202, 1));
+}

@@ -149,7 +149,9 @@ fn text(value: &[u8]) -> Option<&str> {
     text.bytes().all(|byte| (b' '..=b'~').contains(&byte)).then_some(text)
 }
 
-fn decoded(text: &str) -> Option<Cow<'_, str>> {
+/// What a field's value says; `None` where it is no text.
+#[must_use]
+pub fn decoded(text: &str) -> Option<Cow<'_, str>> {
     let encoded = text.strip_prefix(ENCODED.0).and_then(|rest| rest.strip_suffix(ENCODED.1));
     match encoded {
         None => Some(Cow::Borrowed(text)),

@@ -28,7 +28,7 @@ mod sse;
 
 pub use canonical::{NotCanonical, canonical};
 pub use error::RpcError;
-pub use headers::{Field, HeaderView, encoded, fields_of};
+pub use headers::{Field, HeaderView, decoded, encoded, fields_of};
 pub use id::Id;
 pub use message::{Incoming, Malformed, parse};
 pub use meta::{ClientInfo, RequestMeta};

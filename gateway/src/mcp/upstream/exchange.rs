@@ -23,8 +23,10 @@ use super::running::Method;
 use super::wire::{Answers, WireError, WireSession};
 use crate::service::{Caller, Inner};
 
-/// The most messages that a server may say before its answer.
-const MAX_ASIDES: usize = 100_000;
+/// The most messages that a server may say before its answer; a stream that only listens has no end to count to.
+const MAX_ASIDES: usize = 10_000;
+/// The most of them that do not pass.
+const MAX_UNHEARD: usize = 100;
 
 /// One request.
 pub(super) struct Exchange {
@@ -186,7 +188,7 @@ impl Exchange {
                 None => return Ok(Heard { status: 204, session: None, answer: None }),
             };
         let (status, session) = (answers.status, answers.session.take());
-        let mut asides = 0;
+        let (mut asides, mut unheard) = (0, 0);
         loop {
             let Some(message) = self.hear(&mut answers, patience).await? else {
                 return match &self.id {
@@ -206,11 +208,15 @@ impl Exchange {
                     server = self.upstream.config.name,
                     "the server says what nobody asked for; it does not pass"
                 );
+                unheard += 1;
+                if unheard > MAX_UNHEARD {
+                    return Err(Cut::Wire(WireError::TooLarge));
+                }
                 self.tell_unable(asks, &message);
                 continue;
             }
             asides += 1;
-            if asides > MAX_ASIDES {
+            if asides > MAX_ASIDES && !self.is_stream {
                 return Err(Cut::Wire(WireError::TooLarge));
             }
             self.aside(message, to, began).await?;

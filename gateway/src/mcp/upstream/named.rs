@@ -33,6 +33,13 @@ use crate::mcp::tools::Progress;
 use crate::mcp::{McpState, form};
 use crate::service::Inner;
 
+/// What a client may tell a server that needs no answer.
+const NOTIFICATIONS: [&str; 4] = [
+    "notifications/initialized",
+    "notifications/cancelled",
+    "notifications/progress",
+    "notifications/roots/list_changed",
+];
 /// What may wait for a client to read it; what is more keeps its server waiting.
 pub(super) const MAX_WAITING: usize = 16;
 
@@ -188,7 +195,7 @@ impl Way<'_> {
             .ok_or_else(|| RpcError::invalid_params("send params.protocolVersion as a text"))?;
         let name = params.get("clientInfo").and_then(|it| it.get("name")).and_then(Value::as_str);
         let declared = params.get("capabilities").and_then(Value::as_object);
-        let declared = declared.cloned().unwrap_or_default();
+        let declared = request::capabilities(declared);
         let sent = json!({
             "protocolVersion": initialize_revision(asked),
             "capabilities": declared,
@@ -241,6 +248,10 @@ impl Way<'_> {
             && let Some(id) = params.get("requestId").and_then(Id::read)
         {
             self.mcp.calls.cancel(&self.owner, &id);
+        }
+        // A server might do what a request says that asks for no answer.
+        if !NOTIFICATIONS.contains(&method) {
+            return failed(&RpcError::no_method(), era, None);
         }
         let params = request::params(era, params, None);
         let sent = request::message(None, method, params.clone());

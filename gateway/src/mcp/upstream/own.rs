@@ -79,35 +79,39 @@ impl Own {
 
     /// Asks which revisions it speaks, and which tools it has.
     pub(super) async fn look(mut self) -> Result<Known, NotTold> {
-        let discovered = self.ask(OwnRequest::Discover, Some(1)).await;
-        let modern = match discovered {
-            Ok(answer) => result(&answer, "server/discover").ok().filter(speaks_modern),
-            // It may be one of before: whether it is there at all is seen by the next.
-            Err(_) => None,
-        };
+        // It may be one of before: whether it is there at all is seen by what follows.
+        let discovered = self.ask(OwnRequest::Discover, Some(1)).await.ok();
+        let modern = discovered.and_then(|answer| result(&answer, "server/discover").ok());
+        let modern = modern.filter(speaks_modern);
         let begun = self.begin().await;
         let is_legacy = begun.is_ok();
         if modern.is_none() {
             begun?;
         }
         let session = if modern.is_some() { self.session.take() } else { None };
+        let tools = self.tools().await;
+        // Whatever came of it, no session is left behind.
+        self.session = self.session.take().or(session);
+        self.end().await;
+        Ok(Known { modern, is_legacy, tools: tools? })
+    }
+
+    async fn tools(&mut self) -> Result<Vec<Value>, NotTold> {
         let mut tools = Vec::new();
         let mut cursor: Option<String> = None;
         for page in 0..MAX_PAGES {
             let number = 100 + page as u64;
-            let answer =
-                self.ask(OwnRequest::Tools { cursor: cursor.as_deref() }, Some(number)).await?;
+            let request = OwnRequest::Tools { cursor: cursor.as_deref() };
+            let answer = self.ask(request, Some(number)).await?;
             let result = result(&answer, "tools/list")?;
-            tools
-                .extend(result.get("tools").and_then(Value::as_array).cloned().unwrap_or_default());
+            let listed = result.get("tools").and_then(Value::as_array);
+            tools.extend(listed.cloned().unwrap_or_default());
             cursor = result.get("nextCursor").and_then(Value::as_str).map(str::to_owned);
             if cursor.is_none() {
                 break;
             }
         }
-        self.session = self.session.take().or(session);
-        self.end().await;
-        Ok(Known { modern, is_legacy, tools })
+        Ok(tools)
     }
 
     /// Begins a session.

@@ -147,10 +147,12 @@ impl Admitted {
         let command_id = request.command_id;
         let context = self.context_of(&question, command_id);
         let mut verdict = loop {
-            let identity = self.welcome.caller.identity();
             // What policy says now: it may have changed while it waited.
-            let asker = self.inner.policy.current().asker(identity);
-            let mut verdict = self.judge(&asker, &question, arguments.clone(), Some(command_id));
+            let now = self.inner.policy.current();
+            let is_the_same = now.version() == self.asker.policy_set().version();
+            let fresh = (!is_the_same).then(|| now.asker(self.welcome.caller.identity()));
+            let asker = fresh.as_ref().unwrap_or(&self.asker);
+            let mut verdict = self.judge(asker, &question, arguments.clone(), Some(command_id));
             let Some(demand) = verdict.approval.take() else { break verdict };
             if verdict.decision.effect != Effect::Pause {
                 break verdict;

@@ -1,12 +1,16 @@
 //! A client's request as its server gets it: what the protocol knows of it, and nothing of who sent it.
 
-use gateway_core::mcp::{Era, Id, MODERN_REVISION, RpcError, canonical, encoded};
+use gateway_core::mcp::{Era, Id, MODERN_REVISION, RpcError, canonical, decoded, encoded};
 use serde_json::{Map, Value, json};
 
 /// Members of `_meta` that are passed on.
 const META: [&str; 4] =
     ["progressToken", "io.modelcontextprotocol/logLevel", "traceparent", "tracestate"];
+/// The longest of them: what nobody decides about carries no more than it needs (W3C Trace Context: 512 characters).
+const MAX_META_BYTES: usize = 512;
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+/// What a client can do that the gateway passes on; extensions change what passes, and it knows none.
+const PASSED_CAPABILITIES: [&str; 3] = ["sampling", "elicitation", "roots"];
 /// The longest name of a client that is repeated.
 const MAX_CLIENT_CHARS: usize = 128;
 /// Marks a parameter that is repeated in a header (2026-07-28, "Custom Headers").
@@ -33,12 +37,18 @@ pub(super) fn params(
     let mut params = sent.clone();
     let known = params.remove("_meta");
     let known = known.as_ref().and_then(Value::as_object);
-    let passed = known.into_iter().flatten().filter(|(name, _)| META.contains(&name.as_str()));
+    let is_brief = |value: &Value| match value {
+        Value::String(text) => text.len() <= MAX_META_BYTES,
+        Value::Number(_) => true,
+        _ => false,
+    };
+    let passed = known.into_iter().flatten();
+    let passed = passed.filter(|(name, value)| META.contains(&name.as_str()) && is_brief(value));
     let mut meta: Map<String, Value> =
         passed.map(|(name, value)| (name.clone(), value.clone())).collect();
     if era == Era::Modern {
-        let capabilities =
-            known.and_then(|meta| meta.get(CAPABILITIES)).cloned().unwrap_or_else(|| json!({}));
+        let declared = known.and_then(|meta| meta.get(CAPABILITIES)).and_then(Value::as_object);
+        let capabilities = Value::Object(capabilities(declared));
         meta.insert("io.modelcontextprotocol/protocolVersion".to_owned(), json!(MODERN_REVISION));
         meta.insert(CAPABILITIES.to_owned(), capabilities);
         meta.insert("io.modelcontextprotocol/clientInfo".to_owned(), client_info(client));
@@ -47,6 +57,16 @@ pub(super) fn params(
         params.insert("_meta".to_owned(), Value::Object(meta));
     }
     params
+}
+
+/// Of what a client declares that it can do, what is passed on.
+pub(super) fn capabilities(declared: Option<&Map<String, Value>>) -> Map<String, Value> {
+    let passes = |(name, value): &(&String, &Value)| {
+        let is_known = PASSED_CAPABILITIES.contains(&name.as_str());
+        is_known && value.is_object() && value.to_string().len() <= MAX_META_BYTES
+    };
+    let passed = declared.into_iter().flatten().filter(passes);
+    passed.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// The gateway, and in brackets what the client calls itself.
@@ -115,7 +135,12 @@ pub(super) fn check_fields(
     sent: &[(String, String)],
     meant: &[(String, String)],
 ) -> Result<(), RpcError> {
-    let (mut sent, mut meant) = (sent.to_vec(), meant.to_vec());
+    // A value may be encoded that need not be.
+    let plain = |(name, value): &(String, String)| {
+        (name.clone(), decoded(value).map_or_else(|| value.clone(), |it| encoded(&it)))
+    };
+    let mut sent: Vec<_> = sent.iter().map(plain).collect();
+    let mut meant = meant.to_vec();
     sent.sort_unstable();
     meant.sort_unstable();
     if sent == meant {
@@ -136,7 +161,10 @@ mod tests {
     fn nothing_of_the_client_is_passed_on_but_what_the_protocol_knows() {
         let sent = object(json!({
             "name": "t", "arguments": {"a": 1},
-            "_meta": {"progressToken": 5, "token": "secret", "io.modelcontextprotocol/clientInfo": {"name": "x"}, CAPABILITIES: {"sampling": {}}},
+            "_meta": {"progressToken": 5, "token": "secret", "tracestate": "x".repeat(513), "traceparent": {"a": "secret"}, "io.modelcontextprotocol/clientInfo": {"name": "x"}, CAPABILITIES: {
+                "sampling": {}, "extensions": {"io.modelcontextprotocol/tasks": {}}, "experimental": {"secret": 1}, "roots": true,
+                "elicitation": {"long": "x".repeat(513)},
+            }},
         }));
         let modern = Value::Object(params(Era::Modern, &sent, Some("desk\n")));
         let meta = &modern["_meta"];
@@ -145,6 +173,7 @@ mod tests {
             (&meta["progressToken"], &meta[CAPABILITIES]),
             (&json!(5), &json!({"sampling": {}}))
         );
+        assert_eq!(meta.as_object().unwrap().len(), 4, "{meta}");
         assert!(meta.get("token").is_none() && modern["arguments"] == json!({"a": 1}));
         let legacy = Value::Object(params(Era::Legacy, &sent, None));
         assert_eq!(legacy["_meta"], json!({"progressToken": 5}));
@@ -174,6 +203,8 @@ mod tests {
         let want: Vec<_> = want.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
         assert_eq!(fields, want);
         assert!(check_fields(&want, &fields).is_ok());
+        let also = vec![("mcp-param-n".to_owned(), "=?base64?Nw==?=".to_owned())];
+        assert!(check_fields(&also, &want[1..2]).is_ok(), "encoded without need");
         assert!(check_fields(&want[1..], &fields).is_err(), "one is missing");
         let other = vec![("mcp-param-n".to_owned(), "8".to_owned())];
         assert!(check_fields(&other, &[]).is_err(), "one is not meant");
