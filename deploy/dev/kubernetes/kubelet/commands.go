@@ -27,7 +27,9 @@ func (k *kubelet) ExecInContainer(ctx context.Context, pod, _ string, container 
 	command := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	command.Dir = dir
 	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "HOSTNAME=" + filepath.Base(pod), "CONTAINER=" + container}
-	// What a command left running may hold its outputs open for ever.
+	// A group of its own, which ends as one. What left the group may hold the outputs open, but not for ever.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: !tty}
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	command.WaitDelay = 2 * time.Second
 	if tty {
 		command.Env = append(command.Env, "TERM=xterm")
