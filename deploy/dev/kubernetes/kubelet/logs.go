@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -29,23 +30,41 @@ func (k *kubelet) AttachContainer(ctx context.Context, pod, _ string, container 
 		for range resize {
 		}
 	}()
+	// Since now, whenever the log is opened: what is typed at once must not be missed.
+	options := &crilogs.LogOptions{Since: time.Now(), Follow: true}
+	shown := &counted{Writer: writers(out, errOut)}
 	if in != nil {
 		go func() {
 			lines := bufio.NewScanner(in)
+			var typed int64
 			for lines.Scan() {
+				typed++
 				_ = k.appendLine(pod, container, lines.Text())
 			}
 			// The main process ends with its input, once its last line was seen.
-			time.Sleep(time.Second)
+			for end := time.Now().Add(10 * time.Second); shown.lines.Load() < typed && time.Now().Before(end); {
+				time.Sleep(20 * time.Millisecond)
+			}
 			cancel()
 		}()
 	}
-	var none int64
-	err := k.readLog(ctx, pod, container, &crilogs.LogOptions{TailLines: &none, Follow: true}, writers(out, errOut))
+	err := k.readLog(ctx, pod, container, options, shown)
 	if ctx.Err() != nil {
 		return nil
 	}
 	return err
+}
+
+// counted knows how many lines were written to it; they come one at a time.
+type counted struct {
+	io.Writer
+	lines atomic.Int64
+}
+
+func (c *counted) Write(line []byte) (int, error) {
+	n, err := c.Writer.Write(line)
+	c.lines.Add(1)
+	return n, err
 }
 
 func writers(out, errOut io.WriteCloser) io.Writer {
