@@ -28,6 +28,6 @@ pub use identity::{
     Asked, AuthFailure, Authenticator, ClaimMapping, ClaimSource, ClientCertificate, ConfigError,
     GroupSource, Identity, IntrospectionConfig, IssuerConfig, KeyCacheConfig, KindMapping,
     NoRandomness, Presented, Profile, ProofVerifier, TrustDomainConfig, TrustDomainError, Workload,
-    is_safe_url, strict_object,
+    is_safe_url, strict_json, strict_object,
 };
 pub use secret::SecretToken;

@@ -12,7 +12,7 @@ use crate::{
 
 /// The version of the own facts under `unmapped.tallyport`. A change of a golden file is a change of this: of its major
 /// part where a reader of the older ones would be misled or lost.
-pub const SCHEMA_VERSION: &str = "1.1.0";
+pub const SCHEMA_VERSION: &str = "1.2.0";
 
 /// One event as it stands on the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

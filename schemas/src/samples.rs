@@ -5,6 +5,7 @@
 mod identity;
 mod later;
 mod mcp;
+mod requests;
 mod traffic;
 
 use jiff::Timestamp;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<Sample> {
         .chain(identity::exchanges())
         .chain(later::bodies())
         .chain(mcp::bodies())
+        .chain(requests::bodies())
         .enumerate()
         .map(|(seq, (name, context, body))| Sample {
             name,

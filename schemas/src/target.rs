@@ -14,9 +14,13 @@ pub enum TargetKind {
     Postgresql,
     /// A server of the Model Context Protocol.
     Mcp,
+    /// An HTTP service, by its routes.
+    Http,
+    /// The API of a Kubernetes cluster.
+    Kubernetes,
 }
 
-words!(TargetKind { Postgresql => "postgresql", Mcp => "mcp" });
+words!(TargetKind { Postgresql => "postgresql", Mcp => "mcp", Http => "http", Kubernetes => "kubernetes" });
 
 /// A target by its configured name. The agent never chooses a host.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

@@ -46,7 +46,7 @@ pub use profile::Profile;
 pub(crate) use proof::key_to_bind;
 pub use proof::{Asked, NoRandomness, ProofVerifier};
 pub use spiffe::{TrustDomainConfig, TrustDomainError, Workload};
-pub use strict_json::object as strict_object;
+pub use strict_json::{any as strict_json, object as strict_object};
 
 /// Who a verified token, or certificate, names, on whose behalf, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,6 +17,12 @@ pub fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
     }
 }
 
+/// The same for any value.
+#[must_use]
+pub fn any(bytes: &[u8]) -> Option<Value> {
+    serde_json::from_slice::<Strict>(bytes).ok().map(|Strict(value)| value)
+}
+
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {

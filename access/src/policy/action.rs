@@ -65,11 +65,45 @@ pub enum Action {
     McpPrompt,
     /// See how the tools of an MCP server stand to their pins, and accept another definition.
     McpAccept,
+    /// Use an HTTP service at all.
+    HttpConnect,
+    /// Send a request by a route.
+    HttpRequest,
+    /// Use a cluster at all.
+    KubeConnect,
+    /// See what a cluster offers.
+    KubeDiscover,
+    /// Read an object.
+    KubeGet,
+    /// Read objects.
+    KubeList,
+    /// Follow objects.
+    KubeWatch,
+    /// Make an object.
+    KubeCreate,
+    /// Replace an object.
+    KubeUpdate,
+    /// Change an object.
+    KubePatch,
+    /// Remove an object.
+    KubeDelete,
+    /// Remove objects.
+    KubeDeleteCollection,
+    /// Read what a container printed.
+    KubeLogs,
+    /// Run a program in a container.
+    KubeExec,
+    /// Have a terminal in a container.
+    KubeTty,
+    /// Be attached to what runs in a container.
+    KubeAttach,
+    /// Be connected to a port of a pod.
+    KubePortForward,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 47] = [
         Self::Connect,
         Self::Select,
         Self::Insert,
@@ -100,9 +134,26 @@ impl Action {
         Self::McpRead,
         Self::McpPrompt,
         Self::McpAccept,
+        Self::HttpConnect,
+        Self::HttpRequest,
+        Self::KubeConnect,
+        Self::KubeDiscover,
+        Self::KubeGet,
+        Self::KubeList,
+        Self::KubeWatch,
+        Self::KubeCreate,
+        Self::KubeUpdate,
+        Self::KubePatch,
+        Self::KubeDelete,
+        Self::KubeDeleteCollection,
+        Self::KubeLogs,
+        Self::KubeExec,
+        Self::KubeTty,
+        Self::KubeAttach,
+        Self::KubePortForward,
     ];
 
-    /// Whether what asks for it is a statement or a call of a tool, which can wait for an approval.
+    /// Whether what asks for it is a statement, a call of a tool or a request, which can wait for an approval.
     pub(super) const fn can_wait(self) -> bool {
         !matches!(
             self,
@@ -117,20 +168,26 @@ impl Action {
                 | Self::McpRead
                 | Self::McpPrompt
                 | Self::McpAccept
+                | Self::HttpConnect
+                | Self::KubeConnect
+                | Self::KubeDiscover
         )
     }
 
     /// Whether it opens a target for somebody, for which policy can demand a grant.
     pub(super) const fn opens(self) -> bool {
-        matches!(self, Self::Connect | Self::McpConnect)
+        matches!(self, Self::Connect | Self::McpConnect | Self::HttpConnect | Self::KubeConnect)
     }
 
-    /// Whether it is asked on an MCP server.
-    pub(super) const fn is_mcp(self) -> bool {
-        matches!(
-            self,
-            Self::McpConnect | Self::McpCall | Self::McpRead | Self::McpPrompt | Self::McpAccept
-        )
+    /// Whether what it allows may have rows.
+    pub(super) fn has_rows(self) -> bool {
+        !["mcp:", "http:", "k8s:"].iter().any(|of| self.as_str().starts_with(of))
+    }
+
+    /// Whether it gives a way through which what passes is bytes, and no more is known of it.
+    #[must_use]
+    pub const fn is_interactive(self) -> bool {
+        matches!(self, Self::KubeTty | Self::KubeAttach | Self::KubePortForward)
     }
 
     /// The action of this id.
@@ -172,6 +229,23 @@ impl Action {
             Self::McpRead => "mcp:read",
             Self::McpPrompt => "mcp:prompt",
             Self::McpAccept => "mcp:accept",
+            Self::HttpConnect => "http:connect",
+            Self::HttpRequest => "http:request",
+            Self::KubeConnect => "k8s:connect",
+            Self::KubeDiscover => "k8s:discover",
+            Self::KubeGet => "k8s:get",
+            Self::KubeList => "k8s:list",
+            Self::KubeWatch => "k8s:watch",
+            Self::KubeCreate => "k8s:create",
+            Self::KubeUpdate => "k8s:update",
+            Self::KubePatch => "k8s:patch",
+            Self::KubeDelete => "k8s:delete",
+            Self::KubeDeleteCollection => "k8s:deleteCollection",
+            Self::KubeLogs => "k8s:logs",
+            Self::KubeExec => "k8s:exec",
+            Self::KubeTty => "k8s:tty",
+            Self::KubeAttach => "k8s:attach",
+            Self::KubePortForward => "k8s:portForward",
         }
     }
 }

@@ -11,14 +11,15 @@ use super::{Action, ApprovalDemand, GrantDemand};
 pub(super) type Binding = (String, String);
 
 /// Keys that are understood.
-const KEYS: &str = "id, mask, row_limit, record, require_approval, require_grant, advice";
+const KEYS: &str =
+    "id, mask, row_limit, record, require_approval, require_grant, interactive, advice";
 /// Keys whose meaning is settled but not enforced by this version: taking them would let pass what should not.
 const NOT_YET: [(&str, &str); 1] =
     [("ttl", "time limits of sessions by policy are not available in this version")];
 /// Groups of actions that are all of statements.
-const WAITING_GROUPS: [&str; 2] = ["sql:write", "sql:session"];
-/// The group of what is asked on MCP servers.
-const MCP_GROUP: &str = "mcp:any";
+const WAITING_GROUPS: [&str; 4] = ["sql:write", "sql:session", "k8s:read", "k8s:write"];
+/// Groups of what has no rows.
+const GROUPS_WITHOUT_ROWS: [&str; 5] = ["mcp:any", "http:any", "k8s:any", "k8s:read", "k8s:write"];
 const MAX_ID_BYTES: usize = 128;
 const MAX_ADVICE_BYTES: usize = 500;
 /// The most characters a partial mask may show.
@@ -64,6 +65,15 @@ fn check_one(policy: &Policy, key: &str, value: &str) -> Result<bool, String> {
                 })
             })
             .map(|_| true),
+        "interactive" => on_permit(policy, key).and_then(|()| only_interactive(policy)).and_then(
+            |()| match value {
+                "allow" => Ok(true),
+                other => Err(format!(
+                    "@interactive(\"{}\"): write @interactive(\"allow\")",
+                    shortened(other)
+                )),
+            },
+        ),
         "require_grant" => on_permit(policy, key)
             .and_then(|()| only_connects(policy))
             .and_then(|()| {
@@ -117,10 +127,29 @@ fn only_statements(policy: &Policy) -> Result<(), String> {
     if only {
         Ok(())
     } else {
-        Err("@require_approval applies to statements and calls of tools; name their actions, such as `action == \
-             Tallyport::Action::\"sql:delete\"`, `action in [Tallyport::Action::\"sql:write\"]` or `action == \
-             Tallyport::Action::\"mcp:call\"`, and permit sql:connect, the col:, the audit: and the other mcp: \
+        Err("@require_approval applies to statements, calls of tools and requests; name their actions, such as `action \
+             == Tallyport::Action::\"sql:delete\"`, `action in [Tallyport::Action::\"sql:write\"]` or `action == \
+             Tallyport::Action::\"mcp:call\"`, and permit what connects, the col:, the audit: and the other mcp: \
              actions in policies of their own"
+            .to_owned())
+    }
+}
+
+/// On a permit of anything else it would look as if that, too, were interactive.
+fn only_interactive(policy: &Policy) -> Result<(), String> {
+    let interactive = |uid: &cedar_policy::EntityUid| {
+        Action::named(uid.id().unescaped()).is_some_and(Action::is_interactive)
+    };
+    let only = match policy.action_constraint() {
+        ActionConstraint::Any => false,
+        ActionConstraint::Eq(uid) => interactive(&uid),
+        ActionConstraint::In(uids) => uids.iter().all(interactive),
+    };
+    if only {
+        Ok(())
+    } else {
+        Err("@interactive applies to `k8s:tty`, `k8s:attach` and `k8s:portForward` alone; name them, and permit the rest in a \
+             policy of its own"
             .to_owned())
     }
 }
@@ -138,25 +167,25 @@ fn only_connects(policy: &Policy) -> Result<(), String> {
     if only {
         Ok(())
     } else {
-        Err("@require_grant applies to `sql:connect` and `mcp:connect` alone; write `action == \
+        Err("@require_grant applies to `sql:connect`, `mcp:connect`, `http:connect` and `k8s:connect` alone; write `action == \
              Tallyport::Action::\"sql:connect\"` and permit the rest in a policy of its own"
             .to_owned())
     }
 }
 
-/// An answer of a tool has no rows: a limit of them would look as if it limited something.
+/// An answer of a tool or a service has no rows: a limit of them would look as if it limited something.
 fn only_statements_have_rows(policy: &Policy) -> Result<(), String> {
-    let of_mcp = |uid: &cedar_policy::EntityUid| {
+    let without = |uid: &cedar_policy::EntityUid| {
         let id = uid.id().unescaped();
-        id == MCP_GROUP || Action::named(id).is_some_and(Action::is_mcp)
+        GROUPS_WITHOUT_ROWS.contains(&id) || Action::named(id).is_some_and(|it| !it.has_rows())
     };
     let named = match policy.action_constraint() {
         ActionConstraint::Any => false,
-        ActionConstraint::Eq(uid) => of_mcp(&uid),
-        ActionConstraint::In(uids) => uids.iter().any(of_mcp),
+        ActionConstraint::Eq(uid) => without(&uid),
+        ActionConstraint::In(uids) => uids.iter().any(without),
     };
     if named {
-        Err("@row_limit applies to statements; permit the mcp: actions in a policy of their own"
+        Err("@row_limit applies to statements; permit the mcp:, http: and k8s: actions in policies of their own"
             .to_owned())
     } else {
         Ok(())
@@ -270,7 +299,7 @@ mod tests {
         let server = on("action == Tallyport::Action::\"mcp:connect\"");
         let good = format!("@id(\"p\") @require_grant(\"1 of dba; for 1h\") permit{server}");
         assert!(PolicySet::parse(&good, "p.cedar").is_ok());
-        let alone = "@require_grant applies to `sql:connect` and `mcp:connect` alone";
+        let alone = "@require_grant applies to `sql:connect`, `mcp:connect`, `http:connect` and `k8s:connect` alone";
         for (text, why) in [
             (format!("@require_grant(\"nobody\") permit{}", on("action")), alone),
             (format!("@require_grant(\"1 of dba\") permit{both}"), alone),

@@ -63,6 +63,12 @@ impl Asker {
         &self.set
     }
 
+    /// Whether an agent asks, or somebody for whom another acts (RFC 8693).
+    #[must_use]
+    pub fn is_agent(&self) -> bool {
+        self.known.is_agent
+    }
+
     /// Asks whether `action` on `resource` may pass. Anything that goes wrong on the way denies.
     pub fn ask(&self, action: Action, resource: &Resource, context: &AskContext) -> Answer {
         if context.call.is_some() && !self.set.reads_call() {

@@ -40,8 +40,43 @@ pub struct AskContext {
     pub approvals: Vec<String>,
     /// The arguments of the call of a tool, where one is asked for.
     pub call: Option<Arc<CallArguments>>,
+    /// What is to run in, or to be attached to, a container.
+    pub exec: Option<Arc<ExecFacts>>,
     /// What the grant that stands was given under. Policies do not see it: they demand one by `@require_grant`.
     pub grant: Option<Arc<GrantDemand>>,
+}
+
+/// What is to run in, or to be attached to, a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ExecFacts {
+    /// The container; empty where the cluster chooses.
+    pub container: String,
+    /// The words of the command; none where nothing is started.
+    pub argv: Vec<String>,
+    /// It gets input.
+    pub stdin: bool,
+    /// It gets a terminal.
+    pub tty: bool,
+}
+
+impl ExecFacts {
+    /// The words of the command as one text of which each list of words has its own: a JSON array.
+    #[must_use]
+    pub fn argv_text(&self) -> String {
+        serde_json::Value::from(self.argv.clone()).to_string()
+    }
+
+    fn to_cedar(&self) -> Result<RestrictedExpression, Unmade> {
+        let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
+        let record = RestrictedExpression::new_record([
+            ("container".to_owned(), text(&self.container)),
+            ("program".to_owned(), text(self.argv.first().map_or("", String::as_str))),
+            ("argv".to_owned(), text(&self.argv_text())),
+            ("stdin".to_owned(), RestrictedExpression::new_bool(self.stdin)),
+            ("tty".to_owned(), RestrictedExpression::new_bool(self.tty)),
+        ]);
+        record.map_err(|error| Unmade::Record(error.to_string()))
+    }
 }
 
 impl AskContext {
@@ -62,6 +97,7 @@ impl AskContext {
             session_id: None,
             approvals: Vec::new(),
             call: None,
+            exec: None,
             grant: None,
         }
     }
@@ -106,6 +142,9 @@ impl AskContext {
             let call = RestrictedExpression::new_entity_uid(vocabulary.arguments_id()?);
             pairs.push(("call".to_owned(), call));
         }
+        if let Some(exec) = &self.exec {
+            pairs.push(("exec".to_owned(), exec.to_cedar()?));
+        }
         Ok(Context::from_pairs(pairs).map_err(Box::new)?)
     }
 }
@@ -115,6 +154,8 @@ impl AskContext {
 pub(super) enum Unmade {
     #[error(transparent)]
     Context(#[from] Box<ContextCreationError>),
+    #[error("a record could not be built: {0}")]
+    Record(String),
     #[error(transparent)]
     Entity(#[from] Unbuildable),
 }
@@ -140,6 +181,7 @@ mod tests {
             session_id: Some(tallyport_schemas::SessionId::new()),
             approvals: vec!["dba".to_owned()],
             call: Some(Arc::new(CallArguments::default())),
+            exec: Some(Arc::new(ExecFacts::default())),
             ..few.clone()
         };
         let parsed = |text: &str| text.parse::<cedar_policy::EntityUid>().unwrap();

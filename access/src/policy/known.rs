@@ -10,7 +10,7 @@ use std::sync::Arc;
 use cedar_policy::{Entities, EntityUid, PolicySet};
 use lru::LruCache;
 use parking_lot::Mutex;
-use tallyport_schemas::{Actor, AgentAttributes, Principal, TokenBinding};
+use tallyport_schemas::{Actor, AgentAttributes, Principal, PrincipalKind, TokenBinding};
 
 use super::by_scope::{Index, OnAction, Place};
 use super::vocabulary::Vocabulary;
@@ -52,6 +52,8 @@ impl Facts {
 pub(super) struct Known {
     /// The principal; or why it could not be built, which denies everything.
     pub(super) who: Result<Who, String>,
+    /// It is an agent, or one acts for it.
+    pub(super) is_agent: bool,
     slices: Mutex<LruCache<(Action, Resource), Arc<Slice>>>,
 }
 
@@ -127,7 +129,8 @@ impl Known {
                 Ok(Who { principal, entities, place, of_actions: Mutex::default() })
             })
             .map_err(|error| format!("the principal cannot be told to the policy: {error}"));
-        Self { who, slices: Mutex::new(at_most(KEPT_SLICES)) }
+        let is_agent = facts.principal.kind == PrincipalKind::Agent || facts.actor.is_some();
+        Self { who, is_agent, slices: Mutex::new(at_most(KEPT_SLICES)) }
     }
 
     /// Of `all` policies on `action` those that can have a say on `resource`, with the entities that they look at.

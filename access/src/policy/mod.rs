@@ -27,7 +27,7 @@ pub use action::Action;
 pub use approval::{ApprovalDemand, BadDemand};
 pub use asker::{Answer, Asker};
 pub use call::{CallArguments, TooManyArguments};
-pub use context::AskContext;
+pub use context::{AskContext, ExecFacts};
 pub use error::{PolicyError, Problem};
 pub use grant::GrantDemand;
 pub use resource::Resource;

@@ -96,6 +96,36 @@ pub enum Resource {
         /// The prompt, as the server calls it.
         name: String,
     },
+    /// A configured route of an HTTP service.
+    Route {
+        /// The target's name.
+        target: String,
+        /// The route's.
+        name: String,
+        /// Its method.
+        method: String,
+        /// Its template.
+        path: String,
+        /// It changes nothing.
+        read_only: bool,
+        /// Its labels.
+        labels: Vec<String>,
+    },
+    /// An object of a cluster; all of its kind where it has no name.
+    KubeObject {
+        /// The target's name.
+        target: String,
+        /// Its API group; empty for the core group.
+        api_group: String,
+        /// The plural of its kind.
+        resource: String,
+        /// What of it; empty for itself.
+        subresource: String,
+        /// Where it is; empty for what is in no namespace, or in all of them.
+        namespace: String,
+        /// Empty for all of them.
+        name: String,
+    },
     /// A view of the audit, such as `decisions`.
     AuditView {
         /// The view.
@@ -118,6 +148,10 @@ impl Resource {
             Self::Database { target, database } => vec![target, database],
             Self::Tool { target, name, .. } | Self::Prompt { target, name } => vec![target, name],
             Self::McpResource { target, uri } => vec![target, uri],
+            Self::Route { target, name, .. } => vec![target, name],
+            Self::KubeObject { target, api_group, resource, subresource, namespace, name } => {
+                vec![target, namespace, api_group, resource, name, subresource]
+            }
             Self::Schema { target, database, schema } => vec![target, database, schema],
             Self::Table { target, database, schema, table, .. } => {
                 vec![target, database, schema, table]
@@ -135,7 +169,8 @@ impl Resource {
         match self {
             Self::Table { labels, .. }
             | Self::Column { labels, .. }
-            | Self::Tool { labels, .. } => labels,
+            | Self::Tool { labels, .. }
+            | Self::Route { labels, .. } => labels,
             _ => &[],
         }
     }

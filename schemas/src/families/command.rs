@@ -34,9 +34,13 @@ pub enum Phase {
     Complete,
     /// The client answers what the server asked.
     Answer,
+    /// A request of HTTP.
+    Request,
+    /// Bytes for what runs already, such as the input of a program in a container.
+    Input,
 }
 
-words!(Phase { Query => "query", Parse => "parse", Execute => "execute", CopyData => "copy_data", Control => "control", Cancel => "cancel", Call => "call", Read => "read", Prompt => "prompt", Complete => "complete", Answer => "answer" });
+words!(Phase { Query => "query", Parse => "parse", Execute => "execute", CopyData => "copy_data", Control => "control", Cancel => "cancel", Call => "call", Read => "read", Prompt => "prompt", Complete => "complete", Answer => "answer", Request => "request", Input => "input" });
 
 /// Whether the target gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

@@ -1,4 +1,5 @@
-//! Calls on an interface: decisions are calls on a policy, and what is sent to an MCP server and answered is one on a tool.
+//! Calls on an interface: decisions are calls on a policy, what is sent to an MCP server and answered is one on a tool, and a
+//! request of HTTP is one on a route or on an object of a cluster.
 //! API Activity.
 
 use std::borrow::Cow;
@@ -80,34 +81,34 @@ fn authorizations<'a>(it: &'a Decision) -> Vec<Authorization<'a>> {
 /// The gravest of what is asked for, by the verb after the colon: `sql:select` reads.
 fn api_activity(actions: &[String]) -> Option<Word> {
     let of = |action: &String| match action.rsplit(':').next().unwrap_or(action) {
-        "select" | "show" | "catalog" | "copyOut" | "read" | "readMasked" | "query" | "raw" => {
-            Some(READ)
-        }
-        "insert" | "copyIn" => Some(CREATE),
-        "update" | "merge" => Some(UPDATE),
-        "delete" | "truncate" => Some(DELETE),
+        "select" | "show" | "catalog" | "copyOut" | "read" | "readMasked" | "query" | "raw"
+        | "get" | "list" | "watch" | "logs" | "discover" => Some(READ),
+        "insert" | "copyIn" | "create" => Some(CREATE),
+        "update" | "merge" | "patch" => Some(UPDATE),
+        "delete" | "truncate" | "deleteCollection" => Some(DELETE),
         _ => None,
     };
     let asked: Vec<_> = actions.iter().filter_map(of).collect();
     [DELETE, UPDATE, CREATE, READ].into_iter().find(|kind| asked.contains(kind))
 }
 
-/// What is about to be asked of an MCP server: intent, on record before the server sees it.
+/// What is about to be asked of a service: intent, on record before it sees it.
 pub(super) fn command<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Command) {
     value.is(Class::ApiActivity, if it.read_only { READ } else { (OTHER, caption(it.phase)) });
     let operation = match it.phase {
         Phase::Call => tool(event).unwrap_or(it.phase.as_str()),
+        Phase::Request => it.functions.first().map_or(it.phase.as_str(), String::as_str),
         other => other.as_str(),
     };
     value.api = Some(call_of(event, text(operation), Some(it.command_id)));
     let what = match it.phase {
-        Phase::Call => format!("{} of {operation}", it.phase),
+        Phase::Call | Phase::Request => format!("{} of {operation}", it.phase),
         other => other.to_string(),
     };
     disposed(value, event, it.disposition, &what);
 }
 
-/// What an MCP server answered: outcome, on record before the agent sees it.
+/// What a service answered: outcome, on record before the agent sees it.
 pub(super) fn response<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Response) {
     let who = name(event);
     let (activity, command_id) = match it {
@@ -160,6 +161,8 @@ const fn caption(phase: Phase) -> &'static str {
         Phase::Prompt => "Prompt",
         Phase::Complete => "Complete",
         Phase::Answer => "Answer",
+        Phase::Request => "Request",
+        Phase::Input => "Input",
         other => other.as_str(),
     }
 }

@@ -200,7 +200,7 @@ impl<'a> Database<'a> {
         };
         let (type_id, kind) = match target.kind {
             TargetKind::Postgresql => (1, "Relational"),
-            TargetKind::Mcp => return None,
+            TargetKind::Mcp | TargetKind::Http | TargetKind::Kubernetes => return None,
         };
         Some(Self {
             name: text(target.database.as_deref().unwrap_or(&target.name)),

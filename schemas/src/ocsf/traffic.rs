@@ -13,7 +13,7 @@ const MAX_JOINED_BYTES: usize = 256;
 
 pub(super) fn command<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Command) {
     ends(value, event);
-    if is_mcp(event) {
+    if is_interface(event) {
         api::command(value, event, it)
     } else {
         datastore::command(value, event, it)
@@ -22,15 +22,16 @@ pub(super) fn command<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Comma
 
 pub(super) fn response<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Response) {
     ends(value, event);
-    if is_mcp(event) {
+    if is_interface(event) {
         api::response(value, event, it);
     } else {
         datastore::response(value, event, it);
     }
 }
 
-fn is_mcp(event: &Event) -> bool {
-    event.context.target.as_ref().is_some_and(|target| target.kind == TargetKind::Mcp)
+/// Whether the target is called, and not asked in a language of data.
+fn is_interface(event: &Event) -> bool {
+    event.context.target.as_ref().is_some_and(|target| target.kind != TargetKind::Postgresql)
 }
 
 /// Who acts, from where, to where. Both classes demand the first two.
