@@ -92,7 +92,7 @@ impl Stand {
             ..GatewayLimits::default()
         };
         let config = GatewayConfig {
-            targets: vec![target.check(Path::new("/"))?],
+            targets: vec![target.check(Path::new("/"))?.into()],
             limits,
             ..GatewayConfig::default()
         };

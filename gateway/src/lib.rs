@@ -8,6 +8,7 @@ pub mod front;
 mod inside;
 mod mcp;
 mod meters;
+mod requests;
 pub mod service;
 mod session;
 pub mod targets;
@@ -19,6 +20,7 @@ pub mod webhooks;
 
 #[cfg(feature = "fuzz")]
 pub use front::fuzz;
+pub use requests::NotReached;
 pub use service::{Gateway, ProbeError, TargetState};
 pub use session::SessionInfo;
 pub use tunnel::{BearerToken, ConnectRequest, OpenTunnel, Refusal, TunnelIo, TunnelService};

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tallyport_access::{Authenticator, IssuerConfig, TrustDomainConfig};
 use tallyport_eventlog::{AppenderOptions, LogUrl};
-use tallyport_gateway::config::RawTarget;
+use tallyport_gateway::config::RawAnyTarget;
 #[cfg(feature = "lake")]
 use tallyport_recorder::{CommitPolicy, LakeUrl, RecorderConfig, Retention};
 use tallyport_schemas::{ParseIdError, ProducerId};
@@ -55,7 +55,7 @@ pub struct Config {
     /// The pages for people.
     pub console: Option<RawConsole>,
     /// What can be reached.
-    pub targets: Vec<RawTarget>,
+    pub targets: Vec<RawAnyTarget>,
     /// The recorder's own section.
     #[cfg(feature = "lake")]
     pub recorder: Option<RecorderSettings>,

@@ -12,7 +12,7 @@ use serde::Deserialize;
 #[cfg(not(feature = "lake"))]
 use serde::de::IgnoredAny;
 use tallyport_access::{IssuerConfig, TrustDomainConfig};
-use tallyport_gateway::config::{RawGatewayLimits, RawMcp, RawTarget};
+use tallyport_gateway::config::{RawAnyTarget, RawGatewayLimits, RawMcp};
 use tallyport_gateway::webhooks::RawWebhook;
 #[cfg(feature = "lake")]
 use tallyport_recorder::{CommitPolicy, Retention};
@@ -53,7 +53,7 @@ pub struct RawConfig {
     pub console: Option<RawConsole>,
     /// What can be reached.
     #[serde(default)]
-    pub targets: Vec<RawTarget>,
+    pub targets: Vec<RawAnyTarget>,
     /// The recorder, where it runs here.
     #[cfg(feature = "lake")]
     pub recorder: Option<RawRecorder>,

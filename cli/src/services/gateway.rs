@@ -103,7 +103,7 @@ impl GatewayPlan {
             node: None,
             takeover_socket: None,
             config: GatewayConfig {
-                targets: vec![target.check()?],
+                targets: vec![target.check()?.into()],
                 saml: None,
                 names: identity.names().to_vec(),
                 mcp: Some(McpConfig::default()),

@@ -7,6 +7,10 @@
 //! * [`approval`]: what waits for a human, and what the control log makes of it.
 //! * [`revocation`]: whose access is ended, likewise.
 //! * [`assertions`]: which SAML assertions were exchanged, likewise.
+//! * [`target`]: what all kinds of targets have in common.
+//! * [`http`]: requests and answers of HTTP, and services by their routes.
+//! * [`json`]: documents with what must not be seen hidden, byte for byte.
+//! * [`kubernetes`]: what is asked of a cluster, and the streams of its containers.
 //! * [`mcp`]: the Model Context Protocol as messages.
 //! * [`replay`]: a recorded session as people read it.
 //! * [`passage`]: the types that carry I1 and I2: `Authorized<Command>`, `Masked<Response>`.
@@ -15,6 +19,9 @@
 
 pub mod approval;
 pub mod assertions;
+pub mod http;
+pub mod json;
+pub mod kubernetes;
 pub mod masking;
 pub mod mcp;
 pub mod passage;
@@ -22,6 +29,7 @@ pub mod pg;
 pub mod replay;
 pub mod revocation;
 pub mod sql;
+pub mod target;
 pub mod verdict;
 
 mod kept;

@@ -60,7 +60,7 @@ pub(crate) async fn ask_for(
     }
     // Of what there is not, nobody learns more than of what they may not see.
     let entry = inner.target(&wish.target).ok_or_else(ApiError::no_such_target)?;
-    let reference = entry.dialer.target().reference(None);
+    let reference = entry.reference.clone();
     let context = Context { target: Some(reference), ..Context::clone(caller.context()) };
     let context = SharedContext::from(context);
     let terms = terms(inner, caller, &entry, &context).await?;
@@ -129,23 +129,28 @@ pub(crate) fn door(inner: &Inner, caller: &Caller, entry: &TargetEntry) -> Door 
     if !at_the_doors(inner, caller, entry, &facts).0.is_allowed() {
         return Door::Shut;
     }
-    let target = Some(entry.dialer.target().reference(None));
+    let target = Some(entry.reference.clone());
     let context = Context { target, ..Context::clone(caller.context()) };
     Door::ByGrant { until: inner.grant_for(&context, &demand).map(|(_, until)| until) }
 }
 
-/// What policy says at both doors of a session, the target's and that of its default database: the first denial, if there is
-/// one, and what both demand.
+/// What policy says at the doors of a session, the target's and that of its default database where it has databases: the first
+/// denial, if there is one, and what they demand.
 fn at_the_doors(
     inner: &Inner,
     caller: &Caller,
     entry: &TargetEntry,
     facts: &AskContext,
 ) -> (Verdict, Option<GrantDemand>) {
-    let target = entry.dialer.target();
     let asker = inner.policy.current().asker(caller.identity());
-    let at = |database| Judge::connect(&asker, &target.reference(database), facts, Recording::Full);
-    let (mut outer, mut inward) = (at(None), at(Some(&target.databases.default)));
+    let at = |reference| Judge::connect(&asker, &reference, facts, Recording::Full);
+    let mut outer = at(entry.reference.clone());
+    let Some(postgres) = entry.postgres() else {
+        let demand = outer.grant.take();
+        return (outer, demand);
+    };
+    let target = postgres.dialer.target();
+    let mut inward = at(target.reference(Some(&target.databases.default)));
     let demand = match (outer.grant.take(), inward.grant.take()) {
         (Some(one), Some(other)) => Some(one.and(&other)),
         (one, other) => one.or(other),

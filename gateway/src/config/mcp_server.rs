@@ -207,7 +207,7 @@ impl RawMcpServer {
 }
 
 impl RawMcpServerLimits {
-    fn check(&self) -> Result<McpServerLimits, (&'static str, String)> {
+    pub(super) fn check(&self) -> Result<McpServerLimits, (&'static str, String)> {
         let none = |key| Err((key, "0 would refuse everybody; use 1 or more".to_owned()));
         let limits = McpServerLimits {
             max_requests: self.max_requests.unwrap_or(256),

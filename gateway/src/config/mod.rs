@@ -1,17 +1,26 @@
-//! What the gateway is told: `[[targets]]` and its limits. Raw serde structs become checked types at start.
+//! What the gateway is told: `[[targets]]` of each kind, and limits. Raw serde structs become checked types at start.
 
+mod any_target;
 mod command;
 mod credential;
+mod http_target;
+mod kube_target;
 mod mcp;
 mod mcp_server;
+mod request_target;
 mod target;
 
+pub use any_target::{AnyTarget, RawAnyTarget};
 pub use command::{SecretCommand, SecretCommandError};
 pub use credential::{Credential, CredentialError, Secret};
+pub use http_target::{HttpKind, HttpTarget, RawBasic, RawHttpTarget, RawOAuth2, RawRoute};
+pub use kube_target::{KubernetesKind, RawKubernetesTarget, RawObjectHide};
 pub(crate) use mcp::McpHost;
 pub use mcp::{McpConfig, McpLimits, RawMcp, RawMcpScopes};
 pub use mcp_server::{McpServer, RawMcpMask, RawMcpServer, RawMcpServerLimits};
 pub(crate) use mcp_server::{McpServerLimits, SEPARATOR};
+pub(crate) use request_target::{OAuth2, Shown};
+pub use request_target::{RawHide, RawRequestTarget, RequestTarget};
 pub use target::{Address, ClientIdentity, RawTarget, SslMode, Target, TargetLimits};
 
 use std::sync::Arc;
@@ -134,7 +143,7 @@ impl RawGatewayLimits {
 #[derive(Clone, Debug, Default)]
 pub struct GatewayConfig {
     /// The targets, each with a name of its own.
-    pub targets: Vec<Target>,
+    pub targets: Vec<AnyTarget>,
     /// Limits of the gateway as a whole.
     pub limits: GatewayLimits,
     /// Exchanges SAML assertions for tokens; nobody is signed in so where absent.

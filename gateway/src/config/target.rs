@@ -144,9 +144,7 @@ impl RawTarget {
         if !is_name(&self.name) {
             return Err(bad("name", "use 1 to 63 of a-z, 0-9, `.`, `_` and `-`".to_owned()));
         }
-        if let Some(kind) = self.kind.as_deref().filter(|kind| *kind != "postgresql") {
-            return Err(bad("kind", format!("`{kind}` is not known; use `postgresql`")));
-        }
+        check_kind(self.kind.as_deref()).map_err(|problem| bad("kind", problem))?;
         for (key, text) in [("database", &self.database), ("user", &self.user)] {
             if text.is_empty() || text.contains('\0') {
                 return Err(bad(key, "must not be empty".to_owned()));
@@ -204,6 +202,15 @@ impl RawTarget {
             limits,
             name: self.name,
         })
+    }
+}
+
+fn check_kind(kind: Option<&str>) -> Result<(), String> {
+    match kind {
+        None | Some("postgresql") => Ok(()),
+        Some(kind) => {
+            Err(format!("`{kind}` is not known; use `postgresql`, `http` or `kubernetes`"))
+        }
     }
 }
 

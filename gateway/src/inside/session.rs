@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use super::{Column, NotRun, Page};
 use crate::service::{Inner, Inside};
-use crate::session::{self, Tap};
+use crate::session::Tap;
 
 /// What waits between a session and its client here.
 const PIPE_BYTES: usize = 64 * 1024;
@@ -52,7 +52,7 @@ impl InsideSession {
         let reads_only = wish.inside.reads_only;
         let (tunnel, tap) = inner.open_inside(wish.inside).await?;
         let (io, far) = tokio::io::duplex(PIPE_BYTES);
-        inner.spawn(session::run(tunnel, Box::new(far)));
+        inner.spawn(tunnel.serve(Box::new(far)));
         let mut parameters = vec![
             ("user", user.as_str()),
             ("application_name", wish.application),

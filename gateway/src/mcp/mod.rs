@@ -35,7 +35,7 @@ use guard::Names;
 use limits::Calls;
 pub use upstream::UpstreamError;
 use upstream::Upstreams;
-pub(crate) use upstream::{Defined, ServerView, ToolView};
+pub(crate) use upstream::{Defined, Gate, Pass, ServerView, ToolView};
 
 const ENDPOINT: &str = "/mcp";
 /// One server behind the gateway.

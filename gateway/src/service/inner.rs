@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gateway_core::passage::{Authorized, Command, Note, Scribe, own};
-use parking_lot::Mutex;
 use tallyport_access::policy::PolicyStore;
 use tallyport_access::saml::SamlExchange;
 use tallyport_access::{Authenticator, NoRandomness, ProofVerifier};
@@ -15,16 +14,17 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::entry::{Postgres, TargetEntry};
 use super::slots::Slots;
 use super::strangers::Strangers;
 use crate::config::{GatewayConfig, GatewayLimits};
 use crate::control::{Control, carry, follow};
 use crate::inside::{Cursors, Parked};
 use crate::mcp::{McpState, UpstreamError};
-use crate::meters::{AuthenticationMeters, TargetMeters};
+use crate::meters::AuthenticationMeters;
 use crate::session::Registry;
 use crate::targets::{CatalogCache, MaskingStore};
-use crate::upstream::{BackendKey, DialError, Dialer};
+use crate::upstream::BackendKey;
 use crate::webhooks::{Post, Webhook, WebhookError, deliver};
 
 /// The gateway cannot start.
@@ -42,22 +42,14 @@ pub enum StartError {
     /// A webhook cannot be sent to.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
-    /// A target's certificates cannot be used.
+    /// What a target is reached with cannot be used.
     #[error("targets.{name}: {source}")]
     Target {
         /// The target.
         name: String,
         /// Why.
-        source: Box<DialError>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
-}
-
-/// A target and what is known of its databases.
-#[derive(Debug)]
-pub(crate) struct TargetEntry {
-    pub dialer: Dialer,
-    pub meters: TargetMeters,
-    catalogs: Mutex<HashMap<String, Arc<CatalogCache>>>,
 }
 
 /// What all tunnels share.
@@ -99,13 +91,8 @@ impl Inner {
     ) -> Result<Self, StartError> {
         let mut targets = HashMap::new();
         for target in config.targets {
-            let name = target.name.clone();
-            let dialer =
-                Dialer::new(Arc::new(target), config.limits.dial_timeout).map_err(|source| {
-                    StartError::Target { name: name.clone(), source: Box::new(source) }
-                })?;
-            let meters = TargetMeters::new(&name);
-            let entry = TargetEntry { dialer, meters, catalogs: Mutex::default() };
+            let name = target.name().to_owned();
+            let entry = TargetEntry::new(target, config.limits.dial_timeout)?;
             if targets.insert(name.clone(), Arc::new(entry)).is_some() {
                 return Err(StartError::DuplicateTarget(name));
             }
@@ -202,13 +189,13 @@ impl Inner {
     }
 
     /// The catalog of a database, kept fresh from its first use on.
-    pub(crate) fn catalog(&self, entry: &TargetEntry, database: &str) -> Arc<CatalogCache> {
-        let mut catalogs = entry.catalogs.lock();
+    pub(crate) fn catalog(&self, target: &Postgres, database: &str) -> Arc<CatalogCache> {
+        let mut catalogs = target.catalogs.lock();
         if let Some(cache) = catalogs.get(database) {
             return Arc::clone(cache);
         }
         let cache =
-            CatalogCache::new(entry.dialer.clone(), database.to_owned(), self.appender.clone());
+            CatalogCache::new(target.dialer.clone(), database.to_owned(), self.appender.clone());
         let cache = Arc::new(cache);
         catalogs.insert(database.to_owned(), Arc::clone(&cache));
         let (kept, policy, cancel) = (Arc::clone(&cache), self.policy.clone(), self.cancel.clone());
@@ -233,14 +220,14 @@ impl Inner {
     /// Puts a cancel request on record, then sends it.
     pub(crate) async fn send_cancel(
         &self,
-        entry: &TargetEntry,
+        target: &Postgres,
         backend: BackendKey,
         request: Authorized<Command>,
     ) {
-        let name = &entry.dialer.target().name;
+        let name = &target.dialer.target().name;
         match self.appender.commit(request).await {
             Ok(request) => {
-                if let Err(error) = entry.dialer.cancel(backend, request).await {
+                if let Err(error) = target.dialer.cancel(backend, request).await {
                     tracing::warn!(target = name, %error, "cancel request not sent");
                 }
             }
@@ -252,14 +239,14 @@ impl Inner {
 
     pub(crate) async fn cancel_backend(
         &self,
-        entry: &TargetEntry,
+        target: &Postgres,
         backend: BackendKey,
         rule: &str,
         what: String,
         scribe: &mut Scribe,
     ) {
         if let Some(request) = self.cancel_request(backend, rule, what, scribe) {
-            self.send_cancel(entry, backend, request).await;
+            self.send_cancel(target, backend, request).await;
         }
     }
 }

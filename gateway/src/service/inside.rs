@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use gateway_core::passage::{Note, Scribe};
 use jiff::Timestamp;
-use tallyport_schemas::{Context, SessionId};
+use tallyport_schemas::{Context, SessionId, TargetKind};
 use tokio::time::Instant;
 
 use super::caller::Caller;
 use super::inner::Inner;
-use super::open::{Coming, Wanted, admit, log_unavailable, reference_of, shutting_down};
+use super::open::{Coming, Wanted, admit, log_unavailable, shutting_down};
 use crate::session::{Tap, TokenWatch, Tunnel};
 use crate::tunnel::{BearerToken, Refusal};
 
@@ -41,12 +41,13 @@ impl Inner {
         let session_id = SessionId::new();
         let context = Context {
             session_id: Some(session_id),
-            target: Some(reference_of(wish.target)),
+            target: Some(self.reference_of(wish.target)),
             ..Context::clone(wish.caller.context())
         };
         let (mut scribe, mut drafts) = (Scribe::new(context.into()), Vec::new());
         let peer = wish.caller.peer();
-        let wanted = Wanted { target: wish.target, peer, session_id };
+        let kind = Some(TargetKind::Postgresql);
+        let wanted = Wanted { target: wish.target, kind, peer, session_id };
         let admitted = admit(self, &wanted, identity, &mut scribe, &mut drafts);
         // A crash right here leaves the attempt on record or not; no session is open either way.
         let recorded = self.appender.commit(Note::new(drafts)).await;

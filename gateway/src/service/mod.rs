@@ -2,6 +2,7 @@
 
 mod caller;
 mod check;
+mod entry;
 mod exchange;
 mod grant;
 mod inner;
@@ -13,9 +14,10 @@ mod vouched;
 
 pub(crate) use caller::Caller;
 pub(crate) use check::Came;
+pub(crate) use entry::{Postgres, TargetEntry, Way};
 pub(crate) use exchange::NotExchanged;
+pub(crate) use inner::Inner;
 pub use inner::StartError;
-pub(crate) use inner::{Inner, TargetEntry};
 pub(crate) use inside::Inside;
 pub(crate) use slots::Slot;
 pub(crate) use vouched::Vouched;
@@ -32,6 +34,7 @@ use tallyport_eventlog::Appender;
 use tallyport_schemas::{Front, SessionEnd, SessionId, TraceId};
 
 use crate::config::GatewayConfig;
+use crate::requests::{self, NotReached};
 use crate::session::{self, SessionInfo, Tunnel};
 use crate::targets::{CatalogLoadError, MaskingStore};
 use crate::tunnel::{ConnectRequest, OpenTunnel, Refusal, TunnelIo, TunnelService};
@@ -47,6 +50,9 @@ pub enum ProbeError {
     /// It cannot be reached, does not let the gateway in, or does not tell its catalog.
     #[error(transparent)]
     Catalog(#[from] CatalogLoadError),
+    /// It does not answer.
+    #[error(transparent)]
+    Http(#[from] NotReached),
 }
 
 /// A target as the gateway found it when it was last tried.
@@ -155,14 +161,24 @@ impl Gateway {
     pub async fn probe(&self, target: &str) -> Result<(), ProbeError> {
         let unknown = || ProbeError::Unknown(target.to_owned());
         let entry = self.inner.target(target).ok_or_else(unknown)?;
-        let cache = self.inner.catalog(&entry, &entry.dialer.target().databases.default);
+        match &entry.way {
+            Way::Postgres(postgres) => self.probe_postgres(postgres).await,
+            Way::Http(target) => Ok(target.probe(&self.inner).await?),
+        }
+    }
+
+    async fn probe_postgres(&self, target: &Postgres) -> Result<(), ProbeError> {
+        let (cache, reach) = (
+            self.inner.catalog(target, &target.dialer.target().databases.default),
+            target.dialer.reach(),
+        );
         let read = cache.refresh(self.inner.policy.current().version()).await;
         match &read {
-            Ok(_) => entry.dialer.reach().note(None),
+            Ok(_) => reach.note(None),
             // It says nothing of the target: nothing was sent to it.
             Err(CatalogLoadError::Commit(_)) => {}
-            Err(CatalogLoadError::Dial(error)) => entry.dialer.reach().note(Some(error.code())),
-            Err(_) => entry.dialer.reach().note(Some("catalog")),
+            Err(CatalogLoadError::Dial(error)) => reach.note(Some(error.code())),
+            Err(_) => reach.note(Some("catalog")),
         }
         read?;
         Ok(())
@@ -172,7 +188,7 @@ impl Gateway {
     #[must_use]
     pub fn target_states(&self) -> Vec<TargetState> {
         let state = |name: String| {
-            let reach = self.inner.target(&name).and_then(|entry| entry.dialer.reach().view());
+            let reach = self.inner.target(&name).and_then(|entry| entry.reach().view());
             TargetState { name, reach }
         };
         self.targets().into_iter().map(state).collect()
@@ -208,6 +224,22 @@ impl TunnelService for Gateway {
 #[async_trait]
 impl OpenTunnel for Tunnel {
     async fn run(self: Box<Self>, io: Box<dyn TunnelIo>) {
-        session::run(*self, io).await;
+        self.serve(io).await;
+    }
+}
+
+impl Tunnel {
+    /// Serves the target's protocol on `io` until the end of the session is on record.
+    pub(crate) async fn serve(self, io: Box<dyn TunnelIo>) {
+        match &self.entry.way {
+            Way::Postgres(target) => {
+                let target = Arc::clone(target);
+                session::run(self, target, io).await;
+            }
+            Way::Http(target) => {
+                let target = Arc::clone(target);
+                requests::serve(self, target, io).await;
+            }
+        }
     }
 }

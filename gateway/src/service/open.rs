@@ -18,7 +18,8 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::check::Came;
-use super::inner::{Inner, TargetEntry};
+use super::entry::TargetEntry;
+use super::inner::Inner;
 use super::slots::Slot;
 use crate::session::{Lifetime, SessionGrant, TokenWatch, Tunnel, ask_context};
 use crate::tunnel::{ConnectRequest, Refusal};
@@ -44,13 +45,13 @@ pub(super) async fn open(inner: &Arc<Inner>, request: ConnectRequest) -> Result<
     Span::current().record("session", tracing::field::display(session_id));
     let context = Context {
         session_id: Some(session_id),
-        target: Some(reference_of(&request.target)),
+        target: Some(inner.reference_of(&request.target)),
         ..checked.context(request.peer, request.trace_id)
     };
     let mut scribe = Scribe::new(context.into());
     let mut drafts = vec![scribe.draft(Body::Authentication(checked.event(request.front)))];
     let checked_at = checked.at;
-    let wanted = Wanted { target: &request.target, peer: request.peer, session_id };
+    let wanted = Wanted { target: &request.target, kind: None, peer: request.peer, session_id };
     let answer = match checked.outcome {
         Err(failure) => Err(inner.turned_away(&failure)),
         Ok(identity) => admit(inner, &wanted, &identity, &mut scribe, &mut drafts)
@@ -77,6 +78,8 @@ pub(super) struct Coming {
 /// What somebody wants to open.
 pub(super) struct Wanted<'a> {
     pub target: &'a str,
+    /// Of another kind there is none.
+    pub kind: Option<TargetKind>,
     pub peer: SocketAddr,
     pub session_id: SessionId,
 }
@@ -134,7 +137,7 @@ struct Door {
 fn at_the_door(inner: &Inner, wanted: &Wanted<'_>, identity: &Identity, scribe: &Scribe) -> Door {
     let policy = inner.policy.current();
     let asker = policy.asker(identity);
-    let reference = reference_of(wanted.target);
+    let reference = inner.reference_of(wanted.target);
     let asked = ask_context(wanted.session_id, wanted.peer, None);
     let verdict = Judge::connect(&asker, &reference, &asked, Recording::Full);
     let Some(demand) = &verdict.grant else {
@@ -157,7 +160,8 @@ pub(super) fn admit(
     drafts: &mut Vec<Draft>,
 ) -> Result<Admitted, Refusal> {
     let Door { mut decision, grant, needs_grant } = at_the_door(inner, wanted, identity, scribe);
-    let entry = inner.target(wanted.target);
+    let of_kind = |entry: &Arc<TargetEntry>| wanted.kind.is_none_or(|kind| entry.kind() == kind);
+    let entry = inner.target(wanted.target).filter(of_kind);
     if entry.is_none() && decision.effect == Effect::Allow {
         decision = Decision {
             effect: Effect::Deny,
@@ -168,7 +172,7 @@ pub(super) fn admit(
     let allowed = decision.effect == Effect::Allow;
     drafts.push(scribe.draft(Body::Decision(decision)));
     let slot = entry.filter(|_| allowed).map(|entry| {
-        let max_on_target = entry.dialer.target().max_sessions;
+        let max_on_target = entry.max_sessions;
         inner
             .slots
             .take(&identity.principal, wanted.target, max_on_target)
@@ -195,7 +199,7 @@ pub(super) fn admit(
             let closed =
                 Session::Closed { end: SessionEnd::Refused, stats: SessionStats::default() };
             drafts.push(scribe.draft(Body::Session(closed)));
-            Err(match inner.target(wanted.target) {
+            Err(match inner.target(wanted.target).filter(of_kind) {
                 None => refusal(
                     404,
                     "unknown_target",
@@ -250,9 +254,18 @@ pub(super) fn turned_away_by_token(failure: &AuthFailure) -> Refusal {
     Refusal::new(401, code, failure.to_string())
 }
 
-pub(super) fn reference_of(name: &str) -> TargetRef {
-    let name = name.chars().take(MAX_NAME_CHARS).collect();
-    TargetRef { name, kind: TargetKind::Postgresql, database: None }
+impl Inner {
+    /// What events say of a target; of one that there is not, its name alone.
+    pub(super) fn reference_of(&self, name: &str) -> TargetRef {
+        self.target(name).map_or_else(
+            || TargetRef {
+                name: name.chars().take(MAX_NAME_CHARS).collect(),
+                kind: TargetKind::Postgresql,
+                database: None,
+            },
+            |entry| entry.reference.clone(),
+        )
+    }
 }
 
 fn refusal(status: u16, code: &'static str, message: &str) -> Refusal {

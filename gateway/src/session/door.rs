@@ -20,6 +20,7 @@ use tracing::Instrument as _;
 use super::live::Live;
 use super::{AgentWriter, BenchMaker, SessionInfo, Tunnel};
 use crate::meters;
+use crate::service::Postgres;
 use crate::tunnel::TunnelIo;
 use crate::upstream::{DialError, Upstream};
 
@@ -62,6 +63,7 @@ impl TurnedAway {
 /// Reads the first packets and opens the session; `None` when there is none, and then that is on record.
 pub(super) async fn enter(
     mut tunnel: Tunnel,
+    target: Arc<Postgres>,
     reader: &mut ReadHalf<Box<dyn TunnelIo>>,
     agent: &mut AgentWriter,
 ) -> Option<Box<Live>> {
@@ -75,11 +77,11 @@ pub(super) async fn enter(
         )),
         Ok(Err(away)) => Err(away),
         Ok(Ok(Packet::Cancel(key))) => {
-            cancel(&mut tunnel, key).await;
+            cancel(&mut tunnel, &target, key).await;
             return None;
         }
         Ok(Ok(Packet::Startup(message))) => {
-            let opening = open(&mut tunnel, &message, agent);
+            let opening = open(&mut tunnel, &target, &message, agent);
             opening.instrument(tracing::debug_span!("session_open")).await
         }
         Ok(Ok(Packet::Ssl | Packet::GssEnc)) => {
@@ -87,7 +89,7 @@ pub(super) async fn enter(
         }
     };
     match outcome {
-        Ok(opened) => Some(Box::new(opened.live(tunnel, &buffer))),
+        Ok(opened) => Some(Box::new(opened.live(tunnel, target, &buffer))),
         Err(away) => {
             turn_away(&mut tunnel, away, agent).await;
             None
@@ -138,21 +140,22 @@ struct Opened {
 }
 
 impl Opened {
-    fn live(mut self, mut tunnel: Tunnel, unread: &[u8]) -> Live {
+    fn live(mut self, mut tunnel: Tunnel, target: Arc<Postgres>, unread: &[u8]) -> Live {
         tunnel.open = Some(tunnel.entry.meters.opened());
         self.machine.agent_bytes(unread);
         let said_already = std::mem::take(&mut self.upstream.leftover);
         self.machine.target_bytes(&said_already);
-        Live::new(tunnel, self.machine, self.upstream, self.benches, self.registered)
+        Live::new((tunnel, target), self.machine, self.upstream, self.benches, self.registered)
     }
 }
 
 async fn open(
     tunnel: &mut Tunnel,
+    postgres: &Postgres,
     message: &StartupMessage,
     agent: &mut AgentWriter,
 ) -> Result<Opened, TurnedAway> {
-    let target = Arc::clone(tunnel.entry.dialer.target());
+    let target = Arc::clone(postgres.dialer.target());
     let accepted = startup::accept(message, &target.databases)
         .map_err(|rejected| TurnedAway::telling(rejected.reply(), "startup_refused", &rejected))?;
     let reference = target.reference(Some(&accepted.database));
@@ -161,7 +164,7 @@ async fn open(
     tunnel.scribe.set_context(context.into());
 
     may_go_on(tunnel)?;
-    let cache = tunnel.inner.catalog(&tunnel.entry, &accepted.database);
+    let cache = tunnel.inner.catalog(postgres, &accepted.database);
     let benches = BenchMaker {
         policy: tunnel.inner.policy.clone(),
         masking: tunnel.inner.masking.clone(),
@@ -180,7 +183,7 @@ async fn open(
         TurnedAway::telling(reply, "target_unreachable", &error)
     })?;
 
-    let upstream = dial(tunnel, &bench, &accepted).await?;
+    let upstream = dial(tunnel, postgres, &bench, &accepted).await?;
     let info = SessionInfo {
         session_id: tunnel.session_id,
         principal: tunnel.identity.principal.clone(),
@@ -192,7 +195,7 @@ async fn open(
     };
     let grant_id = tunnel.grant.as_ref().map(|grant| grant.grant_id);
     let identity = Arc::clone(&tunnel.identity);
-    let registered = tunnel.inner.registry.admit(info, identity, grant_id, upstream.key);
+    let registered = tunnel.inner.registry.admit(info, identity, grant_id, Some(upstream.key));
     // What was revoked while it was on its way in: from here on the registry is told.
     tunnel.inner.control.end_if_barred(&registered);
     let welcome = greet::welcome(&accepted, &upstream.settings, registered.key, &mut tunnel.scribe);
@@ -227,6 +230,7 @@ fn may_go_on(tunnel: &Tunnel) -> Result<(), TurnedAway> {
 /// Puts the opening on record, then dials.
 async fn dial(
     tunnel: &mut Tunnel,
+    postgres: &Postgres,
     bench: &Bench,
     accepted: &Accepted,
 ) -> Result<Upstream, TurnedAway> {
@@ -252,20 +256,20 @@ async fn dial(
     let leave = tunnel.inner.appender.commit(leave).await.map_err(TurnedAway::log)?;
     // The log may have taken its time.
     may_go_on(tunnel)?;
-    let dialled = tunnel.entry.dialer.dial(&leave, &accepted.database, &accepted.settings);
+    let dialled = postgres.dialer.dial(&leave, &accepted.database, &accepted.settings);
     let dialled = dialled.instrument(tracing::debug_span!("dial")).await;
     dialled.map_err(|error: DialError| {
-        tracing::warn!(target = tunnel.entry.dialer.target().name, %error, "target not reached");
+        tracing::warn!(target = postgres.dialer.target().name, %error, "target not reached");
         TurnedAway::telling(error.reply(), "target_unreachable", &error)
     })
 }
 
 /// A CancelRequest: only of the principal whose session it is.
-async fn cancel(tunnel: &mut Tunnel, key: CancelKey) {
+async fn cancel(tunnel: &mut Tunnel, target: &Postgres, key: CancelKey) {
     let policy = tunnel.inner.policy.current();
     let found = tunnel.inner.registry.of_principal(&key, &tunnel.identity.principal);
     let Some(session) =
-        found.filter(|session| session.info.target.name == tunnel.entry.dialer.target().name)
+        found.filter(|session| session.info.target.name == target.dialer.target().name)
     else {
         let reason = "no live session of this principal on this target has this key";
         let note: Note = own::cancel_refused(&mut tunnel.scribe, reason, policy.version());
@@ -282,17 +286,11 @@ async fn cancel(tunnel: &mut Tunnel, key: CancelKey) {
         }
         return;
     }
+    // Every session of this kind has one.
+    let Some(backend) = session.backend else { return };
     let what = format!("cancel what session {} runs", session.info.session_id);
-    tunnel
-        .inner
-        .cancel_backend(
-            &tunnel.entry,
-            session.backend,
-            "tallyport:cancel",
-            what,
-            &mut tunnel.scribe,
-        )
-        .await;
+    let inner = Arc::clone(&tunnel.inner);
+    inner.cancel_backend(target, backend, "tallyport:cancel", what, &mut tunnel.scribe).await;
 }
 
 /// Puts gateway-made bytes on record, then sends them.

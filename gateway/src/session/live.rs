@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use gateway_core::passage::Bench;
 use gateway_core::pg::session::{AgentStep, Court, Ending, Machine, Violation};
 use gateway_core::pg::write::ErrorReply;
-use jiff::Timestamp;
 use parking_lot::Mutex;
 use tallyport_eventlog::CommitError;
 use tallyport_schemas::{ApprovalId, SessionEnd};
@@ -24,6 +23,7 @@ use tracing::Instrument as _;
 use super::read_buffer::ReadBuffer;
 use super::trace::Statements;
 use super::{AgentWriter, BenchMaker, LiveSession, Tunnel};
+use crate::service::Postgres;
 use crate::targets::CatalogLoadError;
 use crate::tunnel::TunnelIo;
 use crate::upstream::{TargetWriter, Upstream};
@@ -34,6 +34,7 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A session whose target is ready.
 pub(super) struct Live {
     pub tunnel: Tunnel,
+    target: Arc<Postgres>,
     pub machine: Mutex<Machine>,
     pub registered: Arc<LiveSession>,
     pub(super) benches: BenchMaker,
@@ -123,7 +124,7 @@ impl Stop {
 
 impl Live {
     pub(super) fn new(
-        tunnel: Tunnel,
+        (tunnel, target): (Tunnel, Arc<Postgres>),
         machine: Machine,
         upstream: Upstream,
         benches: BenchMaker,
@@ -131,6 +132,7 @@ impl Live {
     ) -> Self {
         Self {
             tunnel,
+            target,
             machine: Mutex::new(machine),
             registered,
             benches,
@@ -166,7 +168,7 @@ impl Live {
             let first = tokio::select! {
                 // Whatever else happens at the same moment: whoever is out is out.
                 biased;
-                ending = self.ended_outside() => Stop::Ended(ending),
+                ending = self.tunnel.ended_outside(&self.registered) => Stop::Ended(ending),
                 stop = either => stop,
             };
             match first {
@@ -176,7 +178,7 @@ impl Live {
                     let rest = async {
                         tokio::select! {
                             biased;
-                            ending = self.ended_outside() => ending,
+                            ending = self.tunnel.ended_outside(&self.registered) => ending,
                             _ = &mut outbound => Ending::Closed(SessionEnd::Client),
                         }
                     };
@@ -187,25 +189,6 @@ impl Live {
             }
         };
         Box::pin(self.finish(ending, (&mut target_reader, &mut target), agent)).await;
-    }
-
-    /// The token's or the grant's time, or somebody's order.
-    async fn ended_outside(&self) -> Ending {
-        let lapsed = async {
-            match &self.tunnel.token_watch {
-                Some(watch) => watch.lapsed().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            ending = lapsed => ending,
-            () = self.tunnel.lifetime.over(Timestamp::now) => {
-                Ending::Expired(self.tunnel.time_limit)
-            }
-            ending = self.registered.asked_to_end() => {
-                ending.unwrap_or(Ending::Closed(SessionEnd::Shutdown))
-            }
-        }
     }
 
     async fn inbound(
@@ -300,13 +283,14 @@ impl Live {
     /// Cancels what the target runs for this session.
     pub(super) async fn cancel_target(&self, rule: &str) {
         let what = format!("cancel what session {} runs", self.tunnel.session_id);
-        let (inner, backend) = (&self.tunnel.inner, self.registered.backend);
+        let inner = &self.tunnel.inner;
+        let Some(backend) = self.registered.backend else { return };
         let request = {
             let mut machine = self.machine.lock();
             inner.cancel_request(backend, rule, what, machine.scribe())
         };
         if let Some(request) = request {
-            inner.send_cancel(&self.tunnel.entry, backend, request).await;
+            inner.send_cancel(&self.target, backend, request).await;
         }
     }
 

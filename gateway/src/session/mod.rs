@@ -32,12 +32,12 @@ use gateway_core::revocation::Whom;
 use jiff::Timestamp;
 use tallyport_access::policy::{AskContext, GrantDemand};
 use tallyport_access::{Authenticator, Identity};
-use tallyport_schemas::{ApprovalId, SessionId};
+use tallyport_schemas::{ApprovalId, SessionEnd, SessionId};
 
 use tokio::time::Instant;
 
 use crate::meters::OpenSession;
-use crate::service::{Inner, Slot, TargetEntry};
+use crate::service::{Inner, Postgres, Slot, TargetEntry};
 use crate::tunnel::{BearerToken, TunnelIo};
 use agent_writer::AgentWriter;
 
@@ -121,7 +121,7 @@ pub(crate) struct SessionGrant {
 
 impl Tunnel {
     /// Whom a revocation may mean.
-    fn whom(&self) -> Whom<'_> {
+    pub(crate) fn whom(&self) -> Whom<'_> {
         Whom {
             principal: &self.identity.principal,
             delegation: &self.identity.delegation,
@@ -131,17 +131,37 @@ impl Tunnel {
         }
     }
 
-    fn ask_context(&self) -> AskContext {
+    pub(crate) fn ask_context(&self) -> AskContext {
         let given = self.grant.as_ref().map(|grant| Arc::clone(&grant.given));
         ask_context(self.session_id, self.peer, given)
+    }
+
+    /// Waits for the end of the token's or the grant's time, or for somebody's order.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn ended_outside(&self, registered: &LiveSession) -> Ending {
+        let lapsed = async {
+            match &self.token_watch {
+                Some(watch) => watch.lapsed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ending = lapsed => ending,
+            () = self.lifetime.over(Timestamp::now) => Ending::Expired(self.time_limit),
+            ending = registered.asked_to_end() => {
+                ending.unwrap_or(Ending::Closed(SessionEnd::Shutdown))
+            }
+        }
     }
 }
 
 /// Serves `tunnel` on `io` until its end is on record.
-pub(crate) async fn run(tunnel: Tunnel, io: Box<dyn TunnelIo>) {
+pub(crate) async fn run(tunnel: Tunnel, target: Arc<Postgres>, io: Box<dyn TunnelIo>) {
     let (mut reader, writer) = tokio::io::split(io);
     let mut agent = AgentWriter::new(writer, tunnel.inner.limits.stalled_reader_timeout);
-    if let Some(live) = door::enter(tunnel, &mut reader, &mut agent).await {
+    if let Some(live) = door::enter(tunnel, target, &mut reader, &mut agent).await {
         live.serve(reader, &mut agent).await;
     }
     agent.close().await;

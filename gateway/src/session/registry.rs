@@ -41,7 +41,8 @@ pub struct SessionInfo {
 pub(crate) struct LiveSession {
     pub info: SessionInfo,
     pub key: CancelKey,
-    pub backend: BackendKey,
+    /// What cancels what runs for it, where the target has such.
+    pub backend: Option<BackendKey>,
     identity: Arc<Identity>,
     grant_id: Option<ApprovalId>,
     ending: Mutex<Option<Ending>>,
@@ -117,12 +118,12 @@ impl LiveSession {
     }
 
     /// How it was asked to end, if it was by now.
-    pub(super) fn ordered_end(&self) -> Option<Ending> {
+    pub(crate) fn ordered_end(&self) -> Option<Ending> {
         self.ending.lock().clone().filter(|_| self.ended.is_cancelled())
     }
 
     /// How it was asked to end, once it was.
-    pub(super) async fn asked_to_end(&self) -> Option<Ending> {
+    pub(crate) async fn asked_to_end(&self) -> Option<Ending> {
         self.ended.cancelled().await;
         self.ending.lock().clone()
     }
@@ -130,12 +131,12 @@ impl LiveSession {
 
 impl Registry {
     /// Takes a session in under a key of its own.
-    pub(super) fn admit(
+    pub(crate) fn admit(
         &self,
         info: SessionInfo,
         identity: Arc<Identity>,
         grant_id: Option<ApprovalId>,
-        backend: BackendKey,
+        backend: Option<BackendKey>,
     ) -> Arc<LiveSession> {
         let mut state = self.state.lock();
         let State { by_key, ending } = &mut *state;
@@ -172,7 +173,7 @@ impl Registry {
         }
     }
 
-    pub(super) fn dismiss(&self, live: &LiveSession) {
+    pub(crate) fn dismiss(&self, live: &LiveSession) {
         self.state.lock().by_key.remove(&live.key);
     }
 
@@ -235,7 +236,7 @@ mod tests {
             key_id: None,
             binding: None,
         };
-        registry.admit(info, Arc::new(identity), None, backend)
+        registry.admit(info, Arc::new(identity), None, Some(backend))
     }
 
     fn backend() -> BackendKey {

@@ -131,7 +131,7 @@ impl Run {
             self.backend.addr
         );
         let raw: RawTarget = toml::from_str(&target).unwrap();
-        let targets = vec![raw.check(Path::new("/")).unwrap()];
+        let targets = vec![raw.check(Path::new("/")).unwrap().into()];
         let id = ProducerId::parse(format!("g{}/gateway", self.started)).unwrap();
         let log: Arc<dyn Log> = Arc::clone(&self.log) as _;
         // Its first event may meet a fault of the script: then it starts again, as a service manager would have it.

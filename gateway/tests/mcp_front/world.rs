@@ -97,7 +97,7 @@ impl World {
         let mut mcp = raw.check(Path::new("/")).unwrap();
         mcp_config(&mut mcp);
         let config = GatewayConfig {
-            targets: ["granted", "open", "shut"].map(target).to_vec(),
+            targets: ["granted", "open", "shut"].map(|name| target(name).into()).to_vec(),
             names: identity.names().to_vec(),
             mcp: Some(mcp),
             ..GatewayConfig::default()

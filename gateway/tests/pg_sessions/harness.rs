@@ -391,7 +391,7 @@ fn config(
 ) -> GatewayConfig {
     let target = |text: &String| {
         let raw: RawTarget = toml::from_str(text).expect("a valid target");
-        raw.check(Path::new("/")).expect("a valid target")
+        raw.check(Path::new("/")).expect("a valid target").into()
     };
     let names = vec![GATEWAY_NAME.to_owned()];
     let targets = targets.iter().map(target).collect();

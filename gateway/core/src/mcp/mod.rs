@@ -34,7 +34,7 @@ pub use message::{Incoming, Malformed, parse};
 pub use meta::{ClientInfo, RequestMeta};
 pub use pins::{Pin, Pins, Standing};
 pub use revision::{Era, LEGACY_REVISIONS, MODERN_REVISION, initialize_revision};
-pub use screen::{BadPlace, MaskRule, Place, Screened, Screening};
+pub use screen::{MaskRule, Screened, Screening};
 pub use sse::{Events, TooLong};
 
 #[cfg(test)]

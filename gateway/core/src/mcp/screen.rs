@@ -4,34 +4,22 @@
 //! in both forms. Where a rule hid something, a text that is no JSON may say it again and is hidden whole. Detectors look
 //! into every text, number and name after that.
 
-use std::str::FromStr;
-
 use serde_json::{Map, Number, Value, json};
 use tallyport_detect::{Action, Findings, Kinds, Screen};
 use tallyport_schemas::{Finding, FindingAction};
 
 use super::error::RpcError;
 use super::id::Id;
-use crate::masking::{ColumnMask, Mask, Masked};
+use crate::http::{hidden, listed};
+use crate::json::{Place, REDACTED, masked_text};
+use crate::masking::Mask;
 
-/// The type of texts, as masks know it.
-const TEXT_OID: u32 = 25;
-const REDACTED: &str = "[redacted]";
 /// The member that holds a tool's data.
 const DATA: &str = "structuredContent";
 /// The member that holds a text: of content, of a resource, of a message.
 const TEXT: &str = "text";
 /// What the client gives back as it got it; changed, it would be of no use.
 const OPAQUE: &str = "requestState";
-
-/// A place in a tool's data: a JSON pointer (RFC 6901) whose part `*` is every element or member.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place(Vec<String>);
-
-/// A text names no place.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no place in a tool's data; write a JSON pointer such as /rows/*/email")]
-pub struct BadPlace(String);
 
 /// What is hidden in the data of some tools.
 #[derive(Clone, Debug)]
@@ -59,16 +47,6 @@ pub struct Screened {
     pub(crate) findings: Vec<Finding>,
     /// It was kept back: what stands in its place says so.
     pub(crate) withheld: bool,
-}
-
-impl FromStr for Place {
-    type Err = BadPlace;
-
-    fn from_str(text: &str) -> Result<Self, BadPlace> {
-        let bad = || BadPlace(text.chars().take(64).collect());
-        let parts = text.strip_prefix('/').ok_or_else(bad)?;
-        Ok(Self(parts.split('/').map(|it| it.replace("~1", "/").replace("~0", "~")).collect()))
-    }
 }
 
 impl Screened {
@@ -131,24 +109,8 @@ impl Screening {
     }
 
     fn listed(&self, findings: &Findings) -> Vec<Finding> {
-        let Some(screen) = &self.detectors else { return Vec::new() };
-        let action = |kind| match screen.rules().action(kind) {
-            Some(Action::Alert) => FindingAction::Alert,
-            Some(Action::Deny) => FindingAction::Deny,
-            Some(Action::Mask) | None => FindingAction::Mask,
-        };
-        let finding = |(kind, count): (tallyport_detect::Kind, u64)| Finding {
-            detector: kind.name().to_owned(),
-            action: action(kind),
-            count,
-        };
-        findings.iter().map(finding).collect()
+        self.detectors.as_ref().map(|screen| listed(screen, findings)).unwrap_or_default()
     }
-}
-
-fn hidden(findings: &[Finding]) -> u64 {
-    let hides = |finding: &&Finding| finding.action != FindingAction::Alert;
-    findings.iter().filter(hides).map(|finding| finding.count).sum()
 }
 
 /// Applies the rules to every piece of data below; how many values they hid.
@@ -213,7 +175,7 @@ fn data_in(text: &str) -> Option<Value> {
 }
 
 fn apply(data: &mut Value, rules: &[&MaskRule]) -> u64 {
-    rules.iter().map(|rule| mask_at(data, &rule.place.0, rule.mask)).sum()
+    rules.iter().map(|rule| mask_at(data, rule.place.parts(), rule.mask)).sum()
 }
 
 fn mask_at(value: &mut Value, place: &[String], mask: Mask) -> u64 {
@@ -240,19 +202,12 @@ fn mask_at(value: &mut Value, place: &[String], mask: Mask) -> u64 {
 fn mask_value(value: &mut Value, mask: Mask) -> u64 {
     let masked = match &*value {
         Value::Null => return 0,
-        Value::String(text) => of_text(text, mask),
-        Value::Bool(_) | Value::Number(_) => of_text(&value.to_string(), mask),
+        Value::String(text) => masked_text(text, mask),
+        Value::Bool(_) | Value::Number(_) => masked_text(&value.to_string(), mask),
         Value::Array(_) | Value::Object(_) => REDACTED.to_owned(),
     };
     *value = Value::String(masked);
     1
-}
-
-fn of_text(text: &str, mask: Mask) -> String {
-    match ColumnMask::new(mask, "", None).apply(text.as_bytes(), TEXT_OID, 0) {
-        Masked::Value(bytes) => String::from_utf8(bytes).unwrap_or_else(|_| REDACTED.to_owned()),
-        Masked::Null => REDACTED.to_owned(),
-    }
 }
 
 struct Detecting<'a> {

@@ -5,6 +5,7 @@
 //!   for what the gateway sends by itself: constants.
 //! * [`Masked`] is minted in `batch` alone, from what the session machine let through the masks.
 //! * [`call`] mints both for MCP servers: [`Authorized<call::Call>`], and [`Masked<call::Reply>`] from what was screened.
+//! * [`request`] does so for requests of HTTP: [`Authorized<request::Wanted>`], and [`Masked<request::Part>`] from what may be shown.
 //! * [`to_target`] and [`to_agent`] are the only ways to the bytes, and they take the proof.
 //!
 //! Neither type can be cloned or built elsewhere; `tests/ui` holds that.
@@ -15,6 +16,7 @@ pub mod call;
 mod denial;
 pub mod held;
 pub mod own;
+pub mod request;
 mod scribe;
 mod span;
 pub(crate) mod unit;

@@ -162,7 +162,7 @@ impl Questions<'_> {
     }
 }
 
-/// Puts one question, and takes the answer into the ruling.
+/// Puts one question, and takes the answer into the ruling. Whether it is permitted as a way through.
 pub(super) fn ask(
     asker: &Asker,
     context: &AskContext,
@@ -170,16 +170,17 @@ pub(super) fn ask(
     resource: &Resource,
     shown: &str,
     ruling: &mut Ruling,
-) {
+) -> bool {
     let answer = asker.ask(action, resource, context);
     ruling.actions.insert(action.as_str());
     ruling.resources.insert(resource.to_string());
     if answer.allowed {
         ruling.permits.extend(answer.policy_ids);
+        let is_interactive = answer.obligations.iter().any(|it| it.kind == "interactive");
         for obligation in answer.obligations {
             oblige(obligation, context, action, shown, ruling);
         }
-        return;
+        return is_interactive;
     }
     ruling.forbids.extend(answer.policy_ids.iter().cloned());
     let mut reason = if !answer.errors.is_empty() {
@@ -194,6 +195,7 @@ pub(super) fn ask(
         reason.push_str(&advice.value);
     }
     ruling.deny(reason);
+    false
 }
 
 /// Whether the relations that a statement names already ask what a demand asks of the whole database.
@@ -239,7 +241,7 @@ fn oblige(
             }
             Err(_) => ruling.deny(format!("policy demands a grant that is none for {shown}")),
         },
-        "mask" | "advice" => {}
+        "mask" | "advice" | "interactive" => {}
         // A demand that cannot be met is no permit.
         other => ruling.deny(format!("policy demands {other} for {shown}, which is not available")),
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tallyport_access::policy::{Action, AskContext, Asker, Resource};
+use tallyport_access::policy::{AskContext, Asker, Resource};
 use tallyport_schemas::{CommandId, Decision, Effect, Recording, StatementKind, TargetRef};
 
 use super::ask::{Questions, Whereabouts};
@@ -11,6 +11,7 @@ use super::{Facts, ResponsePlan, Ruling, Verdict, clearance, plain};
 use crate::masking::{MaskSet, Masking, StoredOrder};
 use crate::sql::analysis::{self, Analysis, Demand};
 use crate::sql::{Catalog, Parsed, SessionState};
+use crate::target::opened_by;
 
 /// Judges the statements of one session: one principal, one version of policy, one snapshot of one database.
 ///
@@ -89,7 +90,8 @@ impl Judge {
             None => Resource::Target { name: target.name.clone() },
         };
         let mut ruling = Ruling::default();
-        super::ask::ask(asker, context, Action::Connect, &resource, &target.name, &mut ruling);
+        let action = opened_by(target.kind);
+        super::ask::ask(asker, context, action, &resource, &target.name, &mut ruling);
         let plan = ResponsePlan { recording, ..ResponsePlan::default() };
         // A session does not wait: what would have to is refused when policies are loaded, and here.
         if let Some(demand) = ruling.approval.take() {

@@ -15,6 +15,7 @@ mod clearance;
 mod judge;
 mod order;
 mod plain;
+mod question;
 mod system;
 
 use std::collections::BTreeSet;
@@ -25,6 +26,7 @@ use tallyport_schemas::{ColumnRef, Decision, Effect, ObjectRef, Recording, State
 pub use access::access;
 pub use call::{NOT_A_PERSON, ServerQuestion, ToolFacts, judge_accept, judge_call};
 pub use judge::Judge;
+pub use question::{judge_question, not_taken};
 
 /// What is decided about one text, and what follows from it.
 #[derive(Clone, Debug)]

@@ -44,7 +44,7 @@ impl Answer {
     }
 }
 
-/// The targets that the door would open to for the caller, now or with a grant.
+/// The databases that the door would open to for the caller, now or with a grant.
 pub(crate) fn targets(inner: &Inner, caller: &Caller) -> Vec<String> {
     inner.target_names().into_iter().filter(|name| opens(inner, caller, name)).collect()
 }
@@ -55,7 +55,7 @@ pub(crate) fn has_targets(inner: &Inner, caller: &Caller) -> bool {
 }
 
 fn opens(inner: &Inner, caller: &Caller, name: &str) -> bool {
-    let entry = inner.target(name);
+    let entry = inner.target(name).filter(|entry| entry.postgres().is_some());
     entry.is_some_and(|entry| !matches!(door(inner, caller, &entry), Door::Shut))
 }
 

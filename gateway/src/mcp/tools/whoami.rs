@@ -92,7 +92,7 @@ impl Tool for Whoami {
 fn targets(inner: &Inner, caller: &Caller) -> Vec<Value> {
     let seen = inner.target_names().into_iter().filter_map(|name| {
         let entry = inner.target(&name)?;
-        let kind = entry.dialer.target().reference(None).kind;
+        let kind = entry.kind();
         match door(inner, caller, &entry) {
             Door::Shut => None,
             Door::Open => Some(json!({ "name": name, "kind": kind, "access": "open" })),

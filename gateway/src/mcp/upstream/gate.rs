@@ -18,11 +18,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MAX_REMEMBERED: usize = 65_536;
 
 /// Issuer and subject.
-pub(super) type Asker = (String, String);
+pub(crate) type Asker = (String, String);
 
 /// The gate before one server.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     limits: McpServerLimits,
     state: Mutex<State>,
 }
@@ -46,14 +46,14 @@ struct Use {
 
 /// A request that is under way, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Pass {
+pub(crate) struct Pass {
     gate: Arc<Gate>,
     asker: Asker,
 }
 
 /// Why a request may not go now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Shut {
+pub(crate) enum Shut {
     #[error(
         "as many requests to this server are under way as may be; wait for one to end, then try again"
     )]
@@ -70,21 +70,34 @@ pub(super) enum Shut {
 
 impl Shut {
     /// Names the rule in a decision.
-    pub(super) const fn rule(self) -> &'static str {
+    pub(crate) const fn rule(self) -> &'static str {
         match self {
             Self::Full | Self::FullOfYours | Self::TooOften(_) => "tallyport:limit",
             Self::Sick(_) => "tallyport:health",
         }
     }
+
+    /// Whether it is the target that cannot be asked, by anybody.
+    pub(crate) const fn is_about_target(self) -> bool {
+        matches!(self, Self::Full | Self::Sick(_))
+    }
+
+    /// In how many seconds it may be tried again, where that is known.
+    pub(crate) const fn again(self) -> Option<u64> {
+        match self {
+            Self::TooOften(seconds) | Self::Sick(seconds) => Some(seconds),
+            Self::Full | Self::FullOfYours => None,
+        }
+    }
 }
 
 impl Gate {
-    pub(super) fn new(limits: McpServerLimits) -> Self {
+    pub(crate) fn new(limits: McpServerLimits) -> Self {
         Self { limits, state: Mutex::default() }
     }
 
     /// Lets a request through.
-    pub(super) fn pass(self: &Arc<Self>, asker: Asker) -> Result<Pass, Shut> {
+    pub(crate) fn pass(self: &Arc<Self>, asker: Asker) -> Result<Pass, Shut> {
         self.pass_at(asker, Instant::now())
     }
 
@@ -127,7 +140,7 @@ impl Gate {
     }
 
     /// Takes note of how the server did.
-    pub(super) fn did(&self, well: bool) {
+    pub(crate) fn did(&self, well: bool) {
         let mut state = self.state.lock();
         if well {
             (state.failures, state.failed_at) = (0, None);

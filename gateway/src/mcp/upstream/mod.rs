@@ -37,7 +37,7 @@ use crate::service::Inner;
 pub(super) use came::{CameWith, Spoken};
 use definitions::Definitions;
 pub(super) use federated::{call as call_federated, is_federated, list as list_federated};
-use gate::Gate;
+pub(crate) use gate::{Gate, Pass};
 pub(super) use named::serve;
 use sessions::Sessions;
 pub(super) use streams::{delete, listen};

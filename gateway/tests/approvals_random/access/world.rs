@@ -159,7 +159,7 @@ impl World {
             let raw: RawTarget = toml::from_str(&text).unwrap();
             raw.check(Path::new("/")).unwrap()
         };
-        let targets = vec![target("open"), target("locked")];
+        let targets = vec![target("open").into(), target("locked").into()];
         let id = ProducerId::parse(format!("g{node}/gateway")).unwrap();
         let lag = Arc::new(AtomicU64::new(lag));
         let (log, journal) = (Arc::clone(&self.log), Arc::clone(&self.journal));

@@ -154,7 +154,8 @@ fn two_names_with_one_mark_stay_two() {
 
 #[test]
 fn a_place_is_a_pointer() {
-    let Place(parts) = "/a~1b/~0/*".parse().unwrap();
+    let place: Place = "/a~1b/~0/*".parse().unwrap();
+    let parts = place.parts();
     assert_eq!(parts, ["a/b", "~", "*"]);
     assert!("rows/email".parse::<Place>().is_err() && "".parse::<Place>().is_err());
 }

@@ -1,0 +1,123 @@
+use tallyport_detect::{Cards, Rules};
+
+use super::*;
+use crate::http::Service;
+
+const CARD: &str = "4111111111111111";
+
+fn service() -> Service {
+    Service::new("crm".to_owned(), "https://crm.example.com".to_owned(), Vec::new(), None)
+}
+
+fn screen() -> Screen {
+    let rules = Rules::parse([("payment_card", "mask"), ("secrets", "deny")]).unwrap();
+    Screen::new(rules, Cards::Hidden).unwrap()
+}
+
+fn plan(places: &[&str], detects: bool) -> Plan {
+    let hide =
+        |place: &&str| Hide { place: place.parse().unwrap(), mask: "redact".parse().unwrap() };
+    Plan {
+        hides: places.iter().map(hide).collect(),
+        screen: detects.then(screen),
+        ..Plan::default()
+    }
+}
+
+fn fields(media: &str) -> Fields {
+    vec![("content-type".to_owned(), media.to_owned())]
+}
+
+/// What is shown of an answer that comes in pieces.
+fn shown(plan: Plan, media: &str, pieces: &[&str]) -> Result<(String, u64), NotShown> {
+    let mut show = Show::begin(plan, &service(), 200, &fields(media))?;
+    let mut all = Vec::new();
+    for piece in pieces {
+        if let Some(shown) = show.feed(&Bytes::from((*piece).to_owned()))? {
+            all.extend_from_slice(&shown.bytes);
+        }
+    }
+    all.extend_from_slice(&show.finish()?.bytes);
+    Ok((String::from_utf8(all).unwrap(), show.masked_values()))
+}
+
+#[test]
+fn a_document_is_looked_into_wherever_it_is_cut() {
+    let text = format!("{{\"card\":\"{CARD}\",\"n\":1}}");
+    for cut in 0..text.len() {
+        let (one, other) = text.split_at(cut);
+        let seen = shown(plan(&["/card"], false), "application/json", &[one, other]).unwrap();
+        assert_eq!(seen, ("{\"card\":\"[redacted]\",\"n\":1}".to_owned(), 1));
+        let text = format!("{CARD} and more");
+        let (one, other) = text.split_at(cut.min(text.len()));
+        let (seen, masked) = shown(plan(&[], true), "text/plain", &[one, other]).unwrap();
+        assert!(!seen.contains("41111") && masked == 1, "{seen}");
+    }
+}
+
+#[test]
+fn what_nothing_can_look_into_does_not_pass() {
+    let refused =
+        |plan: Plan, media: &str| Show::begin(plan, &service(), 200, &fields(media)).is_err();
+    assert!(refused(plan(&["/a"], false), "text/html"), "a rule cannot mean it");
+    assert!(refused(plan(&["/a"], false), "image/png"));
+    assert!(refused(plan(&[], true), "image/png"));
+    assert!(refused(plan(&["/a"], false), ""), "no type at all");
+    assert!(!refused(plan(&[], false), "image/png"), "nothing is looked for");
+    assert!(!refused(Plan { opaque: true, ..plan(&[], true) }, "image/png"));
+    assert!(refused(Plan { opaque: true, ..plan(&["/a"], true) }, "image/png"), "a rule is more");
+    let mut encoded = fields("application/json");
+    encoded.push(("content-encoding".to_owned(), "gzip".to_owned()));
+    let show = Show::begin(plan(&["/a"], false), &service(), 200, &encoded);
+    assert_eq!(show.unwrap_err(), NotShown::Encoded("gzip".to_owned()));
+    let head = Plan { is_head: true, ..plan(&["/a"], false) };
+    assert!(!refused(head, "image/png"), "nothing comes");
+}
+
+#[test]
+fn what_is_denied_stops_where_it_is_found() {
+    let key = "AKIAQ3EGRZV2XKTYN5WB";
+    let told =
+        shown(plan(&[], true), "application/json", &[&format!("{{\"k\":\"{key}\"}}")]).unwrap_err();
+    assert_eq!(told, NotShown::Kept("aws_access_key_id (1)".to_owned()));
+    let told =
+        shown(plan(&[], true), "text/plain", &["first ", &format!("{key} "), "more"]).unwrap_err();
+    assert!(matches!(told, NotShown::Kept(_)), "{told:?}");
+    let mut named = fields("text/plain");
+    named.push(("content-disposition".to_owned(), format!("attachment; filename={key}")));
+    assert!(
+        Show::begin(plan(&[], true), &service(), 200, &named).is_err(),
+        "a field is looked into"
+    );
+}
+
+#[test]
+fn a_field_that_tells_of_what_is_hidden_does_not_pass() {
+    let mut given = fields("application/json");
+    given.push(("etag".to_owned(), "\"a\"".to_owned()));
+    given.push(("set-cookie".to_owned(), "a=b".to_owned()));
+    given.push(("content-disposition".to_owned(), format!("name={CARD}")));
+    let names = |plan| {
+        let mut show = Show::begin(plan, &service(), 200, &given).unwrap();
+        let head = show.finish().unwrap().head.unwrap();
+        (head.fields.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), format!("{head:?}"))
+    };
+    assert_eq!(names(Plan::default()).0, ["content-type", "etag", "content-disposition"]);
+    let (names, all) = names(plan(&[], true));
+    assert_eq!(names, ["content-type", "content-disposition"]);
+    assert!(!all.contains(CARD), "{all}");
+}
+
+#[test]
+fn lines_are_shown_as_they_come_and_a_half_one_waits() {
+    let mut show =
+        Show::begin(plan(&["/c"], false), &service(), 200, &fields("application/x-ndjson"))
+            .unwrap();
+    let mut feed = |text: &str| {
+        let shown = show.feed(&Bytes::from(text.to_owned())).unwrap();
+        shown.map(|it| String::from_utf8(it.bytes.to_vec()).unwrap()).unwrap_or_default()
+    };
+    assert_eq!(feed("{\"c\":"), "");
+    assert_eq!(feed("1}\n{\"c\":2}\n{\"c"), "{\"c\":\"[redacted]\"}\n{\"c\":\"[redacted]\"}\n");
+    assert!(show.finish().is_err(), "what is cut is no document");
+}

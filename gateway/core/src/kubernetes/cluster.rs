@@ -1,0 +1,319 @@
+//! A configured cluster: every request is a verb on an object.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+use tallyport_access::policy::{Action, CallArguments, ExecFacts, Resource};
+use tallyport_access::strict_json;
+use tallyport_detect::Screen;
+use tallyport_schemas::TargetKind;
+
+use super::accept::accept;
+use super::hides::hides;
+use super::meant::{Meant, flag, plain, streams};
+use super::path::{Object, Path};
+use super::status::status;
+use crate::http::{Asked, Fields, Plan, field, media_of};
+use crate::mcp::canonical;
+use crate::passage::request::Wanted;
+use crate::target::{Manner, NotTaken, Protocol, Question, Reading};
+use crate::verdict::Facts;
+
+/// What pins what a name of a pod means.
+pub const POD_PIN: &str = "/metadata/uid";
+/// What of an answer's fields the client gets.
+const ANSWERED_FIELDS: [&str; 9] = [
+    "content-type",
+    "cache-control",
+    "warning",
+    "retry-after",
+    "date",
+    "vary",
+    "audit-id",
+    "etag",
+    "last-modified",
+];
+/// Parameters that may stand more than once.
+const REPEATS: [&str; 2] = ["command", "ports"];
+/// What the statement shows of a body that is no JSON.
+const MAX_BODY_SHOWN: usize = 16 * 1024;
+
+/// What is hidden of some objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectHide {
+    /// Their kind: the plural, with its group behind a dot where it has one: `configmaps`, `widgets.example.com`.
+    pub kind: String,
+    /// Places in one object.
+    pub at: Vec<String>,
+    /// How.
+    pub mask: String,
+}
+
+/// A cluster behind the gateway.
+#[derive(Debug)]
+pub struct Cluster {
+    name: String,
+    screen: Option<Screen>,
+    hides: Vec<ObjectHide>,
+    clear_secrets: bool,
+}
+
+impl ObjectHide {
+    pub(super) fn is_of(&self, object: &Object) -> bool {
+        let (resource, group) = self.kind.split_once('.').unwrap_or((&self.kind, ""));
+        object.resource == resource && object.api_group == group
+    }
+}
+
+impl Cluster {
+    /// A cluster; data of secrets is hidden unless `clear_secrets`.
+    #[must_use]
+    pub const fn new(
+        name: String,
+        screen: Option<Screen>,
+        hides: Vec<ObjectHide>,
+        clear_secrets: bool,
+    ) -> Self {
+        Self { name, screen, hides, clear_secrets }
+    }
+
+    fn meant(&self, asked: &Asked) -> Result<Meant, NotTaken> {
+        let named = |name: &str| name.starts_with("impersonate-");
+        if asked.fields.iter().any(|(name, _)| named(name)) {
+            let why = "impersonation is not passed on; the cluster sees the gateway, and the audit who you are";
+            return Err(NotTaken { status: 403, ..NotTaken::unreadable(why) });
+        }
+        for (place, (name, _)) in asked.query.iter().enumerate() {
+            let before = asked.query.iter().take(place);
+            if !REPEATS.contains(&name.as_str()) && before.into_iter().any(|(it, _)| it == name) {
+                return Err(NotTaken::unreadable(format!(
+                    "the parameter `{name}` stands there more than once"
+                )));
+            }
+        }
+        let path =
+            Path::read(&asked.segments).map_err(|why| NotTaken::no_route(404, why.to_string()))?;
+        let method = asked.method.as_str();
+        let object = match path {
+            Path::Object(object) => object,
+            Path::Discovery if matches!(method, "GET" | "HEAD") => {
+                let (verb, manner) = ("discover", Manner::Answer);
+                return Ok(Meant {
+                    action: Action::KubeDiscover,
+                    verb,
+                    object: Object::default(),
+                    exec: None,
+                    manner,
+                });
+            }
+            Path::Discovery => {
+                return Err(NotTaken::no_route(405, "this path is asked with GET".to_owned()));
+            }
+        };
+        if object.is_core("pods", &object.subresource) {
+            match object.subresource.as_str() {
+                "exec" => return streams(asked, object, Action::KubeExec, "exec"),
+                "attach" => return streams(asked, object, Action::KubeAttach, "attach"),
+                "portforward" if self.screen.is_some() => {
+                    let why = "what goes through a port cannot be looked into, and detectors are set for this cluster";
+                    return Err(NotTaken { status: 403, ..NotTaken::unreadable(why) });
+                }
+                "portforward" => {
+                    return streams(asked, object, Action::KubePortForward, "portForward");
+                }
+                "log" if matches!(method, "GET" | "HEAD") => {
+                    let follows = flag(asked, "follow")?;
+                    let manner = if follows { Manner::Follow } else { Manner::Answer };
+                    return Ok(Meant {
+                        action: Action::KubeLogs,
+                        verb: "logs",
+                        object,
+                        exec: None,
+                        manner,
+                    });
+                }
+                _ => {}
+            }
+        }
+        plain(asked, object)
+    }
+
+    fn taken(&self, asked: &Asked, meant: Meant) -> Reading {
+        let Meant { action, verb, object, exec, manner } = meant;
+        let resource = self.resource(action, &object);
+        let mut asks = vec![(action, resource.clone())];
+        if exec.as_ref().is_some_and(|exec| exec.tty) {
+            asks.push((Action::KubeTty, resource));
+        }
+        let read_only = matches!(
+            action,
+            Action::KubeDiscover
+                | Action::KubeGet
+                | Action::KubeList
+                | Action::KubeWatch
+                | Action::KubeLogs
+        );
+        let what = if object == Object::default() { asked.path() } else { object.kind() };
+        let question = Question {
+            asks,
+            facts: Facts {
+                functions: vec![format!("{}/{verb} {what}", self.name)],
+                read_only,
+                opaque: exec.is_some(),
+                ..Facts::default()
+            },
+            call: arguments(asked),
+            statement: statement(asked, &object, verb, exec.as_ref()),
+            exec: exec.map(Arc::new),
+            definition_sha256: None,
+        };
+        let is_log = action == Action::KubeLogs;
+        let plan = Plan {
+            hides: if is_log {
+                Arc::default()
+            } else {
+                hides(&object, &self.hides, self.clear_secrets)
+            },
+            screen: self.screen.clone(),
+            opaque: false,
+            lines: action == Action::KubeWatch,
+            text: is_log,
+            is_head: asked.method == "HEAD",
+        };
+        let mut fields: Fields =
+            vec![("accept".to_owned(), accept(field(&asked.fields, "accept")))];
+        if is_log {
+            fields = vec![("accept".to_owned(), "*/*".to_owned())];
+        }
+        if let Some(media) = field(&asked.fields, "content-type").filter(|_| !asked.body.is_empty())
+        {
+            fields.push(("content-type".to_owned(), media.to_owned()));
+        }
+        let wanted = Wanted::new(&asked.method, asked.target(), fields, asked.body.clone());
+        Reading { question, wanted: Ok(wanted), plan, manner }
+    }
+
+    fn resource(&self, action: Action, object: &Object) -> Resource {
+        if action == Action::KubeDiscover {
+            return Resource::Target { name: self.name.clone() };
+        }
+        let Object { api_group, resource, subresource, namespace, name } = object.clone();
+        Resource::KubeObject {
+            target: self.name.clone(),
+            api_group,
+            resource,
+            subresource,
+            namespace,
+            name,
+        }
+    }
+}
+
+impl Protocol for Cluster {
+    fn kind(&self) -> TargetKind {
+        TargetKind::Kubernetes
+    }
+
+    fn read(&self, asked: Asked) -> Reading {
+        match self.meant(&asked) {
+            Ok(meant) => self.taken(&asked, meant),
+            Err(why) => Reading {
+                question: Question {
+                    asks: vec![(
+                        Action::KubeDiscover,
+                        Resource::Target { name: self.name.clone() },
+                    )],
+                    statement: format!("{} {}", asked.method, asked.target()),
+                    ..Question::default()
+                },
+                wanted: Err(why),
+                plan: Plan::default(),
+                manner: Manner::Answer,
+            },
+        }
+    }
+
+    fn refusal(&self, status_code: u16, _: &str, message: &str) -> (&'static str, String) {
+        ("application/json", status(status_code, &format!("tallyport: {message}")).to_string())
+    }
+
+    fn passes(&self, name: &str) -> bool {
+        ANSWERED_FIELDS.contains(&name)
+    }
+
+    fn located(&self, _value: &str) -> Option<String> {
+        None
+    }
+
+    fn pinned_by(&self, question: &Question) -> Option<Asked> {
+        let streams = |action: &Action| {
+            matches!(action, Action::KubeExec | Action::KubeAttach | Action::KubePortForward)
+        };
+        let (_, resource) = question.asks.iter().find(|(action, _)| streams(action))?;
+        let Resource::KubeObject { namespace, name, .. } = resource else { return None };
+        let segments = ["api", "v1", "namespaces", namespace, "pods", name];
+        Some(Asked {
+            method: "GET".to_owned(),
+            segments: segments.map(str::to_owned).to_vec(),
+            query: Vec::new(),
+            fields: vec![("accept".to_owned(), "application/json".to_owned())],
+            body: bytes::Bytes::new(),
+        })
+    }
+}
+
+/// The parameters, as policies see them; the first of each.
+fn arguments(asked: &Asked) -> Option<Arc<CallArguments>> {
+    let mut query = Map::new();
+    for (name, value) in asked.query.iter().filter(|(name, _)| name != "command") {
+        query.entry(name.clone()).or_insert_with(|| Value::from(value.clone()));
+    }
+    let mut all = Map::new();
+    all.insert("query".to_owned(), Value::Object(query));
+    CallArguments::of(&all).ok().map(Arc::new)
+}
+
+/// What is asked, in one form, whichever way a client asks it.
+fn statement(asked: &Asked, object: &Object, verb: &str, exec: Option<&ExecFacts>) -> String {
+    if let Some(exec) = exec {
+        return run_of(asked, object, verb, exec);
+    }
+    let mut text = format!("{} {}", asked.method, asked.target());
+    if asked.body.is_empty() {
+        return text;
+    }
+    text.push('\n');
+    let as_json = strict_json(&asked.body).and_then(|body| canonical(&body).ok());
+    match (as_json, std::str::from_utf8(&asked.body)) {
+        (Some(body), _) => text.push_str(&body),
+        (None, Ok(body)) if body.len() <= MAX_BODY_SHOWN => text.push_str(body),
+        _ => {
+            let media = media_of(&asked.fields);
+            let digest = hex::encode(Sha256::digest(&asked.body));
+            text.push_str(&format!("-- {} bytes of {media}, SHA-256 {digest}", asked.body.len()));
+        }
+    }
+    text
+}
+
+/// What runs, or is connected to, in words.
+fn run_of(asked: &Asked, object: &Object, verb: &str, exec: &ExecFacts) -> String {
+    let container = if exec.container.is_empty() { "(default)" } else { &exec.container };
+    let mut text = format!("{verb} {}/{} -c {container}", object.namespace, object.name);
+    for (name, is_set) in [(" -i", exec.stdin), (" -t", exec.tty)] {
+        text.push_str(if is_set { name } else { "" });
+    }
+    for (_, port) in asked.query.iter().filter(|(name, _)| name == "ports") {
+        text.push_str(" --port ");
+        text.push_str(port);
+    }
+    if !exec.argv.is_empty() {
+        text.push_str(" -- ");
+        text.push_str(&exec.argv_text());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

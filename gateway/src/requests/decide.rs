@@ -1,0 +1,201 @@
+//! What policy, people and limits say of a request. What does not pass is on record before it is told.
+
+use gateway_core::passage::Authorized;
+use gateway_core::passage::request::{Ruled, Wanted};
+use gateway_core::target::{NotTaken, Question};
+use gateway_core::verdict::{Verdict, judge_question, not_taken};
+use tallyport_eventlog::CommitError;
+use tallyport_schemas::{CommandId, Effect, Recording};
+use tokio::time::Instant;
+
+use super::approval::Leave;
+use super::session::Session;
+use crate::mcp::Pass;
+
+/// What becomes of a request.
+pub(super) enum Decided {
+    Passes(Box<Allowed>),
+    Refused {
+        status: u16,
+        code: &'static str,
+        message: String,
+        /// After how many seconds it may be asked again.
+        again: Option<u64>,
+    },
+    /// It could not be put on record: nothing may be told but that.
+    Log,
+}
+
+/// What may go.
+pub(super) struct Allowed {
+    pub(super) request: Authorized<Wanted>,
+    pub(super) pass: Pass,
+    pub(super) recording: Recording,
+}
+
+/// Why it may not, beside what the decision says.
+struct Why {
+    status: u16,
+    code: &'static str,
+    message: Option<String>,
+    again: Option<u64>,
+}
+
+impl Session {
+    /// Decides. What policy permits only with an approval waits for it, until `until`.
+    ///
+    /// # Cancel safety
+    /// A dropped call may leave a request for an approval, which the same one finds, or one that was used up.
+    pub(super) async fn decide(
+        &self,
+        mut question: Question,
+        wanted: Result<Wanted, NotTaken>,
+        command_id: CommandId,
+        until: Instant,
+    ) -> Decided {
+        let wanted = match wanted {
+            Ok(wanted) => wanted,
+            Err(why) => {
+                let policy = self.tunnel.inner.policy.current();
+                let verdict = not_taken(&why, &question, policy.version());
+                let NotTaken { status, code, message, .. } = why;
+                let why = Why { status, code, message: Some(message), again: None };
+                return self.refuse(verdict, &question, command_id, why).await;
+            }
+        };
+        let mut verdict = match self.agreed(&mut question, command_id, until).await {
+            Ok(verdict) => verdict,
+            Err(decided) => return decided,
+        };
+        if !verdict.is_allowed() {
+            let why = Why { status: 403, code: "denied_by_policy", message: None, again: None };
+            return self.refuse(verdict, &question, command_id, why).await;
+        }
+        let principal = &self.tunnel.identity.principal;
+        let asker = (principal.issuer.clone(), principal.subject.clone());
+        let pass = match self.target.gate.pass(asker) {
+            Ok(pass) => pass,
+            Err(shut) => {
+                let decision = &mut verdict.decision;
+                decision.effect = Effect::Deny;
+                decision.policy_ids = vec![shut.rule().to_owned()];
+                decision.obligations.clear();
+                decision.reasons = vec![shut.to_string()];
+                let (status, code) = if shut.is_about_target() {
+                    (503, "target_unavailable")
+                } else {
+                    (429, "too_many_requests")
+                };
+                let why =
+                    Why { status, code, message: Some(shut.to_string()), again: shut.again() };
+                return self.refuse(verdict, &question, command_id, why).await;
+            }
+        };
+        let recording = verdict.plan.recording;
+        let ruled =
+            Ruled::of(verdict, &question, Some(wanted), command_id, &mut self.scribe.lock());
+        match ruled {
+            Ok(Ruled::Passes(request)) => {
+                Decided::Passes(Box::new(Allowed { request, pass, recording }))
+            }
+            Ok(Ruled::Refused(..)) => Decided::Log,
+            Err(error) => {
+                tracing::error!(%error, "a request cannot be put on record");
+                Decided::Log
+            }
+        }
+    }
+
+    /// What policy says, once people said what they say where it asks for that.
+    async fn agreed(
+        &self,
+        question: &mut Question,
+        command_id: CommandId,
+        until: Instant,
+    ) -> Result<Verdict, Decided> {
+        loop {
+            let mut verdict = self.judge(question, command_id);
+            let Some(demand) = verdict.approval.take() else { return Ok(verdict) };
+            if verdict.decision.effect != Effect::Pause {
+                return Ok(verdict);
+            }
+            question.definition_sha256 = match self.pin(question).await {
+                Ok(pin) => pin,
+                Err(why) => {
+                    verdict.decision.effect = Effect::Deny;
+                    verdict.decision.reasons = vec![why];
+                    return Ok(verdict);
+                }
+            };
+            let leave = self.approval((&verdict, &demand), question, command_id, until).await;
+            match leave {
+                Leave::Again => {}
+                Leave::Given(approval_id) => {
+                    verdict.decision.effect = Effect::Allow;
+                    verdict.decision.reasons = vec![format!("approved: {approval_id}")];
+                    return Ok(verdict);
+                }
+                Leave::Denied(why) => {
+                    verdict.decision.effect = Effect::Deny;
+                    verdict.decision.reasons = vec![why];
+                    return Ok(verdict);
+                }
+                Leave::Waits { message } => {
+                    let code = "waits_for_approval";
+                    return Err(Decided::Refused { status: 403, code, message, again: Some(5) });
+                }
+                Leave::Log => return Err(Decided::Log),
+            }
+        }
+    }
+
+    /// By what policy says now: it may have changed since the session began.
+    fn judge(&self, question: &Question, command_id: CommandId) -> Verdict {
+        let tunnel = &self.tunnel;
+        let asker = tunnel.inner.policy.current().asker(&tunnel.identity);
+        let reference = self.target.reference();
+        let recording = self.target.config.recording;
+        let context = tunnel.ask_context();
+        judge_question(&asker, reference, question, &context, recording, Some(command_id))
+    }
+
+    /// Puts it on record that nothing passes.
+    async fn refuse(
+        &self,
+        verdict: Verdict,
+        question: &Question,
+        command_id: CommandId,
+        why: Why,
+    ) -> Decided {
+        let ruled = Ruled::of(verdict, question, None, command_id, &mut self.scribe.lock());
+        let (note, reasons) = match ruled {
+            Ok(Ruled::Refused(note, reasons)) => (note, reasons),
+            Ok(Ruled::Passes(_)) => return Decided::Log,
+            Err(error) => {
+                tracing::error!(%error, "a refusal cannot be put on record");
+                return Decided::Log;
+            }
+        };
+        if let Err(error) = self.tunnel.inner.appender.commit(note).await {
+            return self.off_record(&error);
+        }
+        self.stats.lock().refused += 1;
+        self.tunnel.entry.meters.denied.increment(1);
+        let Why { status, code, message, again } = why;
+        let message = message.unwrap_or_else(|| reasons.join("; "));
+        Decided::Refused {
+            status,
+            code,
+            message: format!("{message} (command {command_id})"),
+            again,
+        }
+    }
+
+    /// Nothing more passes in this session.
+    pub(super) fn off_record(&self, error: &CommitError) -> Decided {
+        self.unrecorded.cancel();
+        let session = self.tunnel.session_id;
+        tracing::error!(%session, %error, "a request is not on record, and does not pass");
+        Decided::Log
+    }
+}

@@ -1,0 +1,247 @@
+//! The way to one target. It gets what is on record, and the gateway's credential; of whoever asked it gets nothing.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use gateway_core::http::{Fields, field};
+use gateway_core::passage::Authorized;
+use gateway_core::passage::request::{Inputs, Outgoing, Wanted, to_service, to_streams};
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, Identity, Response};
+use tallyport_eventlog::Durable;
+use tallyport_schemas::CommandId;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use url::Url;
+
+use super::credentials::Credentials;
+use crate::config::RequestTarget;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Common servers close what is idle for five seconds.
+const MAX_IDLE: Duration = Duration::from_secs(4);
+/// The longest value of a field that an answer may have, and the most fields.
+const MAX_FIELD_BYTES: usize = 8 * 1024;
+const MAX_FIELDS: usize = 256;
+
+/// The way to one target.
+#[derive(Debug)]
+pub(super) struct Wire {
+    client: Client,
+    /// Without a slash at its end.
+    base: String,
+    host: (String, u16),
+    credentials: Credentials,
+}
+
+/// A target gives no answer. Nothing of it is told to agents but that.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WireError {
+    #[error("it cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("its credential cannot be had: {0}")]
+    Credential(String),
+    #[error("it does not take the gateway's credential (HTTP status 401)")]
+    NotLetIn,
+    #[error("its answer has more fields, or longer ones, than may be")]
+    Fields,
+    #[error("its answer broke off: {0}")]
+    Cut(String),
+    #[error("it took longer than it may")]
+    Late,
+}
+
+/// The way to a target cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct WireSetup(String);
+
+/// What a request for streams became.
+pub(super) enum Opened {
+    /// Streams, in this subprotocol.
+    Streams { protocol: String, io: Box<reqwest::Upgraded> },
+    /// An answer that says why not.
+    Refused(Begun),
+}
+
+/// An answer that has begun.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) status: u16,
+    pub(super) fields: Fields,
+    response: Response,
+}
+
+impl Wire {
+    pub(super) fn new(target: &RequestTarget) -> Result<Self, WireSetup> {
+        let read = |path: &std::path::Path| {
+            std::fs::read(path).map_err(|error| WireSetup(format!("{}: {error}", path.display())))
+        };
+        let builder = Client::builder()
+            .redirect(Policy::none())
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(MAX_IDLE)
+            .user_agent(concat!("tallyport/", env!("CARGO_PKG_VERSION")));
+        let builder = match (&target.ca, target.url.scheme()) {
+            (Some(ca), _) => {
+                let broken = |error| WireSetup(format!("{}: {error}", ca.display()));
+                builder.tls_certs_only(Certificate::from_pem_bundle(&read(ca)?).map_err(broken)?)
+            }
+            (None, "http") => builder.tls_certs_only([]),
+            (None, _) => builder,
+        };
+        let builder = if target.http1 { builder.http1_only() } else { builder };
+        let builder = match &target.client {
+            Some(client) => {
+                let mut pem = zeroize::Zeroizing::new(read(&client.cert)?);
+                pem.push(b'\n');
+                pem.extend_from_slice(&zeroize::Zeroizing::new(read(&client.key)?));
+                let broken = |error| WireSetup(format!("{}: {error}", client.cert.display()));
+                builder.identity(Identity::from_pem(&pem).map_err(broken)?)
+            }
+            None => builder,
+        };
+        let client = builder.build().map_err(|error| WireSetup(error.to_string()))?;
+        let url = &target.url;
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let host = (host, url.port_or_known_default().unwrap_or(443));
+        let base = url.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { client, base, host, credentials: Credentials::new(target.shown.clone()) })
+    }
+
+    /// Whether something listens where the target is.
+    pub(super) async fn reach(&self) -> Result<(), WireError> {
+        let (host, port) = &self.host;
+        let connect = TcpStream::connect((host.as_str(), *port));
+        let connected = timeout(CONNECT_TIMEOUT, connect).await.map_err(|_| WireError::Late)?;
+        connected.map(|_| ()).map_err(|error| WireError::Unreachable(error.to_string()))
+    }
+
+    /// Sends a request, and waits until its answer begins.
+    ///
+    /// # Cancel safety
+    /// A dropped call closes the stream; the target may have done what was asked.
+    pub(super) async fn send(
+        &self,
+        request: Durable<Authorized<Wanted>>,
+    ) -> Result<Begun, WireError> {
+        let shown = self.credentials.fields().await?;
+        self.begin(to_service(request), shown).await
+    }
+
+    /// Sends a request that is to become a connection of streams by WebSocket (RFC 6455 section 4.1), in one of `protocols`.
+    ///
+    /// # Cancel safety
+    /// As [`Self::send`].
+    pub(super) async fn open(
+        &self,
+        request: Durable<Authorized<Wanted>>,
+        command_id: CommandId,
+        protocols: &str,
+    ) -> Result<(Opened, Inputs), WireError> {
+        let mut shown = self.credentials.fields().await?;
+        let (outgoing, inputs) = to_streams(request, command_id);
+        let key = STANDARD.encode(rand::random::<[u8; 16]>());
+        let no_text = |_| WireError::Unreachable("a field of the request is no text".to_owned());
+        shown.extend([
+            (CONNECTION, HeaderValue::from_static("Upgrade")),
+            (UPGRADE, HeaderValue::from_static("websocket")),
+            (SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
+            (SEC_WEBSOCKET_KEY, HeaderValue::from_str(&key).map_err(no_text)?),
+            (SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_str(protocols).map_err(no_text)?),
+        ]);
+        let begun = self.begin(outgoing, shown).await?;
+        if begun.status != 101 {
+            return Ok((Opened::Refused(begun), inputs));
+        }
+        let accepted = field(&begun.fields, "sec-websocket-accept");
+        if accepted != Some(derive_accept_key(key.as_bytes()).as_str()) {
+            return Err(WireError::Cut(
+                "it accepts no WebSocket (RFC 6455 section 4.1)".to_owned(),
+            ));
+        }
+        let chosen = field(&begun.fields, "sec-websocket-protocol").unwrap_or_default().to_owned();
+        if !protocols.split(',').any(|it| it.trim() == chosen) {
+            return Err(WireError::Cut(
+                "it speaks none of the subprotocols that were asked for".to_owned(),
+            ));
+        }
+        let io = begun.response.upgrade().await.map_err(|error| WireError::Cut(reason(&error)))?;
+        Ok((Opened::Streams { protocol: chosen, io: Box::new(io) }, inputs))
+    }
+
+    async fn begin(
+        &self,
+        outgoing: Outgoing,
+        fields: Vec<(HeaderName, HeaderValue)>,
+    ) -> Result<Begun, WireError> {
+        let Outgoing { method, target, fields: given, body } = outgoing;
+        let unreachable = |what: &str| WireError::Unreachable(format!("the request has {what}"));
+        let url =
+            Url::parse(&format!("{}{target}", self.base)).map_err(|_| unreachable("no URL"))?;
+        let method = Method::from_bytes(method.as_bytes()).map_err(|_| unreachable("no method"))?;
+        let mut request = self.client.request(method, url).header(ACCEPT_ENCODING, "identity");
+        for (name, value) in given {
+            request = request.header(name, value);
+        }
+        for (name, value) in fields {
+            request = request.header(name, value);
+        }
+        if !body.is_empty() {
+            request = request.header(CONTENT_LENGTH, HeaderValue::from(body.len())).body(body);
+        }
+        let response =
+            request.send().await.map_err(|error| WireError::Unreachable(reason(&error)))?;
+        if response.status() == http::StatusCode::UNAUTHORIZED {
+            self.credentials.forget().await;
+            return Err(WireError::NotLetIn);
+        }
+        let fields = fields_of(response.headers())?;
+        Ok(Begun { status: response.status().as_u16(), fields, response })
+    }
+}
+
+impl Begun {
+    /// The next of the body; none where there is no more.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, WireError> {
+        self.response.chunk().await.map_err(|error| WireError::Cut(reason(&error)))
+    }
+}
+
+/// Those that are text; of others nothing could be hidden.
+fn fields_of(headers: &HeaderMap) -> Result<Fields, WireError> {
+    if headers.len() > MAX_FIELDS {
+        return Err(WireError::Fields);
+    }
+    let mut fields = Fields::with_capacity(headers.len());
+    for (name, value) in headers {
+        let Ok(value) = value.to_str() else { continue };
+        if value.len() > MAX_FIELD_BYTES {
+            return Err(WireError::Fields);
+        }
+        fields.push((name.as_str().to_owned(), value.to_owned()));
+    }
+    Ok(fields)
+}
+
+fn reason(error: &reqwest::Error) -> String {
+    let mut reason = String::new();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        reason = cause.to_string();
+        next = cause.source();
+    }
+    reason
+}

@@ -1,0 +1,10 @@
+//! Targets of kind `http`, through a real gateway and onto a service that misbehaves on demand (a double, `upstream`).
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod approvals;
+mod faults;
+mod hostile;
+mod masks;
+mod passing;
+mod upstream;
+mod world;

@@ -1,0 +1,65 @@
+//! What must not be seen is not, and what nothing can look into does not pass.
+
+use tallyport_schemas::{FindingAction, ResponseStatus};
+
+use crate::upstream::CARD;
+use crate::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn detectors_hide_what_no_rule_names() {
+    let world = World::start().await;
+    let mut client = world.client().await;
+    for path in ["/notes/card", "/notes/plain"] {
+        let (status, body) = client.get(path).await;
+        assert_eq!(status, 200, "{body}");
+        assert!(!body.contains(CARD), "{body}");
+        let summary = world.summaries().await.pop().unwrap();
+        assert_eq!(summary.masked_values, 1, "{path}");
+        assert_eq!(summary.findings[0].detector, "payment_card");
+        assert_eq!(summary.findings[0].action, FindingAction::Mask);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_with_a_key_is_kept_back() {
+    let world = World::start().await;
+    let mut client = world.client().await;
+    let (status, body) = client.get("/notes/key").await;
+    assert_eq!(status, 502, "{body}");
+    assert!(body.contains("answer_withheld") && !body.contains("AKIA"), "{body}");
+    let summary = world.summaries().await.remove(0);
+    assert_eq!(summary.status, ResponseStatus::Error);
+    assert_eq!(summary.findings[0].action, FindingAction::Deny);
+    let recorded = String::from_utf8(summary.content.unwrap().replay().unwrap().to_vec()).unwrap();
+    assert!(!recorded.contains("AKIA"), "{recorded}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nothing_can_look_into_does_not_pass() {
+    let world = World::start().await;
+    let mut client = world.client().await;
+    for (path, why) in [
+        ("/notes/picture", "image/png"),
+        ("/notes/zipped", "gzip"),
+        ("/notes/broken", "not what its type says"),
+    ] {
+        let (status, body) = client.get(path).await;
+        assert_eq!(status, 502, "{path} {body}");
+        assert!(body.contains("answer_withheld") && body.contains(why), "{path} {body}");
+    }
+    // Where the configuration lets it.
+    let (status, body) = client.get("/large").await;
+    assert_eq!((status, body.len()), (200, 64 * 64 * 1024));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_line_of_a_stream_of_documents_is_looked_into() {
+    let world = World::start().await;
+    let mut client = world.client().await;
+    let (status, body) = client.get("/notes/lines").await;
+    assert_eq!(
+        (status, body.as_str()),
+        (200, "{\"card\":\"[redacted]\"}\n{\"card\":\"[redacted]\"}\n")
+    );
+    assert_eq!(world.summaries().await[0].masked_values, 2);
+}
