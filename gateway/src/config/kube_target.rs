@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use gateway_core::json::Shade;
 use gateway_core::kubernetes::{Cluster, ObjectHide};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -83,12 +84,9 @@ impl RawKubernetesTarget {
                 return Err(("masks", problem));
             }
             let one = RawHide { at: raw.at.clone(), mask: raw.mask.clone() };
-            let _checked = hides(&[one]).map_err(|problem| ("masks", problem))?;
-            rules.push(ObjectHide {
-                kind: raw.resource.clone(),
-                at: raw.at.clone(),
-                mask: raw.mask.clone(),
-            });
+            let checked = hides(&[one]).map_err(|problem| ("masks", problem))?;
+            let Some(Shade::Mask(mask)) = checked.first().map(|it| it.shade) else { continue };
+            rules.push(ObjectHide { kind: raw.resource.clone(), at: raw.at.clone(), mask });
         }
         let screen = self.target.screen()?;
         let protocol = Arc::new(Cluster::new(name, screen, rules, clear_secrets));

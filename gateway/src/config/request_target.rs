@@ -216,7 +216,10 @@ pub(super) fn hides(raw: &[RawHide]) -> Result<Vec<Hide>, String> {
             return Err("`at` names no place; write one such as /rows/*/email".to_owned());
         }
         for place in &raw.at {
-            rules.push(Hide { place: place.parse().map_err(|error| format!("{error}"))?, mask });
+            rules.push(Hide {
+                place: place.parse().map_err(|error| format!("{error}"))?,
+                shade: mask.into(),
+            });
         }
     }
     Ok(rules)

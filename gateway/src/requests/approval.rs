@@ -52,19 +52,8 @@ impl Session {
             return Leave::Denied(why.to_owned());
         }
         let context = self.context();
-        let digest = call_digest(&CallBond {
-            who: &context,
-            policy_version: &verdict.decision.policy_version,
-            demand,
-            functions: &verdict.facts.functions,
-            definition_sha256: question.definition_sha256.as_deref(),
-            statement: &question.statement,
-        });
-        let standing = {
-            let book = self.tunnel.inner.control.book();
-            let standing = book.standing(&digest, None, Timestamp::now());
-            standing.map(|(case, state)| (case.request().approval_id, state))
-        };
+        let digest = digest(&context, (verdict, demand), question);
+        let standing = self.standing(&digest);
         let approval_id = match standing {
             Some((approval_id, State::Approved)) => {
                 let used = Approval::Used { approval_id, command_id, digest };
@@ -86,6 +75,24 @@ impl Session {
             }
         };
         self.wait(approval_id, demand, &context, until).await
+    }
+
+    fn standing(&self, digest: &str) -> Option<(ApprovalId, State)> {
+        let book = self.tunnel.inner.control.book();
+        let standing = book.standing(digest, None, Timestamp::now());
+        standing.map(|(case, state)| (case.request().approval_id, state))
+    }
+
+    /// What is told of a request that waits, where it does.
+    pub(super) fn waits(
+        &self,
+        (verdict, demand): (&Verdict, &ApprovalDemand),
+        question: &Question,
+    ) -> Option<String> {
+        let digest = digest(&self.context(), (verdict, demand), question);
+        let (approval_id, state) = self.standing(&digest)?;
+        let case = self.tunnel.inner.control.case(approval_id)?;
+        (state == State::Pending).then(|| waits(approval_id, demand, case.stands_until()))
     }
 
     /// Puts the pause on record, and asks; or says why it cannot be asked.
@@ -195,13 +202,7 @@ impl Session {
                 return Leave::Denied(why);
             };
             if Instant::now() >= until {
-                return Leave::Waits {
-                    message: format!(
-                        "policy demands that somebody else agrees before this goes on ({demand}); they were asked as {approval_id}, \
-                         until {}. Once it is approved, send exactly the same request again: then it goes, once",
-                        stands_until.strftime("%Y-%m-%dT%H:%M:%SZ")
-                    ),
-                };
+                return Leave::Waits { message: waits(approval_id, demand, stands_until) };
             }
             let next = until.min(Instant::now() + LOOK_EVERY);
             let _changed_or_not = timeout_at(next, changes.changed()).await;
@@ -227,4 +228,28 @@ impl Session {
             }
         }
     }
+}
+
+/// What an approval of a request is bound to.
+fn digest(
+    context: &SharedContext,
+    (verdict, demand): (&Verdict, &ApprovalDemand),
+    question: &Question,
+) -> String {
+    call_digest(&CallBond {
+        who: context,
+        policy_version: &verdict.decision.policy_version,
+        demand,
+        functions: &verdict.facts.functions,
+        definition_sha256: question.definition_sha256.as_deref(),
+        statement: &question.statement,
+    })
+}
+
+fn waits(approval_id: ApprovalId, demand: &ApprovalDemand, until: Timestamp) -> String {
+    format!(
+        "policy demands that somebody else agrees before this goes on ({demand}); they were asked as {approval_id}, until {}. Once \
+         it is approved, send exactly the same request again: then it goes, once",
+        until.strftime("%Y-%m-%dT%H:%M:%SZ")
+    )
 }

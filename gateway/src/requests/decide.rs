@@ -55,6 +55,9 @@ impl Session {
     ) -> Decided {
         let wanted = match wanted {
             Ok(wanted) => wanted,
+            Err(why) if why.after_policy => {
+                return self.told_after_policy(why, question, command_id).await;
+            }
             Err(why) => {
                 let policy = self.tunnel.inner.policy.current();
                 let verdict = not_taken(&why, &question, policy.version());
@@ -104,6 +107,33 @@ impl Session {
                 Decided::Log
             }
         }
+    }
+
+    /// Refuses what cannot pass in this way, and tells what policy says of it, where that is more.
+    async fn told_after_policy(
+        &self,
+        why: NotTaken,
+        mut question: Question,
+        command_id: CommandId,
+    ) -> Decided {
+        let verdict = self.judge(&question, command_id);
+        if verdict.decision.effect == Effect::Deny {
+            let why = Why { status: 403, code: "denied_by_policy", message: None, again: None };
+            return self.refuse(verdict, &question, command_id, why).await;
+        }
+        let NotTaken { status, code, mut message, .. } = why.clone();
+        if let (Effect::Pause, Some(demand)) = (verdict.decision.effect, &verdict.approval)
+            && let Ok(pin) = self.pin(&question).await
+        {
+            question.definition_sha256 = pin;
+            if let Some(waits) = self.waits((&verdict, demand), &question) {
+                message = waits;
+            }
+        }
+        let policy = self.tunnel.inner.policy.current();
+        let verdict = not_taken(&why, &question, policy.version());
+        let why = Why { status, code, message: Some(message), again: None };
+        self.refuse(verdict, &question, command_id, why).await
     }
 
     /// What policy says, once people said what they say where it asks for that.

@@ -143,7 +143,9 @@ async fn read_whole(session: &Session, request: Request<Incoming>) -> Read {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             let message = format!("the body of a request to this target has at most {limit} bytes");
-            let why = NotTaken { status: 413, code: "too_large", message, rule: "tallyport:limit" };
+            let rule = "tallyport:limit";
+            let why =
+                NotTaken { status: 413, code: "too_large", rule, ..NotTaken::unreadable(message) };
             return Read { upgrade: None, line, asked: Err(why) };
         }
         Ok(Err(_)) => {
@@ -155,7 +157,9 @@ async fn read_whole(session: &Session, request: Request<Incoming>) -> Read {
         }
         Err(_) => {
             let message = format!("the body did not come within {} s", BODY_TIMEOUT.as_secs());
-            let why = NotTaken { status: 408, code: "too_slow", message, rule: "tallyport:limit" };
+            let rule = "tallyport:limit";
+            let why =
+                NotTaken { status: 408, code: "too_slow", rule, ..NotTaken::unreadable(message) };
             return Read { upgrade: None, line, asked: Err(why) };
         }
     };

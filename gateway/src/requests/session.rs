@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gateway_core::passage::{Note, Scribe};
@@ -41,6 +42,8 @@ pub(super) struct Session {
     pub(super) stats: Mutex<SessionStats>,
     /// It ends: what runs is to stop.
     pub(super) over: CancellationToken,
+    /// Its connection became one of streams: it goes on as long as these do.
+    pub(super) streams: AtomicBool,
     /// The log did not confirm: nothing more may pass (I3).
     pub(super) unrecorded: CancellationToken,
     /// What runs, each to the record of its end.
@@ -56,6 +59,7 @@ pub(super) async fn serve(mut tunnel: Tunnel, target: Arc<HttpTarget>, io: Box<d
         scribe,
         stats: Mutex::default(),
         over: CancellationToken::new(),
+        streams: AtomicBool::new(false),
         unrecorded: CancellationToken::new(),
         running: TaskTracker::new(),
     });
@@ -123,23 +127,29 @@ impl Session {
                 .serve_connection(TokioIo::new(io), service)
                 .with_upgrades()
         );
-        let mut is_done = false;
+        let is_done = AtomicBool::new(false);
+        let conversation = async {
+            let done = connection.as_mut().await;
+            is_done.store(true, Ordering::Release);
+            if done.is_ok() && self.streams.load(Ordering::Acquire) {
+                self.running.close();
+                self.running.wait().await;
+            }
+            done.map_or_else(|error| over(&error), |()| Ending::Closed(SessionEnd::Client))
+        };
         let ending = tokio::select! {
             // Whatever else happens at the same moment: whoever is out is out.
             biased;
             ending = self.tunnel.ended_outside(registered) => ending,
             () = self.unrecorded.cancelled() => lost("the audit log did not confirm in time"),
-            done = &mut connection => {
-                is_done = true;
-                done.map_or_else(|error| over(&error), |()| Ending::Closed(SessionEnd::Client))
-            }
+            ending = conversation => ending,
         };
         self.over.cancel();
         self.running.close();
         // What ran says how it ended, and the agent may still be told.
         let rest = async {
             tokio::join!(self.running.wait(), async {
-                if !is_done {
+                if !is_done.load(Ordering::Acquire) {
                     connection.as_mut().graceful_shutdown();
                     let _told = connection.as_mut().await;
                 }

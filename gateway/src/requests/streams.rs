@@ -1,5 +1,6 @@
 //! A request that becomes a connection of streams by WebSocket (RFC 6455): each message is on record before it passes.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +21,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
@@ -81,6 +84,7 @@ impl Exchange {
         let Some(upgrade) = self.upgrade.take() else {
             return Err(Cut::Ended("the client's connection cannot become one of streams"));
         };
+        self.session.streams.store(true, Ordering::Release);
         self.answer.switch(&self.session, protocol).await?;
         let switched = timeout(SWITCH_TIMEOUT, upgrade.on).await;
         let Ok(Ok(agent)) = switched else { return Err(Cut::Ended("the client left")) };
@@ -133,7 +137,8 @@ impl Exchange {
             }
             // One that broke off is not told as one that ended.
             if !matches!(&outcome, Err(Cut::Wire(_) | Cut::Log)) {
-                let _gone = to_agent.close().await;
+                let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+                let _gone = to_agent.send(Message::Close(Some(frame))).await;
             }
         };
         let _late = timeout(SWITCH_TIMEOUT, goodbye).await;
@@ -166,6 +171,10 @@ where
             Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(Over::Left),
         };
         streams.from_agent(&bytes).map_err(Cut::Channel)?;
+        // Of nothing there is no record, and nothing to pass.
+        if bytes.is_empty() {
+            continue;
+        }
         let input = inputs.next(bytes, &mut session.scribe.lock()).map_err(|error| {
             tracing::error!(%error, "input cannot be put on record");
             Cut::Log
@@ -213,13 +222,17 @@ impl Answer {
                 Some(Some(Ok(Message::Binary(bytes)))) => self.hear(&mut streams, &bytes),
                 Some(Some(Ok(Message::Text(text)))) => self.hear(&mut streams, &Bytes::from(text)),
                 Some(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => continue,
-                Some(Some(Ok(Message::Close(_))) | None) => return Ok(Over::Ended),
+                Some(Some(Ok(Message::Close(_)))) => return Ok(Over::Ended),
+                Some(None) => return Err(Cut::broken(&"it ended without a word")),
                 Some(Some(Err(error))) => return Err(Cut::broken(&error)),
             };
             if let Some(screen) = screen {
                 self.found = listed(screen, &streams.findings());
             }
             for shown in all.map_err(Cut::Channel)? {
+                if shown.is_empty() {
+                    continue;
+                }
                 let bytes = self.message(session, shown).await?;
                 let limit = session.tunnel.inner.limits.stalled_reader_timeout;
                 match timeout(limit, to.send(Message::Binary(bytes))).await {

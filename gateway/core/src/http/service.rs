@@ -238,11 +238,12 @@ fn body_of(asked: &Asked, route: &Route) -> Result<Option<Value>, NotTaken> {
             let message = format!(
                 "the route takes JSON or a form (application/json, application/x-www-form-urlencoded), not `{other}`"
             );
+            let rule = "tallyport:route";
             return Err(NotTaken {
                 status: 415,
                 code: "unsupported_media_type",
-                message,
-                rule: "tallyport:route",
+                rule,
+                ..NotTaken::unreadable(message)
             });
         }
     };

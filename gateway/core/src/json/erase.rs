@@ -15,7 +15,42 @@ pub struct Hide {
     /// Where.
     pub place: Place,
     /// How.
-    pub mask: Mask,
+    pub shade: Shade,
+}
+
+/// What stands where something is hidden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shade {
+    /// What the mask shows of it.
+    Mask(Mask),
+    /// Nothing of it, as base64 (RFC 4648): for readers that decode what stands there.
+    Base64,
+}
+
+/// `[redacted]`, as base64.
+const REDACTED_BASE64: &str = "W3JlZGFjdGVkXQ==";
+
+impl From<Mask> for Shade {
+    fn from(mask: Mask) -> Self {
+        Self::Mask(mask)
+    }
+}
+
+impl Shade {
+    fn of(self, text: &str) -> String {
+        match self {
+            Self::Mask(mask) => masked_text(text, mask),
+            Self::Base64 => REDACTED_BASE64.to_owned(),
+        }
+    }
+
+    /// Of what has parts.
+    fn whole(self) -> String {
+        match self {
+            Self::Mask(_) => REDACTED.to_owned(),
+            Self::Base64 => REDACTED_BASE64.to_owned(),
+        }
+    }
 }
 
 /// Bytes that are no JSON, or more than is looked into; none of them may pass.
@@ -114,10 +149,10 @@ impl Pass<'_, '_> {
         }
         let hides = live.iter().find_map(|it| {
             let rule = self.eraser.rules.get(it.rule)?;
-            (rule.place.parts().len() == it.matched).then_some(rule.mask)
+            (rule.place.parts().len() == it.matched).then_some(rule.shade)
         });
-        if let Some(mask) = hides {
-            return self.hide(mask, depth);
+        if let Some(shade) = hides {
+            return self.hide(shade, depth);
         }
         match self.peek().ok_or_else(|| self.bad())? {
             b'{' => self.object(live, depth),
@@ -212,14 +247,14 @@ impl Pass<'_, '_> {
     }
 
     /// Null stays null; what has parts is hidden whole.
-    fn hide(&mut self, mask: Mask, depth: usize) -> Result<(), BadJson> {
+    fn hide(&mut self, shade: Shade, depth: usize) -> Result<(), BadJson> {
         let from = self.at;
         let first = self.peek().ok_or_else(|| self.bad())?;
         let seen = match first {
-            b'"' => masked_text(&self.string()?, mask),
+            b'"' => shade.of(&self.string()?),
             b'{' | b'[' => {
                 self.skip(depth)?;
-                REDACTED.to_owned()
+                shade.whole()
             }
             b't' | b'f' | b'n' => {
                 self.word()?;
@@ -227,11 +262,11 @@ impl Pass<'_, '_> {
                     self.copy(from);
                     return Ok(());
                 }
-                self.masked_since(from, mask)
+                self.masked_since(from, shade)
             }
             _ => {
                 self.number()?;
-                self.masked_since(from, mask)
+                self.masked_since(from, shade)
             }
         };
         self.eraser.hidden += 1;
@@ -239,9 +274,9 @@ impl Pass<'_, '_> {
         Ok(())
     }
 
-    fn masked_since(&self, from: usize, mask: Mask) -> String {
+    fn masked_since(&self, from: usize, shade: Shade) -> String {
         let text = self.input.get(from..self.at).unwrap_or_default();
-        masked_text(std::str::from_utf8(text).unwrap_or_default(), mask)
+        shade.of(std::str::from_utf8(text).unwrap_or_default())
     }
 
     /// Goes over a value of which nothing is copied.

@@ -6,7 +6,7 @@
 mod erase;
 mod place;
 
-pub use erase::{BadJson, Eraser, Hide};
+pub use erase::{BadJson, Eraser, Hide, Shade};
 pub use place::{BadPlace, Place};
 
 use crate::masking::{ColumnMask, Mask, Masked};

@@ -15,6 +15,7 @@ use super::meant::{Meant, flag, plain, streams};
 use super::path::{Object, Path};
 use super::status::status;
 use crate::http::{Asked, Fields, Plan, field, media_of};
+use crate::masking::Mask;
 use crate::mcp::canonical;
 use crate::passage::request::Wanted;
 use crate::target::{Manner, NotTaken, Protocol, Question, Reading};
@@ -47,7 +48,7 @@ pub struct ObjectHide {
     /// Places in one object.
     pub at: Vec<String>,
     /// How.
-    pub mask: String,
+    pub mask: Mask,
 }
 
 /// A cluster behind the gateway.
@@ -105,6 +106,7 @@ impl Cluster {
                     object: Object::default(),
                     exec: None,
                     manner,
+                    refused: None,
                 });
             }
             Path::Discovery => {
@@ -131,6 +133,7 @@ impl Cluster {
                         object,
                         exec: None,
                         manner,
+                        refused: None,
                     });
                 }
                 _ => {}
@@ -140,7 +143,7 @@ impl Cluster {
     }
 
     fn taken(&self, asked: &Asked, meant: Meant) -> Reading {
-        let Meant { action, verb, object, exec, manner } = meant;
+        let Meant { action, verb, object, exec, manner, refused } = meant;
         let resource = self.resource(action, &object);
         let mut asks = vec![(action, resource.clone())];
         if exec.as_ref().is_some_and(|exec| exec.tty) {
@@ -191,7 +194,8 @@ impl Cluster {
             fields.push(("content-type".to_owned(), media.to_owned()));
         }
         let wanted = Wanted::new(&asked.method, asked.target(), fields, asked.body.clone());
-        Reading { question, wanted: Ok(wanted), plan, manner }
+        let wanted = refused.map_or(Ok(wanted), Err);
+        Reading { question, wanted, plan, manner }
     }
 
     fn resource(&self, action: Action, object: &Object) -> Resource {

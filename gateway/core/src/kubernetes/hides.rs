@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use super::cluster::ObjectHide;
 use super::path::Object;
-use crate::json::Hide;
+use crate::json::{Hide, Shade};
+use crate::masking::Mask;
 
 /// Where an object stands in an answer: alone, in a list, in a table, in an event of a watch, in a table of one.
 const AROUND: [&str; 5] = ["", "/items/*", "/rows/*/object", "/object", "/object/rows/*/object"];
 /// Where clients keep what they applied last: all of it once more.
 const LAST_APPLIED: &str =
     "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
+
+/// Nothing of it is seen.
+const REDACT: Shade = Shade::Mask(Mask::Redact);
 
 /// The rules for an answer about such an object.
 pub(super) fn hides(
@@ -20,28 +24,30 @@ pub(super) fn hides(
 ) -> Arc<[Hide]> {
     let mut all = Vec::new();
     if object.is_core("secrets", "") && !clear_secrets {
-        for place in ["/data/*", "/stringData/*", LAST_APPLIED] {
-            around(place, "redact", &mut all);
+        // Clients decode what stands there.
+        around("/data/*", Shade::Base64, &mut all);
+        for place in ["/stringData/*", LAST_APPLIED] {
+            around(place, REDACT, &mut all);
         }
     }
     // Whoever has such a token is the service account.
     if object.is_core("serviceaccounts", "token") {
-        around("/status/token", "redact", &mut all);
+        around("/status/token", REDACT, &mut all);
     }
     for rule in configured.iter().filter(|rule| rule.is_of(object)) {
         for place in &rule.at {
-            around(place, &rule.mask, &mut all);
+            around(place, rule.mask.into(), &mut all);
         }
-        around(LAST_APPLIED, "redact", &mut all);
+        around(LAST_APPLIED, REDACT, &mut all);
     }
     all.into()
 }
 
-fn around(place: &str, mask: &str, into: &mut Vec<Hide>) {
+fn around(place: &str, shade: Shade, into: &mut Vec<Hide>) {
     for prefix in AROUND {
-        // Both were checked when they were configured.
-        if let (Ok(place), Ok(mask)) = (format!("{prefix}{place}").parse(), mask.parse()) {
-            into.push(Hide { place, mask });
+        // It was checked when it was configured.
+        if let Ok(place) = format!("{prefix}{place}").parse() {
+            into.push(Hide { place, shade });
         }
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Meant {
     pub(super) object: Object,
     pub(super) exec: Option<ExecFacts>,
     pub(super) manner: Manner,
+    /// Why nothing of it passes, whatever policy says.
+    pub(super) refused: Option<NotTaken>,
 }
 
 /// What becomes a connection of streams.
@@ -27,17 +29,6 @@ pub(super) fn streams(
 ) -> Result<Meant, NotTaken> {
     if object.name.is_empty() {
         return Err(NotTaken::no_route(404, "name a pod".to_owned()));
-    }
-    let is_upgrade =
-        field(&asked.fields, "upgrade").is_some_and(|it| it.eq_ignore_ascii_case("websocket"));
-    if asked.method != "GET" || !is_upgrade {
-        let why = "open it as a WebSocket (RFC 6455): GET with `Upgrade: websocket`; kubectl does so by default since 1.31, and before \
-                   with KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true";
-        return Err(NotTaken {
-            status: 400,
-            code: "websocket_required",
-            ..NotTaken::unreadable(why)
-        });
     }
     let given = |name: &str| asked.parameter(name).unwrap_or_default().to_owned();
     let argv =
@@ -55,6 +46,24 @@ pub(super) fn streams(
     flag(asked, "stdout")?;
     flag(asked, "stderr")?;
     let raw = action == Action::KubePortForward;
+    let (protocols, refused) = match protocols(asked, raw) {
+        Ok(protocols) => (protocols, None),
+        Err(why) => (String::new(), Some(why)),
+    };
+    let plan = StreamPlan { stdin: exec.stdin, tty: exec.tty, raw, protocols };
+    Ok(Meant { action, verb, object, exec: Some(exec), manner: Manner::Streams(plan), refused })
+}
+
+/// The subprotocols that are spoken; or why it cannot be these streams. What policy says of it is told before that: clients try
+/// one way after another, and show people what the last one told.
+fn protocols(asked: &Asked, raw: bool) -> Result<String, NotTaken> {
+    let upgrade = field(&asked.fields, "upgrade");
+    if asked.method != "GET" || !upgrade.is_some_and(|it| it.eq_ignore_ascii_case("websocket")) {
+        let why = "open it as a WebSocket (RFC 6455): GET with `Upgrade: websocket`; kubectl does so by default since 1.31, and before \
+                   with KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true";
+        let code = "websocket_required";
+        return Err(NotTaken { code, after_policy: true, ..NotTaken::unreadable(why) });
+    }
     let known = if raw { &PORT_PROTOCOLS } else { &SUBPROTOCOLS };
     let wished = field(&asked.fields, "sec-websocket-protocol").unwrap_or_default();
     let spoken: Vec<&str> =
@@ -64,10 +73,9 @@ pub(super) fn streams(
             "open it with Sec-WebSocket-Key, and one of {} as Sec-WebSocket-Protocol",
             known.join(", ")
         );
-        return Err(NotTaken::unreadable(why));
+        return Err(NotTaken { after_policy: true, ..NotTaken::unreadable(why) });
     }
-    let plan = StreamPlan { stdin: exec.stdin, tty: exec.tty, raw, protocols: spoken.join(", ") };
-    Ok(Meant { action, verb, object, exec: Some(exec), manner: Manner::Streams(plan) })
+    Ok(spoken.join(", "))
 }
 
 /// A verb on an object or objects.
@@ -91,7 +99,7 @@ pub(super) fn plain(asked: &Asked, object: Object) -> Result<Meant, NotTaken> {
         _ => return Err(NotTaken::no_route(405, "this path does not take that method".to_owned())),
     };
     let manner = if action == Action::KubeWatch { Manner::Follow } else { Manner::Answer };
-    Ok(Meant { action, verb, object, exec: None, manner })
+    Ok(Meant { action, verb, object, exec: None, manner, refused: None })
 }
 
 /// A parameter that is yes or no; readers differ in other words for it.

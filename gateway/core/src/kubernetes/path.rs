@@ -76,6 +76,10 @@ impl Path {
         if !is_plain(&object.resource) || BYPASSES.contains(&object.subresource.as_str()) {
             return Err(NotPath::Bypass);
         }
+        // Another case of a word that policy knows is a word that it does not.
+        if !object.subresource.bytes().all(|byte| byte.is_ascii_lowercase()) {
+            return Err(NotPath::Shape);
+        }
         Ok(Self::Object(object))
     }
 }
@@ -221,6 +225,11 @@ mod tests {
         ] {
             assert_eq!(read(path), Err(NotPath::Unknown), "{path}");
         }
-        assert_eq!(read("/api/v1/namespaces/shop/pods/web-0/exec/more"), Err(NotPath::Shape));
+        for path in [
+            "/api/v1/namespaces/shop/pods/web-0/exec/more",
+            "/api/v1/namespaces/shop/pods/web-0/EXEC",
+        ] {
+            assert_eq!(read(path), Err(NotPath::Shape), "{path}");
+        }
     }
 }

@@ -85,6 +85,8 @@ pub struct NotTaken {
     pub message: String,
     /// The rule that the decision names.
     pub rule: &'static str,
+    /// What policy says of it is told first: its sender may not learn of it in another way.
+    pub after_policy: bool,
 }
 
 /// A kind of target that is asked by HTTP.
@@ -130,13 +132,14 @@ impl NotTaken {
             code: "invalid_request",
             message: why.to_string(),
             rule: "tallyport:request",
+            after_policy: false,
         }
     }
 
     /// What no rule of the target's configuration takes.
     #[must_use]
     pub fn no_route(status: u16, message: String) -> Self {
-        Self { status, code: "no_route", message, rule: "tallyport:route" }
+        Self { status, code: "no_route", message, rule: "tallyport:route", after_policy: false }
     }
 }
 

@@ -15,8 +15,10 @@ fn screen() -> Screen {
 }
 
 fn plan(places: &[&str], detects: bool) -> Plan {
-    let hide =
-        |place: &&str| Hide { place: place.parse().unwrap(), mask: "redact".parse().unwrap() };
+    let hide = |place: &&str| Hide {
+        place: place.parse().unwrap(),
+        shade: "redact".parse::<crate::masking::Mask>().unwrap().into(),
+    };
     Plan {
         hides: places.iter().map(hide).collect(),
         screen: detects.then(screen),

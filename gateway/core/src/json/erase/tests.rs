@@ -7,7 +7,7 @@ use super::*;
 fn rules(places: &[(&str, &str)]) -> Vec<Hide> {
     let rule = |(place, mask): &(&str, &str)| Hide {
         place: place.parse().unwrap(),
-        mask: mask.parse().unwrap(),
+        shade: mask.parse::<Mask>().unwrap().into(),
     };
     places.iter().map(rule).collect()
 }

@@ -1,0 +1,117 @@
+//! Ways past the gateway: none leads anywhere, and each is on record.
+
+use std::time::Duration;
+
+use tallyport_schemas::Disposition;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::world::World;
+
+/// Sends bytes as they are, and gives what comes back until the connection closes or pauses.
+async fn raw(world: &World, request: &str) -> String {
+    let port = world.port("agent").await;
+    let mut io = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    io.write_all(request.as_bytes()).await.unwrap();
+    let mut all = Vec::new();
+    let mut buffer = [0_u8; 16 * 1024];
+    while let Ok(Ok(read)) =
+        tokio::time::timeout(Duration::from_millis(800), io.read(&mut buffer)).await
+    {
+        if read == 0 {
+            break;
+        }
+        all.extend_from_slice(&buffer[..read]);
+    }
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+const UPGRADE: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+const EXEC: &str = "/api/v1/namespaces/shop/pods/web-0/exec?container=app&command=id&stdout=true";
+
+fn cases(admin: &str) -> Vec<String> {
+    let exec = EXEC;
+    let protocol = "sec-websocket-protocol: v4.channel.k8s.io\r\n";
+    vec![
+        // Exec by another name.
+        format!(
+            "GET /api/v1/nodes/kwok-node-0/proxy/exec/shop/web-0/app?command=id HTTP/1.1\r\n{UPGRADE}{protocol}"
+        ),
+        "POST /api/v1/nodes/kwok-node-0/proxy/run/shop/web-0/app?cmd=id HTTP/1.1\r\n".to_owned(),
+        format!("GET {} HTTP/1.1\r\n{UPGRADE}{protocol}", exec.replace("/exec", "/EXEC")),
+        format!("GET {} HTTP/1.1\r\n{UPGRADE}{protocol}", exec.replace("/exec", "/%65xec%2f")),
+        format!("GET {} HTTP/1.1\r\n{UPGRADE}{protocol}", exec.replace("/exec", "/./exec")),
+        format!("GET {} HTTP/1.1\r\n{UPGRADE}{protocol}", exec.replace("/exec", "//exec")),
+        format!("GET {} HTTP/1.1\r\n{UPGRADE}{protocol}", exec.replace("/exec", "/exec/x")),
+        format!(
+            "GET {} HTTP/1.1\r\n{UPGRADE}{protocol}",
+            exec.replace("web-0/exec", "web-0%2Fexec")
+        ),
+        // In a form that is not recorded as what it means.
+        format!(
+            "GET {exec} HTTP/1.1\r\n{UPGRADE}sec-websocket-protocol: base64.channel.k8s.io\r\n"
+        ),
+        format!("GET {exec} HTTP/1.1\r\n{UPGRADE}"),
+        format!("GET {exec} HTTP/1.1\r\n{UPGRADE}sec-websocket-protocol: channel.k8s.io\r\n"),
+        format!(
+            "POST {exec} HTTP/1.1\r\nconnection: upgrade\r\nupgrade: SPDY/3.1\r\nx-stream-protocol-version: v4.channel.k8s.io\r\n"
+        ),
+        format!("GET {exec}&tty=T HTTP/1.1\r\n{UPGRADE}{protocol}"),
+        format!("GET {exec}&container=sidecar HTTP/1.1\r\n{UPGRADE}{protocol}"),
+        // As somebody else.
+        "GET /api/v1/namespaces/tallyport/secrets HTTP/1.1\r\nimpersonate-user: system:admin\r\n"
+            .to_owned(),
+        "GET /api/v1/namespaces/shop/pods HTTP/1.1\r\nimpersonate-group: system:masters\r\n"
+            .to_owned(),
+        format!(
+            "GET /api/v1/namespaces/tallyport/pods HTTP/1.1\r\nauthorization: Bearer {admin}\r\n"
+        ),
+        // Around the path.
+        "GET /api/v1/namespaces/shop/../tallyport/secrets HTTP/1.1\r\n".to_owned(),
+        "GET /api/v1/namespaces/shop/%2e%2e/tallyport/secrets HTTP/1.1\r\n".to_owned(),
+        "GET /api/v1/namespaces/shop/%252e%252e/tallyport/secrets HTTP/1.1\r\n".to_owned(),
+        "GET /api/v1/watch/namespaces/shop/secrets HTTP/1.1\r\n".to_owned(),
+        "GET /api/v1/namespaces/shop/pods/web-0/proxy/ HTTP/1.1\r\n".to_owned(),
+        "GET /api/v1/namespaces/shop/services/x:80/proxy/ HTTP/1.1\r\n".to_owned(),
+        "GET /metrics HTTP/1.1\r\n".to_owned(),
+        "GET /logs/ HTTP/1.1\r\n".to_owned(),
+        "GET /debug/pprof/ HTTP/1.1\r\n".to_owned(),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_way_leads_past_the_gateway() {
+    let Some(world) = World::start().await else { return };
+    let admin = world.cluster.text("admin_token");
+    let cases = cases(admin);
+    let count = cases.len();
+    for case in cases {
+        let told = raw(&world, &format!("{case}host: k8s\r\ncontent-length: 0\r\n\r\n")).await;
+        assert!(told.starts_with("HTTP/1.1 4"), "{case}: {told}");
+        assert!(!told.contains("uid=") && !told.contains("HTTP/1.1 101"), "{case}: {told}");
+    }
+    let smuggled = {
+        use base64::Engine as _;
+        let token = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(admin);
+        format!(
+            "sec-websocket-protocol: base64url.bearer.authorization.k8s.io.{token}, v4.channel.k8s.io\r\n"
+        )
+    };
+    // A token among the subprotocols does not pass; without it, the request is what it is.
+    let told =
+        raw(&world, &format!("GET {EXEC} HTTP/1.1\r\nhost: k8s\r\n{UPGRADE}{smuggled}\r\n")).await;
+    assert!(
+        told.starts_with("HTTP/1.1 101") && told.to_lowercase().contains("v4.channel.k8s.io"),
+        "{told}"
+    );
+    assert!(told.contains("uid="), "{told}");
+    let heard = std::fs::read_to_string(world.cluster.text("audit_log")).unwrap();
+    let as_gateway =
+        |it: &&str| it.contains("pods/web-0/exec") && it.contains("container=app&command=id");
+    let users: Vec<&str> = heard.lines().filter(as_gateway).collect();
+    assert!(users.iter().all(|it| it.contains("serviceaccount:tallyport:gateway")), "{users:?}");
+    let refused =
+        world.commands().await.into_iter().filter(|it| it.disposition == Disposition::Refused);
+    assert_eq!(refused.count(), count, "each is on record");
+}
