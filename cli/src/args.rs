@@ -165,6 +165,13 @@ pub struct ConnectArgs {
     /// Write a JSON file with the local address once it listens.
     #[arg(long, value_name = "FILE")]
     pub listen_file: Option<PathBuf>,
+    /// Write a kubeconfig for this port once it listens, where the target is a cluster; the file is made, or is one that was
+    /// written so before.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The namespace that the kubeconfig names.
+    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    pub namespace: Option<String>,
 }
 
 /// Which gateway is reached, how, and as whom.
@@ -287,6 +294,9 @@ pub enum SessionsCommand {
         /// At most this many rows of each result; 0 for all.
         #[arg(long, default_value_t = 20)]
         rows: usize,
+        /// As a recording of what passed through a container's terminal or streams (asciicast v2): play it with asciinema.
+        #[arg(long)]
+        asciicast: bool,
         #[command(flatten)]
         answer: AnswerArgs,
     },

@@ -37,6 +37,9 @@ pub struct DevArgs {
     /// NAME__TOOL at /mcp; the server itself is at /mcp/NAME.
     #[arg(long = "mcp-server", value_name = "NAME=URL")]
     pub mcp_servers: Vec<String>,
+    /// More targets: a TOML file with [[targets]] of any kind, as in a configuration file. Policies must name them.
+    #[arg(long, value_name = "FILE")]
+    pub targets: Option<PathBuf>,
     /// Address of the gateway (QUIC and TCP). Loopback only.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,

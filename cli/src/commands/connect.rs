@@ -33,12 +33,19 @@ pub async fn run(args: &ConnectArgs) -> Result<(), Failure> {
         let text = json!({ "host": address.ip().to_string(), "port": address.port(), "target": args.target });
         crate::ready::write_whole(path, &format!("{text}\n"))?;
     }
-    print_line(format_args!(
-        "{} is at {address}; try: psql -h {} -p {}",
-        args.target,
-        address.ip(),
-        address.port()
-    ))?;
+    let (target, ip, port) = (&args.target, address.ip(), address.port());
+    match &args.kubeconfig {
+        Some(path) => {
+            super::kubeconfig::write(path, (target, args.namespace.as_deref()), address)?;
+            let path = path.display();
+            print_line(format_args!(
+                "{target} is at {address}; try: kubectl --kubeconfig {path} get pods"
+            ))?;
+        }
+        None => print_line(format_args!(
+            "{target} is at {address}; try: psql -h {ip} -p {port}, or curl http://{address}/"
+        ))?,
+    }
     interrupted().await;
     forwarding.stop().await;
     Ok(())

@@ -7,6 +7,7 @@ pub mod config;
 pub mod connect;
 mod diff;
 mod gateway_api;
+mod kubeconfig;
 #[cfg(feature = "recorder")]
 pub mod lake;
 pub mod login;

@@ -60,11 +60,26 @@ impl<'a> Walk<'a> {
         if let Some(items) = items.filter(|items| items.get("properties").is_some()) {
             return self.table(items, &format!("{path}[]."));
         }
+        let forms = items.and_then(|items| items.get("anyOf")).and_then(Value::as_array);
+        if let Some(forms) = forms {
+            return forms.iter().for_each(|form| self.form(path, form));
+        }
         let named = shape.get("additionalProperties").filter(|value| value.is_object());
         if let Some(named) = named {
             return self.leaf(&format!("{path}.*"), field, named, false);
         }
         self.leaf(path, field, shape, required);
+    }
+
+    /// The keys of one of several forms of a table; a form with a word for it has that in the path.
+    fn form(&mut self, path: &str, form: &'a Value) {
+        let form = self.resolve(form);
+        let word =
+            form.pointer("/properties/kind").map(|kind| self.resolve(kind)).and_then(word_of);
+        match word {
+            Some(word) => self.table(form, &format!("{path}[kind = \"{word}\"].")),
+            None => self.table(form, &format!("{path}[].")),
+        }
     }
 
     fn leaf(&mut self, path: &str, field: &Value, shape: &'a Value, required: bool) {
@@ -140,6 +155,12 @@ impl<'a> Walk<'a> {
             None => self.kind(resolved),
         }
     }
+}
+
+/// The one word that a value may be.
+fn word_of(shape: &Value) -> Option<&str> {
+    let one = shape.get("oneOf").and_then(Value::as_array).and_then(|all| all.first());
+    one.unwrap_or(shape).get("const").and_then(Value::as_str)
 }
 
 fn is_null(shape: &Value) -> bool {

@@ -44,6 +44,7 @@ pub struct DevOptions {
     policy: Option<PathBuf>,
     masking: Option<PathBuf>,
     mcp_servers: Vec<String>,
+    targets: Option<PathBuf>,
 }
 
 impl DevOptions {
@@ -59,6 +60,7 @@ impl DevOptions {
             policy: None,
             masking: None,
             mcp_servers: Vec::new(),
+            targets: None,
         }
     }
 }
@@ -82,6 +84,7 @@ async fn serve(args: &DevArgs, observed: &mut Observed) -> Result<(), Failure> {
         policy: args.policy.clone(),
         masking: args.masking.clone(),
         mcp_servers: args.mcp_servers.clone(),
+        targets: args.targets.clone(),
     })
     .await?;
     observed.serving(&running.services);
@@ -198,7 +201,8 @@ pub async fn start(options: DevOptions) -> Result<Running, Failure> {
         policy,
         gateway: Some(
             GatewayPlan::dev(options.listen, identity, &target, &masking, console)?
-                .with_mcp_servers(&options.mcp_servers)?,
+                .with_mcp_servers(&options.mcp_servers)?
+                .with_targets(super::more_targets::read(options.targets.as_deref())?),
         ),
         recorder: Some(recorder_config(&lake)),
         query: Some(query_config(&lake)),

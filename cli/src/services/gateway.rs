@@ -10,7 +10,8 @@ use tallyport_access::policy::PolicyStore;
 use tallyport_access::saml::SamlExchange;
 use tallyport_eventlog::{Appender, LogUrl};
 use tallyport_gateway::config::{
-    ConfigError, Credential, GatewayConfig, McpConfig, RawMcpServer, RawTarget, Secret, Target,
+    AnyTarget, ConfigError, Credential, GatewayConfig, McpConfig, RawMcpServer, RawTarget, Secret,
+    Target,
 };
 use tallyport_gateway::front::{Front, FrontConfig, FrontError, RunningFront};
 use tallyport_gateway::targets::MaskingStore;
@@ -24,7 +25,6 @@ use crate::config::Config;
 use crate::exit::Failure;
 
 const DEV_DRAIN: Duration = Duration::from_secs(5);
-
 /// How long connections may take to close once their sessions have ended.
 const FRONT_DRAIN: Duration = Duration::from_secs(5);
 const POSTGRES_PORT: u16 = 5432;
@@ -135,6 +135,13 @@ impl GatewayPlan {
         }
         self.config.mcp = self.config.mcp.map(|mcp| mcp.with_servers(checked));
         Ok(self)
+    }
+
+    /// With more targets.
+    #[cfg(feature = "dev")]
+    pub fn with_targets(mut self, more: Vec<AnyTarget>) -> Self {
+        self.config.targets.extend(more);
+        self
     }
 
     /// Where the query service of this process listens.

@@ -12,6 +12,8 @@ mod console;
 #[cfg(feature = "gateway")]
 mod gateway;
 #[cfg(feature = "dev")]
+mod more_targets;
+#[cfg(feature = "dev")]
 mod postgres;
 #[cfg(feature = "serve")]
 mod readiness;

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::error::ConnectError;
-use super::{Connector, pg_refusal, pipe};
+use super::{Connector, http_refusal, pg_refusal, pipe};
 
 /// Local connections at a time; more wait in the listener's queue.
 const MAX_LOCAL_CONNECTIONS: usize = 4096;
@@ -19,7 +19,7 @@ const MAX_ACCEPT_FAILURES: u32 = 100;
 
 impl Connector {
     /// Serves `listener`: each local connection is carried to `target` as a tunnel of its own. When a tunnel is
-    /// refused, a PostgreSQL client is told why in its own protocol; any other client is disconnected.
+    /// refused, a client of PostgreSQL or of HTTP is told why in its own protocol; any other client is disconnected.
     ///
     /// Whoever can reach the listener acts with this connector's token: bind it to loopback.
     ///
@@ -71,7 +71,11 @@ impl Connector {
             }
             Err(refused) => {
                 tracing::warn!(%target, error = %refused, "no tunnel");
-                pg_refusal::answer(local, &refused).await;
+                if http_refusal::is_asked(&local).await {
+                    http_refusal::answer(local, &refused).await;
+                } else {
+                    pg_refusal::answer(local, &refused).await;
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ mod call;
 mod config;
 mod error;
 mod forward;
+mod http_refusal;
 pub mod mcp;
 mod pg_refusal;
 mod pipe;

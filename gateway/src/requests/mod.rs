@@ -3,6 +3,7 @@
 //!
 //! * `session`: from the first byte to the event of the end;
 //! * `request`: one request, from its bytes to its answer; `decide`: what policy, people and limits say of it;
+//! * `browsers`: pages of elsewhere that found the local port of an agent;
 //! * `exchange`: what was let through, to the record of its end;
 //! * `pin`: what a name means now, for approvals that must not outlive it;
 //! * `streams`: what becomes a connection of streams;
@@ -10,6 +11,7 @@
 
 mod approval;
 mod body;
+mod browsers;
 mod credentials;
 mod decide;
 mod exchange;

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::body::{AgentBody, Piece, Pieces};
+use super::browsers;
 use super::decide::Decided;
 use super::exchange::Exchange;
 use super::session::Session;
@@ -163,6 +164,9 @@ async fn read_whole(session: &Session, request: Request<Incoming>) -> Read {
             return Read { upgrade: None, line, asked: Err(why) };
         }
     };
+    if let Err(why) = browsers::guard(&fields, session.target.reference()) {
+        return Read { upgrade: None, line, asked: Err(why) };
+    }
     let asked = Asked::read(head.method.as_str(), &target, fields, body);
     Read { upgrade: None, line, asked: asked.map_err(NotTaken::unreadable) }
 }

@@ -171,6 +171,26 @@ async fn limits_are_told_and_on_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_elsewhere_does_not_speak_for_an_agent() {
+    let world = World::start().await;
+    for fields in [
+        "host: evil.example\r\n",
+        "host: 127.0.0.1:80\r\norigin: https://evil.example\r\n",
+        "host: localhost\r\nsec-fetch-site: cross-site\r\n",
+        "host: localhost\r\norigin: null\r\n",
+    ] {
+        let request = format!("GET /customers/7 HTTP/1.1\r\n{fields}connection: close\r\n\r\n");
+        let told = raw(&world, request.as_bytes()).await;
+        assert!(
+            told.starts_with("HTTP/1.1 403") && told.contains("foreign_origin"),
+            "{fields}: {told}"
+        );
+    }
+    assert!(world.upstream.sent().is_empty());
+    assert_eq!(world.commands().await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_to_another_protocol_is_not_made() {
     let world = World::start().await;
     let told = raw(

@@ -74,7 +74,7 @@ async fn nothing_of_the_agents_but_what_may_pass_reaches_the_service() {
         .header("authorization", "Bearer of-the-agent")
         .header("cookie", "a=b")
         .header("x-forwarded-for", "10.0.0.1")
-        .header("host", "evil.example")
+        .header("host", "crm")
         .header("range", "bytes=0-1")
         .header("accept", "application/json")
         .header("x-tenant", "acme")

@@ -87,7 +87,7 @@ async fn no_way_leads_past_the_gateway() {
     let cases = cases(admin);
     let count = cases.len();
     for case in cases {
-        let told = raw(&world, &format!("{case}host: k8s\r\ncontent-length: 0\r\n\r\n")).await;
+        let told = raw(&world, &format!("{case}host: prod\r\ncontent-length: 0\r\n\r\n")).await;
         assert!(told.starts_with("HTTP/1.1 4"), "{case}: {told}");
         assert!(!told.contains("uid=") && !told.contains("HTTP/1.1 101"), "{case}: {told}");
     }
@@ -100,7 +100,7 @@ async fn no_way_leads_past_the_gateway() {
     };
     // A token among the subprotocols does not pass; without it, the request is what it is.
     let told =
-        raw(&world, &format!("GET {EXEC} HTTP/1.1\r\nhost: k8s\r\n{UPGRADE}{smuggled}\r\n")).await;
+        raw(&world, &format!("GET {EXEC} HTTP/1.1\r\nhost: prod\r\n{UPGRADE}{smuggled}\r\n")).await;
     assert!(
         told.starts_with("HTTP/1.1 101") && told.to_lowercase().contains("v4.channel.k8s.io"),
         "{told}"

@@ -42,7 +42,10 @@ pub async fn run(command: &SessionsCommand) -> Result<(), Failure> {
             steps.print(answer.format())
         }
         SessionsCommand::Kill { session, order } => super::revoke::kill(*session, order).await,
-        SessionsCommand::Replay { session, rows, answer } => {
+        SessionsCommand::Replay { session, asciicast: true, answer, .. } => {
+            replay::asciicast(&access::asker(answer).await?, &session_id(session)?).await
+        }
+        SessionsCommand::Replay { session, rows, answer, .. } => {
             let session = session_id(session)?;
             let limit = if *rows == 0 { usize::MAX } else { *rows };
             replay::run(&access::asker(answer).await?, &session, limit, answer.format()).await

@@ -14,13 +14,7 @@ use crate::output::print_text;
 
 /// Prints the session.
 pub async fn run(asker: &Asker, session: &str, rows: usize, format: Format) -> Result<(), Failure> {
-    let answer = asker
-        .sql(&format!("SELECT raw FROM events WHERE session_id = '{session}' ORDER BY session_seq"))
-        .await?;
-    if answer.rows.is_empty() {
-        return Err(unknown(session));
-    }
-    let steps = replay::steps(&events(&answer)?, rows).map_err(Failure::integrity)?;
+    let steps = replay::steps(&of(asker, session).await?, rows).map_err(Failure::integrity)?;
     let at = |step: &Step| step.at.strftime("%H:%M:%S.%3f").to_string();
     match format {
         Format::Json => {
@@ -35,6 +29,28 @@ pub async fn run(asker: &Asker, session: &str, rows: usize, format: Format) -> R
             print_text(&steps.iter().map(|step| shown(&at(step), step)).collect::<String>())
         }
     }
+}
+
+/// Prints what passed through a container as a recording.
+pub async fn asciicast(asker: &Asker, session: &str) -> Result<(), Failure> {
+    let cast = replay::asciicast(&of(asker, session).await?).map_err(Failure::integrity)?;
+    let nothing = || {
+        Failure::failed(format!(
+            "nothing ran in a container in session {session}; see it without --asciicast"
+        ))
+    };
+    print_text(&cast.ok_or_else(nothing)?)
+}
+
+/// The events of a session, in order.
+async fn of(asker: &Asker, session: &str) -> Result<Vec<Event>, Failure> {
+    let answer = asker
+        .sql(&format!("SELECT raw FROM events WHERE session_id = '{session}' ORDER BY session_seq"))
+        .await?;
+    if answer.rows.is_empty() {
+        return Err(unknown(session));
+    }
+    events(&answer)
 }
 
 /// What an agent wrote is in it: no text of it can act on the terminal.

@@ -1,6 +1,10 @@
 //! A session as it passed: each statement with what the agent saw, out of the recorded events. No IO.
 
+mod asciicast;
+mod text;
 mod wire;
+
+pub use asciicast::asciicast;
 
 use std::collections::HashMap;
 
@@ -8,6 +12,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tallyport_schemas::{
     Approval, Body, Command, CommandId, ContentError, Decision, Event, Phase, Principal, Response,
+    TargetKind,
 };
 
 use wire::Wire;
@@ -43,6 +48,8 @@ pub fn steps(events: &[Event], rows: usize) -> Result<Vec<Step>, ReplayError> {
         answered: Wire::new(rows, columns(events)),
         copying: None,
         seq: None,
+        rows,
+        is_text: false,
     };
     for event in events {
         replay.take(event)?;
@@ -78,12 +85,18 @@ struct Replay {
     copying: Option<CommandId>,
     /// Of the present event.
     seq: Option<u64>,
+    /// At most so many lines of a piece that is text.
+    rows: usize,
+    /// The present event is of a target whose bytes are text.
+    is_text: bool,
 }
 
 impl Replay {
     fn take(&mut self, event: &Event) -> Result<(), ReplayError> {
         let at = event.time;
         self.seq = event.session_seq;
+        let kind = event.context.target.as_ref().map(|target| target.kind);
+        self.is_text = kind.is_some_and(|kind| kind != TargetKind::Postgresql);
         match &event.body {
             Body::Session(session) => {
                 let text = serde_json::to_value(session).unwrap_or_default();
@@ -95,7 +108,13 @@ impl Replay {
             Body::Command(command) if command.phase == Phase::CopyData => {
                 self.copy_data(at, command)?;
             }
-            Body::Command(command) => self.command(at, command),
+            Body::Command(command) => {
+                self.command(at, command);
+                if command.phase == Phase::Input {
+                    let lines = text::lines(command.content.as_ref(), self.rows)?;
+                    self.add(lines);
+                }
+            }
             Body::Response(response) => self.response(at, response)?,
             Body::Approval(approval) => self.step(at, "approval", answered(approval)),
             _ => {}
@@ -174,11 +193,16 @@ impl Replay {
                 } else {
                     String::new()
                 };
-                self.step(
-                    at,
-                    "response",
-                    format!("{} ({} rows{mask})", end.unwrap_or_default(), summary.rows),
-                );
+                let much = if self.is_text {
+                    format!("{} bytes", summary.bytes)
+                } else {
+                    format!("{} rows", summary.rows)
+                };
+                let end = match end {
+                    None if self.is_text => summary.status.to_string(),
+                    end => end.unwrap_or_default(),
+                };
+                self.step(at, "response", format!("{end} ({much}{mask})"));
                 (Some(summary.command_id), &summary.content)
             }
             Response::Unsolicited { kinds, content, .. } => {
@@ -186,7 +210,11 @@ impl Replay {
                 (None, content)
             }
         };
-        let lines = self.answered.lines(of, content.as_ref())?;
+        let lines = if self.is_text {
+            text::lines(content.as_ref(), self.rows)?
+        } else {
+            self.answered.lines(of, content.as_ref())?
+        };
         self.add(lines);
         Ok(())
     }
