@@ -37,7 +37,19 @@ pub fn place(stack: &Stack, client: &str) -> (String, String, String) {
 impl Agent {
     /// None where the library cannot be installed, which is said.
     pub fn start(test: &str, stack: &Stack, client: &str, mode: &str) -> Option<Self> {
+        Self::start_at("", test, stack, client, mode)
+    }
+
+    /// The same at one server behind the gateway.
+    pub fn start_at(
+        server: &str,
+        test: &str,
+        stack: &Stack,
+        client: &str,
+        mode: &str,
+    ) -> Option<Self> {
         let (url, ca, token) = place(stack, client);
+        let url = format!("{url}{server}");
         Self::run(
             test,
             Command::new(repo_root().join("deploy/dev/mcp-client"))

@@ -10,6 +10,7 @@
 )]
 
 mod agent;
+mod children;
 mod conformance;
 mod federation;
 mod inspector;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway_core::mcp::{Era, Id, RpcError, reply};
+use gateway_core::mcp::{Era, RpcError, reply};
 use gateway_core::passage::call::Request;
 use gateway_core::verdict::ServerQuestion;
 use serde_json::{Map, Value, json};
@@ -21,7 +21,7 @@ use super::question::{Admitted, Allowed, Wanted};
 use super::request;
 use super::running::{Sent, run};
 use super::sessions::Session;
-use super::wire::Manner;
+use super::wire::{Alias, Manner, Scope};
 use crate::mcp::answer::Answered;
 use crate::mcp::tools::Progress;
 
@@ -108,7 +108,7 @@ pub(super) struct Running {
     /// The message for the server.
     pub(super) wire: Value,
     /// Of the client's request, and its revision.
-    pub(super) asked: (Era, Id),
+    pub(super) asked: (Era, Alias),
     pub(super) way: Way,
     pub(super) amend: Option<Amend>,
     /// How long it waits for people.
@@ -147,13 +147,17 @@ impl Running {
             Err(NotAllowed::Refused(error)) => return Ok(Answered::Result(refused(era, &error))),
             Err(NotAllowed::Waits(waits)) => return Ok(Answered::Result(waiting(era, &waits))),
         };
-        let mut own =
-            Own::new(&admitted.inner, &admitted.upstream).on_behalf(allowed.context.clone());
+        let wire_of = &admitted.upstream.wire;
+        let scope = Scope::of(&admitted.welcome.caller);
+        let mut own = Own::new(&admitted.inner, &admitted.upstream)
+            .on_behalf(allowed.context.clone(), scope.clone());
+        let mut ends = false;
         let (manner, asks_for) = match &way {
             Way::Modern(manner) => (manner.clone(), None),
             Way::Within(session) => {
                 (Manner::Within(session.wire.clone()), Some(Arc::clone(&session.capabilities)))
             }
+            Way::Alone if let Some(kept) = wire_of.kept(&scope) => (Manner::Within(kept), None),
             Way::Alone => {
                 let name = admitted.upstream.name();
                 let begun = own.begin().await.map_err(|error| {
@@ -162,7 +166,9 @@ impl Running {
                         "the server {name} cannot be used now; try again later"
                     ))
                 });
-                (Manner::Within(begun?), None)
+                let begun = begun?;
+                ends = !wire_of.keep(&scope, &begun);
+                (Manner::Within(begun), None)
             }
         };
         let session = match &manner {
@@ -173,7 +179,7 @@ impl Running {
         let exchange = Exchange::of(&admitted, &allowed, command_id, Some(id));
         let exchange = Exchange { tool, asks_for, session, amend, ..exchange };
         let ended = run(exchange, allowed, Sent::Post(manner), to).await;
-        if matches!(way, Way::Alone) {
+        if ends {
             admitted.inner.spawn(own.end());
         }
         let ended = ended?;

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::called::{Called, Running, Way};
 use super::exchange::Amend;
 use super::question::Admitted;
-use super::wire::Manner;
+use super::wire::{Alias, Manner};
 use super::{Upstreams, listed, request};
 use crate::api::Known;
 use crate::config::SEPARATOR;
@@ -74,7 +74,7 @@ pub(in crate::mcp) async fn call(
         Ok(prepared) => prepared,
         Err(error) => return failed(&error, era, Some(&id)),
     };
-    let Prepared { admitted, called, wire, amend, is_modern } = prepared;
+    let Prepared { admitted, called, alias, wire, amend, is_modern } = prepared;
     let way = if is_modern {
         Way::Modern(Manner::modern(fields_of(&wire), called.fields()))
     } else {
@@ -83,7 +83,7 @@ pub(in crate::mcp) async fn call(
     let (to, told) = mpsc::channel(MAX_WAITING);
     let progress = Progress::through(message.meta.progress_token(), to.clone());
     let (inner, welcome) = (Arc::clone(inner), admitted.welcome.clone());
-    let (admitted, asked, patience) = (Arc::new(admitted), (era, id.clone()), mcp.patience());
+    let (admitted, asked, patience) = (Arc::new(admitted), (era, alias), mcp.patience());
     let running = Running { admitted, called, wire, asked, way, amend, patience, progress, to };
     let call = async move {
         let may_have = || inner.still_welcome(welcome.caller.identity());
@@ -95,6 +95,7 @@ pub(in crate::mcp) async fn call(
 struct Prepared {
     admitted: Admitted,
     called: Called,
+    alias: Alias,
     wire: Value,
     amend: Option<Amend>,
     is_modern: bool,
@@ -124,10 +125,11 @@ async fn prepare(
     let is_modern = look.modern.is_some();
     let speaks = if is_modern { Era::Modern } else { Era::Legacy };
     let client = message.meta.client().map(|client| client.name.as_str());
-    let params = request::params(speaks, &called.with_meta(&message.params), client);
-    let wire = request::message(Some(&message.id), "tools/call", params);
+    let mut params = request::params(speaks, &called.with_meta(&message.params), client);
+    let alias = admitted.upstream.wire.alias(&message.id, &mut params);
+    let wire = request::message(Some(alias.at_server()), "tools/call", params);
     let amend = (speaks != message.era).then(|| translation(message.era));
-    Ok(Prepared { admitted, called, wire, amend, is_modern })
+    Ok(Prepared { admitted, called, alias, wire, amend, is_modern })
 }
 
 /// Puts an answer into the words of the client's revision.

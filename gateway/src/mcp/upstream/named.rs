@@ -122,9 +122,10 @@ impl Way<'_> {
             return self.call(message, session).await;
         }
         let asked = Asked::of(era, &method, &message.params)?;
-        let params = request::params(era, &message.params, client_of(&message));
+        let mut params = request::params(era, &message.params, client_of(&message));
         let statement = request::statement(&method, &params)?;
-        let wire = request::message(Some(&id), &method, params);
+        let alias = self.admitted.upstream.wire.alias(&id, &mut params);
+        let wire = request::message(Some(alias.at_server()), &method, params);
         let manner = manner(session.as_deref(), &wire, Vec::new());
         let (question, phase) = (asked.question(), asked.phase);
         for also in &asked.also {
@@ -148,7 +149,7 @@ impl Way<'_> {
             session: session.as_ref().map(|session| session.wire.clone()),
             is_stream: asked.is_stream,
             amend,
-            ..Exchange::of(&self.admitted, &allowed, command_id, Some(id.clone()))
+            ..Exchange::of(&self.admitted, &allowed, command_id, Some(alias))
         };
         Ok(self.relay(exchange, allowed, manner, (era, id)).await)
     }
@@ -164,8 +165,10 @@ impl Way<'_> {
         if era == Era::Modern {
             request::check_fields(&self.with.params, &fields)?;
         }
-        let params = request::params(era, &called.with_meta(&message.params), client_of(&message));
-        let wire = request::message(Some(&id), "tools/call", params);
+        let mut params =
+            request::params(era, &called.with_meta(&message.params), client_of(&message));
+        let alias = self.admitted.upstream.wire.alias(&id, &mut params);
+        let wire = request::message(Some(alias.at_server()), "tools/call", params);
         let way = session.map_or_else(
             || called::Way::Modern(Manner::modern(fields_of(&wire), fields)),
             called::Way::Within,
@@ -175,7 +178,7 @@ impl Way<'_> {
         };
         let (to, told) = mpsc::channel(MAX_WAITING);
         let progress = Progress::through(message.meta.progress_token(), to.clone());
-        let (admitted, asked) = (self.admitted, (era, id.clone()));
+        let (admitted, asked) = (self.admitted, (era, alias));
         let (inner, welcome) = (Arc::clone(&admitted.inner), admitted.welcome.clone());
         let patience = self.mcp.patience();
         let running =
@@ -201,9 +204,10 @@ impl Way<'_> {
             "capabilities": declared,
             "clientInfo": request::client_info(name),
         });
-        let params = sent.as_object().cloned().unwrap_or_default();
+        let mut params = sent.as_object().cloned().unwrap_or_default();
         let statement = request::statement("initialize", &params)?;
-        let wire = request::message(Some(&id), "initialize", params);
+        let alias = self.admitted.upstream.wire.alias(&id, &mut params);
+        let wire = request::message(Some(alias.at_server()), "initialize", params);
         let command_id = CommandId::new();
         let request = Request {
             command_id,
@@ -216,7 +220,7 @@ impl Way<'_> {
             .admitted
             .decide_now(Wanted { question: ServerQuestion::Use, arguments: None, request })
             .await?;
-        let exchange = Exchange::of(&self.admitted, &allowed, command_id, Some(id.clone()));
+        let exchange = Exchange::of(&self.admitted, &allowed, command_id, Some(alias));
         let (to, _nobody) = mpsc::channel(1);
         let ended = run(exchange, allowed, Sent::Post(Manner::Begins), to).await?;
         let begun = serde_json::from_slice::<Value>(&ended.message)
@@ -248,6 +252,10 @@ impl Way<'_> {
             && let Some(id) = params.get("requestId").and_then(Id::read)
         {
             self.mcp.calls.cancel(&self.owner, &id);
+            // A child knows the call by another name, and is told by whoever ends it.
+            if self.admitted.upstream.wire.is_child() {
+                return StatusCode::ACCEPTED.into_response();
+            }
         }
         // A server might do what a request says that asks for no answer.
         if !NOTIFICATIONS.contains(&method) {
@@ -319,6 +327,7 @@ impl Way<'_> {
         };
         let (caller, server) = (&self.admitted.welcome.caller, self.admitted.upstream.name());
         let session = self.mcp.upstreams.sessions.get(caller, server, id);
+        let session = session.filter(|it| self.admitted.upstream.wire.has(&it.wire));
         session.map(Some).ok_or_else(RpcError::no_session)
     }
 
