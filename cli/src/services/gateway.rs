@@ -162,7 +162,7 @@ fn mcp(config: &Config, folder: &Path) -> Result<Option<McpConfig>, ConfigError>
     let Some(mcp) = raw.map(|raw| raw.check(folder)).transpose()? else { return Ok(None) };
     let console = config.console.as_ref().map(|console| &console.public_url);
     Ok(Some(match console {
-        Some(page) => mcp.with_origin(page),
+        Some(page) => mcp.with_console(page),
         None => mcp,
     }))
 }

@@ -7,6 +7,7 @@
     reason = "tests say what they expect by failing"
 )]
 
+mod approvals_by_client;
 mod approvals_of_calls;
 mod authorization;
 mod children;

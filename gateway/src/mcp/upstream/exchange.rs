@@ -56,7 +56,7 @@ pub(super) struct Exchange {
 /// What a client declared that it can do.
 pub(super) type Capabilities = Arc<Map<String, Value>>;
 
-pub(super) type Amend = Box<dyn Fn(&mut Value) + Send + Sync>;
+pub(super) type Amend = Arc<dyn Fn(&mut Value) + Send + Sync>;
 
 /// Until when, and under what, somebody may have answers.
 #[derive(Clone)]

@@ -13,7 +13,7 @@ use tallyport_schemas::{CommandId, Phase};
 use tokio::sync::mpsc;
 
 use super::asked::Asked;
-use super::called::{self, Called, Running};
+use super::called::{self, Called, MAX_WAITING, Prepared};
 use super::came::{CameWith, SESSION, Spoken};
 use super::definitions::Look;
 use super::exchange::{Amend, Ended, Exchange};
@@ -29,8 +29,8 @@ use crate::mcp::dispatch::Message;
 use crate::mcp::guard::Came;
 use crate::mcp::limits::Owner;
 use crate::mcp::post::failed;
-use crate::mcp::tools::Progress;
-use crate::mcp::{McpState, form};
+use crate::mcp::waiting::Client;
+use crate::mcp::{McpState, form, tasks};
 use crate::service::Inner;
 
 /// What a client may tell a server that needs no answer.
@@ -40,8 +40,6 @@ const NOTIFICATIONS: [&str; 4] = [
     "notifications/progress",
     "notifications/roots/list_changed",
 ];
-/// What may wait for a client to read it; what is more keeps its server waiting.
-pub(super) const MAX_WAITING: usize = 16;
 
 /// Where a message goes.
 pub(super) struct Way<'a> {
@@ -110,6 +108,13 @@ impl Way<'_> {
             (Era::Legacy, "initialize") => return self.initialize(message).await,
             _ => {}
         }
+        if era == Era::Modern {
+            let (inner, caller) = (&self.admitted.inner, &self.admitted.welcome.caller);
+            let asked = (&message.meta, method.as_str());
+            if let Some(of_task) = tasks::asked(inner, caller, asked, &message.params).await {
+                return told(of_task?);
+            }
+        }
         let session = self.session(era)?;
         if method == "tools/list" {
             return told(reply::listed(
@@ -142,7 +147,7 @@ impl Way<'_> {
             self.admitted.decide_now(Wanted { question, arguments: None, request }).await?;
         let amend = asked.lists.map(|kind| {
             let admitted = Arc::clone(&self.admitted);
-            Box::new(move |message: &mut Value| listed::retain(&admitted, kind, message)) as Amend
+            Arc::new(move |message: &mut Value| listed::retain(&admitted, kind, message)) as Amend
         });
         let exchange = Exchange {
             asks_for: session.as_ref().map(|session| Arc::clone(&session.capabilities)),
@@ -156,9 +161,11 @@ impl Way<'_> {
 
     async fn call(
         self,
-        message: Message,
+        mut message: Message,
         session: Option<Arc<Session>>,
     ) -> Result<Response, RpcError> {
+        let declared = session.as_ref().map(|session| &*session.capabilities);
+        let client = Client::of(&mut message, declared);
         let (era, id) = (message.era, message.id.clone());
         let called = Called::of(&self.admitted, &self.look, &message.params)?;
         let fields = called.fields();
@@ -176,18 +183,8 @@ impl Way<'_> {
         let Some(under_way) = self.mcp.calls.begin(self.owner.clone(), id.clone()) else {
             return Ok(answer::too_many(era, &id));
         };
-        let (to, told) = mpsc::channel(MAX_WAITING);
-        let progress = Progress::through(message.meta.progress_token(), to.clone());
-        let (admitted, asked) = (self.admitted, (era, alias));
-        let (inner, welcome) = (Arc::clone(&admitted.inner), admitted.welcome.clone());
-        let patience = self.mcp.patience();
-        let running =
-            Running { admitted, called, wire, asked, way, amend: None, patience, progress, to };
-        let call = async move {
-            let may_have = || inner.still_welcome(welcome.caller.identity());
-            under_way.run(welcome.until, running.run(), may_have).await
-        };
-        Ok(answer::answer(call, told, era, &id).await)
+        let prepared = Prepared { admitted: self.admitted, called, alias, wire, way, amend: None };
+        Ok(called::serve(under_way, prepared, (client, &message)).await)
     }
 
     /// Begins a session, with the server and for the client.
@@ -379,8 +376,8 @@ fn discovered(look: &Look) -> Map<String, Value> {
     let mut said = look.modern.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
     said.insert("supportedVersions".to_owned(), json!([MODERN_REVISION]));
     if let Some(Value::Object(capabilities)) = said.get_mut("capabilities") {
-        // Extensions change what passes, and the gateway knows none.
-        capabilities.remove("extensions");
+        // Extensions change what passes: those that the gateway knows are its own.
+        capabilities.insert("extensions".to_owned(), reply::extensions());
     }
     said
 }
