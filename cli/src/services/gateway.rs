@@ -106,7 +106,7 @@ impl GatewayPlan {
                 targets: vec![target.check()?.into()],
                 saml: None,
                 names: identity.names().to_vec(),
-                mcp: Some(McpConfig::default()),
+                mcp: Some(dev_mcp(listen.port())?),
                 ..GatewayConfig::default()
             },
             identity,
@@ -147,6 +147,17 @@ impl GatewayPlan {
             console.query_listens(at);
         }
     }
+}
+
+/// Where the port is known already, so is the console's page.
+fn dev_mcp(port: u16) -> Result<McpConfig, Failure> {
+    let page = (port != 0).then(|| format!("https://localhost:{port}/"));
+    let page = page.map(|page| Url::parse(&page)).transpose().map_err(Failure::usage)?;
+    let mcp = McpConfig::default();
+    Ok(match page {
+        Some(page) => mcp.with_console(&page),
+        None => mcp,
+    })
 }
 
 fn webhooks(config: &Config, folder: &Path) -> Result<Vec<Webhook>, ConfigError> {

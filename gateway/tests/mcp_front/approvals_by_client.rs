@@ -1,17 +1,19 @@
 //! Calls that wait for somebody who must agree, as each client is told of them: by a task, by a page, or by a result.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tallyport_schemas::{Approval, Body};
+use tallyport_schemas::{Approval, Body, ResponseStatus};
 
 use crate::approvals_of_calls::{answer, refund, say, waits};
-use crate::children::{Child, begin, said, within};
+use crate::children::{Child, begin, said, until, within};
 use crate::client::Way;
 use crate::double::Double;
+use crate::hostile_servers::hangs;
 use crate::message::{Message, modern};
-use crate::servers::{config, pins};
+use crate::servers::{config, pins, responses};
 use crate::world::{SOON, World};
 
 const PAGE: &str = "https://console.example.com/";
@@ -272,6 +274,25 @@ async fn a_task_that_is_given_up_does_not_run() {
         assert_eq!(again["result"]["resultType"], "complete", "also where it is over: {again}");
     }
     assert!(double.seen("tools/call").is_empty());
+}
+
+/// One that runs already ends at its server, too; and what ran is on record as cut off.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_runs_is_ended_at_its_server() {
+    let double = Double::start().await;
+    let world = world(&config(&double, ""), false, Duration::from_secs(30)).await;
+    let (token, dana) = (world.token("agent", None).await, world.token("dana", None).await);
+    let open = hangs(&double);
+    let id = task(&world, &token, knows(refund(json!({})))).await;
+    let approval = requests(&world).await.pop().unwrap();
+    assert_eq!(answer(&world, &dana, &approval, "approve").await, 200);
+    until("the call", || open.load(Ordering::SeqCst) == 1).await;
+    let told = say(&world, &token, of_task("tasks/cancel", &id)).await;
+    assert_eq!(told["result"]["resultType"], "complete", "{told}");
+    until("the end at the server", || open.load(Ordering::SeqCst) == 0).await;
+    assert_eq!(over(&world, &token, &id).await["status"], "cancelled");
+    let events = world.wait_for("its end", |events| !responses(events).is_empty()).await;
+    assert_eq!(responses(&events)[0].status, ResponseStatus::Interrupted);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,6 +52,15 @@ def call(asked):
     if does == "answer and die":
         found(asked, last=True)
         os._exit(0)
+    if does == "leave it to another":
+        # Which outlives whoever was asked.
+        if os.fork():
+            os._exit(0)
+        time.sleep(0.05)
+        found(asked, last=True)
+        os._exit(0)
+    if does == "long":
+        say({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "x" * 300_000}})
     if does == "endless":
         while True:
             sys.stdout.write("x" * 65536)

@@ -46,8 +46,11 @@ async fn a_child_that_dies_ends_its_call_and_is_started_anew() {
         );
         tokio::time::sleep(Duration::from_millis(1100)).await;
         assert_ne!(found(&call("").send(&world, Way::H2).await)["pid"], next);
-        let last = call("answer and die").send(&world, Way::H2).await;
-        assert_eq!(found(&last)["last"], true, "what it said before it ended counts");
+        for last in ["answer and die", "leave it to another"] {
+            let last = call(last).send(&world, Way::H2).await;
+            assert_eq!(found(&last)["last"], true, "what it said before it ended counts");
+            tokio::time::sleep(Duration::from_millis(2600)).await;
+        }
     }
 }
 
@@ -73,6 +76,17 @@ async fn what_a_child_says_to_nobody_reaches_nobody() {
             "{all}"
         );
     }
+    // What is too long for the record is left out, and the answer is not.
+    let long = has("long").token(&token).send(&world, Way::H2).await;
+    assert!(found(&long)["mark"].is_null() && !text(&long).contains("notifications/message"));
+    // What two may be meant by is for neither.
+    let (there, asks) = (Arc::clone(&world), token.clone());
+    let other = tokio::spawn(async move { has("never").token(&asks).send(&there, Way::H2).await });
+    until("the other call", || child.seen("tools/call").len() == 5).await;
+    let logs = has("log").but("/id", json!(2)).token(&token).send(&world, Way::H2).await;
+    assert!(found(&logs)["mark"].is_null());
+    assert!(!recorded(&world.events().await).contains("looking"));
+    other.abort();
     // Progress that nobody wants is for nobody.
     let plain = has("progress").token(&token).send(&world, Way::H2).await;
     assert!(!text(&plain).contains("half of it"), "{}", text(&plain));

@@ -58,6 +58,18 @@ impl Agent {
         )
     }
 
+    /// One that shows pages, and says which.
+    pub fn start_showing(test: &str, stack: &Stack, client: &str) -> Option<Self> {
+        let (url, ca, token) = place(stack, client);
+        Self::run(
+            test,
+            Command::new(repo_root().join("deploy/dev/mcp-client"))
+                .args(["auto", &url, &ca])
+                .env("TOKEN", token)
+                .env("SHOWS", "1"),
+        )
+    }
+
     /// The same at `tallyport mcp` as its child.
     pub fn start_on_stdio(test: &str, stack: &Stack, client: &str, mode: &str) -> Option<Self> {
         let ready = stack.ready_file().to_str().unwrap().to_owned();
@@ -121,10 +133,15 @@ impl Agent {
 
     fn ask(&mut self, what: &Value) -> Value {
         writeln!(self.to, "{what}").unwrap();
+        self.hear()
+    }
+
+    /// The next thing that it is told.
+    pub fn hear(&mut self) -> Value {
         let mut line = String::new();
         self.from.read_line(&mut line).unwrap();
         self.heard += &line;
-        serde_json::from_str(&line).unwrap_or_else(|_| panic!("{what}: {line}"))
+        serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"))
     }
 }
 

@@ -14,6 +14,7 @@ mod children;
 mod conformance;
 mod federation;
 mod inspector;
+mod pages;
 mod stdio;
 
 use serde_json::{Value, json};

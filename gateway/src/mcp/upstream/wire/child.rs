@@ -22,14 +22,15 @@ use super::{MAX_MESSAGE_BYTES, Scope, WireError, WireSession, message};
 
 /// The most requests that wait for one process.
 const MAX_WAITING: usize = 256;
-/// What may wait for whoever asked to take it; notifications that are more are left out.
+/// What may wait for whoever asked to take it, and the longest of what is no answer; what is more is left out.
 const MAX_UNREAD: usize = 64;
+const MAX_ASIDE_BYTES: usize = 256 * 1024;
 /// Messages that wait to be written.
 const MAX_UNWRITTEN: usize = 16;
 /// What does not pass, in a row: no message, or for nobody.
 const MAX_UNHEARD: usize = 100;
 /// How long the rest of what an ended process said is waited for: what it started may hold the pipe.
-const REST: Duration = Duration::from_millis(200);
+const REST: Duration = Duration::from_millis(500);
 
 /// One process.
 #[derive(Debug)]
@@ -296,8 +297,9 @@ impl Child {
             };
             self.state.lock().heard = Instant::now();
             let is_heard = message(&line).is_ok_and(|mut message| {
+                let is_too_long = line.len() > MAX_ASIDE_BYTES && message.get("method").is_some();
                 secrets.hide(&mut message);
-                self.hears(message)
+                !is_too_long && self.hears(message)
             });
             unheard = if is_heard { 0 } else { unheard + 1 };
             if unheard == 1 {
