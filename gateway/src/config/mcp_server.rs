@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tallyport_detect::{Cards, Rules, Screen};
 use tallyport_schemas::{Recording, TargetKind, TargetRef};
 
-use super::mcp_way::McpWay;
+use super::mcp_way::{McpWay, RawMcpProcesses};
 use super::target::{is_name, parse_recording};
 use super::{ConfigError, Credential};
 
@@ -61,6 +61,8 @@ pub struct RawMcpServer {
     /// How much may be asked of it.
     #[serde(default)]
     pub limits: RawMcpServerLimits,
+    /// With `command`: how many of it may run.
+    pub processes: Option<RawMcpProcesses>,
 }
 
 /// `[[gateway.mcp.servers.masks]]` as written.
@@ -85,12 +87,6 @@ pub struct RawMcpServerLimits {
     pub max_requests_per_principal: Option<usize>,
     /// The most requests of one principal in a minute (default 600).
     pub requests_per_minute: Option<u32>,
-    /// With `command`: the most processes at once (default 32).
-    pub max_processes: Option<usize>,
-    /// With `command`: the most of one principal (default 4).
-    pub max_processes_per_principal: Option<usize>,
-    /// With `command`: a process that nobody uses for so long is ended, in seconds (default 1800).
-    pub idle_seconds: Option<u64>,
 }
 
 /// A checked server.

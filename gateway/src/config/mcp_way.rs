@@ -5,9 +5,23 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::HeaderName;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use url::Url;
 
-use super::{Credential, RawMcpServer, RawMcpServerLimits};
+use super::{Credential, RawMcpServer};
+
+/// `[gateway.mcp.servers.processes]` as written.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawMcpProcesses {
+    /// The most at once (default 32).
+    pub max: Option<usize>,
+    /// The most of one principal (default 4).
+    pub max_per_principal: Option<usize>,
+    /// One that nobody uses for so long is ended, in seconds (default 1800).
+    pub idle_seconds: Option<u64>,
+}
 
 /// How it is reached.
 #[derive(Clone, Debug)]
@@ -60,14 +74,10 @@ impl RawMcpServer {
     }
 
     fn endpoint(&self, url: &str, folder: &Path) -> Result<McpEndpoint, Wrong> {
-        let RawMcpServerLimits { max_processes, max_processes_per_principal, idle_seconds, .. } =
-            self.limits;
         for (key, is_there) in [
             ("env", !self.env.is_empty()),
             ("cwd", self.cwd.is_some()),
-            ("limits.max_processes", max_processes.is_some()),
-            ("limits.max_processes_per_principal", max_processes_per_principal.is_some()),
-            ("limits.idle_seconds", idle_seconds.is_some()),
+            ("processes", self.processes.is_some()),
         ] {
             if is_there {
                 return Err((key, "is for a server with `command`; leave it out".to_owned()));
@@ -121,17 +131,19 @@ impl RawMcpServer {
         let within = whole(&within).filter(|it| it.is_dir()).ok_or_else(|| {
             ("cwd", format!("{} is no folder; make it, or name another", within.display()))
         })?;
-        let limits = &self.limits;
+        let processes = self.processes.clone().unwrap_or_default();
         let at_least_one = |key, value| match value {
             0 => Err((key, "0 would start nothing; use 1 or more".to_owned())),
             value => Ok(value),
         };
-        let max_processes =
-            at_least_one("limits.max_processes", limits.max_processes.unwrap_or(32))?;
-        let idle = match limits.idle_seconds.unwrap_or(1800) {
+        let max_processes = at_least_one("processes.max", processes.max.unwrap_or(32))?;
+        let idle = match processes.idle_seconds.unwrap_or(1800) {
             seconds @ 1..=86_400 => Duration::from_secs(seconds),
             other => {
-                return Err(("limits.idle_seconds", format!("{other} is not within 1 to 86400")));
+                return Err((
+                    "processes.idle_seconds",
+                    format!("{other} is not within 1 to 86400"),
+                ));
             }
         };
         Ok(McpProcess {
@@ -141,8 +153,8 @@ impl RawMcpServer {
             folder: within,
             max_processes,
             max_processes_per_principal: at_least_one(
-                "limits.max_processes_per_principal",
-                limits.max_processes_per_principal.unwrap_or(4),
+                "processes.max_per_principal",
+                processes.max_per_principal.unwrap_or(4),
             )?,
             idle,
         })
@@ -264,11 +276,15 @@ mod tests {
             ("command = ['sh']\ntoken = { value = 'x' }", "token"),
             ("command = ['sh']\nca = 'x.pem'", "ca"),
             ("command = ['sh']\nheaders = { x-a = { value = 'x' } }", "headers"),
-            ("command = ['sh']\nlimits = { max_processes = 0 }", "limits.max_processes"),
-            ("command = ['sh']\nlimits = { idle_seconds = 0 }", "limits.idle_seconds"),
+            ("command = ['sh']\nprocesses = { max = 0 }", "processes.max"),
+            (
+                "command = ['sh']\nprocesses = { max_per_principal = 0 }",
+                "processes.max_per_principal",
+            ),
+            ("command = ['sh']\nprocesses = { idle_seconds = 0 }", "processes.idle_seconds"),
             ("url = 'https://crm'\nenv = { A = { value = 'x' } }", "env"),
             ("url = 'https://crm'\ncwd = '/'", "cwd"),
-            ("url = 'https://crm'\nlimits = { idle_seconds = 5 }", "limits.idle_seconds"),
+            ("url = 'https://crm'\nprocesses = { idle_seconds = 5 }", "processes"),
         ] {
             let told = way(text).unwrap_err();
             assert!(told.starts_with(key), "{text}: {told}");

@@ -142,8 +142,7 @@ async fn a_child_that_never_answers_is_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn there_are_no_more_processes_than_may_be() {
     let child = Child::new();
-    let limits =
-        "limits = { max_processes = 3, max_processes_per_principal = 2, idle_seconds = 600 }\n";
+    let limits = "processes = { max = 3, max_per_principal = 2, idle_seconds = 600 }\n";
     let world = child.world("legacy", limits).await;
     let (token, writer) = (world.token("agent", None).await, world.token("writer", None).await);
     until("the end of the look", || child.alive().is_empty()).await;
@@ -174,7 +173,7 @@ async fn there_are_no_more_processes_than_may_be() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_nobody_uses_is_ended() {
     let child = Child::new();
-    let world = child.world("legacy", "limits = { idle_seconds = 1 }\n").await;
+    let world = child.world("legacy", "processes = { idle_seconds = 1 }\n").await;
     let token = world.token("agent", None).await;
     let session = begin(&world, &token, json!({})).await;
     assert!(!child.alive().is_empty());
