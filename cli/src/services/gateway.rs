@@ -122,18 +122,10 @@ impl GatewayPlan {
     pub fn with_mcp_servers(mut self, servers: &[String]) -> Result<Self, Failure> {
         let mut checked = Vec::with_capacity(servers.len());
         for server in servers {
-            let (name, url) = server.split_once('=').ok_or_else(|| {
+            let raw = RawMcpServer::in_a_word(server).ok_or_else(|| {
                 let fix = "write --mcp-server NAME=URL, such as notes=http://localhost:8000/mcp, or NAME=stdio:COMMAND";
                 Failure::usage(fix)
             })?;
-            let command = url.strip_prefix("stdio:");
-            let words = command.unwrap_or_default().split_whitespace().map(str::to_owned);
-            let raw = RawMcpServer {
-                name: name.to_owned(),
-                url: command.is_none().then(|| url.to_owned()),
-                command: words.collect(),
-                ..RawMcpServer::default()
-            };
             checked.push(raw.check(Path::new(".")).map_err(Failure::usage)?);
         }
         self.config.mcp = self.config.mcp.map(|mcp| mcp.with_servers(checked));

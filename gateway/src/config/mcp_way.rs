@@ -60,6 +60,20 @@ pub(crate) struct McpProcess {
 type Wrong = (&'static str, String);
 
 impl RawMcpServer {
+    /// Of `NAME=URL` or `NAME=stdio:COMMAND`, whose words are parted by blanks.
+    #[must_use]
+    pub fn in_a_word(text: &str) -> Option<Self> {
+        let (name, place) = text.split_once('=')?;
+        let command = place.strip_prefix("stdio:");
+        let words = command.unwrap_or_default().split_whitespace();
+        Some(Self {
+            name: name.to_owned(),
+            url: command.is_none().then(|| place.to_owned()),
+            command: words.map(str::to_owned).collect(),
+            ..Self::default()
+        })
+    }
+
     pub(super) fn way(&self, folder: &Path) -> Result<McpWay, Wrong> {
         match (&self.url, self.command.as_slice()) {
             (Some(url), []) => self.endpoint(url, folder).map(McpWay::Http),
@@ -257,6 +271,18 @@ mod tests {
         assert!(found.program.is_absolute() && found.program.ends_with("sh"), "{found:?}");
         assert_eq!((found.folder.as_path(), found.arguments.len()), (Path::new("/usr"), 2));
         assert_eq!((found.max_processes, found.max_processes_per_principal), (32, 4));
+    }
+
+    #[test]
+    fn a_word_says_where_a_server_is() {
+        let url = RawMcpServer::in_a_word("a=https://h/mcp?x=y").unwrap();
+        assert_eq!((url.name.as_str(), url.url.as_deref()), ("a", Some("https://h/mcp?x=y")));
+        let child = RawMcpServer::in_a_word("a=stdio:sh  -c x=y").unwrap();
+        assert_eq!(
+            (child.url, child.command),
+            (None, ["sh", "-c", "x=y"].map(str::to_owned).into())
+        );
+        assert!(RawMcpServer::in_a_word("https://h/mcp").is_none());
     }
 
     #[test]
