@@ -180,7 +180,7 @@ impl Site {
                 "user": "postgres", "sslmode": "disable",
             }))?;
             let config = GatewayConfig {
-                targets: vec![raw.check(Path::new("/"))?],
+                targets: vec![raw.check(Path::new("/"))?.into()],
                 limits: GatewayLimits::default(),
                 ..GatewayConfig::default()
             };

@@ -3,6 +3,8 @@
     mcp_client.py URL CA_FILE auto|legacy|fastmcp      (the token in TOKEN)
     mcp_client.py stdio auto|legacy COMMAND ARGUMENT...
 
+With SHOWS in its environment it shows pages: it says which, as {"page": ...}, and goes on.
+
 In: a line of JSON per call, {"tool": ..., "arguments": {...}}, or {"list": true}. Out: a line of JSON for each, after
 a first one that says which revision was agreed on.
 """
@@ -41,6 +43,13 @@ async def converse(client, lists):
             say({"raised": f"{type(error).__name__}: {error}"})
 
 
+async def shown(context, question):
+    from mcp_types import ElicitResult
+
+    say({"page": question.url, "message": question.message})
+    return ElicitResult(action="accept")
+
+
 def listed(tools):
     return {"tools": {tool.name: tool.description for tool in tools}}
 
@@ -60,7 +69,8 @@ async def main():
     from mcp import Client
 
     async def talk(transport):
-        async with Client(transport, mode=mode) as client:
+        shows = {"elicitation_callback": shown} if os.environ.get("SHOWS") else {}
+        async with Client(transport, mode=mode, **shows) as client:
             say({"revision": client.protocol_version})
 
             async def lists(client):

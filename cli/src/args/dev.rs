@@ -33,8 +33,9 @@ pub struct DevArgs {
     /// The lake: a directory or s3://BUCKET/PREFIX. Default: below --data.
     #[arg(long, value_name = "URL")]
     pub lake: Option<String>,
-    /// An MCP server behind the gateway: NAME=URL, such as notes=http://localhost:8000/mcp. May be repeated. Its tools are
-    /// NAME__TOOL at /mcp; the server itself is at /mcp/NAME.
+    /// An MCP server behind the gateway: NAME=URL, such as notes=http://localhost:8000/mcp, or NAME=stdio:COMMAND for a program
+    /// and its arguments, parted by blanks. May be repeated. Its tools are NAME__TOOL at /mcp; the server itself is at
+    /// /mcp/NAME.
     #[arg(long = "mcp-server", value_name = "NAME=URL")]
     pub mcp_servers: Vec<String>,
     /// More targets: a TOML file with [[targets]] of any kind, as in a configuration file. Policies must name them.

@@ -14,7 +14,8 @@ use tallyport_recorder::{CommitPolicy, LakeUrl, RecorderConfig};
 use tallyport_telemetry::Logs;
 
 use super::console::ConsolePlan;
-use super::gateway::{DevTarget, GatewayPlan};
+use super::dev_target::DevTarget;
+use super::gateway::GatewayPlan;
 use super::postgres::ThrowAwayPostgres;
 use super::telemetry::Observed;
 use super::wiring::{Plan, Services};

@@ -10,6 +10,8 @@ pub mod up;
 #[cfg(feature = "gateway")]
 mod console;
 #[cfg(feature = "gateway")]
+mod dev_target;
+#[cfg(feature = "gateway")]
 mod gateway;
 #[cfg(feature = "dev")]
 mod more_targets;

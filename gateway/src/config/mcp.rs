@@ -59,6 +59,8 @@ pub struct McpConfig {
     pub(crate) connect: Option<String>,
     pub(crate) write: Option<String>,
     pub(crate) servers: Vec<McpServer>,
+    /// The origin of the console, whose pages show approvals.
+    pub(crate) page: Option<Url>,
     /// How often a server behind the gateway is looked at. No setting of the file.
     pub(crate) look_every: Duration,
     /// How much may be under way. No settings of the file.
@@ -94,6 +96,7 @@ impl Default for McpConfig {
             connect: None,
             write: None,
             servers: Vec::new(),
+            page: None,
             look_every: Duration::from_secs(300),
             limits: McpLimits {
                 max_calls: 1024,
@@ -126,10 +129,11 @@ impl McpConfig {
         self
     }
 
-    /// Lets pages of one more origin in: the console's.
+    /// Lets the console's pages in, and sends people there.
     #[must_use]
-    pub fn with_origin(mut self, of: &Url) -> Self {
+    pub fn with_console(mut self, of: &Url) -> Self {
         self.origins.push(of.origin().ascii_serialization());
+        self.page = Some(of.clone());
         self
     }
 }

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use gateway_core::masking::Mask;
 use gateway_core::mcp::{MaskRule, Screening};
-use http::HeaderName;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tallyport_detect::{Cards, Rules, Screen};
 use tallyport_schemas::{Recording, TargetKind, TargetRef};
-use url::Url;
 
+use super::mcp_way::{McpWay, RawMcpProcesses};
 use super::target::{is_name, parse_recording};
 use super::{ConfigError, Credential};
 
@@ -29,7 +28,15 @@ pub struct RawMcpServer {
     /// `__`. Targets and servers share one name space.
     pub name: String,
     /// Where it is: the URL of its endpoint (transport "Streamable HTTP"). `http` only for this very machine.
-    pub url: String,
+    pub url: Option<String>,
+    /// Or the program that it is, with its arguments (transport "stdio"): the gateway starts it, without a shell.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// What the program has in its environment beside `PATH` and `LANG`, each a secret, such as `{ CRM_KEY = { file = "crm.key" } }`.
+    #[serde(default)]
+    pub env: BTreeMap<String, Credential>,
+    /// The folder that the program runs in; that of this file when absent.
+    pub cwd: Option<PathBuf>,
     /// The CA that signed its certificate (PEM); the public roots when absent.
     pub ca: Option<PathBuf>,
     /// What it is shown as `Authorization: Bearer`.
@@ -54,6 +61,8 @@ pub struct RawMcpServer {
     /// How much may be asked of it.
     #[serde(default)]
     pub limits: RawMcpServerLimits,
+    /// With `command`: how many of it may run.
+    pub processes: Option<RawMcpProcesses>,
 }
 
 /// `[[gateway.mcp.servers.masks]]` as written.
@@ -84,10 +93,7 @@ pub struct RawMcpServerLimits {
 #[derive(Clone, Debug)]
 pub struct McpServer {
     pub(crate) name: String,
-    pub(crate) url: Url,
-    pub(crate) ca: Option<PathBuf>,
-    pub(crate) token: Option<Credential>,
-    pub(crate) headers: Vec<(HeaderName, Credential)>,
+    pub(crate) way: McpWay,
     pub(crate) recording: Recording,
     pub(crate) screening: Screening,
     pub(crate) labels: BTreeMap<String, Vec<String>>,
@@ -130,15 +136,7 @@ impl RawMcpServer {
             let problem = "use 1 to 32 of a-z, 0-9, `.`, `_` and `-`, without `__`";
             return Err(bad("name", problem.to_owned()));
         }
-        let url = parse_url(&self.url).map_err(|problem| bad("url", problem))?;
-        let headers = self.headers.iter().map(|(name, secret)| {
-            let known = HeaderName::try_from(name).ok().filter(may_be_set);
-            let name = known.ok_or_else(|| {
-                bad("headers", format!("`{name}` is no field that can be set; use one such as x-api-key, or `token`"))
-            })?;
-            Ok((name, secret.clone().relative_to(folder)))
-        });
-        let headers = headers.collect::<Result<_, _>>()?;
+        let way = self.way(folder).map_err(|(key, problem)| bad(key, problem))?;
         let recording = match parse_recording(self.recording.as_deref()) {
             Ok(recording @ (Recording::Full | Recording::Digest)) => recording,
             Ok(Recording::Head(_)) => {
@@ -160,10 +158,7 @@ impl RawMcpServer {
         let limits = self.limits.check().map_err(|(key, problem)| bad(key, problem))?;
         Ok(McpServer {
             name: self.name.clone(),
-            url,
-            ca: self.ca.as_ref().map(|ca| folder.join(ca)),
-            token: self.token.clone().map(|token| token.relative_to(folder)),
-            headers,
+            way,
             recording,
             screening: Screening::new(rules, detectors),
             labels: self.labels.clone(),
@@ -225,45 +220,6 @@ impl RawMcpServerLimits {
     }
 }
 
-/// What the protocol and HTTP say themselves cannot be set.
-fn may_be_set(name: &HeaderName) -> bool {
-    const OURS: [&str; 9] = [
-        "host",
-        "content-length",
-        "content-type",
-        "accept",
-        "connection",
-        "transfer-encoding",
-        "upgrade",
-        "te",
-        "trailer",
-    ];
-    let name = name.as_str();
-    !OURS.contains(&name) && !name.starts_with("mcp-")
-}
-
-fn parse_url(text: &str) -> Result<Url, String> {
-    let fix = || {
-        "write the URL of its endpoint, such as https://mcp.example.com/mcp, without a user"
-            .to_owned()
-    };
-    let url = Url::parse(text).map_err(|_| fix())?;
-    let has_user = !url.username().is_empty() || url.password().is_some();
-    let is_here = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => return Err(fix()),
-    };
-    match url.scheme() {
-        _ if has_user || url.fragment().is_some() => Err(fix()),
-        "https" => Ok(url),
-        "http" if is_here => Ok(url),
-        "http" => Err("`http` shows the credential to whoever listens; use https".to_owned()),
-        _ => Err(fix()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,10 +239,11 @@ mod tests {
              limits = {{ requests_per_minute = 7 }}",
         ))
         .unwrap();
+        let McpWay::Http(endpoint) = &server.way else { panic!("{server:?}") };
         assert!(
-            matches!(&server.token, Some(Credential::File(file)) if file == Path::new("/etc/tallyport/crm.token"))
+            matches!(&endpoint.token, Some(Credential::File(file)) if file == Path::new("/etc/tallyport/crm.token"))
         );
-        assert_eq!(server.headers[0].0, "x-tenant");
+        assert_eq!(endpoint.headers[0].0, "x-tenant");
         assert_eq!((server.recording, server.limits.requests_per_minute), (Recording::Digest, 7));
         assert_eq!(server.reference().kind, TargetKind::Mcp);
     }

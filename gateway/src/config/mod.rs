@@ -7,6 +7,7 @@ mod http_target;
 mod kube_target;
 mod mcp;
 mod mcp_server;
+mod mcp_way;
 mod request_target;
 mod target;
 
@@ -19,6 +20,8 @@ pub(crate) use mcp::McpHost;
 pub use mcp::{McpConfig, McpLimits, RawMcp, RawMcpScopes};
 pub use mcp_server::{McpServer, RawMcpMask, RawMcpServer, RawMcpServerLimits};
 pub(crate) use mcp_server::{McpServerLimits, SEPARATOR};
+pub use mcp_way::RawMcpProcesses;
+pub(crate) use mcp_way::{McpEndpoint, McpProcess, McpWay};
 pub(crate) use request_target::{OAuth2, Shown};
 pub use request_target::{RawHide, RawRequestTarget, RequestTarget};
 pub use target::{Address, ClientIdentity, RawTarget, SslMode, Target, TargetLimits};

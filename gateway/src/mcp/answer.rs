@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::form;
 use super::post::failed;
+use super::waiting::Awaited;
 
 const PACE: Pace = Pace { soon: Duration::from_millis(500), sign_of_life: Duration::from_secs(5) };
 const COMMENT: &[u8] = b":\n\n";
@@ -29,6 +30,8 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 pub(super) enum Answered {
     /// A result, to be put into words.
     Result(Map<String, Value>),
+    /// The same, which says that the call waits for these; the same call finds them.
+    Waits(Map<String, Value>, Vec<Awaited>),
     /// A whole message, and the HTTP status that it is answered with where it is not one of a stream.
     Message(StatusCode, Bytes),
 }
@@ -44,7 +47,9 @@ impl From<Map<String, Value>> for Answered {
 impl Answered {
     fn message(self, id: &Id) -> Bytes {
         match self {
-            Self::Result(result) => reply::answer(id, result).to_string().into(),
+            Self::Result(result) | Self::Waits(result, _) => {
+                reply::answer(id, result).to_string().into()
+            }
             Self::Message(_, message) => message,
         }
     }
@@ -52,7 +57,9 @@ impl Answered {
     /// As the whole body of a response.
     pub(super) fn response(self, id: &Id) -> Response {
         match self {
-            Self::Result(result) => form::json(StatusCode::OK, &reply::answer(id, result)),
+            Self::Result(result) | Self::Waits(result, _) => {
+                form::json(StatusCode::OK, &reply::answer(id, result))
+            }
             Self::Message(status, message) => form::json_text(status, message),
         }
     }

@@ -8,13 +8,15 @@ use gateway_core::mcp::reply::{self, Listed};
 use gateway_core::mcp::{Era, Id, RequestMeta, RpcError, initialize_revision};
 use serde_json::{Map, Value};
 
+use super::answer::Answered;
 use super::challenge::{Need, Operation};
 use super::guard::Came;
 use super::limits::Owner;
 use super::post::failed;
 use super::tools::{self, Asked, Progress, ToolAnswer};
 use super::upstream;
-use super::{McpState, answer, form};
+use super::waiting::{self, Attempt, Client, Whose};
+use super::{McpState, answer, form, tasks};
 use crate::api::Known;
 use crate::service::{Caller, Inner};
 
@@ -94,7 +96,12 @@ async fn told(
     caller: &Arc<Caller>,
     message: Message,
 ) -> Result<Map<String, Value>, RpcError> {
-    let Message { era, method, params, .. } = message;
+    let Message { era, meta, method, params, .. } = message;
+    if era == Era::Modern
+        && let Some(told) = tasks::asked(inner, caller, (&meta, &method), &params).await
+    {
+        return told;
+    }
     let text = |name: &str| {
         let value = params.get(name).and_then(Value::as_str);
         value.ok_or_else(|| RpcError::invalid_params(format!("send params.{name} as a text")))
@@ -130,7 +137,8 @@ async fn told(
     }
 }
 
-async fn call(inner: &Arc<Inner>, mcp: &McpState, known: Known, message: Message) -> Response {
+async fn call(inner: &Arc<Inner>, mcp: &McpState, known: Known, mut message: Message) -> Response {
+    let client = Client::of(&mut message, None);
     let Message { era, meta, id, mut params, .. } = message;
     let owner = Owner::new(known.caller.identity(), known.peer.ip());
     let form = match (params.remove("name"), params.remove("arguments")) {
@@ -157,6 +165,7 @@ async fn call(inner: &Arc<Inner>, mcp: &McpState, known: Known, message: Message
         trace_id: known.trace_id,
         era,
         meta,
+        patience: mcp.patience(),
     };
     let span = tracing::debug_span!(
         "mcp_call",
@@ -166,14 +175,35 @@ async fn call(inner: &Arc<Inner>, mcp: &McpState, known: Known, message: Message
         tool = name,
         client = asked.meta.client().map(|client| client.name.as_str()),
     );
-    let inner = Arc::clone(inner);
+    let (inner, caller) = (Arc::clone(inner), Arc::clone(&asked.caller));
+    let attempt = attempt(&inner, (asked, progress), (name, arguments));
     let run = async move {
-        let identity = asked.caller.identity();
-        let call = tools::call(&inner, &asked, &name, arguments, &progress);
-        let answered = under_way.run(identity.expires_at, call, || inner.still_welcome(identity));
-        let ToolAnswer { structured, text, is_error } = answered.await?;
-        let text = text.unwrap_or_else(|| structured.to_string());
-        Ok(reply::called(asked.era, structured, text, is_error))
+        let identity = caller.identity();
+        let until = identity.expires_at;
+        let whose = Whose { inner: Arc::clone(&inner), caller: Arc::clone(&caller), until };
+        let call = waiting::run(whose, client, attempt);
+        under_way.run(until, call, || inner.still_welcome(identity)).await
     };
     answer::answer(tracing::Instrument::instrument(run, span), told, era, &id).await
+}
+
+/// A call of one of the gateway's own tools, to be made as often as it takes.
+fn attempt(
+    inner: &Arc<Inner>,
+    (asked, progress): (Asked, Progress),
+    (name, arguments): (String, Map<String, Value>),
+) -> Attempt {
+    let (inner, call) = (Arc::clone(inner), Arc::new((asked, progress, name, arguments)));
+    Arc::new(move |patience| {
+        let (inner, call) = (Arc::clone(&inner), Arc::clone(&call));
+        Box::pin(async move {
+            let (asked, progress, name, arguments) = &*call;
+            let asked = Asked { patience, ..asked.clone() };
+            let found = tools::call(&inner, &asked, name, arguments.clone(), progress).await?;
+            let ToolAnswer { structured, text, is_error, waits } = found;
+            let text = text.unwrap_or_else(|| structured.to_string());
+            let told = reply::called(asked.era, structured, text, is_error);
+            Ok(if waits.is_empty() { told.into() } else { Answered::Waits(told, waits) })
+        })
+    })
 }

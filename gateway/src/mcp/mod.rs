@@ -13,8 +13,10 @@ mod limits;
 mod metadata;
 mod post;
 mod sql;
+mod tasks;
 mod tools;
 mod upstream;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +35,7 @@ use crate::config::McpConfig;
 use crate::service::Inner;
 use guard::Names;
 use limits::Calls;
+use tasks::Tasks;
 pub use upstream::UpstreamError;
 use upstream::Upstreams;
 pub(crate) use upstream::{Defined, Gate, Pass, ServerView, ToolView};
@@ -55,6 +58,7 @@ pub(crate) struct McpState {
     authorization_servers: Vec<String>,
     calls: Arc<Calls>,
     upstreams: Upstreams,
+    tasks: Tasks,
 }
 
 impl McpState {
@@ -76,6 +80,7 @@ impl McpState {
         let upstreams = Upstreams::new(config.servers.clone(), is_taken)?;
         Ok(Self {
             upstreams,
+            tasks: Tasks::default(),
             names: Names::new(names, &config),
             calls: Arc::new(Calls::new(config.limits)),
             authorization_servers,

@@ -21,7 +21,7 @@ async fn world(double: &Double, patience: Duration) -> Arc<World> {
 }
 
 /// The refund that policy wants agreed to.
-fn refund(more: Value) -> Message {
+pub fn refund(more: Value) -> Message {
     let mut arguments = json!({ "id": 50 });
     arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let region = arguments["region"].as_str().map(str::to_owned);
@@ -39,7 +39,7 @@ fn federated() -> Message {
 }
 
 /// What a call is told that waits.
-fn waits(told: &Value) -> String {
+pub fn waits(told: &Value) -> String {
     assert_eq!(told["result"]["isError"], true, "{told}");
     let error = &told["result"]["structuredContent"]["error"];
     assert_eq!(error["code"], "waits_for_approval", "{told}");
@@ -47,7 +47,7 @@ fn waits(told: &Value) -> String {
     error["approvals"][0]["approval_id"].as_str().unwrap().to_owned()
 }
 
-async fn say(world: &World, token: &str, message: Message) -> Value {
+pub async fn say(world: &World, token: &str, message: Message) -> Value {
     let answer = message.token(token).send(world, Way::H2).await;
     if answer.header("content-type") == "application/json" {
         return answer.json();
@@ -58,7 +58,7 @@ async fn say(world: &World, token: &str, message: Message) -> Value {
     serde_json::from_str(last.unwrap()).unwrap()
 }
 
-async fn answer(world: &World, token: &str, id: &str, verb: &str) -> u16 {
+pub async fn answer(world: &World, token: &str, id: &str, verb: &str) -> u16 {
     let path = format!("/v1/approvals/{id}");
     let deadline = Instant::now() + SOON;
     // It is on record before it is known.

@@ -26,7 +26,7 @@ async fn a_modern_client_discovers_and_calls() {
         let info = json!({ "io.modelcontextprotocol/serverInfo": { "name": "tallyport", "version": VERSION } });
         let result = json!({
             "resultType": "complete", "supportedVersions": [MODERN],
-            "capabilities": { "tools": {}, "prompts": {}, "resources": {} },
+            "capabilities": { "tools": {}, "prompts": {}, "resources": {}, "extensions": { "io.modelcontextprotocol/tasks": {} } },
             "ttlMs": 0, "cacheScope": "private", "_meta": info,
         });
         assert_eq!(told, json!({ "jsonrpc": "2.0", "id": 1, "result": result }));

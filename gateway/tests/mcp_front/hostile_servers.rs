@@ -206,7 +206,7 @@ async fn the_way_to_a_server_is_its_name_and_nothing_else() {
 }
 
 /// How many calls the double has open now.
-fn hangs(double: &Double) -> Arc<AtomicUsize> {
+pub fn hangs(double: &Double) -> Arc<AtomicUsize> {
     struct Open(Arc<AtomicUsize>);
     impl Drop for Open {
         fn drop(&mut self) {

@@ -7,13 +7,16 @@
     reason = "tests say what they expect by failing"
 )]
 
+mod approvals_by_client;
 mod approvals_of_calls;
 mod authorization;
+mod children;
 mod client;
 mod double;
 mod eras;
 mod faults;
 mod faults_of_servers;
+mod hostile_children;
 mod hostile_servers;
 mod message;
 mod order;

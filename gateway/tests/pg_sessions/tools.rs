@@ -18,12 +18,27 @@ const REVISION: &str = "2026-07-28";
 
 /// A call by the protocol, as a client of 2026-07-28 makes it: whether it failed, and what was told.
 pub async fn tool(world: &World, token: &str, name: &str, arguments: Value) -> (bool, Value) {
-    let meta = json!({
+    let params = json!({ "name": name, "arguments": arguments });
+    let answer = ask(world, token, ("tools/call", params), json!({})).await;
+    match answer.get("result") {
+        Some(result) => (result["isError"] == true, result["structuredContent"].clone()),
+        None => (true, answer["error"].clone()),
+    }
+}
+
+/// Any request of a client that can do this; the whole answer.
+pub async fn ask(
+    world: &World,
+    token: &str,
+    (method, mut params): (&str, Value),
+    capabilities: Value,
+) -> Value {
+    params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": REVISION,
-        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientCapabilities": capabilities,
     });
-    let params = json!({ "name": name, "arguments": arguments, "_meta": meta });
-    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+    let name = params.get("name").or_else(|| params.get("taskId")).unwrap().as_str().unwrap();
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     let peer: SocketAddr = "192.0.2.11:4714".parse().unwrap();
     let request = Request::builder()
         .method("POST")
@@ -36,7 +51,7 @@ pub async fn tool(world: &World, token: &str, name: &str, arguments: Value) -> (
         .header("accept", "application/json, text/event-stream")
         .header("content-type", "application/json")
         .header("mcp-protocol-version", REVISION)
-        .header("mcp-method", "tools/call")
+        .header("mcp-method", method)
         .header("mcp-name", name)
         .body(HttpBody::from(body.to_string()))
         .unwrap();
@@ -45,11 +60,7 @@ pub async fn tool(world: &World, token: &str, name: &str, arguments: Value) -> (
     let text = String::from_utf8(body.to_vec()).unwrap();
     // What takes longer comes as a stream of events.
     let answer = text.lines().rev().find_map(|line| line.strip_prefix("data: ")).unwrap_or(&text);
-    let answer: Value = serde_json::from_str(answer).unwrap_or_else(|_| panic!("{text}"));
-    match answer.get("result") {
-        Some(result) => (result["isError"] == true, result["structuredContent"].clone()),
-        None => (true, answer["error"].clone()),
-    }
+    serde_json::from_str(answer).unwrap_or_else(|_| panic!("{text}"))
 }
 
 pub async fn good(world: &World, token: &str, name: &str, arguments: Value) -> Value {

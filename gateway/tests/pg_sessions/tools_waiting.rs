@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::world;
 use crate::reviewers::Desk;
-use crate::tools::{error, good, ran, tool};
+use crate::tools::{ask, error, good, ran, tool};
 
 /// Inserts wait for somebody.
 const INSERTS: &str = r#"
@@ -158,4 +158,55 @@ async fn two_at_once_get_one_result() {
     let inserts =
         ran(&world.events().await).iter().filter(|text| text.starts_with("INSERT")).count();
     assert_eq!(inserts, 1);
+}
+
+/// For a client that knows tasks, a statement that waits is one: it runs once, when it is approved, and its caller comes for
+/// its result; given up, it is taken back and does not run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_waits_is_a_task_for_whoever_knows_tasks() {
+    let world = world!(policy: INSERTS,);
+    let token = world.token("agent", None).await;
+    let knows = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
+    let call = |sql: &str| json!({ "name": "execute", "arguments": { "sql": sql } });
+    let begin = async |sql: &str| {
+        let told = ask(&world, &token, ("tools/call", call(sql)), knows.clone()).await;
+        assert_eq!(told["result"]["resultType"], "task", "{told}");
+        told["result"]["taskId"].as_str().unwrap().to_owned()
+    };
+    let of = async |method: &str, id: &str| {
+        ask(&world, &token, (method, json!({ "taskId": id })), knows.clone()).await["result"]
+            .clone()
+    };
+    let insert = "INSERT INTO app.tools (body) VALUES ('task' || CURRENT_TIMESTAMP)";
+    let id = begin(insert).await;
+    let told = of("tasks/get", &id).await;
+    assert_eq!(told["status"], "working", "{told}");
+    let dana = Desk::of(&world, "dana").await;
+    let waits = dana.one().await;
+    assert!(
+        told["statusMessage"].as_str().unwrap().contains(waits["approval_id"].as_str().unwrap())
+    );
+    assert_eq!(dana.approve(&waits, None).await.0, 200);
+    let mut told = Value::Null;
+    for _ in 0..100 {
+        told = of("tasks/get", &id).await;
+        if told["status"] != "working" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(told["status"], "completed", "{told}");
+    assert_eq!(told["result"]["structuredContent"]["tag"], "INSERT 0 1", "{told}");
+    let inserts = async || {
+        ran(&world.events().await).iter().filter(|text| text.starts_with("INSERT")).count()
+    };
+    assert_eq!(inserts().await, 1);
+
+    let id = begin("INSERT INTO app.tools (body) VALUES ('given up')").await;
+    let waits = dana.until(1).await.remove(0);
+    assert_eq!(of("tasks/cancel", &id).await["resultType"], "complete");
+    assert_eq!(of("tasks/get", &id).await["status"], "cancelled");
+    dana.until_state(&waits, "withdrawn").await;
+    let given_up = json!({ "sql": "SELECT count(*) FROM app.tools WHERE body = 'given up'" });
+    assert_eq!(good(&world, &token, "query", given_up).await["rows"], json!([[0]]));
 }

@@ -192,8 +192,8 @@ fn audited(stack: &Stack) {
     let ask = [
         "ask",
         "principal-activity",
-        "--principal",
-        "support-agent",
+        "-p",
+        "principal=support-agent",
         "--since",
         "1h",
         "--json",

@@ -37,12 +37,36 @@ pub fn place(stack: &Stack, client: &str) -> (String, String, String) {
 impl Agent {
     /// None where the library cannot be installed, which is said.
     pub fn start(test: &str, stack: &Stack, client: &str, mode: &str) -> Option<Self> {
+        Self::start_at("", test, stack, client, mode)
+    }
+
+    /// The same at one server behind the gateway.
+    pub fn start_at(
+        server: &str,
+        test: &str,
+        stack: &Stack,
+        client: &str,
+        mode: &str,
+    ) -> Option<Self> {
         let (url, ca, token) = place(stack, client);
+        let url = format!("{url}{server}");
         Self::run(
             test,
             Command::new(repo_root().join("deploy/dev/mcp-client"))
                 .args([mode, &url, &ca])
                 .env("TOKEN", token),
+        )
+    }
+
+    /// One that shows pages, and says which.
+    pub fn start_showing(test: &str, stack: &Stack, client: &str) -> Option<Self> {
+        let (url, ca, token) = place(stack, client);
+        Self::run(
+            test,
+            Command::new(repo_root().join("deploy/dev/mcp-client"))
+                .args(["auto", &url, &ca])
+                .env("TOKEN", token)
+                .env("SHOWS", "1"),
         )
     }
 
@@ -109,10 +133,15 @@ impl Agent {
 
     fn ask(&mut self, what: &Value) -> Value {
         writeln!(self.to, "{what}").unwrap();
+        self.hear()
+    }
+
+    /// The next thing that it is told.
+    pub fn hear(&mut self) -> Value {
         let mut line = String::new();
         self.from.read_line(&mut line).unwrap();
         self.heard += &line;
-        serde_json::from_str(&line).unwrap_or_else(|_| panic!("{what}: {line}"))
+        serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"))
     }
 }
 

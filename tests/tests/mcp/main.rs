@@ -10,9 +10,11 @@
 )]
 
 mod agent;
+mod children;
 mod conformance;
 mod federation;
 mod inspector;
+mod pages;
 mod stdio;
 
 use serde_json::{Value, json};

@@ -113,6 +113,14 @@ impl RpcError {
         Self::new(-32021, message, At::Transport).with(json!({ "requiredCapabilities": required }))
     }
 
+    /// Whoever uses the client is to see these pages, then it may call again (2025-11-25, URL elicitation).
+    #[must_use]
+    pub fn page_to_show(pages: Vec<Value>) -> Self {
+        let message = "this call waits for somebody who must agree; show the page, and call again with exactly the same arguments";
+        let data = json!({ "elicitations": pages });
+        Self::new(-32042, Cow::Borrowed(message), At::Answer).with(data)
+    }
+
     /// A revision that is not spoken here.
     #[must_use]
     pub fn unsupported_revision(requested: &str) -> Self {

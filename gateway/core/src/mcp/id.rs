@@ -27,3 +27,9 @@ impl Id {
         &self.0
     }
 }
+
+impl From<u64> for Id {
+    fn from(number: u64) -> Self {
+        Self(number.into())
+    }
+}

@@ -61,14 +61,31 @@ pub fn done(era: Era) -> Map<String, Value> {
 /// A result of these members.
 #[must_use]
 pub fn complete(era: Era, members: Map<String, Value>) -> Map<String, Value> {
-    if era == Era::Legacy {
-        return members;
+    match era {
+        Era::Legacy => members,
+        Era::Modern => of_type("complete", members),
     }
+}
+
+fn of_type(kind: &str, members: Map<String, Value>) -> Map<String, Value> {
     let mut result = Map::new();
-    result.insert("resultType".to_owned(), json!("complete"));
+    result.insert("resultType".to_owned(), json!(kind));
     result.extend(members);
     result.insert("_meta".to_owned(), json!({ SERVER_INFO: server_info() }));
     result
+}
+
+/// What a call is that goes on without its client (extension `io.modelcontextprotocol/tasks`).
+#[must_use]
+pub fn task_created(task: Map<String, Value>) -> Map<String, Value> {
+    of_type("task", task)
+}
+
+/// What its client is to be asked first.
+#[must_use]
+pub fn input_required(questions: Map<String, Value>) -> Map<String, Value> {
+    let questions = ("inputRequests".to_owned(), Value::Object(questions));
+    of_type("input_required", Map::from_iter([questions]))
 }
 
 /// `server/discover`. What is declared is what is served: no list changes while a client listens, for none can.
@@ -76,8 +93,10 @@ pub fn complete(era: Era, members: Map<String, Value>) -> Map<String, Value> {
 pub fn discovered(instructions: &str) -> Map<String, Value> {
     let mut members = Map::new();
     members.insert("supportedVersions".to_owned(), json!([MODERN_REVISION]));
-    members
-        .insert("capabilities".to_owned(), json!({ "tools": {}, "prompts": {}, "resources": {} }));
+    members.insert(
+        "capabilities".to_owned(),
+        json!({ "tools": {}, "prompts": {}, "resources": {}, "extensions": extensions() }),
+    );
     members.insert("instructions".to_owned(), json!(instructions));
     complete(Era::Modern, kept(members))
 }
@@ -126,6 +145,12 @@ pub fn progress(token: &Value, progress: f64, message: &str) -> Value {
 pub fn event(message: &[u8]) -> Bytes {
     // JSON has no line ends outside its texts, and inside them they are escaped.
     Bytes::from([b"event: message\ndata: ", message, b"\n\n"].concat())
+}
+
+/// Those of the protocol that are served.
+#[must_use]
+pub fn extensions() -> Value {
+    json!({ "io.modelcontextprotocol/tasks": {} })
 }
 
 fn kept(mut members: Map<String, Value>) -> Map<String, Value> {

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 pub(crate) use arguments::BadArguments;
 pub(crate) use definitions::definitions;
 
+use super::waiting::Awaited;
 use crate::api::{Door, door};
 use crate::service::{Caller, Inner};
 use crate::tunnel::BearerToken;
@@ -36,11 +37,13 @@ pub(crate) struct Answer {
     pub structured: Value,
     /// The tool could not do it, and says why: for the model to read.
     pub is_error: bool,
+    /// What it waits for, where the same call finds that.
+    pub waits: Vec<Awaited>,
 }
 
 impl Answer {
     const fn good(structured: Value) -> Self {
-        Self { structured, is_error: false }
+        Self { structured, is_error: false, waits: Vec::new() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Answer;
+use super::{Answer, Awaited};
 use crate::inside::NotRun;
 use crate::session::Waiting;
 
@@ -79,11 +79,17 @@ pub(super) fn waits(waiting: &[Waiting], kept: bool) -> Answer {
         "Too many of your calls wait already: this one does not run by itself. Once it is approved, call again with exactly the \
          same arguments."
     };
-    error_of(json!({
+    let told = error_of(json!({
         "code": "waits_for_approval",
         "message": "policy demands that somebody else agrees before this runs; they were asked",
         "approvals": approvals, "hint": hint,
-    }))
+    }));
+    let awaited = |one: &Waiting| Awaited {
+        approval_id: one.approval_id,
+        demand: one.demand.clone(),
+        until: one.until,
+    };
+    Answer { waits: waiting.iter().filter(|_| kept).map(awaited).collect(), ..told }
 }
 
 /// Somebody else got the result of this very call.
@@ -96,5 +102,5 @@ pub(super) fn taken() -> Answer {
 }
 
 pub(super) fn error_of(error: Value) -> Answer {
-    Answer { structured: json!({ "error": error }), is_error: true }
+    Answer { structured: json!({ "error": error }), is_error: true, waits: Vec::new() }
 }

@@ -6,6 +6,7 @@ mod whoami;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use gateway_core::mcp::{Era, RequestMeta, RpcError};
@@ -14,6 +15,7 @@ use tallyport_schemas::{Front, TraceId};
 
 use super::challenge::{Need, Operation};
 use super::sql as databases;
+use super::waiting::Awaited;
 use crate::service::{Caller, Inner};
 use crate::tunnel::BearerToken;
 pub(crate) use progress::Progress;
@@ -32,6 +34,7 @@ static TOOLS: &[&dyn Tool] = &[
 ];
 
 /// A call as it came in.
+#[derive(Clone)]
 pub(crate) struct Asked {
     pub(crate) caller: Arc<Caller>,
     /// What the caller showed; nothing where it was a certificate.
@@ -41,6 +44,8 @@ pub(crate) struct Asked {
     pub(crate) trace_id: TraceId,
     pub(crate) era: Era,
     pub(crate) meta: RequestMeta,
+    /// How long it waits for people.
+    pub(crate) patience: Duration,
 }
 
 /// What a tool found.
@@ -52,6 +57,8 @@ pub(crate) struct ToolAnswer {
     pub(crate) text: Option<String>,
     /// Whether it is about something that did not happen. A model reads it: it says what to do.
     pub(crate) is_error: bool,
+    /// What it waits for, where the same call finds that.
+    pub(crate) waits: Vec<Awaited>,
 }
 
 /// What a caller sees of the gateway, made once for all tools.

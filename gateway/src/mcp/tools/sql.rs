@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Asked, Need, Progress, Seen, Tool, ToolAnswer};
-use crate::mcp::McpState;
 use crate::mcp::sql::{self, Call};
 use crate::service::{Caller, Inner};
 
@@ -60,8 +59,8 @@ impl Tool for Sql {
         arguments: Map<String, Value>,
         progress: &Progress,
     ) -> Result<ToolAnswer, RpcError> {
-        let patience = inner.mcp.as_ref().map_or(Duration::ZERO, McpState::patience);
-        let call = Call { inner, caller: &asked.caller, token: asked.token.clone(), patience };
+        let (caller, token) = (&asked.caller, asked.token.clone());
+        let call = Call { inner, caller, token, patience: asked.patience };
         let answered = sql::call(call, self.name, arguments);
         let answered = tokio::select! {
             answered = answered => answered,
@@ -74,6 +73,7 @@ impl Tool for Sql {
                 structured: answer.structured,
                 text: None,
                 is_error: answer.is_error,
+                waits: answer.waits,
             }),
         }
     }

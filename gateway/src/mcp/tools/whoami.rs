@@ -84,7 +84,7 @@ impl Tool for Whoami {
             "expires_at": identity.expires_at,
             "targets": targets(inner, &asked.caller),
         });
-        Ok(ToolAnswer { structured, text: None, is_error: false })
+        Ok(ToolAnswer { structured, text: None, is_error: false, waits: Vec::new() })
     }
 }
 

@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout_at};
 use super::exchange::not_on_record;
 use super::question::Admitted;
 use crate::mcp::tools::Progress;
+use crate::mcp::waiting::Awaited;
 
 /// How often it is told that it waits on.
 const TELL_EVERY: Duration = Duration::from_secs(5);
@@ -35,15 +36,7 @@ pub(super) enum NotAllowed {
     /// It may not go: policy or a limit says so.
     Refused(RpcError),
     /// It waits for somebody who must agree.
-    Waits(Waits),
-}
-
-/// What a call waits for.
-#[derive(Clone, Debug)]
-pub(super) struct Waits {
-    pub(super) approval_id: ApprovalId,
-    pub(super) demand: String,
-    pub(super) until: Timestamp,
+    Waits(Awaited),
 }
 
 /// What comes of a wait.
@@ -203,7 +196,7 @@ impl Admitted {
                 }
             };
             if Instant::now() >= patience.until {
-                return Err(NotAllowed::Waits(Waits {
+                return Err(NotAllowed::Waits(Awaited {
                     approval_id,
                     demand: demand.to_string(),
                     until,

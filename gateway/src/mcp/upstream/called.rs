@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::response::Response;
 use bytes::Bytes;
-use gateway_core::mcp::{Era, Id, RpcError, reply};
+use gateway_core::mcp::{Era, RpcError, reply};
 use gateway_core::passage::call::Request;
 use gateway_core::verdict::ServerQuestion;
 use serde_json::{Map, Value, json};
@@ -13,7 +14,7 @@ use tallyport_schemas::{CommandId, Phase};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::approval::{NotAllowed, Patience, Waits};
+use super::approval::{NotAllowed, Patience};
 use super::definitions::{Definition, Look};
 use super::exchange::{Amend, Exchange};
 use super::own::Own;
@@ -21,14 +22,20 @@ use super::question::{Admitted, Allowed, Wanted};
 use super::request;
 use super::running::{Sent, run};
 use super::sessions::Session;
-use super::wire::Manner;
-use crate::mcp::answer::Answered;
+use super::wire::{Alias, Manner, Scope};
+use crate::mcp::answer::{self, Answered};
+use crate::mcp::dispatch::Message;
+use crate::mcp::limits;
 use crate::mcp::tools::Progress;
+use crate::mcp::waiting::{self, Attempt, Awaited, Client, Whose};
 
+/// What may wait for a client to read it; what is more keeps its server waiting.
+pub(super) const MAX_WAITING: usize = 16;
 /// What of its parameters is passed on; nobody decides about what nobody knows.
 const PASSED: [&str; 4] = ["name", "arguments", "inputResponses", "requestState"];
 
 /// One call.
+#[derive(Clone)]
 pub(super) struct Called {
     pub(super) definition: Arc<Definition>,
     params: Map<String, Value>,
@@ -102,22 +109,24 @@ impl Called {
 }
 
 /// A call under way.
+#[derive(Clone)]
 pub(super) struct Running {
     pub(super) admitted: Arc<Admitted>,
     pub(super) called: Called,
     /// The message for the server.
     pub(super) wire: Value,
     /// Of the client's request, and its revision.
-    pub(super) asked: (Era, Id),
+    pub(super) asked: (Era, Alias),
     pub(super) way: Way,
     pub(super) amend: Option<Amend>,
     /// How long it waits for people.
     pub(super) patience: Duration,
-    pub(super) progress: Progress,
+    pub(super) progress: Arc<Progress>,
     pub(super) to: mpsc::Sender<Bytes>,
 }
 
 /// How it goes to its server.
+#[derive(Clone)]
 pub(super) enum Way {
     /// Without a session, with these fields.
     Modern(Manner),
@@ -145,15 +154,21 @@ impl Running {
             Err(NotAllowed::Error(error)) => return Err(error),
             // A model reads it as what its tool says.
             Err(NotAllowed::Refused(error)) => return Ok(Answered::Result(refused(era, &error))),
-            Err(NotAllowed::Waits(waits)) => return Ok(Answered::Result(waiting(era, &waits))),
+            Err(NotAllowed::Waits(waits)) => {
+                return Ok(Answered::Waits(waiting(era, &waits), vec![waits]));
+            }
         };
-        let mut own =
-            Own::new(&admitted.inner, &admitted.upstream).on_behalf(allowed.context.clone());
+        let wire_of = &admitted.upstream.wire;
+        let scope = Scope::of(&admitted.welcome.caller);
+        let mut own = Own::new(&admitted.inner, &admitted.upstream)
+            .on_behalf(allowed.context.clone(), scope.clone());
+        let mut ends = false;
         let (manner, asks_for) = match &way {
             Way::Modern(manner) => (manner.clone(), None),
             Way::Within(session) => {
                 (Manner::Within(session.wire.clone()), Some(Arc::clone(&session.capabilities)))
             }
+            Way::Alone if let Some(kept) = wire_of.kept(&scope) => (Manner::Within(kept), None),
             Way::Alone => {
                 let name = admitted.upstream.name();
                 let begun = own.begin().await.map_err(|error| {
@@ -162,7 +177,9 @@ impl Running {
                         "the server {name} cannot be used now; try again later"
                     ))
                 });
-                (Manner::Within(begun?), None)
+                let begun = begun?;
+                ends = !wire_of.keep(&scope, &begun);
+                (Manner::Within(begun), None)
             }
         };
         let session = match &manner {
@@ -173,12 +190,49 @@ impl Running {
         let exchange = Exchange::of(&admitted, &allowed, command_id, Some(id));
         let exchange = Exchange { tool, asks_for, session, amend, ..exchange };
         let ended = run(exchange, allowed, Sent::Post(manner), to).await;
-        if matches!(way, Way::Alone) {
+        if ends {
             admitted.inner.spawn(own.end());
         }
         let ended = ended?;
         Ok(Answered::Message(ended.status, ended.message))
     }
+}
+
+/// What is called, and how it goes to its server.
+pub(super) struct Prepared {
+    pub(super) admitted: Arc<Admitted>,
+    pub(super) called: Called,
+    pub(super) alias: Alias,
+    pub(super) wire: Value,
+    pub(super) way: Way,
+    pub(super) amend: Option<Amend>,
+}
+
+/// Runs it for its client, and answers as that understands it.
+///
+/// # Cancel safety
+/// As [`Running::run`].
+pub(super) async fn serve(
+    under_way: limits::Call,
+    prepared: Prepared,
+    (client, message): (Client, &Message),
+) -> Response {
+    let Prepared { admitted, called, alias, wire, way, amend } = prepared;
+    let (era, id) = (message.era, message.id.clone());
+    let (to, told) = mpsc::channel(MAX_WAITING);
+    let progress = Arc::new(Progress::through(message.meta.progress_token(), to.clone()));
+    let (inner, welcome) = (Arc::clone(&admitted.inner), admitted.welcome.clone());
+    let (asked, patience) = ((era, alias), Duration::ZERO);
+    let running = Running { admitted, called, wire, asked, way, amend, patience, progress, to };
+    let attempt: Attempt =
+        Arc::new(move |patience| Box::pin(Running { patience, ..running.clone() }.run()));
+    let call = async move {
+        let (caller, until) = (&welcome.caller, welcome.until);
+        let whose = Whose { inner: Arc::clone(&inner), caller: Arc::clone(caller), until };
+        let call = waiting::run(whose, client, attempt);
+        under_way.run(until, call, || inner.still_welcome(caller.identity())).await
+    };
+    answer::answer(call, told, era, &id).await
 }
 
 /// Why a call did not run, as a model reads it.
@@ -188,7 +242,7 @@ fn refused(era: Era, error: &RpcError) -> Map<String, Value> {
 }
 
 /// What a call waits for, likewise.
-fn waiting(era: Era, Waits { approval_id, demand, until }: &Waits) -> Map<String, Value> {
+fn waiting(era: Era, Awaited { approval_id, demand, until }: &Awaited) -> Map<String, Value> {
     let structured = json!({ "error": {
         "code": "waits_for_approval",
         "message": "policy demands that somebody else agrees before this runs; they were asked",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
-use gateway_core::mcp::{Id, RpcError, Screened, Screening};
+use gateway_core::mcp::{RpcError, Screened, Screening};
 use gateway_core::passage::Authorized;
 use gateway_core::passage::call::{Answered, Call, OwnRequest, to_client, to_server};
 use jiff::Timestamp;
@@ -20,7 +20,7 @@ use super::Upstream;
 use super::own;
 use super::question::{Admitted, Allowed};
 use super::running::Method;
-use super::wire::{Answers, WireError, WireSession};
+use super::wire::{Alias, Answers, Scope, WireError, WireSession};
 use crate::service::{Caller, Inner};
 
 /// The most messages that a server may say before its answer; a stream that only listens has no end to count to.
@@ -38,7 +38,9 @@ pub(super) struct Exchange {
     /// The tool that it calls.
     pub(super) tool: Option<String>,
     /// What the answer is known by; nothing is awaited where absent.
-    pub(super) id: Option<Id>,
+    pub(super) id: Option<Alias>,
+    /// For whom it is asked.
+    pub(super) scope: Scope,
     /// Who asks; nobody but the gateway where absent.
     pub(super) welcome: Option<Welcome>,
     /// What of a client's the server may ask for, in a session: none where there is no client who could answer.
@@ -54,7 +56,7 @@ pub(super) struct Exchange {
 /// What a client declared that it can do.
 pub(super) type Capabilities = Arc<Map<String, Value>>;
 
-pub(super) type Amend = Box<dyn Fn(&mut Value) + Send + Sync>;
+pub(super) type Amend = Arc<dyn Fn(&mut Value) + Send + Sync>;
 
 /// Until when, and under what, somebody may have answers.
 #[derive(Clone)]
@@ -120,7 +122,7 @@ impl Exchange {
         admitted: &Admitted,
         allowed: &Allowed,
         command_id: CommandId,
-        id: Option<Id>,
+        id: Option<Alias>,
     ) -> Self {
         Self {
             inner: Arc::clone(&admitted.inner),
@@ -130,6 +132,7 @@ impl Exchange {
             recording: allowed.recording,
             tool: None,
             id,
+            scope: Scope::of(&admitted.welcome.caller),
             welcome: Some(admitted.welcome.clone()),
             asks_for: None,
             session: None,
@@ -153,16 +156,14 @@ impl Exchange {
 
     /// Tells the server that nobody will answer: it would wait for that.
     fn tell_unable(&self, asks: bool, message: &Value) {
-        if let (true, Some(session), Some(id)) =
-            (asks, &self.session, message.get("id").and_then(Id::read))
-        {
-            self.say(session, move || OwnRequest::Unable { id: id.as_value().clone() });
+        if let (true, Some(_), Some(id)) = (asks, &self.session, message.get("id")) {
+            self.say(OwnRequest::Unable { id: id.clone() });
         }
     }
 
-    fn say(&self, session: &WireSession, what: impl FnOnce() -> OwnRequest<'static>) {
-        let said = own::said(&self.inner, &self.upstream, (&self.context, session), what());
-        self.inner.spawn(said);
+    fn say(&self, what: OwnRequest<'static>) {
+        let of = (&self.context, &self.scope, self.session.as_ref());
+        self.inner.spawn(own::said(&self.inner, &self.upstream, of, what));
     }
 
     /// Sends it, and hears the server out.
@@ -175,22 +176,17 @@ impl Exchange {
     ) -> Result<Heard, Cut> {
         let patience = self.upstream.config.timeout;
         let wire = &self.upstream.wire;
-        let sent = async {
-            match manner {
-                Method::Post(manner) => wire.post(bytes, manner).await.map(Some),
-                Method::Listen(session) => wire.listen(session).await.map(Some),
-                Method::End(session) => wire.end(session).await.map(|()| None),
-            }
-        };
+        let id = self.id.as_ref().map(Alias::at_server);
+        let sent = wire.send(bytes, manner, (&self.scope, id));
         let mut answers =
             match timeout(patience, sent).await.map_err(|_| Cut::Wire(WireError::Late))?? {
                 Some(answers) => answers,
                 None => return Ok(Heard { status: 204, session: None, answer: None }),
             };
-        let (status, session) = (answers.status, answers.session.take());
+        let (status, session) = (answers.status(), answers.session());
         let (mut asides, mut unheard) = (0, 0);
         loop {
-            let Some(message) = self.hear(&mut answers, patience).await? else {
+            let Some(mut message) = self.hear(&mut answers, patience).await? else {
                 return match &self.id {
                     // A stream that only listens ends when its server will.
                     Some(_) if !self.is_stream => Err(Cut::Wire(WireError::Cut)),
@@ -198,12 +194,12 @@ impl Exchange {
                 };
             };
             let says = message.get("method").is_some();
-            if !says && self.id.as_ref().is_some_and(|id| message.get("id") == Some(id.as_value()))
-            {
+            if !says && id.is_some_and(|id| message.get("id") == Some(id.as_value())) {
                 return Ok(Heard { status, session, answer: Some(message) });
             }
             let asks = says && message.get("id").is_some();
-            if !says || (asks && !self.may_ask(&message)) {
+            let may_pass = says && self.id.as_ref().is_none_or(|id| id.rename(&mut message));
+            if !may_pass || (asks && !self.may_ask(&message)) {
                 tracing::warn!(
                     server = self.upstream.config.name,
                     "the server says what nobody asked for; it does not pass"
@@ -263,6 +259,9 @@ impl Exchange {
                 if let Some(amend) = &self.amend {
                     amend(&mut message);
                 }
+                if let Some(id) = &self.id {
+                    id.rename_answer(&mut message);
+                }
                 self.upstream.gate.did(true);
                 let reply = answered.reply(self.screening().screen(self.tool.as_deref(), message));
                 (status, session, reply)
@@ -274,14 +273,15 @@ impl Exchange {
             Err(Cut::Log) => return Err(log_unavailable()),
             Err(cut) => {
                 is_whole = false;
-                // To close the stream cancels nothing where there are sessions.
-                if let (Cut::Ended(_), Some(session), Some(id)) = (&cut, &self.session, &self.id) {
-                    let id = id.as_value().clone();
-                    self.say(session, move || OwnRequest::Cancelled { id });
-                }
+                self.tell_cancelled(&cut);
                 no_session = matches!(&cut, Cut::Wire(WireError::NoSession));
                 let error = self.told(&cut);
-                (200, None, answered.interrupted(Screened::own(&error, self.id.as_ref())))
+                (
+                    200,
+                    None,
+                    answered
+                        .interrupted(Screened::own(&error, self.id.as_ref().map(Alias::at_client))),
+                )
             }
         };
         let reply = reply.map_err(|error| {
@@ -295,6 +295,21 @@ impl Exchange {
         Ok(Ended { status, message, session, no_session, is_whole })
     }
 
+    /// Tells the server that nobody waits for it any more, where it does not see that by itself.
+    fn tell_cancelled(&self, cut: &Cut) {
+        let is_late = match cut {
+            Cut::Ended(_) => false,
+            Cut::Wire(WireError::Late) => true,
+            Cut::Wire(_) | Cut::Log => return,
+        };
+        let in_session = self.session.is_some();
+        if let (true, Some(id)) =
+            (self.upstream.wire.wants_to_be_told(in_session, is_late), &self.id)
+        {
+            self.say(OwnRequest::Cancelled { id: id.at_server().as_value().clone() });
+        }
+    }
+
     /// What is told of a request that did not come to its end: nothing of the server but that it failed.
     fn told(&self, cut: &Cut) -> RpcError {
         let name = &self.upstream.config.name;
@@ -303,27 +318,11 @@ impl Exchange {
             Cut::Log => return log_unavailable(),
             Cut::Wire(error) => error,
         };
-        if !matches!(error, WireError::NoSession) {
+        if error.is_of_server() {
             self.upstream.gate.did(false);
             tracing::warn!(server = name, %error, "a request to an MCP server failed");
         }
-        RpcError::ended(match error {
-            WireError::NoSession => "the server has ended the session; send initialize".to_owned(),
-            WireError::Late => {
-                format!("the server {name} took longer than it may; whether it did it is not known")
-            }
-            WireError::Unreachable(_)
-            | WireError::Credential(_)
-            | WireError::NotLetIn(_)
-            | WireError::Status(_) => {
-                format!("the server {name} cannot be used now; try again later")
-            }
-            WireError::NoMessage(_) | WireError::TooLarge | WireError::Cut => {
-                format!(
-                    "the answer of the server {name} cannot be used; whether it did what was asked is not known"
-                )
-            }
-        })
+        RpcError::ended(error.told(name))
     }
 
     /// Waits until whoever asked may have no answer any more; says why.

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use axum::response::Response;
 use gateway_core::mcp::{Era, Id, RpcError, fields_of};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
-use super::called::{Called, Running, Way};
+use super::called::{Called, Prepared, Way, serve};
 use super::exchange::Amend;
 use super::question::Admitted;
 use super::wire::Manner;
@@ -19,11 +18,9 @@ use crate::mcp::answer;
 use crate::mcp::dispatch::Message;
 use crate::mcp::limits::Owner;
 use crate::mcp::post::failed;
-use crate::mcp::tools::Progress;
+use crate::mcp::waiting::Client;
 use crate::service::{Caller, Inner};
 
-/// What may wait for a client to read it.
-const MAX_WAITING: usize = 16;
 /// What clients take as the name of a tool.
 const MAX_NAME_CHARS: usize = 128;
 
@@ -63,41 +60,18 @@ pub(in crate::mcp) async fn call(
     inner: &Arc<Inner>,
     mcp: &McpState,
     known: Known,
-    message: Message,
+    mut message: Message,
 ) -> Response {
+    let client = Client::of(&mut message, None);
     let (era, id) = (message.era, message.id.clone());
     let owner = Owner::new(known.caller.identity(), known.peer.ip());
     let Some(under_way) = mcp.calls.begin(owner, id.clone()) else {
         return answer::too_many(era, &id);
     };
-    let prepared = match prepare(inner, mcp, Arc::new(known.caller), &message).await {
-        Ok(prepared) => prepared,
-        Err(error) => return failed(&error, era, Some(&id)),
-    };
-    let Prepared { admitted, called, wire, amend, is_modern } = prepared;
-    let way = if is_modern {
-        Way::Modern(Manner::modern(fields_of(&wire), called.fields()))
-    } else {
-        Way::Alone
-    };
-    let (to, told) = mpsc::channel(MAX_WAITING);
-    let progress = Progress::through(message.meta.progress_token(), to.clone());
-    let (inner, welcome) = (Arc::clone(inner), admitted.welcome.clone());
-    let (admitted, asked, patience) = (Arc::new(admitted), (era, id.clone()), mcp.patience());
-    let running = Running { admitted, called, wire, asked, way, amend, patience, progress, to };
-    let call = async move {
-        let may_have = || inner.still_welcome(welcome.caller.identity());
-        under_way.run(welcome.until, running.run(), may_have).await
-    };
-    answer::answer(call, told, era, &id).await
-}
-
-struct Prepared {
-    admitted: Admitted,
-    called: Called,
-    wire: Value,
-    amend: Option<Amend>,
-    is_modern: bool,
+    match prepare(inner, mcp, Arc::new(known.caller), &message).await {
+        Ok(prepared) => serve(under_way, prepared, (client, &message)).await,
+        Err(error) => failed(&error, era, Some(&id)),
+    }
 }
 
 async fn prepare(
@@ -124,15 +98,21 @@ async fn prepare(
     let is_modern = look.modern.is_some();
     let speaks = if is_modern { Era::Modern } else { Era::Legacy };
     let client = message.meta.client().map(|client| client.name.as_str());
-    let params = request::params(speaks, &called.with_meta(&message.params), client);
-    let wire = request::message(Some(&message.id), "tools/call", params);
+    let mut params = request::params(speaks, &called.with_meta(&message.params), client);
+    let alias = admitted.upstream.wire.alias(&message.id, &mut params);
+    let wire = request::message(Some(alias.at_server()), "tools/call", params);
     let amend = (speaks != message.era).then(|| translation(message.era));
-    Ok(Prepared { admitted, called, wire, amend, is_modern })
+    let way = if is_modern {
+        Way::Modern(Manner::modern(fields_of(&wire), called.fields()))
+    } else {
+        Way::Alone
+    };
+    Ok(Prepared { admitted: Arc::new(admitted), called, alias, wire, way, amend })
 }
 
 /// Puts an answer into the words of the client's revision.
 fn translation(client: Era) -> Amend {
-    Box::new(move |message: &mut Value| {
+    Arc::new(move |message: &mut Value| {
         if client == Era::Legacy && wants_input(message) {
             let id = message.get("id").and_then(Id::read);
             let why = "the server wants input first, which a client of this revision cannot give; use 2026-07-28";

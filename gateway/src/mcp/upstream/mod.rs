@@ -104,10 +104,15 @@ impl Upstreams {
     /// Looks at all of them, again and again, so often.
     pub(super) fn keep(&self, inner: &Arc<Inner>, every: Duration) {
         for upstream in self.all() {
+            let (kept, looked) = (Arc::clone(inner), Arc::clone(upstream));
+            inner.spawn(async move {
+                let keeping = Definitions::keep(Arc::clone(&kept), looked, every);
+                kept.until_it_stops(keeping).await;
+            });
             let (kept, upstream) = (Arc::clone(inner), Arc::clone(upstream));
             inner.spawn(async move {
-                let keeping = Definitions::keep(Arc::clone(&kept), upstream, every);
-                kept.until_it_stops(keeping).await;
+                kept.until_it_stops(std::future::pending()).await;
+                upstream.wire.stop().await;
             });
         }
     }

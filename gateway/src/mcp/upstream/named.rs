@@ -13,7 +13,7 @@ use tallyport_schemas::{CommandId, Phase};
 use tokio::sync::mpsc;
 
 use super::asked::Asked;
-use super::called::{self, Called, Running};
+use super::called::{self, Called, MAX_WAITING, Prepared};
 use super::came::{CameWith, SESSION, Spoken};
 use super::definitions::Look;
 use super::exchange::{Amend, Ended, Exchange};
@@ -29,8 +29,8 @@ use crate::mcp::dispatch::Message;
 use crate::mcp::guard::Came;
 use crate::mcp::limits::Owner;
 use crate::mcp::post::failed;
-use crate::mcp::tools::Progress;
-use crate::mcp::{McpState, form};
+use crate::mcp::waiting::Client;
+use crate::mcp::{McpState, form, tasks};
 use crate::service::Inner;
 
 /// What a client may tell a server that needs no answer.
@@ -40,8 +40,6 @@ const NOTIFICATIONS: [&str; 4] = [
     "notifications/progress",
     "notifications/roots/list_changed",
 ];
-/// What may wait for a client to read it; what is more keeps its server waiting.
-pub(super) const MAX_WAITING: usize = 16;
 
 /// Where a message goes.
 pub(super) struct Way<'a> {
@@ -110,6 +108,13 @@ impl Way<'_> {
             (Era::Legacy, "initialize") => return self.initialize(message).await,
             _ => {}
         }
+        if era == Era::Modern {
+            let (inner, caller) = (&self.admitted.inner, &self.admitted.welcome.caller);
+            let asked = (&message.meta, method.as_str());
+            if let Some(of_task) = tasks::asked(inner, caller, asked, &message.params).await {
+                return told(of_task?);
+            }
+        }
         let session = self.session(era)?;
         if method == "tools/list" {
             return told(reply::listed(
@@ -122,9 +127,10 @@ impl Way<'_> {
             return self.call(message, session).await;
         }
         let asked = Asked::of(era, &method, &message.params)?;
-        let params = request::params(era, &message.params, client_of(&message));
+        let mut params = request::params(era, &message.params, client_of(&message));
         let statement = request::statement(&method, &params)?;
-        let wire = request::message(Some(&id), &method, params);
+        let alias = self.admitted.upstream.wire.alias(&id, &mut params);
+        let wire = request::message(Some(alias.at_server()), &method, params);
         let manner = manner(session.as_deref(), &wire, Vec::new());
         let (question, phase) = (asked.question(), asked.phase);
         for also in &asked.also {
@@ -141,31 +147,35 @@ impl Way<'_> {
             self.admitted.decide_now(Wanted { question, arguments: None, request }).await?;
         let amend = asked.lists.map(|kind| {
             let admitted = Arc::clone(&self.admitted);
-            Box::new(move |message: &mut Value| listed::retain(&admitted, kind, message)) as Amend
+            Arc::new(move |message: &mut Value| listed::retain(&admitted, kind, message)) as Amend
         });
         let exchange = Exchange {
             asks_for: session.as_ref().map(|session| Arc::clone(&session.capabilities)),
             session: session.as_ref().map(|session| session.wire.clone()),
             is_stream: asked.is_stream,
             amend,
-            ..Exchange::of(&self.admitted, &allowed, command_id, Some(id.clone()))
+            ..Exchange::of(&self.admitted, &allowed, command_id, Some(alias))
         };
         Ok(self.relay(exchange, allowed, manner, (era, id)).await)
     }
 
     async fn call(
         self,
-        message: Message,
+        mut message: Message,
         session: Option<Arc<Session>>,
     ) -> Result<Response, RpcError> {
+        let declared = session.as_ref().map(|session| &*session.capabilities);
+        let client = Client::of(&mut message, declared);
         let (era, id) = (message.era, message.id.clone());
         let called = Called::of(&self.admitted, &self.look, &message.params)?;
         let fields = called.fields();
         if era == Era::Modern {
             request::check_fields(&self.with.params, &fields)?;
         }
-        let params = request::params(era, &called.with_meta(&message.params), client_of(&message));
-        let wire = request::message(Some(&id), "tools/call", params);
+        let mut params =
+            request::params(era, &called.with_meta(&message.params), client_of(&message));
+        let alias = self.admitted.upstream.wire.alias(&id, &mut params);
+        let wire = request::message(Some(alias.at_server()), "tools/call", params);
         let way = session.map_or_else(
             || called::Way::Modern(Manner::modern(fields_of(&wire), fields)),
             called::Way::Within,
@@ -173,18 +183,8 @@ impl Way<'_> {
         let Some(under_way) = self.mcp.calls.begin(self.owner.clone(), id.clone()) else {
             return Ok(answer::too_many(era, &id));
         };
-        let (to, told) = mpsc::channel(MAX_WAITING);
-        let progress = Progress::through(message.meta.progress_token(), to.clone());
-        let (admitted, asked) = (self.admitted, (era, id.clone()));
-        let (inner, welcome) = (Arc::clone(&admitted.inner), admitted.welcome.clone());
-        let patience = self.mcp.patience();
-        let running =
-            Running { admitted, called, wire, asked, way, amend: None, patience, progress, to };
-        let call = async move {
-            let may_have = || inner.still_welcome(welcome.caller.identity());
-            under_way.run(welcome.until, running.run(), may_have).await
-        };
-        Ok(answer::answer(call, told, era, &id).await)
+        let prepared = Prepared { admitted: self.admitted, called, alias, wire, way, amend: None };
+        Ok(called::serve(under_way, prepared, (client, &message)).await)
     }
 
     /// Begins a session, with the server and for the client.
@@ -201,9 +201,10 @@ impl Way<'_> {
             "capabilities": declared,
             "clientInfo": request::client_info(name),
         });
-        let params = sent.as_object().cloned().unwrap_or_default();
+        let mut params = sent.as_object().cloned().unwrap_or_default();
         let statement = request::statement("initialize", &params)?;
-        let wire = request::message(Some(&id), "initialize", params);
+        let alias = self.admitted.upstream.wire.alias(&id, &mut params);
+        let wire = request::message(Some(alias.at_server()), "initialize", params);
         let command_id = CommandId::new();
         let request = Request {
             command_id,
@@ -216,7 +217,7 @@ impl Way<'_> {
             .admitted
             .decide_now(Wanted { question: ServerQuestion::Use, arguments: None, request })
             .await?;
-        let exchange = Exchange::of(&self.admitted, &allowed, command_id, Some(id.clone()));
+        let exchange = Exchange::of(&self.admitted, &allowed, command_id, Some(alias));
         let (to, _nobody) = mpsc::channel(1);
         let ended = run(exchange, allowed, Sent::Post(Manner::Begins), to).await?;
         let begun = serde_json::from_slice::<Value>(&ended.message)
@@ -248,6 +249,10 @@ impl Way<'_> {
             && let Some(id) = params.get("requestId").and_then(Id::read)
         {
             self.mcp.calls.cancel(&self.owner, &id);
+            // A child knows the call by another name, and is told by whoever ends it.
+            if self.admitted.upstream.wire.is_child() {
+                return StatusCode::ACCEPTED.into_response();
+            }
         }
         // A server might do what a request says that asks for no answer.
         if !NOTIFICATIONS.contains(&method) {
@@ -319,6 +324,7 @@ impl Way<'_> {
         };
         let (caller, server) = (&self.admitted.welcome.caller, self.admitted.upstream.name());
         let session = self.mcp.upstreams.sessions.get(caller, server, id);
+        let session = session.filter(|it| self.admitted.upstream.wire.has(&it.wire));
         session.map(Some).ok_or_else(RpcError::no_session)
     }
 
@@ -370,8 +376,8 @@ fn discovered(look: &Look) -> Map<String, Value> {
     let mut said = look.modern.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
     said.insert("supportedVersions".to_owned(), json!([MODERN_REVISION]));
     if let Some(Value::Object(capabilities)) = said.get_mut("capabilities") {
-        // Extensions change what passes, and the gateway knows none.
-        capabilities.remove("extensions");
+        // Extensions change what passes: those that the gateway knows are its own.
+        capabilities.insert("extensions".to_owned(), reply::extensions());
     }
     said
 }

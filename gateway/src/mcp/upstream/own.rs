@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::Upstream;
 use super::exchange::{Ended, Exchange};
 use super::running::Method;
-use super::wire::{Manner, WireSession};
+use super::wire::{Alias, Manner, Scope, WireSession};
 use crate::service::Inner;
 
 /// The most pages of a list that are read.
@@ -58,6 +58,7 @@ pub(super) struct Own {
     inner: Arc<Inner>,
     upstream: Arc<Upstream>,
     context: SharedContext,
+    scope: Scope,
     session: Option<WireSession>,
 }
 
@@ -68,13 +69,14 @@ impl Own {
             inner: Arc::clone(inner),
             upstream: Arc::clone(upstream),
             context: context.into(),
+            scope: Scope::Gateway,
             session: None,
         }
     }
 
     /// In the context of whoever it is done for.
-    pub(super) fn on_behalf(self, context: SharedContext) -> Self {
-        Self { context, ..self }
+    pub(super) fn on_behalf(self, context: SharedContext, scope: Scope) -> Self {
+        Self { context, scope, ..self }
     }
 
     /// Asks which revisions it speaks, and which tools it has.
@@ -86,13 +88,15 @@ impl Own {
         let begun = self.begin().await;
         let is_legacy = begun.is_ok();
         if modern.is_none() {
-            begun?;
+            let _session = begun.inspect_err(|_| self.upstream.wire.rest())?;
         }
         let session = if modern.is_some() { self.session.take() } else { None };
         let tools = self.tools().await;
         // Whatever came of it, no session is left behind.
         self.session = self.session.take().or(session);
+        let upstream = Arc::clone(&self.upstream);
         self.end().await;
+        upstream.wire.rest();
         Ok(Known { modern, is_legacy, tools: tools? })
     }
 
@@ -165,7 +169,8 @@ impl Own {
             command_id,
             recording: Recording::Full,
             tool: None,
-            id: number.as_ref().and_then(Id::read),
+            id: number.as_ref().and_then(Id::read).map(Alias::same),
+            scope: self.scope.clone(),
             welcome: None,
             asks_for: None,
             session: self.session.clone(),
@@ -186,11 +191,11 @@ impl Own {
 pub(super) fn said(
     inner: &Arc<Inner>,
     upstream: &Arc<Upstream>,
-    (context, session): (&SharedContext, &WireSession),
+    (context, scope, session): (&SharedContext, &Scope, Option<&WireSession>),
     what: OwnRequest<'static>,
 ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    let mut own = Own::new(inner, upstream).on_behalf(context.clone());
-    own.session = Some(session.clone());
+    let mut own = Own::new(inner, upstream).on_behalf(context.clone(), scope.clone());
+    own.session = session.cloned();
     Box::pin(async move {
         if let Err(error) = own.run(what, None).await {
             tracing::debug!(

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use tallyport_schemas::{CommandId, Phase};
 use tokio::sync::mpsc;
 
+use super::called::MAX_WAITING;
 use super::came::CameWith;
 use super::exchange::Exchange;
-use super::named::{MAX_WAITING, Way};
+use super::named::Way;
 use super::question::{Admitted, Allowed, Wanted};
 use super::running::{Sent, run};
 use crate::api::Known;

@@ -12,13 +12,14 @@ use tallyport_schemas::TargetRef;
 
 use super::Upstream;
 use super::definitions::{Definition, Look};
+use crate::config::McpWay;
 use crate::service::Inner;
 
 /// One server.
 #[derive(Debug, Serialize)]
 pub(crate) struct ServerView {
     pub(crate) name: String,
-    /// Host and port of its URL: what follows may hold what is for nobody to see.
+    /// Host and port of its URL, or the name of its program: what follows may hold what is for nobody to see.
     host: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     looked_at: Option<Timestamp>,
@@ -93,11 +94,9 @@ impl Upstream {
             gone: of(ToolState::Gone),
             waiting: of(ToolState::Waiting),
         };
-        let url = &self.config.url;
-        let host = url.host_str().unwrap_or_default();
         ServerView {
             name: self.name().to_owned(),
-            host: url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")),
+            host: place(&self.config.way),
             looked_at: last.map(|it| it.at),
             look: last.map_or("not_yet", |it| it.failed.unwrap_or("ok")),
             revisions: look.as_deref().map(Look::revisions).unwrap_or_default(),
@@ -178,6 +177,19 @@ impl Upstream {
 
     fn pinned_text(&self, tool: &str, pin: &Pin) -> Option<Value> {
         self.definitions.pinned(tool, &pin.sha256).map(|it| it.defined.clone())
+    }
+}
+
+fn place(way: &McpWay) -> String {
+    match way {
+        McpWay::Http(endpoint) => {
+            let host = endpoint.url.host_str().unwrap_or_default();
+            endpoint.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        }
+        McpWay::Child(process) => {
+            let program = process.program.file_name().unwrap_or_default();
+            format!("stdio:{}", program.to_string_lossy())
+        }
     }
 }
 

@@ -4,19 +4,16 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway_core::mcp::{Events, MODERN_REVISION};
+use gateway_core::mcp::Events;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Response};
 use serde_json::Value;
-use tallyport_access::strict_object;
-use url::Url;
 
-use crate::config::{Credential, CredentialError, McpServer};
+use super::{MAX_MESSAGE_BYTES, Manner, WireError, WireSession, WireSetup, message};
+use crate::config::{Credential, McpEndpoint};
 
-/// What one message of a server may have.
-const MAX_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_IDLE: Duration = Duration::from_secs(4);
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -26,58 +23,14 @@ const MAX_SESSION_BYTES: usize = 1024;
 
 /// The way to one server.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(in crate::mcp::upstream) struct Http {
     client: Client,
-    url: Url,
-    token: Option<Credential>,
-    headers: Vec<(HeaderName, Credential)>,
-}
-
-/// A session of a revision that has them.
-#[derive(Clone, Debug)]
-pub(super) struct WireSession {
-    /// As the server gave it, where it gave one.
-    pub(super) id: Option<String>,
-    pub(super) revision: String,
-}
-
-/// How a message is sent.
-#[derive(Clone, Debug)]
-pub(super) enum Manner {
-    /// By the revision without sessions, with these fields.
-    Modern(Vec<(String, String)>),
-    /// The first of a session.
-    Begins,
-    /// Within one.
-    Within(WireSession),
-}
-
-/// A server gives no answer that can be used. Nothing of it is told to clients but that.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum WireError {
-    #[error("it cannot be reached: {0}")]
-    Unreachable(String),
-    #[error(transparent)]
-    Credential(#[from] CredentialError),
-    #[error("it answers with HTTP status {0}")]
-    Status(u16),
-    #[error("it does not take the gateway's credential (HTTP status {0})")]
-    NotLetIn(u16),
-    #[error("it knows no such session")]
-    NoSession,
-    #[error("what it sends is no message: {0}")]
-    NoMessage(&'static str),
-    #[error("it sends a message of more than {MAX_MESSAGE_BYTES} bytes")]
-    TooLarge,
-    #[error("its stream ended before its answer")]
-    Cut,
-    #[error("it took longer than it may")]
-    Late,
+    endpoint: McpEndpoint,
 }
 
 /// What a server answers, message by message.
 #[derive(Debug)]
-pub(super) struct Answers {
+pub(in crate::mcp::upstream) struct HttpAnswers {
     pub(super) status: u16,
     /// The session that it began.
     pub(super) session: Option<String>,
@@ -94,9 +47,9 @@ enum Form {
     Over,
 }
 
-impl Wire {
-    pub(super) fn new(server: &McpServer) -> Result<Self, WireSetup> {
-        let roots = server.ca.as_ref().map(|ca| {
+impl Http {
+    pub(super) fn new(endpoint: &McpEndpoint) -> Result<Self, WireSetup> {
+        let roots = endpoint.ca.as_ref().map(|ca| {
             let unreadable =
                 |source: std::io::Error| WireSetup(format!("{}: {source}", ca.display()));
             let pem = std::fs::read(ca).map_err(unreadable)?;
@@ -111,22 +64,24 @@ impl Wire {
             // Common servers close what is idle for five seconds.
             .pool_idle_timeout(MAX_IDLE)
             .user_agent(concat!("tallyport/", env!("CARGO_PKG_VERSION")));
-        let builder = match (roots, server.url.scheme()) {
+        let builder = match (roots, endpoint.url.scheme()) {
             (Some(roots), _) => builder.tls_certs_only(roots),
             (None, "http") => builder.tls_certs_only([]),
             (None, _) => builder,
         };
         let client = builder.build().map_err(|error| WireSetup(error.to_string()))?;
-        let (url, token, headers) =
-            (server.url.clone(), server.token.clone(), server.headers.clone());
-        Ok(Self { client, url, token, headers })
+        Ok(Self { client, endpoint: endpoint.clone() })
     }
 
     /// Sends a message.
     ///
     /// # Cancel safety
     /// A dropped call closes the stream, which is how a client cancels where there are no sessions.
-    pub(super) async fn post(&self, message: Bytes, manner: &Manner) -> Result<Answers, WireError> {
+    pub(super) async fn post(
+        &self,
+        message: Bytes,
+        manner: &Manner,
+    ) -> Result<HttpAnswers, WireError> {
         self.send(Method::POST, Some(message), manner).await
     }
 
@@ -134,7 +89,7 @@ impl Wire {
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub(super) async fn listen(&self, session: &WireSession) -> Result<Answers, WireError> {
+    pub(super) async fn listen(&self, session: &WireSession) -> Result<HttpAnswers, WireError> {
         self.send(Method::GET, None, &Manner::Within(session.clone())).await
     }
 
@@ -151,8 +106,8 @@ impl Wire {
         method: Method,
         message: Option<Bytes>,
         manner: &Manner,
-    ) -> Result<Answers, WireError> {
-        let mut request = self.client.request(method.clone(), self.url.clone());
+    ) -> Result<HttpAnswers, WireError> {
+        let mut request = self.client.request(method.clone(), self.endpoint.url.clone());
         let accepted = match method {
             Method::GET => "text/event-stream",
             _ => "application/json, text/event-stream",
@@ -175,17 +130,17 @@ impl Wire {
                 }
             }
         }
-        if let Some(token) = &self.token {
+        if let Some(token) = &self.endpoint.token {
             request = request.header(AUTHORIZATION, secret(token, "Bearer ").await?);
         }
-        for (name, credential) in &self.headers {
+        for (name, credential) in &self.endpoint.headers {
             request = request.header(name, secret(credential, "").await?);
         }
         let response = request.send().await.map_err(|error| unreachable(&error))?;
         self.read(response, manner)
     }
 
-    fn read(&self, response: Response, manner: &Manner) -> Result<Answers, WireError> {
+    fn read(&self, response: Response, manner: &Manner) -> Result<HttpAnswers, WireError> {
         let status = response.status().as_u16();
         let media = response
             .headers()
@@ -197,10 +152,9 @@ impl Wire {
         match (status, manner) {
             (401 | 403, _) => {
                 // It may have been changed since it was kept.
-                self.token
-                    .iter()
-                    .chain(self.headers.iter().map(|(_, it)| it))
-                    .for_each(Credential::forget);
+                let McpEndpoint { token, headers, .. } = &self.endpoint;
+                let all = token.iter().chain(headers.iter().map(|(_, it)| it));
+                all.for_each(Credential::forget);
                 return Err(WireError::NotLetIn(status));
             }
             (404, Manner::Within(_)) => return Err(WireError::NoSession),
@@ -220,16 +174,11 @@ impl Wire {
             _ if response.content_length() == Some(0) => Form::Over,
             _ => return Err(WireError::NoMessage("neither JSON nor a stream of events")),
         };
-        Ok(Answers { status, session, response, form, ready: VecDeque::new() })
+        Ok(HttpAnswers { status, session, response, form, ready: VecDeque::new() })
     }
 }
 
-/// The way to a server cannot be made.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct WireSetup(String);
-
-impl Answers {
+impl HttpAnswers {
     /// The next message; none where there are no more.
     ///
     /// # Cancel safety
@@ -275,16 +224,6 @@ impl Answers {
     }
 }
 
-/// One object, in which no name stands twice: two readers must not see two answers.
-fn message(bytes: &[u8]) -> Result<Value, WireError> {
-    let message = strict_object(bytes)
-        .ok_or(WireError::NoMessage("not one object, or a name stands twice"))?;
-    if message.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
-        return Err(WireError::NoMessage("no \"jsonrpc\": \"2.0\""));
-    }
-    Ok(Value::Object(message))
-}
-
 async fn secret(credential: &Credential, scheme: &str) -> Result<HeaderValue, WireError> {
     let _ran = credential.refresh().await?;
     let secret = credential.read()?;
@@ -303,24 +242,4 @@ fn unreachable(error: &reqwest::Error) -> WireError {
         next = cause.source();
     }
     WireError::Unreachable(reason)
-}
-
-impl Manner {
-    pub(super) fn modern(
-        fields: Vec<(&'static str, String)>,
-        of_arguments: Vec<(String, String)>,
-    ) -> Self {
-        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value));
-        Self::Modern(fields.chain(of_arguments).collect())
-    }
-}
-
-impl WireSession {
-    /// As the answer to `initialize` has it.
-    pub(super) fn begun(id: Option<String>, result: &Value) -> Self {
-        let revision = result.get("protocolVersion").and_then(Value::as_str);
-        let revision =
-            revision.filter(|it| *it != MODERN_REVISION && it.len() <= 16).unwrap_or("2025-11-25");
-        Self { id, revision: revision.to_owned() }
-    }
 }

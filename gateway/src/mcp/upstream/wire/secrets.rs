@@ -1,0 +1,83 @@
+//! What a child was given and must not say again: neither to the log nor to anybody who asks it.
+
+use std::cmp::Reverse;
+
+use serde_json::{Map, Value};
+
+use crate::config::Secret;
+
+const REDACTED: &str = "[redacted]";
+/// What is shorter is in everything.
+const MIN_BYTES: usize = 4;
+
+/// The secrets of one process, as long as it runs.
+#[derive(Debug, Default)]
+pub(super) struct Secrets(Vec<Secret>);
+
+impl Secrets {
+    /// One more. What has lines may be said line by line.
+    pub(super) fn add(&mut self, secret: &Secret) {
+        let lines = secret.expose().lines().map(str::trim);
+        let whole = std::iter::once(secret.expose());
+        let parts = whole.chain(lines).filter(|part| part.len() >= MIN_BYTES);
+        self.0.extend(parts.map(|part| Secret::new(part.to_owned())));
+        // A secret may be a part of another one.
+        self.0.sort_by_key(|secret| Reverse(secret.expose().len()));
+    }
+
+    /// A text without them; nothing where it has none.
+    fn without(&self, text: &str) -> Option<String> {
+        let is_in = |secret: &&Secret| text.contains(secret.expose());
+        self.0.iter().any(|secret| is_in(&secret)).then(|| {
+            self.0.iter().fold(text.to_owned(), |text, it| text.replace(it.expose(), REDACTED))
+        })
+    }
+
+    /// Takes them out of a text.
+    pub(super) fn hide_in_text(&self, text: String) -> String {
+        self.without(&text).unwrap_or(text)
+    }
+
+    /// Takes them out of all texts and names of a message.
+    pub(super) fn hide(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => {
+                if let Some(hidden) = self.without(text) {
+                    *text = hidden;
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.hide(item)),
+            Value::Object(members) => {
+                members.iter_mut().for_each(|(_, member)| self.hide(member));
+                if members.keys().any(|name| self.without(name).is_some()) {
+                    let named = std::mem::take(members).into_iter();
+                    *members = named
+                        .map(|(name, it)| (self.hide_in_text(name), it))
+                        .collect::<Map<_, _>>();
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_child_was_given_is_not_said_again() {
+        let mut secrets = Secrets::default();
+        for secret in ["hunter2", "hunter2-and-more", "-----BEGIN\nAAAABBBB\n-----END", "no"] {
+            secrets.add(&Secret::new(secret.to_owned()));
+        }
+        let hidden = secrets.hide_in_text("a hunter2-and-more, hunter2. AAAABBBB no".to_owned());
+        assert_eq!(hidden, "a [redacted], [redacted]. [redacted] no");
+        let mut message = json!({ "result": [{ "hunter2": "x hunter2" }, 7, "good"] });
+        secrets.hide(&mut message);
+        assert_eq!(message, json!({ "result": [{ "[redacted]": "x [redacted]" }, 7, "good"] }));
+        assert!(!format!("{secrets:?}").contains("hunter2"));
+    }
+}
