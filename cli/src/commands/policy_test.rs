@@ -1,5 +1,7 @@
 //! `tallyport policy test`: cases in TOML, decided by the policies under test.
 
+mod on;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,12 +9,13 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tallyport_access::Identity;
 use tallyport_access::policy::{
-    Action, Answer, AskContext, CallArguments, PolicySet, PolicyStore, Resource,
+    Action, Answer, AskContext, CallArguments, ExecFacts, PolicySet, PolicyStore,
 };
 use tallyport_schemas::{Actor, AgentAttributes, AuthMethod, Principal, PrincipalKind};
 
 use crate::exit::Failure;
 use crate::output::print_line;
+use on::{On, resource};
 
 /// How long a case's token lives, from now; long enough for any suite.
 const TOKEN_LIFE: std::time::Duration = std::time::Duration::from_secs(3600);
@@ -58,34 +61,6 @@ struct CasePrincipal {
     delegation: Vec<String>,
 }
 
-/// What it is asked on: the path from the target down, separated by `/`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-struct On {
-    target: Option<String>,
-    database: Option<String>,
-    schema: Option<String>,
-    table: Option<String>,
-    column: Option<String>,
-    function: Option<String>,
-    view: Option<String>,
-    access: Option<String>,
-    tool: Option<String>,
-    resource: Option<String>,
-    prompt: Option<String>,
-    #[serde(default)]
-    labels: Vec<String>,
-    #[serde(default)]
-    builtin: bool,
-    /// Of a tool, as its definition says; what it does not say is taken as MCP does.
-    #[serde(default)]
-    read_only: bool,
-    #[serde(default = "unless_said")]
-    destructive: bool,
-    #[serde(default = "unless_said")]
-    open_world: bool,
-}
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct CaseContext {
@@ -98,8 +73,27 @@ struct CaseContext {
     labels: Vec<String>,
     multi_statement: bool,
     source_ip: Option<std::net::IpAddr>,
-    /// Of the call of a tool.
+    /// Of the call of a tool, or of a request: below `path`, `query` and `body`.
     arguments: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Of what is to run in a container.
+    exec: Option<CaseExec>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CaseExec {
+    container: String,
+    argv: Vec<String>,
+    stdin: bool,
+    tty: bool,
+}
+
+impl CaseExec {
+    fn facts(&self) -> Arc<ExecFacts> {
+        let Self { container, argv, stdin, tty } = self;
+        let (container, argv) = (container.clone(), argv.clone());
+        Arc::new(ExecFacts { container, argv, stdin: *stdin, tty: *tty })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -203,6 +197,7 @@ fn decide(set: &Arc<PolicySet>, case: &Case) -> Result<Answer, String> {
     let arguments = case.context.arguments.as_ref().map(CallArguments::of).transpose();
     let context = AskContext {
         call: arguments.map_err(|error| error.to_string())?.map(Arc::new),
+        exec: case.context.exec.as_ref().map(CaseExec::facts),
         read_only: case.context.read_only,
         opaque: case.context.opaque,
         has_where: case.context.has_where,
@@ -241,103 +236,6 @@ fn problem(case: &Case, answer: &Answer) -> Option<String> {
     })
 }
 
-fn resource(on: &On) -> Result<Resource, String> {
-    let named = [
-        &on.target,
-        &on.database,
-        &on.schema,
-        &on.table,
-        &on.column,
-        &on.function,
-        &on.view,
-        &on.access,
-        &on.tool,
-        &on.resource,
-        &on.prompt,
-    ];
-    if named.iter().filter(|name| name.is_some()).count() != 1 {
-        return Err(
-            "`on` names exactly one of target, database, schema, table, column, function, view, access, tool, resource, prompt"
-                .to_owned(),
-        );
-    }
-    let labels = on.labels.clone();
-    let parts = |path: &Option<String>| {
-        path.as_deref().map(|path| path.split('/').map(str::to_owned).collect::<Vec<_>>())
-    };
-    if let Some(name) = &on.target {
-        return Ok(Resource::Target { name: name.clone() });
-    }
-    if let Some(name) = &on.view {
-        return Ok(Resource::AuditView { name: name.clone() });
-    }
-    if let Some(name) = &on.access {
-        return Ok(Resource::AccessKind { name: name.clone() });
-    }
-    if let Some(resource) = of_server(on) {
-        return Ok(resource);
-    }
-    if let Some([target, database]) = parts(&on.database).as_deref() {
-        return Ok(Resource::Database { target: target.clone(), database: database.clone() });
-    }
-    if let Some([target, database, schema]) = parts(&on.schema).as_deref() {
-        return Ok(Resource::Schema {
-            target: target.clone(),
-            database: database.clone(),
-            schema: schema.clone(),
-        });
-    }
-    if let Some([target, database, schema, table]) = parts(&on.table).as_deref() {
-        let (target, database, schema) = (target.clone(), database.clone(), schema.clone());
-        return Ok(Resource::Table { target, database, schema, table: table.clone(), labels });
-    }
-    if let Some([target, database, schema, table, column]) = parts(&on.column).as_deref() {
-        let (target, database, schema, table) =
-            (target.clone(), database.clone(), schema.clone(), table.clone());
-        return Ok(Resource::Column {
-            target,
-            database,
-            schema,
-            table,
-            column: column.clone(),
-            labels,
-        });
-    }
-    if let Some([target, database, schema, name]) = parts(&on.function).as_deref() {
-        let (target, database, schema, name) =
-            (target.clone(), database.clone(), schema.clone(), name.clone());
-        return Ok(Resource::Function { target, database, schema, name, builtin: on.builtin });
-    }
-    Err("a path from the target down is meant, such as table = \"sample/sample/app/orders\""
-        .to_owned())
-}
-
-/// What an MCP server has. Only the server's name ends at the first `/`: what follows may hold more of them.
-fn of_server(on: &On) -> Option<Resource> {
-    let split = |path: &Option<String>| {
-        let (target, name) = path.as_deref()?.split_once('/')?;
-        Some((target.to_owned(), name.to_owned()))
-    };
-    if let Some((target, name)) = split(&on.tool) {
-        return Some(Resource::Tool {
-            target,
-            name,
-            read_only: on.read_only,
-            destructive: on.destructive,
-            open_world: on.open_world,
-            labels: on.labels.clone(),
-        });
-    }
-    if let Some((target, uri)) = split(&on.resource) {
-        return Some(Resource::McpResource { target, uri });
-    }
-    split(&on.prompt).map(|(target, name)| Resource::Prompt { target, name })
-}
-
-const fn unless_said() -> bool {
-    true
-}
-
 fn any_issuer() -> String {
     "https://issuer.example".to_owned()
 }
@@ -369,5 +267,33 @@ mod tests {
         assert_eq!(decided("tool = \"gitlab/a/b\"", "acme/x"), Ok(false));
         let error = decided("tool = \"a\"", "acme/x").unwrap_err();
         assert!(error.contains("a path from the target down"), "{error}");
+    }
+
+    #[test]
+    fn requests_are_decided_by_route_object_and_what_runs() {
+        let policy = "@id(\"r\") permit (principal, action == Tallyport::Action::\"http:request\", resource == Tallyport::Route::\"crm/refund\") \
+             when { resource.method == \"POST\" && context has call && context.call.getTag(\"/body/amount\") == \"10\" };\n\
+             @id(\"e\") permit (principal, action == Tallyport::Action::\"k8s:exec\", resource in Tallyport::KubeNamespace::\"prod/shop\") \
+             when { resource.name == \"web-0\" && context has exec && context.exec.argv == \"[\\\"ls\\\"]\" };\n\
+             @id(\"n\") permit (principal, action == Tallyport::Action::\"k8s:list\", resource) when { resource.resource == \"deployments\" && resource.apiGroup == \"apps\" };";
+        let set = Arc::new(PolicySet::parse(policy, "p.cedar").unwrap());
+        let decided = |action: &str, on: &str, context: &str| {
+            let case = format!(
+                "name = \"x\"\nprincipal = {{}}\naction = \"{action}\"\non = {{ {on} }}\ncontext = {{ {context} }}\nexpect = \"allow\"\n"
+            );
+            decide(&set, &toml::from_str(&case).unwrap()).map(|answer| answer.allowed)
+        };
+        let refund = "route = \"crm/refund\", method = \"POST\", path = \"/refunds\"";
+        let amount = |amount: u32| format!("arguments = {{ body = {{ amount = {amount} }} }}");
+        assert_eq!(decided("http:request", refund, &amount(10)), Ok(true));
+        assert_eq!(decided("http:request", refund, &amount(11)), Ok(false));
+        let pod = "object = \"prod/shop/pods/web-0/exec\"";
+        assert_eq!(decided("k8s:exec", pod, "exec = { argv = [\"ls\"] }"), Ok(true));
+        assert_eq!(decided("k8s:exec", pod, "exec = { argv = [\"ls\", \"-l\"] }"), Ok(false));
+        assert_eq!(decided("k8s:list", "object = \"prod//deployments.apps\"", ""), Ok(true));
+        assert_eq!(decided("k8s:list", "object = \"prod//deployments\"", ""), Ok(false));
+        assert!(
+            decided("k8s:list", "object = \"prod\"", "").unwrap_err().contains("prod/shop/pods")
+        );
     }
 }

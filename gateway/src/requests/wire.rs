@@ -135,7 +135,13 @@ impl Wire {
         request: Durable<Authorized<Wanted>>,
     ) -> Result<Begun, WireError> {
         let shown = self.credentials.fields().await?;
-        self.begin(to_service(request), shown).await
+        let begun = self.begin(to_service(request), shown).await?;
+        if begun.status < 200 {
+            return Err(WireError::Cut(
+                "it switches to a protocol that nobody asked for".to_owned(),
+            ));
+        }
+        Ok(begun)
     }
 
     /// Sends a request that is to become a connection of streams by WebSocket (RFC 6455 section 4.1), in one of `protocols`.

@@ -1,10 +1,12 @@
 //! What the cluster may answer with: forms that can be looked into.
 
-/// The wish of a client, without forms that nothing can look into; JSON where nothing is left.
-pub(super) fn accept(wish: Option<&str>) -> String {
+/// The wish of a client, without forms that nothing can look into, and without tables where these may not be; JSON where nothing
+/// is left.
+pub(super) fn accept(wish: Option<&str>, tables: bool) -> String {
     let readable = |form: &&str| {
         let media = form.split(';').next().unwrap_or_default().trim();
         media.eq_ignore_ascii_case("application/json")
+            && (tables || !form.to_ascii_lowercase().contains("as=table"))
     };
     let left: Vec<&str> =
         wish.unwrap_or_default().split(',').map(str::trim).filter(readable).collect();
@@ -18,11 +20,11 @@ mod tests {
     #[test]
     fn only_json_is_asked_for() {
         assert_eq!(
-            accept(Some("application/vnd.kubernetes.protobuf,application/json")),
+            accept(Some("application/vnd.kubernetes.protobuf,application/json"), true),
             "application/json"
         );
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
-        assert_eq!(accept(Some(table)), table);
+        assert_eq!(accept(Some(table), true), table);
         for other in [
             "application/vnd.kubernetes.protobuf",
             "application/yaml",
@@ -30,8 +32,9 @@ mod tests {
             "application/cbor",
             "",
         ] {
-            assert_eq!(accept(Some(other)), "application/json", "{other}");
+            assert_eq!(accept(Some(other), true), "application/json", "{other}");
         }
-        assert_eq!(accept(None), "application/json");
+        assert_eq!(accept(None, true), "application/json");
+        assert_eq!(accept(Some(table), false), "application/json");
     }
 }

@@ -14,6 +14,7 @@ use super::hides::hides;
 use super::meant::{Meant, flag, plain, streams};
 use super::path::{Object, Path};
 use super::status::status;
+use super::writes;
 use crate::http::{Asked, Fields, Plan, field, media_of};
 use crate::masking::Mask;
 use crate::mcp::canonical;
@@ -171,31 +172,44 @@ impl Cluster {
             exec: exec.map(Arc::new),
             definition_sha256: None,
         };
+        let plan = self.plan(asked, action, &object);
+        let refused =
+            refused.or_else(|| if plan.hides.is_empty() { None } else { writes::refused(asked) });
+        let fields = self.fields(asked, action, &object);
+        let wanted = Wanted::new(&asked.method, asked.target(), fields, asked.body.clone());
+        let wanted = refused.map_or(Ok(wanted), Err);
+        Reading { question, wanted, plan, manner }
+    }
+
+    /// What of the answer may be seen.
+    fn plan(&self, asked: &Asked, action: Action, object: &Object) -> Plan {
         let is_log = action == Action::KubeLogs;
-        let plan = Plan {
-            hides: if is_log {
-                Arc::default()
-            } else {
-                hides(&object, &self.hides, self.clear_secrets)
-            },
+        let hides =
+            if is_log { Arc::default() } else { hides(object, &self.hides, self.clear_secrets) };
+        Plan {
+            hides,
             screen: self.screen.clone(),
             opaque: false,
             lines: action == Action::KubeWatch,
             text: is_log,
             is_head: asked.method == "HEAD",
-        };
-        let mut fields: Fields =
-            vec![("accept".to_owned(), accept(field(&asked.fields, "accept")))];
-        if is_log {
-            fields = vec![("accept".to_owned(), "*/*".to_owned())];
         }
+    }
+
+    /// What goes with the request.
+    fn fields(&self, asked: &Asked, action: Action, object: &Object) -> Fields {
+        // A table may have a column of its own for what is hidden in the object.
+        let tables = !self.hides.iter().any(|rule| rule.is_of(object));
+        let accepted = match action {
+            Action::KubeLogs => "*/*".to_owned(),
+            _ => accept(field(&asked.fields, "accept"), tables),
+        };
+        let mut fields: Fields = vec![("accept".to_owned(), accepted)];
         if let Some(media) = field(&asked.fields, "content-type").filter(|_| !asked.body.is_empty())
         {
             fields.push(("content-type".to_owned(), media.to_owned()));
         }
-        let wanted = Wanted::new(&asked.method, asked.target(), fields, asked.body.clone());
-        let wanted = refused.map_or(Ok(wanted), Err);
-        Reading { question, wanted, plan, manner }
+        fields
     }
 
     fn resource(&self, action: Action, object: &Object) -> Resource {

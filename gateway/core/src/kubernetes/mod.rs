@@ -11,6 +11,7 @@ mod meant;
 mod path;
 mod status;
 mod streams;
+mod writes;
 
 pub use cluster::{Cluster, ObjectHide, POD_PIN};
 pub use path::{NotPath, Object, Path};

@@ -193,3 +193,21 @@ fn only_what_can_be_read_is_asked_for_and_bodies_are_told() {
     assert_eq!(media, "application/json");
     assert!(body.contains("\"reason\":\"Forbidden\"") && body.contains("tallyport: no"), "{body}");
 }
+
+#[test]
+fn what_is_hidden_of_an_object_is_not_got_at_by_writing_or_selecting() {
+    let patch = [("content-type", "application/json-patch+json")];
+    let copy = r#"[{"op":"copy","from":"/data/key","path":"/metadata/annotations/a"}]"#;
+    let secret = "/api/v1/namespaces/shop/secrets/card-key";
+    assert_eq!(read_with("PATCH", secret, &patch, copy).wanted.unwrap_err().status, 403);
+    let settings = "/api/v1/namespaces/shop/configmaps/settings";
+    assert!(read_with("PATCH", settings, &patch, copy).wanted.is_ok(), "nothing of it is hidden");
+    let widgets = "/apis/example.com/v1/widgets";
+    let selected = format!("{widgets}?fieldSelector=spec.key%3Dhunter2");
+    assert!(read_with("GET", &selected, &[], "").wanted.is_err());
+    let table = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json")];
+    let asked =
+        |target: &str| format!("{:?}", read_with("GET", target, &table, "").wanted.unwrap());
+    assert!(!asked(widgets).contains("as=Table"), "a column of it may show it");
+    assert!(asked("/api/v1/secrets").contains("as=Table"));
+}
