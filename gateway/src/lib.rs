@@ -5,6 +5,7 @@ pub mod config;
 pub mod connect;
 mod control;
 pub mod front;
+mod gate;
 mod inside;
 mod mcp;
 mod meters;

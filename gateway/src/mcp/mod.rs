@@ -38,7 +38,7 @@ use limits::Calls;
 use tasks::Tasks;
 pub use upstream::UpstreamError;
 use upstream::Upstreams;
-pub(crate) use upstream::{Defined, Gate, Pass, ServerView, ToolView};
+pub(crate) use upstream::{Defined, ServerView, ToolView};
 
 const ENDPOINT: &str = "/mcp";
 /// One server behind the gateway.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::approval::Leave;
 use super::session::Session;
-use crate::mcp::Pass;
+use crate::gate::Pass;
 
 /// What becomes of a request.
 pub(super) enum Decided {

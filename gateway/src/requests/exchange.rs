@@ -22,7 +22,7 @@ use super::request::Told;
 use super::session::Session;
 use super::streams::Upgrade;
 use super::wire::{Begun, Opened, WireError};
-use crate::mcp::Pass;
+use crate::gate::Pass;
 
 /// Pieces that wait for the agent to take them.
 const AHEAD: usize = 2;

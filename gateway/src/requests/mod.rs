@@ -27,7 +27,7 @@ use gateway_core::target::Protocol;
 use tallyport_schemas::TargetRef;
 
 use crate::config;
-use crate::mcp::Gate;
+use crate::gate::Gate;
 use crate::service::Inner;
 use crate::session::Tunnel;
 use crate::tunnel::TunnelIo;

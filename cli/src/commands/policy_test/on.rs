@@ -66,16 +66,7 @@ pub(super) fn resource(on: &On) -> Result<Resource, String> {
     let parts = |path: &Option<String>| {
         path.as_deref().map(|path| path.split('/').map(str::to_owned).collect::<Vec<_>>())
     };
-    if let Some(name) = &on.target {
-        return Ok(Resource::Target { name: name.clone() });
-    }
-    if let Some(name) = &on.view {
-        return Ok(Resource::AuditView { name: name.clone() });
-    }
-    if let Some(name) = &on.access {
-        return Ok(Resource::AccessKind { name: name.clone() });
-    }
-    if let Some(resource) = of_server(on) {
+    if let Some(resource) = by_name(on).or_else(|| of_server(on)) {
         return Ok(resource);
     }
     if let Some(path) = &on.object {
@@ -114,6 +105,14 @@ pub(super) fn resource(on: &On) -> Result<Resource, String> {
     }
     Err("a path from the target down is meant, such as table = \"sample/sample/app/orders\""
         .to_owned())
+}
+
+/// What has a name and nothing above it.
+fn by_name(on: &On) -> Option<Resource> {
+    let target = on.target.clone().map(|name| Resource::Target { name });
+    let view = || on.view.clone().map(|name| Resource::AuditView { name });
+    let access = || on.access.clone().map(|name| Resource::AccessKind { name });
+    target.or_else(view).or_else(access)
 }
 
 /// What an MCP server or an HTTP target has. Only the server's name ends at the first `/`: what follows may hold more of them.

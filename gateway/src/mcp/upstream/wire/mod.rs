@@ -21,9 +21,9 @@ use child::ChildAnswers;
 use children::Children;
 use http::{Http, HttpAnswers};
 
-use super::gate::Asker;
 use super::running::Method;
 use crate::config::{CredentialError, McpServer, McpWay};
+use crate::gate::Asker;
 use crate::inside::{Who, who};
 use crate::service::Caller;
 
