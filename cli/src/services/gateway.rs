@@ -253,6 +253,7 @@ impl DevTarget {
             ca: self.ca.clone(),
             client_cert: None,
             client_key: None,
+            detectors: Default::default(),
             recording: None,
             catalog_refresh_seconds: None,
             limits: Default::default(),
