@@ -33,6 +33,7 @@ pub fn all() -> Vec<Sample> {
         .chain(later::bodies())
         .chain(mcp::bodies())
         .chain(requests::bodies())
+        .chain(traffic::findings())
         .enumerate()
         .map(|(seq, (name, context, body))| Sample {
             name,

@@ -99,6 +99,7 @@ impl DevTarget {
             client_cert: None,
             client_key: None,
             recording: None,
+            detectors: Default::default(),
             catalog_refresh_seconds: None,
             limits: Default::default(),
         };

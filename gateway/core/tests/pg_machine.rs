@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use tallyport_access::Identity;
 use tallyport_access::policy::{AskContext, PolicySet};
+use tallyport_detect::{Cards, Rules, Screen};
 use tallyport_eventlog::Auditable as _;
 use tallyport_schemas::{
     AgentAttributes, AuthMethod, Body, Context, Principal, PrincipalKind, Recording, Response,
@@ -253,4 +254,130 @@ fn an_agent_that_asks_on_and_on_waits_for_answers() {
     while let Ok(TargetStep::Batch(_)) = machine.target_step(1) {}
     assert!(machine.is_drained());
     assert_eq!(feed_agent(&mut machine, &bench, b"", &[]), ["forward 5"], "then it goes on");
+}
+
+/// A machine that looks for cards, with `action`, and has sent a statement by either protocol.
+fn looking(action: &str, by_parse: bool) -> Machine {
+    let rules = Rules::parse([("payment_card", action)]).unwrap();
+    let screen = Screen::new(rules, Cards::Hidden).unwrap();
+    let mut machine = machine().looking(Some(screen));
+    let asked = if by_parse {
+        let execute = [frame(b'E', b"\0\0\0\0\0"), frame(b'S', b"")].concat();
+        [frame(b'P', b"\0SELECT 1\0\0\0"), frame(b'B', b"\0\0\0\0\0\0\0\0"), execute].concat()
+    } else {
+        frame(b'Q', b"SELECT 1\0")
+    };
+    feed_agent(&mut machine, &bench(), &asked, &[]);
+    machine
+}
+
+/// What PostgreSQL answers: one row of these columns, each a type, a format and a value.
+fn answer(columns: &[(u32, i16, Vec<u8>)], by_parse: bool) -> Vec<u8> {
+    let count = u16::try_from(columns.len()).unwrap().to_be_bytes();
+    let (mut described, mut row) = (count.to_vec(), count.to_vec());
+    for (type_oid, format, value) in columns {
+        described.extend([b"x\0".as_slice(), &[0; 6], &type_oid.to_be_bytes(), &[0; 6]].concat());
+        described.extend(format.to_be_bytes());
+        row.extend(u32::try_from(value.len()).unwrap().to_be_bytes());
+        row.extend(value);
+    }
+    let before = if by_parse { [frame(b'1', b""), frame(b'2', b"")].concat() } else { Vec::new() };
+    let rows = [frame(b'T', &described), frame(b'D', &row), frame(b'C', b"SELECT 1\0")].concat();
+    [before, rows, frame(b'Z', b"I")].concat()
+}
+
+/// What passed, as it is on record, and the sums of the answer.
+fn passed(machine: &mut Machine, input: &[u8], cuts: &[usize]) -> (Vec<u8>, Vec<Response>) {
+    let (mut bytes, mut summaries) = (Vec::new(), Vec::new());
+    let mut take = |mut batch: gateway_core::pg::session::MaskedResponse| {
+        for draft in batch.take_drafts() {
+            let Body::Response(response) = draft.body else { continue };
+            let content = match response.as_ref() {
+                Response::Chunk { content, .. } | Response::Unsolicited { content, .. } => content,
+                Response::Completed(summary) => &summary.content,
+            };
+            bytes.extend(content.iter().flat_map(|content| content.replay().unwrap()));
+            if matches!(*response, Response::Completed(_)) {
+                summaries.push(*response);
+            }
+        }
+    };
+    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (input.len() + 1)).collect();
+    cuts.extend([0, input.len()]);
+    cuts.sort_unstable();
+    for part in cuts.windows(2) {
+        machine.target_bytes(&input[part[0]..part[1]]);
+        while let TargetStep::Batch(batch) = machine.target_step(1).unwrap() {
+            take(batch);
+        }
+        machine.flush().unwrap().map(&mut take);
+    }
+    (bytes, summaries)
+}
+
+const CARD: &[u8] = b"4111111111111111";
+
+/// A value with the card, and one without.
+fn columns() -> impl Strategy<Value = Vec<(u32, i16, Vec<u8>)>> {
+    let binary = |element: u32, value: &[u8]| {
+        let ints = [1, 0, element, 1, 1, u32::try_from(value.len()).unwrap()];
+        [&ints.map(u32::to_be_bytes).concat()[..], value].concat()
+    };
+    let number = 4_111_111_111_111_111_i64.to_be_bytes().to_vec();
+    let planted = vec![
+        (25, 0, CARD.to_vec()),
+        (1043, 1, b"card 4111 1111 1111 1111, paid".to_vec()),
+        (3802, 1, [b"\x01[\"", CARD, b"\"]"].concat()),
+        (1009, 0, [b"{a,", CARD, b"}"].concat()),
+        (1009, 1, binary(25, CARD)),
+        (1016, 1, binary(20, &number)),
+        (1700, 0, [CARD, b".00"].concat()),
+        (16_400, 0, CARD.to_vec()),
+        (16_400, 1, CARD.to_vec()),
+        (20, 1, number),
+    ];
+    let plain = vec![(25, 0, b"plain".to_vec()), (23, 1, vec![0, 0, 0, 7]), (17, 1, vec![0; 9])];
+    let plain = || proptest::collection::vec(proptest::sample::select(plain.clone()), 0..4);
+    (plain(), proptest::sample::select(planted), plain())
+        .prop_map(|(before, card, after)| [before, vec![card], after].concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_of_a_card_reaches_the_agent(
+        columns in columns(),
+        by_parse in any::<bool>(),
+        cuts in proptest::collection::vec(any::<usize>(), 0..6),
+    ) {
+        for action in ["mask", "deny"] {
+            let mut machine = looking(action, by_parse);
+            let (bytes, summaries) = passed(&mut machine, &answer(&columns, by_parse), &cuts);
+            let lies = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+            prop_assert!(!lies(b"1111") && !lies(&4_111_111_111_111_111_i64.to_be_bytes()));
+            let Some(Response::Completed(summary)) = summaries.last() else { panic!("{summaries:?}") };
+            prop_assert_eq!(summary.findings.len(), 1);
+            prop_assert_eq!(summary.findings[0].action.as_str(), action);
+            prop_assert_eq!(machine.take_cancel().is_some(), action == "deny");
+            prop_assert_eq!(lies(b"\0C42501\0"), action == "deny");
+            prop_assert_eq!(summary.rows, u64::from(action == "mask"));
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_found_every_byte_is_as_it_came(
+        columns in columns(),
+        by_parse in any::<bool>(),
+        cuts in proptest::collection::vec(any::<usize>(), 0..6),
+    ) {
+        let mut machine = looking("alert", by_parse);
+        let input = answer(&columns, by_parse);
+        let (bytes, _) = passed(&mut machine, &input, &cuts);
+        // The description that the gateway asked for is not the agent's.
+        let before = if by_parse { 10 } else { 0 };
+        let length = u32::from_be_bytes(input[before + 1..before + 5].try_into().unwrap());
+        let behind = if by_parse { before + 1 + length as usize } else { 0 };
+        prop_assert!(bytes == [&input[..before], &input[behind..]].concat());
+    }
 }

@@ -123,10 +123,9 @@ impl TryFrom<Keys> for RawAnyTarget {
 const OF_POSTGRES: [&str; 7] =
     ["address", "database", "databases", "user", "password", "sslmode", "catalog_refresh_seconds"];
 /// Keys of other kinds alone.
-const OF_OTHERS: [&str; 15] = [
+const OF_OTHERS: [&str; 14] = [
     "url",
     "token",
-    "detectors",
     "timeout_seconds",
     "patience_seconds",
     "max_request_bytes",
@@ -154,7 +153,6 @@ impl Keys {
             ("catalog_refresh_seconds", self.catalog_refresh_seconds.is_some()),
             ("url", self.url.is_some()),
             ("token", self.token.is_some()),
-            ("detectors", self.detectors.is_some()),
             ("timeout_seconds", self.timeout_seconds.is_some()),
             ("patience_seconds", self.patience_seconds.is_some()),
             ("max_request_bytes", self.max_request_bytes.is_some()),
@@ -235,6 +233,7 @@ impl Keys {
             client_cert: self.client_cert,
             client_key: self.client_key,
             recording: self.recording,
+            detectors: self.detectors.unwrap_or_default(),
             catalog_refresh_seconds: self.catalog_refresh_seconds,
             limits: TargetLimits {
                 max_sessions: limits.max_sessions,

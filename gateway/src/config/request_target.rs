@@ -9,12 +9,12 @@ use gateway_core::masking::Mask;
 use http::HeaderName;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tallyport_detect::{Cards, Rules, Screen};
+use tallyport_detect::Screen;
 use tallyport_schemas::{Recording, TargetRef};
 use url::Url;
 
 use super::mcp_server::RawMcpServerLimits;
-use super::target::{is_name, parse_recording};
+use super::target::{is_name, parse_detectors, parse_recording};
 use super::{ClientIdentity, ConfigError, Credential, McpServerLimits};
 
 /// The largest body of a request, where the file does not say.
@@ -167,13 +167,7 @@ impl RawRequestTarget {
     }
 
     pub(super) fn screen(&self) -> Result<Option<Screen>, Problem> {
-        if self.detectors.is_empty() {
-            return Ok(None);
-        }
-        let entries = self.detectors.iter().map(|(name, action)| (name.as_str(), action.as_str()));
-        let rules = Rules::parse(entries).map_err(|error| ("detectors", error.to_string()))?;
-        let screen = Screen::new(rules, Cards::Hidden);
-        screen.map(Some).map_err(|error| ("detectors", error.to_string()))
+        parse_detectors(&self.detectors).map_err(|problem| ("detectors", problem))
     }
 }
 

@@ -1,5 +1,6 @@
 //! One target: where it is, how it is dialled, what of its answers is recorded.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use gateway_core::pg::session::Limits;
 use gateway_core::pg::startup::Databases;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tallyport_detect::{Cards, Rules, Screen};
 use tallyport_schemas::{Recording, TargetKind, TargetRef};
 
 use super::{ConfigError, Credential};
@@ -41,6 +43,10 @@ pub struct RawTarget {
     pub client_key: Option<PathBuf>,
     /// `full` (the default), `head:N` or `digest`, where policy does not say.
     pub recording: Option<String>,
+    /// What is looked for in its answers: kinds or groups of docs/reference/detectors.md, or `all`, each with `alert`, `mask`,
+    /// `deny` or `off`.
+    #[serde(default)]
+    pub detectors: BTreeMap<String, String>,
     /// How old the catalog may become, in seconds (default 15).
     pub catalog_refresh_seconds: Option<u64>,
     /// Bounds of one session.
@@ -56,7 +62,7 @@ pub struct TargetLimits {
     pub max_sessions: Option<usize>,
     /// The longest statement, Bind or other message of a client (default 16 MiB).
     pub max_message_bytes: Option<usize>,
-    /// The longest row with a masked column (default 64 MiB).
+    /// The longest row that is masked or looked into (default 64 MiB).
     pub max_row_bytes: Option<usize>,
 }
 
@@ -115,6 +121,8 @@ pub struct Target {
     pub client: Option<ClientIdentity>,
     /// How much of a response is recorded where policy does not say.
     pub recording: Recording,
+    /// What is looked for in its answers.
+    pub screen: Option<Screen>,
     /// How old the catalog may become.
     pub catalog_refresh: Duration,
     /// The most sessions at once; the gateway's own limit when absent.
@@ -175,6 +183,8 @@ impl RawTarget {
         };
         let recording = parse_recording(self.recording.as_deref())
             .map_err(|problem| bad("recording", problem))?;
+        let screen =
+            parse_detectors(&self.detectors).map_err(|problem| bad("detectors", problem))?;
         let fallback = Limits::default();
         let limits = Limits {
             max_message_bytes: self.limits.max_message_bytes.unwrap_or(fallback.max_message_bytes),
@@ -197,6 +207,7 @@ impl RawTarget {
             ca: self.ca.map(|ca| folder.join(ca)),
             client,
             recording,
+            screen,
             catalog_refresh,
             max_sessions: self.limits.max_sessions,
             limits,
@@ -258,9 +269,21 @@ pub(super) fn parse_recording(text: Option<&str>) -> Result<Recording, String> {
     }
 }
 
+pub(super) fn parse_detectors(
+    detectors: &BTreeMap<String, String>,
+) -> Result<Option<Screen>, String> {
+    if detectors.is_empty() {
+        return Ok(None);
+    }
+    let entries = detectors.iter().map(|(name, action)| (name.as_str(), action.as_str()));
+    let rules = Rules::parse(entries).map_err(|error| error.to_string())?;
+    Screen::new(rules, Cards::Hidden).map(Some).map_err(|error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tallyport_detect::{Action, Kind};
 
     fn check(text: &str) -> Result<Target, String> {
         let raw: RawTarget = toml::from_str(text).map_err(|error| error.to_string())?;
@@ -277,6 +300,16 @@ mod tests {
         let host = "db.example.com".to_owned();
         assert_eq!(target.address, Address::Tcp { host, port: 5432 });
         assert_eq!(target.recording, Recording::Full);
+        assert!(target.screen.is_none());
+    }
+
+    #[test]
+    fn detectors_are_rules_as_those_of_other_kinds() {
+        let text = format!("{LEAST}detectors = {{ payment_card = 'mask', secrets = 'deny' }}");
+        let screen = check(&text).unwrap().screen.unwrap();
+        assert_eq!(screen.rules().action(Kind::PaymentCard), Some(Action::Mask));
+        assert_eq!(screen.rules().action(Kind::Jwt), Some(Action::Deny));
+        assert_eq!(screen.rules().action(Kind::Email), None);
     }
 
     #[test]
@@ -285,6 +318,8 @@ mod tests {
             ("sslmode = 'prefer'", "targets.db.sslmode"),
             ("recording = 'half'", "targets.db.recording"),
             ("kind = 'mysql'", "targets.db.kind"),
+            ("detectors = { cats = 'mask' }", "targets.db.detectors"),
+            ("detectors = { email = 'hide' }", "targets.db.detectors"),
             ("client_cert = 'c.pem'", "targets.db.client_cert"),
             ("catalog_refresh_seconds = 0", "targets.db.catalog_refresh_seconds"),
             ("limits = { max_sessions = 0 }", "targets.db.limits.max_sessions"),

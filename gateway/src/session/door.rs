@@ -217,6 +217,7 @@ async fn open(
     let machine =
         Machine::new(target.limits, scribe, state, upstream.settings.iter().cloned().collect())
             .started_with(accepted.settings)
+            .looking(target.screen.clone())
             .reading(tunnel.reads_only);
     Ok(Opened { machine, upstream, benches, registered })
 }

@@ -107,8 +107,8 @@ impl Live {
             if drained {
                 self.drained.notify_waiters();
             }
-            if cancels {
-                self.cancel_target("tallyport:row_limit").await;
+            if let Some(rule) = cancels {
+                self.cancel_target(rule).await;
             }
             match step {
                 Ok(TargetStep::NeedMore) => return Ok(()),

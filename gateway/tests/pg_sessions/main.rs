@@ -18,6 +18,8 @@ mod certificates;
 mod chat;
 mod clients;
 mod delegation;
+mod detectors;
+mod detectors_beside;
 mod fault;
 mod fault_forms;
 mod grants;

@@ -134,8 +134,9 @@ fn fill_response<'a>(row: &mut Row<'a>, response: &'a Response) {
             fill_wire(row, *wire_bytes, wire_sha256, content.as_ref());
         }
         Response::Completed(summary) => fill_summary(row, summary),
-        Response::Unsolicited { kinds, wire_bytes, wire_sha256, content } => {
+        Response::Unsolicited { kinds, wire_bytes, wire_sha256, content, findings } => {
             row.kinds = texts(kinds);
+            row.findings = all_written(findings);
             fill_wire(row, *wire_bytes, wire_sha256, content.as_ref());
         }
     }

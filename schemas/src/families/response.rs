@@ -77,7 +77,7 @@ pub enum FindingAction {
     Mask,
     /// It passed as it was; this is the alert.
     Alert,
-    /// Because of it the whole answer was kept back.
+    /// Because of it the answer was kept back, or what of it had not passed yet.
     Deny,
 }
 
@@ -133,6 +133,9 @@ pub enum Response {
         wire_sha256: String,
         /// The bytes.
         content: Option<Content>,
+        /// What content detectors found in them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        findings: Vec<Finding>,
     },
 }
 

@@ -7,11 +7,9 @@ use std::borrow::Cow;
 use super::class::{Class, OTHER, Word, control, severity, status};
 use super::identity::{name, target};
 use super::objects::{Api, Authorization, Policy, Request, Resource, Service, owned, text};
-use super::traffic::{disposed, ended, ends, joined};
+use super::traffic::{disposed, ended, ends, found, joined};
 use super::value::Value;
-use crate::{
-    Command, CommandId, Decision, Effect, Event, FindingAction, Phase, Response, ResponseSummary,
-};
+use crate::{Command, CommandId, Decision, Effect, Event, Phase, Response, ResponseSummary};
 
 const CREATE: Word = (1, "Create");
 const READ: Word = (2, "Read");
@@ -126,24 +124,17 @@ pub(super) fn response<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Resp
             value.message(&format!("{who} receives an answer of {target}, more follows"));
         }
         Response::Completed(summary) => completed(value, event, summary),
-        Response::Unsolicited { kinds, .. } => {
+        Response::Unsolicited { kinds, findings, .. } => {
+            found(value, findings);
             value.status(status::SUCCESS);
             value.message(&format!("{who} receives {} of {}", joined(kinds), target(event)));
         }
     }
 }
 
-/// An answer that a detector kept back is blocked, whatever else was masked in it.
 fn completed<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a ResponseSummary) {
     ended(value, it);
-    if it.findings.iter().any(|finding| finding.action == FindingAction::Deny) {
-        value.control(control::BLOCKED);
-        value.severity(severity::MEDIUM);
-    }
-    value.status_detail = (!it.findings.is_empty()).then(|| {
-        let findings: Vec<_> = it.findings.iter().map(ToString::to_string).collect();
-        Cow::Owned(joined(&findings))
-    });
+    found(value, &it.findings);
     value.message(&format!(
         "{} receives the answer of {}: {}, {} values masked",
         name(event),

@@ -4,7 +4,7 @@ use super::class::{Class, OTHER, Word, control, datastore, severity, status};
 use super::fragments::Part;
 use super::identity::{name, target};
 use super::objects::{Database, QueryInfo, Table, cut, owned, text};
-use super::traffic::{disposed, ended, ends, joined};
+use super::traffic::{disposed, ended, ends, found, joined};
 use super::value::Value;
 use crate::{Command, Event, Phase, Query, QueryPhase, Response, ResponseSummary, StatementKind};
 
@@ -71,9 +71,10 @@ pub(super) fn response<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a Resp
             value.message(&format!("{who} receives {rows} rows of {}, more follow", target(event)));
         }
         Response::Completed(summary) => completed(value, event, summary),
-        Response::Unsolicited { kinds, .. } => {
+        Response::Unsolicited { kinds, findings, .. } => {
             value.is(Class::DatastoreActivity, (OTHER, "Unsolicited"));
             about(value, database, &[]);
+            found(value, findings);
             value.status(status::SUCCESS);
             let kinds = joined(kinds);
             value.message(&format!("{who} receives {kinds} of {}", target(event)));
@@ -96,6 +97,7 @@ fn completed<'a>(value: &mut Value<'a>, event: &'a Event, it: &'a ResponseSummar
     tables.dedup();
     about(value, database(event), &tables);
     ended(value, it);
+    found(value, &it.findings);
     value.message(&format!(
         "{} receives {} rows of {}: {}, {} values masked",
         name(event),

@@ -1,12 +1,17 @@
 //! What every class of traffic says alike, and which class it is: the kind of the target decides.
 
+use std::borrow::Cow;
+
 use super::class::{control, severity, status};
 use super::fragments::Part;
 use super::identity::{name, target};
 use super::objects::text;
 use super::value::Value;
 use super::{api, datastore};
-use crate::{Command, Disposition, Event, Response, ResponseStatus, ResponseSummary, TargetKind};
+use crate::{
+    Command, Disposition, Event, Finding, FindingAction, Response, ResponseStatus, ResponseSummary,
+    TargetKind,
+};
 
 /// What joins of names may grow to.
 const MAX_JOINED_BYTES: usize = 256;
@@ -78,6 +83,18 @@ pub(super) fn ended<'a>(value: &mut Value<'a>, it: &'a ResponseSummary) {
     });
     value.status_code = text(it.sqlstate.as_deref().unwrap_or(it.status.as_str()));
     value.duration = Some(it.duration_us / 1_000);
+}
+
+/// What detectors found. What one of them kept back is blocked, whatever else was masked.
+pub(super) fn found(value: &mut Value<'_>, findings: &[Finding]) {
+    if findings.iter().any(|finding| finding.action == FindingAction::Deny) {
+        value.control(control::BLOCKED);
+        value.severity(severity::MEDIUM);
+    }
+    value.status_detail = (!findings.is_empty()).then(|| {
+        let findings: Vec<_> = findings.iter().map(ToString::to_string).collect();
+        Cow::Owned(joined(&findings))
+    });
 }
 
 pub(super) fn joined(names: &[String]) -> String {

@@ -131,6 +131,7 @@ fn responses() -> Vec<Named> {
         wire_bytes: 96,
         wire_sha256: sha256("progress"),
         content: None,
+        findings: Vec::new(),
     };
     let body = |response| Body::Response(Box::new(response));
     vec![

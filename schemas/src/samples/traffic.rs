@@ -247,6 +247,7 @@ fn responses() -> Vec<Named> {
         wire_bytes: 6,
         wire_sha256: sha256("wire"),
         content: Some(identity(b"N\0\0\0\x05\0")),
+        findings: Vec::new(),
     };
     let body = |summary| Body::Response(Box::new(Response::Completed(summary)));
     let copy = ended(ResponseStatus::CopyStarted, None);
@@ -261,6 +262,36 @@ fn responses() -> Vec<Named> {
         ("response.completed.copy_started", alone(), body(copy)),
         ("response.completed.interrupted", alone(), body(interrupted)),
         ("response.unsolicited", alone(), Body::Response(Box::new(unsolicited))),
+    ]
+}
+
+/// What detectors found in answers and beside them.
+pub(super) fn findings() -> Vec<Named> {
+    let finding =
+        |action, detector: &str, count| Finding { detector: detector.into(), action, count };
+    let masked = vec![
+        finding(FindingAction::Mask, "payment_card", 2),
+        finding(FindingAction::Alert, "email", 40),
+    ];
+    let kept_back = ResponseSummary {
+        status: ResponseStatus::Error,
+        sqlstate: Some("42501".into()),
+        findings: vec![finding(FindingAction::Deny, "payment_card", 1)],
+        ..summary()
+    };
+    let notification = Response::Unsolicited {
+        kinds: texts(&["notification"]),
+        wire_bytes: 32,
+        wire_sha256: sha256("wire"),
+        content: None,
+        findings: vec![finding(FindingAction::Mask, "payment_card", 1)],
+    };
+    let body = |response| Body::Response(Box::new(response));
+    let found = ResponseSummary { findings: masked, ..summary() };
+    vec![
+        ("response.completed.found", delegated(), body(Response::Completed(found))),
+        ("response.completed.kept_back", delegated(), body(Response::Completed(kept_back))),
+        ("response.unsolicited.found", alone(), body(notification)),
     ]
 }
 

@@ -148,7 +148,16 @@ impl Seed {
                 wire_bytes: self.number(),
                 wire_sha256: self.text(),
                 content: self.option(Self::content),
+                findings: self.list(Self::finding),
             },
+        }
+    }
+
+    fn finding(&mut self) -> Finding {
+        Finding {
+            detector: self.text(),
+            action: self.pick(FindingAction::ALL),
+            count: self.number(),
         }
     }
 
@@ -176,11 +185,7 @@ impl Seed {
             wire_sha256: self.text(),
             content: self.option(Self::content),
             duration_us: self.number(),
-            findings: self.list(|s| Finding {
-                detector: s.text(),
-                action: s.pick(FindingAction::ALL),
-                count: s.number(),
-            }),
+            findings: self.list(Self::finding),
         }
     }
 

@@ -3,8 +3,8 @@
 use bytes::BytesMut;
 use sha2::{Digest as _, Sha256};
 use tallyport_schemas::{
-    Body, CommandId, Content, ContentError, OutputColumn, Recording, Response as ResponseEvent,
-    ResponseStatus, ResponseSummary, Session,
+    Body, CommandId, Content, ContentError, Finding, OutputColumn, Recording,
+    Response as ResponseEvent, ResponseStatus, ResponseSummary, Session,
 };
 
 use super::{Masked, Response, Scribe};
@@ -20,6 +20,7 @@ pub struct Batch {
     bodies: Vec<Body>,
     piece: PieceMeter,
     stray_kinds: Vec<String>,
+    stray_findings: Vec<Finding>,
 }
 
 /// What the piece that is being filled holds.
@@ -52,6 +53,7 @@ pub struct Tally {
     pub status: ResponseStatus,
     /// The columns of its results.
     pub columns: Vec<OutputColumn>,
+    findings: Vec<Finding>,
 }
 
 /// The most tags and columns that a summary names: a simple query may hold thousands of statements.
@@ -75,6 +77,7 @@ impl Tally {
             sqlstate: None,
             status: ResponseStatus::Interrupted,
             columns: Vec::new(),
+            findings: Vec::new(),
         }
     }
 
@@ -92,6 +95,12 @@ impl Tally {
     pub fn add_columns(&mut self, columns: &[OutputColumn]) {
         let room = MAX_NAMED.saturating_sub(self.columns.len());
         self.columns.extend(columns.iter().take(room).cloned());
+    }
+
+    /// Adds what detectors found in it.
+    pub fn add_findings(&mut self, findings: &[Finding]) {
+        self.masked_values += crate::http::hidden(findings);
+        merge(&mut self.findings, findings);
     }
 
     /// Adds a command tag.
@@ -131,7 +140,7 @@ impl Tally {
             wire_sha256: piece.wire_sha256,
             content: piece.content,
             duration_us: now_us.saturating_sub(self.started_us),
-            findings: Vec::new(),
+            findings: self.findings,
         }
     }
 
@@ -246,6 +255,11 @@ impl Batch {
         Ok(())
     }
 
+    /// Adds what detectors found in bytes that answer no command.
+    pub fn add_stray_findings(&mut self, findings: &[Finding]) {
+        merge(&mut self.stray_findings, findings);
+    }
+
     /// Adds the event of the session's end: it is durable before the farewell passes.
     ///
     /// # Errors
@@ -318,12 +332,14 @@ impl Batch {
             return Ok(());
         }
         let kinds = std::mem::take(&mut self.stray_kinds);
+        let findings = std::mem::take(&mut self.stray_findings);
         let piece = self.take_piece()?;
         let stray = ResponseEvent::Unsolicited {
             kinds,
             wire_bytes: piece.wire_bytes,
             wire_sha256: piece.wire_sha256,
             content: piece.content,
+            findings,
         };
         self.bodies.push(Body::Response(Box::new(stray)));
         Ok(())
@@ -344,5 +360,15 @@ impl Batch {
         };
         let wire = bytes::Bytes::copy_from_slice(wire);
         Ok(PieceRecord { wire, wire_bytes, wire_sha256, content, rows: meter.rows })
+    }
+}
+
+/// As many as there are detectors at most.
+fn merge(all: &mut Vec<Finding>, more: &[Finding]) {
+    for one in more {
+        match all.iter_mut().find(|it| it.detector == one.detector) {
+            Some(known) => known.count = known.count.saturating_add(one.count),
+            None => all.push(one.clone()),
+        }
     }
 }

@@ -326,6 +326,7 @@ impl Answered<'_> {
             wire_bytes: bytes.len() as u64,
             wire_sha256: hex::encode(Sha256::digest(&bytes)),
             content: self.content(&bytes)?,
+            findings: screened.findings,
         };
         Ok(Masked { value: Reply { bytes }, drafts: vec![self.draft(event)] })
     }

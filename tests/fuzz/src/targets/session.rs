@@ -1,12 +1,12 @@
 //! The session machine between an agent and a target that both say what they like.
 //!
-//! An input is a script: the first byte chooses who judges, then each step is a byte and its bytes. See [`Op`].
+//! An input is a script: the first byte chooses who judges and whether detectors look, then each step is a byte and its bytes. See [`Op`].
 
 mod record;
 mod seeds;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use gateway_core::passage::held::{Held, Leave};
 use gateway_core::passage::{Bench, Denial, Scribe};
@@ -15,6 +15,7 @@ use gateway_core::pg::session::{
 };
 use gateway_core::sql::SessionState;
 use tallyport_access::policy::AskContext;
+use tallyport_detect::{Cards, Rules, Screen};
 use tallyport_eventlog::Auditable;
 use tallyport_schemas::{ApprovalId, Context, Draft, SessionEnd, SessionId};
 
@@ -74,6 +75,15 @@ pub fn run(data: &[u8]) {
     stage.end(choice);
 }
 
+/// From this choice on detectors look into what the target says.
+const LOOKS_FROM: u8 = 128;
+
+static LOOKING: LazyLock<Screen> = LazyLock::new(|| {
+    let rules = [("all", "mask"), ("payment_card", "deny"), ("email", "alert")];
+    let rules = Rules::parse(rules).expect("rules");
+    Screen::new(rules, Cards::Hidden).expect("the patterns compile")
+});
+
 struct Stage {
     machine: Machine,
     bench: &'static Arc<Bench>,
@@ -97,7 +107,8 @@ impl Stage {
         let state = SessionState::new(catalog().search_path().to_vec());
         let scribe = Scribe::new(context.into());
         let mut stage = Self {
-            machine: Machine::new(Limits::default(), scribe, state, settings),
+            machine: Machine::new(Limits::default(), scribe, state, settings)
+                .looking((choice >= LOOKS_FROM).then(|| LOOKING.clone())),
             bench: bench_of(choice),
             context: self::context(),
             record: Record::new(waits(choice)),

@@ -6,11 +6,12 @@
 //! agent; both only as types that must be committed first.
 //!
 //! Memory of one session: a unit of at most [`Limits::max_message_bytes`] plus [`UNIT_BYTES`], a row of at most
-//! [`Limits::max_row_bytes`] when it must be masked (else [`crate::pg::frame::STREAM_ABOVE_BYTES`]), one batch of
+//! [`Limits::max_row_bytes`] when it must be masked or looked into (else [`crate::pg::frame::STREAM_ABOVE_BYTES`]), one batch of
 //! [`crate::passage::CHUNK_BYTES`] plus one message, and the prepared statements' texts
 //! ([`names::MAX_STATEMENT_TEXT_BYTES`]). Who drives it holds up to two more batches, which wait for their record.
 
 mod agent;
+mod detect;
 mod end;
 pub mod greet;
 mod hold;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lru::LruCache;
 use tallyport_access::policy::AskContext;
+use tallyport_detect::Screen;
 use tallyport_schemas::{ResponseSummary, SessionStats, SharedContext};
 
 use crate::passage::batch::Batch;
@@ -67,7 +69,7 @@ pub type MaskedResponse = Masked<Response>;
 pub struct Limits {
     /// The longest message of an agent that must be read whole.
     pub max_message_bytes: usize,
-    /// The longest row that must be masked, and the longest other message of a target that must be read whole.
+    /// The longest row that must be masked or looked into, and the longest other message of a target that must be read whole.
     pub max_row_bytes: usize,
 }
 
@@ -219,7 +221,11 @@ pub struct Machine {
     mute: bool,
     /// Columns were masked for this session, now or before.
     masked: bool,
-    cancel_wanted: bool,
+    /// What is looked for in what the agent gets.
+    screen: Option<Screen>,
+    /// The data of a COPY comes.
+    copies_out: bool,
+    cancel_wanted: Option<&'static str>,
     /// Only what is proven to read may run.
     reads_only: bool,
 }
@@ -261,7 +267,9 @@ impl Machine {
             settings,
             mute: false,
             masked: false,
-            cancel_wanted: false,
+            screen: None,
+            copies_out: false,
+            cancel_wanted: None,
             reads_only: false,
         }
     }
@@ -270,6 +278,12 @@ impl Machine {
     #[must_use]
     pub fn reading(self, only: bool) -> Self {
         Self { reads_only: only, ..self }
+    }
+
+    /// Detectors look into what the agent gets.
+    #[must_use]
+    pub fn looking(self, screen: Option<Screen>) -> Self {
+        Self { screen, ..self }
     }
 
     /// With what the client asked for at its start.
@@ -290,9 +304,9 @@ impl Machine {
         self.pipe.has_local_head()
     }
 
-    /// Whether the gateway must cancel what the target runs; asks once.
-    pub fn take_cancel(&mut self) -> bool {
-        std::mem::take(&mut self.cancel_wanted)
+    /// The rule by which the gateway must cancel what the target runs; told once.
+    pub const fn take_cancel(&mut self) -> Option<&'static str> {
+        self.cancel_wanted.take()
     }
 
     /// What passed so far.

@@ -1,22 +1,28 @@
-//! Rows on their way to the agent: described, masked, counted, limited.
+//! Rows on their way to the agent: described, masked, looked into, counted, limited.
 
 use std::sync::Arc;
 
 use super::pipe::Awaited;
 use super::shape::Shape;
 use super::{Machine, Violation};
+use crate::passage::Bench;
 use crate::pg::frame::Frame;
 use crate::pg::write::ErrorReply;
 
 impl Machine {
-    /// Rows pass unread when no value of them is masked.
+    /// Rows pass unread when no value of them is masked or looked into.
     pub(super) fn streams_rows(&self) -> bool {
         let Some(open) = self.pipe.open.front() else { return false };
-        match (self.shape_of_rows(), open.bench.masks().is_empty()) {
-            (_, true) => true,
-            (Some(shape), false) => !shape.has_masks(),
-            (None, false) => false,
+        match (self.shape_of_rows(), self.reads_rows(&open.bench)) {
+            (_, false) => true,
+            (Some(shape), true) => !shape.is_read(),
+            (None, true) => false,
         }
+    }
+
+    /// Whether rows pass with their description alone.
+    pub(super) fn reads_rows(&self, bench: &Bench) -> bool {
+        self.screen.is_some() || !bench.masks().is_empty()
     }
 
     /// The description of the rows that come now.
@@ -29,7 +35,7 @@ impl Machine {
 
     pub(super) fn on_result_begins(&mut self, frame: &Frame) -> Result<(), Violation> {
         if let Some(open) = self.pipe.open.front_mut() {
-            let shape = Shape::read(frame.body(), &open.bench)?;
+            let shape = Shape::read(frame.body(), &open.bench, self.screen.as_ref())?;
             open.tally.add_columns(&shape.columns);
             open.shape = Some(Arc::new(shape));
         }
@@ -37,35 +43,46 @@ impl Machine {
     }
 
     pub(super) fn on_row(&mut self, frame: &Frame) -> Result<(), Violation> {
-        self.begin_row()?;
+        self.admit_row()?;
         if self.mute {
             return Ok(());
         }
-        let shape = self.shape_of_rows().filter(|shape| shape.has_masks()).cloned();
-        let Some(shape) = shape else { return self.put(true, frame.bytes()) };
-        let (bytes, masked_values) = shape.mask_row(frame.body())?;
-        if let Some(open) = self.pipe.open.front_mut() {
-            open.tally.masked_values += masked_values;
+        let shape = self.shape_of_rows().filter(|shape| shape.is_read());
+        let Some(shape) = shape else {
+            self.count_row();
+            return self.put(true, frame.bytes());
+        };
+        let row = shape.seen(frame.body(), self.screen.as_ref())?;
+        self.found(&row.findings);
+        if let Some(kept) = &row.kept {
+            return self.keep_back(kept, &row.findings);
         }
-        self.put(true, &bytes)
+        if let Some(open) = self.pipe.open.front_mut() {
+            open.tally.masked_values += row.masked_values;
+        }
+        self.count_row();
+        self.put(true, row.bytes.as_ref().unwrap_or_else(|| frame.bytes()))
     }
 
-    /// Counts a row and refuses it where it may not pass: beyond the row limit, or without the description that
-    /// masks need.
+    /// A row that is not read begins.
     pub(super) fn begin_row(&mut self) -> Result<(), Violation> {
+        self.admit_row()?;
+        self.count_row();
+        Ok(())
+    }
+
+    /// Refuses a row where it may not pass: beyond the row limit, or without the description that it is read by.
+    fn admit_row(&mut self) -> Result<(), Violation> {
         let described = self.shape_of_rows().is_some();
         let Some(open) = self.pipe.open.front() else {
             return Err(Violation::UnexpectedFromTarget { tag: b'D' });
         };
-        if !described && !open.bench.masks().is_empty() {
+        if !described && self.reads_rows(&open.bench) {
             return Err(Violation::RowWithoutDescription);
         }
         match open.row_limit {
             Some(limit) if open.tally.rows >= limit && !self.mute => self.stop_at_row_limit(limit),
-            _ => {
-                self.count_row();
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 
@@ -86,12 +103,17 @@ impl Machine {
             format!("tallyport: the result has more than the {limit} rows that policy permits"),
         )
         .hint("Ask for fewer rows, for example with LIMIT.");
+        self.stop(&reply, "tallyport:row_limit")
+    }
+
+    /// Fails the statement that is being answered, by a rule of the gateway's own: nothing more of it passes.
+    pub(super) fn stop(&mut self, reply: &ErrorReply, rule: &'static str) -> Result<(), Violation> {
         self.put(false, &reply.to_bytes())?;
         if let Some(open) = self.pipe.open.front_mut() {
-            open.fail("54000".to_owned());
+            open.fail(reply.sqlstate.to_owned());
         }
         self.mute = true;
-        self.cancel_wanted = true;
+        self.cancel_wanted = Some(rule);
         Ok(())
     }
 

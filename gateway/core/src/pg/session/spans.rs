@@ -216,7 +216,7 @@ impl<'m> Spans<'m> {
         if let Some(current) = &mut self.current {
             current.bound = None;
         }
-        if !self.court.bench.masks().is_empty() && !self.described.contains(&name) {
+        if self.machine.reads_rows(self.court.bench) && !self.described.contains(&name) {
             self.unit.push(&write::describe_portal(portal));
             let hidden = Awaited::DescribePortal { name: name.clone(), hidden: true };
             self.after.ledger.expect(hidden);

@@ -31,13 +31,13 @@ impl Machine {
             {
                 return Ok(TargetStep::Batch(batch));
             }
-            let streams_rows = self.streams_rows();
+            let (streams_rows, streams_copy) = (self.streams_rows(), !self.looks_into_copy());
             let max_bytes = self.limits.max_row_bytes;
             let piece = match self.held_piece.take() {
                 Some(piece) => piece,
                 None => {
                     let next = self.target.next_piece(|tag| match tag {
-                        b'd' => Handling::Stream,
+                        b'd' if streams_copy => Handling::Stream,
                         b'D' if streams_rows => Handling::Stream,
                         _ => Handling::Whole(max_bytes),
                     });
@@ -86,12 +86,12 @@ impl Machine {
             b'S' => {
                 let (name, value) = backend::parameter_status(frame.body())?;
                 self.settings.insert(name, value);
-                return self.put_async("parameter_status", frame.bytes());
+                return self.pass_async("parameter_status", frame.tag(), frame.bytes());
             }
-            b'A' => return self.put_async("notification", frame.bytes()),
+            b'A' => return self.pass_async("notification", frame.tag(), frame.bytes()),
             b'N' => {
                 let bytes = self.scrub(frame)?;
-                return self.put_async("notice", &bytes);
+                return self.pass_async("notice", frame.tag(), &bytes);
             }
             b'E' => return self.on_error(frame, now_us),
             b'Z' => return self.on_ready(frame, now_us),
@@ -123,12 +123,11 @@ impl Machine {
                 }
                 Ok(())
             }
-            (b'H' | b'c', Awaited::Query { .. } | Awaited::Execute { .. }) => {
+            (b'H', Awaited::Query { .. } | Awaited::Execute { .. }) => self.on_copy_out(frame),
+            (b'd', Awaited::Query { .. } | Awaited::Execute { .. }) => self.on_copy_data(frame),
+            (b'c', Awaited::Query { .. } | Awaited::Execute { .. }) => {
+                self.copies_out = false;
                 self.put(false, frame.bytes())
-            }
-            (b'd', Awaited::Query { .. } | Awaited::Execute { .. }) => {
-                self.count_row();
-                self.put(true, frame.bytes())
             }
             _ => Err(unexpected),
         }
@@ -136,7 +135,9 @@ impl Machine {
 
     fn on_description(&mut self, frame: &Frame, now_us: u64) -> Result<(), Violation> {
         let shape = match (frame.tag(), self.pipe.open.front()) {
-            (b'T', Some(open)) => Some(Arc::new(Shape::read(frame.body(), &open.bench)?)),
+            (b'T', Some(open)) => {
+                Some(Arc::new(Shape::read(frame.body(), &open.bench, self.screen.as_ref())?))
+            }
             _ => None,
         };
         let mut hidden = false;
@@ -190,13 +191,14 @@ impl Machine {
         let own = self.pipe.queue.front_mut().and_then(|expect| expect.instead_of_error.take());
         let (bytes, sqlstate) = match own {
             Some((bytes, sqlstate)) => (bytes, sqlstate.to_owned()),
-            None => (self.scrub(frame)?, backend::sqlstate(frame.body())?),
+            None => (self.seen_error(frame)?, backend::sqlstate(frame.body())?),
         };
         let Some(expect) = self.pipe.queue.front() else {
             return self.put_async("error", &bytes);
         };
         self.cycle.failed = true;
         self.pipe.copying = false;
+        self.copies_out = false;
         let series_fails = !matches!(expect.awaited, Awaited::Query { .. } | Awaited::Sync);
         if matches!(expect.awaited, Awaited::Execute { .. }) {
             self.name_columns();
@@ -308,7 +310,7 @@ impl Machine {
         }
     }
 
-    fn scrub(&self, frame: &Frame) -> Result<Bytes, Violation> {
+    pub(super) fn scrub(&self, frame: &Frame) -> Result<Bytes, Violation> {
         // What answers no command may tell of any.
         if self.pipe.open.front().map_or(self.masked, |open| open.scrub) {
             Ok(backend::scrubbed(frame.tag(), frame.body())?)
@@ -330,7 +332,7 @@ impl Machine {
     }
 
     /// Messages that may come at any time: part of the response that is on its way, or of none.
-    fn put_async(&mut self, kind: &str, bytes: &[u8]) -> Result<(), Violation> {
+    pub(super) fn put_async(&mut self, kind: &str, bytes: &[u8]) -> Result<(), Violation> {
         match self.pipe.open.front_mut() {
             Some(open) => self.batch.put(&mut open.tally, false, bytes)?,
             None => self.batch.put_stray(kind, bytes, true)?,

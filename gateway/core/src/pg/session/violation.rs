@@ -12,7 +12,7 @@ pub enum Violation {
     /// The agent's bytes are no messages.
     #[error("the client broke the protocol: {0}")]
     AgentFrame(FrameError),
-    /// The target's bytes are no messages, or one is too long to be masked.
+    /// The target's bytes are no messages, or one is too long to be masked or looked into.
     #[error("the target's answer cannot be read: {0}")]
     TargetFrame(FrameError),
     /// A message has not the form of its kind.
@@ -36,11 +36,11 @@ pub enum Violation {
         /// The kind.
         tag: u8,
     },
-    /// A row came while masks are in force and its columns are not known.
-    #[error("a row came without a description while masks are in force")]
+    /// A row came while masks or detectors are in force and its columns are not known.
+    #[error("a row came without a description while masks or detectors are in force")]
     RowWithoutDescription,
     /// A row has other columns than its description.
-    #[error("a row does not fit its description while masks are in force")]
+    #[error("a row does not fit its description while masks or detectors are in force")]
     RowDoesNotFit,
     /// A masked table's row came as one value.
     #[error("a whole row of a masked table came as one value")]

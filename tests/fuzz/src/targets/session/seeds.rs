@@ -43,12 +43,19 @@ pub const WORDS: &[&[u8]] = &[
     b"COPY app.orders FROM STDIN\0",
     b"SELECT ssn FROM customers\0",
     b"DEALLOCATE ALL\0",
+    b"4111111111111111",
+    b"ann@example.org",
 ];
 
 /// Conversations as drivers have them, and as they should not be.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
-    [simple(), extended(), out_of_turn()].concat()
+    let plain = [simple(), extended(), out_of_turn()].concat();
+    let looked_into = plain.iter().cloned().map(|mut script| {
+        script[0] |= super::LOOKS_FROM;
+        script
+    });
+    plain.iter().cloned().chain(looked_into).collect()
 }
 
 /// A script: who judges, then the steps.
