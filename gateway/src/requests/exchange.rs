@@ -239,9 +239,7 @@ impl Exchange {
             }
         };
         let told = match &self.answer.to {
-            To::Nothing(_) => {
-                Shown::own(status, self.session.target.protocol.refusal(status, code, &message))
-            }
+            To::Nothing(_) => Shown::own(&*self.session.target.protocol, status, code, &message),
             // In the middle of an answer nothing else can be told.
             To::Pieces(_) | To::Over => Shown::nothing(),
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{SinkExt as _, StreamExt as _};
 use gateway_core::http::{Shown, listed};
-use gateway_core::kubernetes::{NotChannel, Streams, exit_of, status};
+use gateway_core::kubernetes::{NotChannel, Streams, exit_of};
 use gateway_core::passage::request::{Inputs, to_running};
 use gateway_core::target::StreamPlan;
 use http::HeaderMap;
@@ -262,9 +262,6 @@ impl Answer {
 
     /// Why the streams end, in the form in which they say how a program ended.
     async fn tell_why(&mut self, session: &Session, why: &str) -> Result<Bytes, Cut> {
-        let mut bytes = vec![3];
-        let message = format!("tallyport: {why}; the streams were ended, and that is on record");
-        bytes.extend_from_slice(status(403, &message).to_string().as_bytes());
-        self.message(session, Shown::own_message(bytes.into())).await
+        self.message(session, Streams::ended(why)).await
     }
 }

@@ -91,9 +91,10 @@ enum Form {
 }
 
 impl Shown {
-    /// In the gateway's own words.
+    /// A refusal in the gateway's own words.
     #[must_use]
-    pub fn own(status: u16, (media, body): (&str, String)) -> Self {
+    pub fn own(protocol: &dyn Protocol, status: u16, code: &str, message: &str) -> Self {
+        let (media, body) = protocol.refusal(status, code, message);
         let fields = vec![
             ("content-type".to_owned(), media.to_owned()),
             ("cache-control".to_owned(), "no-store".to_owned()),
@@ -106,12 +107,6 @@ impl Shown {
     pub fn switching(protocol: String) -> Self {
         let fields = vec![("sec-websocket-protocol".to_owned(), protocol)];
         Self { head: Some(Answered { status: 101, fields }), bytes: Bytes::new() }
-    }
-
-    /// In the gateway's own words, as a message of streams.
-    #[must_use]
-    pub const fn own_message(bytes: Bytes) -> Self {
-        Self { head: None, bytes }
     }
 
     /// The end of what was shown before.

@@ -15,5 +15,5 @@ mod writes;
 
 pub use cluster::{Cluster, ObjectHide, POD_PIN};
 pub use path::{NotPath, Object, Path};
-pub use status::{exit_of, status};
+pub use status::exit_of;
 pub use streams::{Channel, NotChannel, SUBPROTOCOLS, Streams};

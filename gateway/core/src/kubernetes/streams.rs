@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use tallyport_detect::{Action, Findings, Kinds, Screen, Stream};
 
+use super::status::status;
 use crate::http::Shown;
 
 /// The versions that are spoken, the newest first.
@@ -76,6 +77,15 @@ impl Streams {
     #[must_use]
     pub const fn raw() -> Self {
         Self { stdin: true, tty: false, raw: true, screens: None }
+    }
+
+    /// Why they end, in the gateway's own words and in the form in which they say how a program ended.
+    #[must_use]
+    pub fn ended(why: &str) -> Shown {
+        let message = format!("tallyport: {why}; the streams were ended, and that is on record");
+        let mut bytes = vec![3];
+        bytes.extend_from_slice(status(403, &message).to_string().as_bytes());
+        shown(bytes.into())
     }
 
     /// Which stream a message of the agent is of, where it may pass.

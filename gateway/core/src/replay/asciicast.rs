@@ -116,8 +116,9 @@ mod tests {
     #[test]
     fn a_recording_has_pieces_in_time_and_whole_characters() {
         let mut cast = Cast { title: Some("exec shop/web-0".into()), ..Cast::default() };
-        let at =
-            |millisecond| Timestamp::from_millisecond(1_767_225_600_000 + millisecond).unwrap();
+        let at = |millisecond: i64| {
+            Timestamp::from_millisecond(1_767_225_600_000 + millisecond).unwrap()
+        };
         for (after, bytes) in [
             (0, &b"HTTP/1.1 101\r\n\r\n"[..]),
             (10, b"\x04{\"Width\":100,\"Height\":30}\n"),
