@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use gateway_core::masking::Masking;
 use gateway_core::passage::{Bench, Scribe};
 use gateway_core::pg::session::{
-    AgentStep, Court, Ending, Limits, MAX_AWAITED, Machine, TargetStep, TimeLimit,
+    AgentStep, Court, Ending, Limits, MAX_AWAITED, Machine, TargetStep, TimeLimit, Violation,
 };
 use gateway_core::sql::catalog::{CatalogRows, QUERIES};
 use gateway_core::sql::{Catalog, SessionState};
@@ -316,8 +316,6 @@ fn passed(machine: &mut Machine, input: &[u8], cuts: &[usize]) -> (Vec<u8>, Vec<
 }
 
 const CARD: &[u8] = b"4111111111111111";
-
-/// A value with the card, and one without.
 fn columns() -> impl Strategy<Value = Vec<(u32, i16, Vec<u8>)>> {
     let binary = |element: u32, value: &[u8]| {
         let ints = [1, 0, element, 1, 1, u32::try_from(value.len()).unwrap()];
@@ -380,4 +378,23 @@ proptest! {
         let behind = if by_parse { before + 1 + length as usize } else { 0 };
         prop_assert!(bytes == [&input[..before], &input[behind..]].concat());
     }
+}
+
+#[test]
+fn a_row_that_nothing_describes_ends_the_session_where_detectors_look() {
+    let row = frame(b'D', b"\0\x01\0\0\0\x01x");
+    let mut machine = looking("mask", true);
+    machine.target_bytes(
+        &[frame(b'1', b""), frame(b'2', b""), frame(b'n', b""), row.clone()].concat(),
+    );
+    assert!(matches!(machine.target_step(1), Err(Violation::RowWithoutDescription)));
+    let mut machine = looking("mask", false);
+    machine.target_bytes(&row);
+    assert!(matches!(machine.target_step(1), Err(Violation::RowWithoutDescription)));
+    let mut machine = looking("mask", false);
+    let wider = frame(b'D', b"\0\x02\0\0\0\x01x\xff\xff\xff\xff");
+    let described = answer(&[(25, 0, b"x".to_vec())], false);
+    let length = u32::from_be_bytes(described[1..5].try_into().unwrap()) as usize;
+    machine.target_bytes(&[&described[..=length], &wider].concat());
+    assert!(matches!(machine.target_step(1), Err(Violation::RowDoesNotFit)));
 }

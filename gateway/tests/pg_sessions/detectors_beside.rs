@@ -161,3 +161,19 @@ async fn what_is_looked_into_is_bounded_and_the_rest_streams() {
     wire.send(&extended("SELECT decode(repeat('00', 3000000), 'hex')", 1)).await;
     assert_eq!(tags(&wire.until(b'Z', 1).await), "12DCZ");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_behind_an_error_of_ours_is_of_any_length() {
+    let target = "user = 'postgres'\nsslmode = 'disable'\ndetectors = { payment_card = 'deny' }\n[limits]\nmax_row_bytes = 2097152\n";
+    let world = world!(target,);
+    let mut wire = start(&world).await;
+    let sql = format!(
+        "SELECT CASE n WHEN 1 THEN {CARD} ELSE repeat('x', 3000000) END FROM generate_series(1, 3) n"
+    );
+    for unit in [query(&sql), extended(&sql, 1), query(&format!("COPY ({sql}) TO STDOUT"))] {
+        wire.send(&unit).await;
+        let answer = wire.until(b'Z', 1).await;
+        assert_eq!(error_field(&answer, b'C'), "42501");
+        assert!(!tags(&answer).contains('D') && !tags(&answer).contains('d'), "{}", tags(&answer));
+    }
+}

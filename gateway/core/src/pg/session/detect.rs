@@ -52,11 +52,10 @@ impl Machine {
 
     /// Whether data of COPY must be read.
     pub(super) const fn looks_into_copy(&self) -> bool {
-        self.screen.is_some() && self.copies_out && !self.mute
+        self.screen.is_some() && !self.mute
     }
 
     pub(super) fn on_copy_out(&mut self, frame: &Frame) -> Result<(), Violation> {
-        self.copies_out = true;
         if self.screen.is_some() && frame.body().first() != Some(&0) && !self.mute {
             let what = "COPY in binary format cannot be looked into";
             let reply = ErrorReply::error("0A000", format!("tallyport: {what}"))

@@ -223,8 +223,6 @@ pub struct Machine {
     masked: bool,
     /// What is looked for in what the agent gets.
     screen: Option<Screen>,
-    /// The data of a COPY comes.
-    copies_out: bool,
     cancel_wanted: Option<&'static str>,
     /// Only what is proven to read may run.
     reads_only: bool,
@@ -268,7 +266,6 @@ impl Machine {
             mute: false,
             masked: false,
             screen: None,
-            copies_out: false,
             cancel_wanted: None,
             reads_only: false,
         }

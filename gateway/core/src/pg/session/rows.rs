@@ -10,10 +10,11 @@ use crate::pg::frame::Frame;
 use crate::pg::write::ErrorReply;
 
 impl Machine {
-    /// Rows pass unread when no value of them is masked or looked into.
+    /// Rows pass unread when no value of them is masked or looked into, and go nowhere behind an error of ours.
     pub(super) fn streams_rows(&self) -> bool {
         let Some(open) = self.pipe.open.front() else { return false };
         match (self.shape_of_rows(), self.reads_rows(&open.bench)) {
+            _ if self.mute => true,
             (_, false) => true,
             (Some(shape), true) => !shape.is_read(),
             (None, true) => false,

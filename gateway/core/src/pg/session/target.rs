@@ -126,7 +126,6 @@ impl Machine {
             (b'H', Awaited::Query { .. } | Awaited::Execute { .. }) => self.on_copy_out(frame),
             (b'd', Awaited::Query { .. } | Awaited::Execute { .. }) => self.on_copy_data(frame),
             (b'c', Awaited::Query { .. } | Awaited::Execute { .. }) => {
-                self.copies_out = false;
                 self.put(false, frame.bytes())
             }
             _ => Err(unexpected),
@@ -198,7 +197,6 @@ impl Machine {
         };
         self.cycle.failed = true;
         self.pipe.copying = false;
-        self.copies_out = false;
         let series_fails = !matches!(expect.awaited, Awaited::Query { .. } | Awaited::Sync);
         if matches!(expect.awaited, Awaited::Execute { .. }) {
             self.name_columns();
