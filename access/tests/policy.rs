@@ -273,7 +273,7 @@ fn misspelt_or_misplaced_annotations_are_errors_with_file_line_and_fix() {
         ),
         (
             "@require_approval(\"1 of dba\") permit(principal, action in [Tallyport::Action::\"sql:delete\", Tallyport::Action::\"sql:connect\"], resource);".into(),
-            "permit sql:connect",
+            "permit what connects",
         ),
         (format!("@ttl(\"900s\") {select}"), "not available in this version"),
         (format!("@advice(\"\") {forbid}"), "@advice needs 1 to 500 bytes"),

@@ -177,19 +177,26 @@ fn annotations_that_would_not_bind_are_refused() {
         (format!("@mask(\"redact\") {}", one("mcp:call")), "@mask applies to `col:readMasked` alone"),
         (
             format!("@require_approval(\"1 of dba\") {any}"),
-            "@require_approval applies to statements and calls of tools",
+            "@require_approval applies to statements, calls of tools and requests",
         ),
         (format!("@require_approval(\"1 of dba\") {}", one("mcp:read")), "Action::\"mcp:call\""),
         (
             format!("@require_grant(\"1 of dba\") {}", one("mcp:call")),
-            "@require_grant applies to `sql:connect` and `mcp:connect` alone",
+            "@require_grant applies to `sql:connect`, `mcp:connect`, `http:connect` and `k8s:connect` alone",
         ),
         (format!("@row_limit(\"5\") {}", one("mcp:accept")), "@row_limit applies to statements"),
         (format!("@require_approval(\"1 of dba\") {}", one("mcp:accept")), "Action::\"mcp:call\""),
         (
             format!("@require_grant(\"1 of dba\") {}", one("mcp:accept")),
-            "@require_grant applies to `sql:connect` and `mcp:connect` alone",
+            "@require_grant applies to `sql:connect`, `mcp:connect`, `http:connect` and `k8s:connect` alone",
         ),
+        (
+            format!("@interactive(\"allow\") {}", one("k8s:exec")),
+            "@interactive applies to `k8s:tty`, `k8s:attach` and `k8s:portForward` alone",
+        ),
+        (format!("@interactive(\"yes\") {}", one("k8s:tty")), "write @interactive(\"allow\")"),
+        (format!("@row_limit(\"5\") {}", one("http:request")), "@row_limit applies to statements"),
+        (format!("@require_approval(\"1 of dba\") {}", one("k8s:connect")), "what connects"),
         // What may not be there is not looked at.
         (
             "permit (principal, action, resource) when { context.call.hasTag(\"/a\") };".to_owned(),
