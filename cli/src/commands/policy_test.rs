@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn requests_are_decided_by_route_object_and_what_runs() {
         let policy = "@id(\"r\") permit (principal, action == Tallyport::Action::\"http:request\", resource == Tallyport::Route::\"crm/refund\") \
-             when { resource.method == \"POST\" && context has call && context.call.getTag(\"/body/amount\") == \"10\" };\n\
+             when { resource.method == \"POST\" && context has call && context.call.hasTag(\"/body/amount\") && context.call.getTag(\"/body/amount\") == \"10\" };\n\
              @id(\"e\") permit (principal, action == Tallyport::Action::\"k8s:exec\", resource in Tallyport::KubeNamespace::\"prod/shop\") \
              when { resource.name == \"web-0\" && context has exec && context.exec.argv == \"[\\\"ls\\\"]\" };\n\
              @id(\"n\") permit (principal, action == Tallyport::Action::\"k8s:list\", resource) when { resource.resource == \"deployments\" && resource.apiGroup == \"apps\" };";
