@@ -106,6 +106,33 @@ async fn one_request_is_not_two() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_reads_in_two_ways_does_not_pass() {
+    let world = World::start().await;
+    let body = "{\"amount\":10}";
+    for (fields, why) in [
+        (
+            "content-type: application/json\r\ncontent-type: application/x-www-form-urlencoded\r\n",
+            "content-type",
+        ),
+        ("content-type: application/json; charset=utf-16\r\n", "charset"),
+        (
+            "content-type: application/json\r\nidempotency-key: a\r\nidempotency-key: b\r\n",
+            "idempotency-key",
+        ),
+        ("content-type: application/json\r\nhost: localhost\r\n", "host"),
+    ] {
+        let request = format!(
+            "POST /orders HTTP/1.1\r\nhost: localhost\r\n{fields}content-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let told = raw(&world, request.as_bytes()).await;
+        assert!(told.starts_with("HTTP/1.1 400") && told.contains(why), "{fields}: {told}");
+    }
+    assert!(world.upstream.sent().is_empty(), "{:?}", world.upstream.sent());
+    assert_eq!(world.commands().await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_no_route_takes_does_not_pass() {
     let world = World::start().await;
     let mut client = world.client().await;

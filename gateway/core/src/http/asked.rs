@@ -4,12 +4,15 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 
-use super::Fields;
+use super::{Fields, field};
 
 /// The longest request target.
 const MAX_TARGET_BYTES: usize = 16 * 1024;
 /// The most segments of a path, and the most parameters of a query.
 const MAX_PARTS: usize = 256;
+/// Fields that stand once (RFC 9110 section 5.3): of two of them one reader takes the first, and another the last.
+const SINGLE: [&str; 6] =
+    ["host", "origin", "content-type", "sec-fetch-site", "sec-websocket-key", "idempotency-key"];
 
 /// One request of an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,10 +56,16 @@ pub enum Unreadable {
     /// A name of a parameter that is none.
     #[error("the query has a parameter without a name, or a control character in its name")]
     Parameter,
+    /// A field that stands there twice.
+    #[error("the field `{0}` stands there more than once; send it once (RFC 9110 section 5.3)")]
+    Repeated(&'static str),
+    /// A body in letters that policy would read as others.
+    #[error("the body is of another charset than UTF-8; send it as UTF-8 (RFC 8259 section 8.1)")]
+    Charset,
 }
 
 impl Asked {
-    /// Reads a request target in origin form (RFC 9112 section 3.2.1).
+    /// Reads a request; its target in origin form (RFC 9112 section 3.2.1).
     ///
     /// # Errors
     /// [`Unreadable`]
@@ -72,6 +81,13 @@ impl Asked {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let segments = segments(path)?;
         let query = parameters(query)?;
+        let times = |name: &&str| fields.iter().filter(|(it, _)| it == name).count();
+        if let Some(name) = SINGLE.iter().find(|name| times(name) > 1) {
+            return Err(Unreadable::Repeated(name));
+        }
+        if !is_utf8(field(&fields, "content-type").unwrap_or_default()) {
+            return Err(Unreadable::Charset);
+        }
         Ok(Self { method: method.to_ascii_uppercase(), segments, query, fields, body })
     }
 
@@ -97,6 +113,13 @@ impl Asked {
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
     }
+}
+
+/// Whether nothing says of a body that it is anything else.
+fn is_utf8(content_type: &str) -> bool {
+    let parameters = content_type.split(';').skip(1).filter_map(|it| it.split_once('='));
+    let mut charsets = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+    charsets.all(|(_, value)| value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8"))
 }
 
 fn segments(path: &str) -> Result<Vec<String>, Unreadable> {
@@ -261,6 +284,33 @@ mod tests {
         }
         assert_eq!(read(&format!("/{}", "a".repeat(MAX_TARGET_BYTES))), Err(Unreadable::Long));
         assert_eq!(read(&"/a".repeat(MAX_PARTS + 1)), Err(Unreadable::Long));
+    }
+
+    #[test]
+    fn what_says_a_body_is_two_things_is_refused() {
+        let read = |fields: &[(&str, &str)]| {
+            let owned =
+                fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            Asked::read("POST", "/a", owned.collect(), Bytes::from_static(b"{}")).map(|_| ())
+        };
+        for name in SINGLE {
+            assert_eq!(read(&[(name, "a"), ("accept", "b")]), Ok(()), "{name}");
+            assert_eq!(read(&[(name, "a"), (name, "a")]), Err(Unreadable::Repeated(name)));
+        }
+        assert_eq!(read(&[("accept", "a"), ("accept", "b")]), Ok(()));
+        for (charset, is_read) in [
+            ("", true),
+            ("; charset=utf-8", true),
+            (";Charset=\"UTF-8\"", true),
+            (";stream=watch", true),
+            ("; charset=utf-16", false),
+            ("; charset=utf-8; charset=utf-7", false),
+            (" ; CHARSET = iso-8859-1", false),
+        ] {
+            let media = format!("application/json{charset}");
+            let want = if is_read { Ok(()) } else { Err(Unreadable::Charset) };
+            assert_eq!(read(&[("content-type", &media)]), want, "{media}");
+        }
     }
 
     proptest! {
