@@ -71,7 +71,8 @@ async fn over_http3_who_left_is_noticed_while_nothing_is_written() {
         let request =
             Request::get(format!("https://localhost/v1/{route}/{mark}")).body(()).unwrap();
         let mut stream = client.start(request).await;
-        within(stream.finish()).await.unwrap();
+        // It may be answered before it was sent whole; the gateway reads no more of it then (RFC 9114, section 4.1).
+        let _ended = within(stream.finish()).await;
         has(&BEGUN, mark).await;
         if route == "mute" {
             within(stream.recv_response()).await.unwrap();
@@ -94,7 +95,8 @@ async fn over_http3_a_lost_connection_ends_what_it_asked() {
         let request =
             Request::get(format!("https://localhost/v1/{route}/{mark}")).body(()).unwrap();
         let mut stream = client.start(request).await;
-        within(stream.finish()).await.unwrap();
+        // It may be answered before it was sent whole; the gateway reads no more of it then (RFC 9114, section 4.1).
+        let _ended = within(stream.finish()).await;
         has(&BEGUN, mark).await;
         // Kept: only the connection goes.
         std::mem::forget(stream);
