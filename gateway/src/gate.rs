@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tallyport_schemas::{Decision, Effect};
 use tokio::time::Instant;
 
 use crate::config::McpServerLimits;
@@ -69,8 +70,16 @@ pub(crate) enum Shut {
 }
 
 impl Shut {
+    /// The decision, now that it is known that nothing passes: a limit is a refusal as policy's is.
+    pub(crate) fn settle(self, decision: &mut Decision) {
+        decision.effect = Effect::Deny;
+        decision.policy_ids = vec![self.rule().to_owned()];
+        decision.obligations.clear();
+        decision.reasons = vec![self.to_string()];
+    }
+
     /// Names the rule in a decision.
-    pub(crate) const fn rule(self) -> &'static str {
+    const fn rule(self) -> &'static str {
         match self {
             Self::Full | Self::FullOfYours | Self::TooOften(_) => "tallyport:limit",
             Self::Sick(_) => "tallyport:health",

@@ -1,6 +1,7 @@
 //! The gateway: fronts, targets, sessions. IO that drives gateway-core.
 
 pub mod api;
+mod approval;
 pub mod config;
 pub mod connect;
 mod control;
@@ -9,6 +10,7 @@ mod gate;
 mod inside;
 mod mcp;
 mod meters;
+mod outgoing;
 mod requests;
 pub mod service;
 mod session;

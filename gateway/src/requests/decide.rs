@@ -8,8 +8,8 @@ use tallyport_eventlog::CommitError;
 use tallyport_schemas::{CommandId, Effect, Recording};
 use tokio::time::Instant;
 
-use super::approval::Leave;
 use super::session::Session;
+use crate::approval::Leave;
 use crate::gate::Pass;
 
 /// What becomes of a request.
@@ -79,11 +79,7 @@ impl Session {
         let pass = match self.target.gate.pass(asker) {
             Ok(pass) => pass,
             Err(shut) => {
-                let decision = &mut verdict.decision;
-                decision.effect = Effect::Deny;
-                decision.policy_ids = vec![shut.rule().to_owned()];
-                decision.obligations.clear();
-                decision.reasons = vec![shut.to_string()];
+                shut.settle(&mut verdict.decision);
                 let (status, code) = if shut.is_about_target() {
                     (503, "target_unavailable")
                 } else {
@@ -157,24 +153,10 @@ impl Session {
                     return Ok(verdict);
                 }
             };
-            let leave = self.approval((&verdict, &demand), question, command_id, until).await;
-            match leave {
-                Leave::Again => {}
-                Leave::Given(approval_id) => {
-                    verdict.decision.effect = Effect::Allow;
-                    verdict.decision.reasons = vec![format!("approved: {approval_id}")];
-                    return Ok(verdict);
-                }
-                Leave::Denied(why) => {
-                    verdict.decision.effect = Effect::Deny;
-                    verdict.decision.reasons = vec![why];
-                    return Ok(verdict);
-                }
-                Leave::Waits { message } => {
-                    let code = "waits_for_approval";
-                    return Err(Decided::Refused { status: 403, code, message, again: Some(5) });
-                }
-                Leave::Log => return Err(Decided::Log),
+            let leave = self.approval((&verdict, &demand), question, command_id, until).await?;
+            if !matches!(leave, Leave::Again) {
+                leave.settle(&mut verdict.decision);
+                return Ok(verdict);
             }
         }
     }

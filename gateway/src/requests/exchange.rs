@@ -235,7 +235,14 @@ impl Exchange {
             }
             Cut::Wire(error) => {
                 tracing::warn!(target = name, %error, "a request to a target failed");
-                (502, "target_unavailable", format!("{name} cannot be used now; try again later"))
+                let message = if error.may_have_arrived() {
+                    format!(
+                        "{name} gave no whole answer; whether it did what was asked is not known"
+                    )
+                } else {
+                    format!("{name} cannot be used now; try again later")
+                };
+                (502, "target_unavailable", message)
             }
         };
         let told = match &self.answer.to {

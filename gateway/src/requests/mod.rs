@@ -74,14 +74,14 @@ impl HttpTarget {
                 self.gate.did(true);
                 self.reach.note(None);
             }
-            Some(WireError::Unreachable(_)) => {
+            Some(WireError::Unreachable(_) | WireError::Cut(_)) => {
                 self.gate.did(false);
                 self.reach.note(Some("unreachable"));
             }
             Some(WireError::Credential(_) | WireError::NotLetIn) => {
                 self.reach.note(Some("credential"));
             }
-            Some(WireError::Fields | WireError::Cut(_) | WireError::Late) => {}
+            Some(WireError::Fields | WireError::Late) => {}
         }
     }
 

@@ -72,6 +72,8 @@ pub(super) async fn serve(mut tunnel: Tunnel, target: Arc<HttpTarget>, io: Box<d
             ending
         }
         Err(ending) => {
+            // Whoever waits learns of it now, however long the log takes to.
+            drop(io);
             meters::turned_away("ended");
             ending
         }

@@ -13,8 +13,8 @@ use http::header::{
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Identity, Response};
+use reqwest::{Client, Identity, Response};
+use tallyport_access::with_causes;
 use tallyport_eventlog::Durable;
 use tallyport_schemas::CommandId;
 use tokio::net::TcpStream;
@@ -24,10 +24,9 @@ use url::Url;
 
 use super::credentials::Credentials;
 use crate::config::RequestTarget;
+use crate::outgoing::client_for;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Common servers close what is idle for five seconds.
-const MAX_IDLE: Duration = Duration::from_secs(4);
 /// The longest value of a field that an answer may have, and the most fields.
 const MAX_FIELD_BYTES: usize = 8 * 1024;
 const MAX_FIELDS: usize = 256;
@@ -59,6 +58,16 @@ pub(super) enum WireError {
     Late,
 }
 
+impl WireError {
+    /// Whether the target may have done what was asked.
+    pub(super) const fn may_have_arrived(&self) -> bool {
+        match self {
+            Self::Fields | Self::Cut(_) | Self::Late => true,
+            Self::Unreachable(_) | Self::Credential(_) | Self::NotLetIn => false,
+        }
+    }
+}
+
 /// The way to a target cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -85,20 +94,7 @@ impl Wire {
         let read = |path: &std::path::Path| {
             std::fs::read(path).map_err(|error| WireSetup(format!("{}: {error}", path.display())))
         };
-        let builder = Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(MAX_IDLE)
-            .user_agent(concat!("tallyport/", env!("CARGO_PKG_VERSION")));
-        let builder = match (&target.ca, target.url.scheme()) {
-            (Some(ca), _) => {
-                let broken = |error| WireSetup(format!("{}: {error}", ca.display()));
-                builder.tls_certs_only(Certificate::from_pem_bundle(&read(ca)?).map_err(broken)?)
-            }
-            (None, "http") => builder.tls_certs_only([]),
-            (None, _) => builder,
-        };
+        let builder = client_for(&target.url, target.ca.as_deref()).map_err(WireSetup)?;
         let builder = if target.http1 { builder.http1_only() } else { builder };
         let builder = match &target.client {
             Some(client) => {
@@ -181,7 +177,7 @@ impl Wire {
                 "it speaks none of the subprotocols that were asked for".to_owned(),
             ));
         }
-        let io = begun.response.upgrade().await.map_err(|error| WireError::Cut(reason(&error)))?;
+        let io = begun.response.upgrade().await.map_err(cut)?;
         Ok((Opened::Streams { protocol: chosen, io: Box::new(io) }, inputs))
     }
 
@@ -205,8 +201,7 @@ impl Wire {
         if !body.is_empty() {
             request = request.header(CONTENT_LENGTH, HeaderValue::from(body.len())).body(body);
         }
-        let response =
-            request.send().await.map_err(|error| WireError::Unreachable(reason(&error)))?;
+        let response = request.send().await.map_err(unanswered)?;
         if response.status() == http::StatusCode::UNAUTHORIZED {
             self.credentials.forget().await;
             return Err(WireError::NotLetIn);
@@ -222,7 +217,7 @@ impl Begun {
     /// # Cancel safety
     /// Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, WireError> {
-        self.response.chunk().await.map_err(|error| WireError::Cut(reason(&error)))
+        self.response.chunk().await.map_err(cut)
     }
 }
 
@@ -242,12 +237,15 @@ fn fields_of(headers: &HeaderMap) -> Result<Fields, WireError> {
     Ok(fields)
 }
 
-fn reason(error: &reqwest::Error) -> String {
-    let mut reason = String::new();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        reason = cause.to_string();
-        next = cause.source();
+/// A request that was not answered: once there was a connection, it may have come, and what it asks for may have been done.
+fn unanswered(error: reqwest::Error) -> WireError {
+    if error.is_connect() || error.is_builder() {
+        WireError::Unreachable(with_causes(&error.without_url()))
+    } else {
+        cut(error)
     }
-    reason
+}
+
+fn cut(error: reqwest::Error) -> WireError {
+    WireError::Cut(with_causes(&error.without_url()))
 }

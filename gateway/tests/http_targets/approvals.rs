@@ -65,6 +65,25 @@ async fn what_was_agreed_to_goes_once_and_nothing_else_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_reviewer_may_not_see_is_bound_to_all_the_same() {
+    let routes = "[[routes]]\nname = 'refund'\nmethod = 'POST'\npath = '/refunds'\nbody = ['/amount', '/account']\n\
+                  masks = [{ at = ['/account'], mask = 'redact' }]\n";
+    let world = World::told("", routes).await;
+    let mut client = world.client().await;
+    let refund = |account: &str| format!("{{\"amount\":20,\"account\":\"{account}\"}}");
+    let (_, told) = client.post("/refunds", &refund("DE-of-the-customer")).await;
+    let id = waits(&told);
+    assert_eq!(answer(&world, "dana", &id, "approve").await, 200);
+    let (_, told) = client.post("/refunds", &refund("DE-of-somebody")).await;
+    assert_ne!(waits(&told), id, "the account was changed after it was agreed to");
+    assert!(world.upstream.sent().is_empty());
+    assert_eq!(client.post("/refunds", &refund("DE-of-the-customer")).await.0, 200);
+    assert!(world.upstream.sent()[0].body.contains("DE-of-the-customer"));
+    let all = serde_json::to_string(&world.events().await).unwrap();
+    assert!(all.contains("[redacted]") && !all.contains("DE-of"), "{all}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_waits_goes_on_when_it_is_approved() {
     let world = World::saying("patience_seconds = 20").await;
     let mut client = world.client().await;

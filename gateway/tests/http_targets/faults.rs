@@ -102,9 +102,12 @@ async fn a_service_that_is_slow_gone_or_does_not_let_in_is_told_as_that() {
     let (status, told) = client.get("/status/401").await;
     assert_eq!(status, 502, "{told}");
     assert!(told.contains("target_unavailable"), "{told}");
+    let (status, told) = client.get("/gone").await;
+    assert_eq!(status, 502, "{told}");
+    assert!(told.contains("whether it did what was asked is not known"), "{told}");
     let answer = client.send(Request::get("/cut").body(Full::default()).unwrap()).await;
     assert!(answer.into_body().collect().await.is_err(), "it was taken for whole");
-    let events = world.wait_for("their ends", |events| summaries(events).len() == 3).await;
+    let events = world.wait_for("their ends", |events| summaries(events).len() == 4).await;
     assert!(summaries(&events).iter().all(|it| it.status == ResponseStatus::Interrupted));
 }
 

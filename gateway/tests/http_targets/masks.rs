@@ -6,6 +6,24 @@ use crate::upstream::CARD;
 use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_hidden_is_not_recorded_of_what_is_written() {
+    let routes = "[[routes]]\nname = 'order'\nmethod = 'POST'\npath = '/orders'\nbody = ['/amount', '/card']\n\
+                  masks = [{ at = ['/card'], mask = 'partial:last4' }]\n";
+    let world = World::told("", routes).await;
+    let mut client = world.client().await;
+    let body = format!("{{\"amount\":10,\"card\":\"{CARD}\"}}");
+    assert_eq!(client.post("/orders", &body).await.0, 200);
+    assert_eq!(world.upstream.sent()[0].body, body, "the service gets it as it is");
+    let command = world.commands().await.remove(0);
+    let statement = command.statement.unwrap();
+    let content = command.content.unwrap().replay().unwrap();
+    let content = String::from_utf8_lossy(&content).into_owned();
+    for told in [&statement, &content] {
+        assert!(!told.contains(CARD) && told.contains("1111\""), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn detectors_hide_what_no_rule_names() {
     let world = World::start().await;
     let mut client = world.client().await;

@@ -135,6 +135,8 @@ async fn in_time(path: &str) -> Response {
             });
             typed("text/event-stream", Body::from_stream(ticks.take(400)))
         }
+        // It took the request, and its process ends.
+        "/api/gone" => std::panic::resume_unwind(Box::new("gone")),
         "/api/large" => {
             let piece = Bytes::from(vec![b'x'; 64 * 1024]);
             let pieces = futures::stream::repeat(Ok::<_, Infallible>(piece)).take(64);

@@ -204,27 +204,8 @@ async fn an_approval_is_for_one_pod_one_container_and_these_words() {
             r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}","namespace":"shop"}},"spec":{{"nodeName":"kwok-node-0","containers":[{{"name":"app","image":"x"}}]}}}}"#
         )
     };
-    let admin = |arguments: &'static [&'static str], input: String| {
-        let cluster = world.cluster;
-        async move {
-            let mut child = tokio::process::Command::new(cluster.text("kubectl"))
-                .args(["--kubeconfig", cluster.text("kubeconfig"), "-n", "shop"])
-                .args(arguments)
-                .stdin(std::process::Stdio::piped())
-                .stdout(std::process::Stdio::piped())
-                .stderr(std::process::Stdio::piped())
-                .spawn()
-                .unwrap();
-            let mut stdin = child.stdin.take().unwrap();
-            tokio::io::AsyncWriteExt::write_all(&mut stdin, input.as_bytes()).await.unwrap();
-            drop(stdin);
-            let output =
-                tokio::time::timeout(SOON, child.wait_with_output()).await.unwrap().unwrap();
-            assert!(output.status.success(), "{}", text(&output));
-        }
-    };
-    admin(&["create", "-f", "-"], pod("job-0")).await;
-    admin(&["wait", "--for=condition=Ready", "pod/job-0", "--timeout=20s"], String::new()).await;
+    world.admin(&["create", "-f", "-"], &pod("job-0")).await;
+    world.admin(&["wait", "--for=condition=Ready", "pod/job-0", "--timeout=20s"], "").await;
     let run = ["exec", "job-0", "-c", "app", "--", "migrate", "up"];
     let told = text(&world.kubectl("agent", &run).await);
     let id = waits(&told);
@@ -235,9 +216,9 @@ async fn an_approval_is_for_one_pod_one_container_and_these_words() {
     assert_ne!(other, id);
     assert_eq!(approve(&world, &id).await, 200);
     // The pod of that name is another one now.
-    admin(&["delete", "pod", "job-0", "--grace-period=0", "--force"], String::new()).await;
-    admin(&["create", "-f", "-"], pod("job-0")).await;
-    admin(&["wait", "--for=condition=Ready", "pod/job-0", "--timeout=20s"], String::new()).await;
+    world.admin(&["delete", "pod", "job-0", "--grace-period=0", "--force"], "").await;
+    world.admin(&["create", "-f", "-"], &pod("job-0")).await;
+    world.admin(&["wait", "--for=condition=Ready", "pod/job-0", "--timeout=20s"], "").await;
     let anew = waits(&text(&world.kubectl("agent", &run).await));
     assert_ne!(anew, id, "an approval outlived its pod");
     assert_eq!(approve(&world, &anew).await, 200);
@@ -249,7 +230,7 @@ async fn an_approval_is_for_one_pod_one_container_and_these_words() {
     let decisions = world.decisions().await;
     assert!(decisions.iter().any(|it| it.policy_ids == ["tallyport:pin"]));
     assert!(decisions.iter().any(|it| it.reasons == [format!("approved: {anew}")]));
-    admin(&["delete", "pod", "job-0", "--grace-period=0", "--force"], String::new()).await;
+    world.admin(&["delete", "pod", "job-0", "--grace-period=0", "--force"], "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,6 +65,59 @@ async fn data_of_secrets_is_seen_in_no_form() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn data_of_secrets_is_written_and_not_recorded() {
+    let Some(world) = World::start().await else { return };
+    let planted = ["planted-one", "cGxhbnRlZC1vbmU=", "planted-two", "cGxhbnRlZC10d28="];
+    let object = r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"applied-key"},"stringData":{"key":"planted-one"}}"#;
+    let by_step = r#"[{"op":"replace","path":"/data/key","value":"cGxhbnRlZC10d28="}]"#;
+    for (arguments, input, held) in [
+        (
+            &["create", "secret", "generic", "planted-key", "--from-literal=key=planted-one"][..],
+            "",
+            1,
+        ),
+        (&["patch", "secret", "planted-key", "--type=json", "-p", by_step], "", 3),
+        (
+            &["patch", "secret", "planted-key", "-p", r#"{"stringData":{"key":"planted-one"}}"#],
+            "",
+            1,
+        ),
+        (
+            &[
+                "patch",
+                "secret",
+                "planted-key",
+                "--type=merge",
+                "-p",
+                r#"{"data":{"key":"cGxhbnRlZC10d28="}}"#,
+            ],
+            "",
+            3,
+        ),
+        (&["delete", "secret", "planted-key"], "", 0),
+        (&["apply", "-f", "-"], object, 0),
+        (&["apply", "--server-side", "--force-conflicts", "-f", "-"], object, 0),
+        (&["delete", "secret", "applied-key"], "", 0),
+    ] {
+        let told = world.kubectl_with("trusted", arguments, input).await;
+        assert!(told.status.success(), "{arguments:?}: {}", text(&told));
+        if held > 0 {
+            let path = &["get", "secret", "planted-key", "-o", "jsonpath={.data.key}"];
+            assert_eq!(world.admin(path, "").await, planted[held], "{arguments:?}");
+        }
+    }
+    let (recorded, commands) = (world.recorded().await, world.commands().await);
+    let statements: Vec<_> = commands.iter().filter_map(|it| it.statement.clone()).collect();
+    for value in planted {
+        assert!(!recorded.contains(value), "{value} is on record");
+        assert!(!statements.iter().any(|it| it.contains(value)), "{value} in {statements:?}");
+    }
+    // That it was written is told all the same, and where.
+    let patched = commands.iter().find(|it| it.functions == ["prod/patch secrets"]).unwrap();
+    assert!(patched.statement.as_ref().unwrap().contains("\"path\":\"/data/key\""), "{patched:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_may_be_changed_is_and_the_record_says_to_what() {
     let Some(world) = World::start().await else { return };
     // By protobuf, as this client sends it.

@@ -103,7 +103,7 @@ pub fn digest(bond: &Bond<'_>) -> String {
     hex::encode(hash.0.finalize())
 }
 
-/// All that the approval of a call of an MCP server's tool is bound to.
+/// All that the approval of a command that is asked by itself is bound to: a call of a tool, a request.
 #[derive(Clone, Copy, Debug)]
 pub struct CallBond<'a> {
     /// Principal, delegation chain, what the token says of the agent, and server.
@@ -112,11 +112,13 @@ pub struct CallBond<'a> {
     pub policy_version: &'a str,
     /// Who must agree, until when and for how often.
     pub demand: &'a ApprovalDemand,
-    /// The tool, with its server.
+    /// The tool with its server, the route or the verb.
     pub functions: &'a [String],
-    /// SHA-256 of the definition that is pinned now.
+    /// SHA-256 of what else its meaning depends on, as it is now.
     pub definition_sha256: Option<&'a str>,
-    /// The canonical text of the tool and its arguments.
+    /// SHA-256 of what it says and no reviewer may see.
+    pub unseen_sha256: Option<&'a str>,
+    /// All else that it says, in one form.
     pub statement: &'a str,
 }
 
@@ -128,6 +130,7 @@ pub fn call_digest(bond: &CallBond<'_>) -> String {
     hash.text(bond.statement);
     hash.all(bond.functions.iter().cloned());
     hash.optional(bond.definition_sha256.map(str::as_bytes));
+    hash.optional(bond.unseen_sha256.map(str::as_bytes));
     hash.text(bond.policy_version);
     hash.text(&bond.demand.to_string());
     hash.text(bond.demand.scope().as_str());

@@ -10,6 +10,7 @@ mod found;
 mod route;
 mod service;
 mod show;
+mod written;
 
 pub use asked::{Asked, Unreadable};
 pub use fields::{BadField, BodyFields, QueryFields};
@@ -17,6 +18,7 @@ pub use found::{hidden, listed};
 pub use route::{BadTemplate, Template};
 pub use service::{Route, Service};
 pub use show::{Answered, NotShown, Plan, Show, Shown};
+pub(crate) use written::Written;
 
 /// Names and values of fields, in order; names in lower case.
 pub type Fields = Vec<(String, String)>;

@@ -9,13 +9,15 @@ use tallyport_access::strict_json;
 use tallyport_detect::Screen;
 use tallyport_schemas::TargetKind;
 
-use super::{Asked, BodyFields, Plan, QueryFields, Template, media_of};
+use super::{Asked, BodyFields, Plan, QueryFields, Template, Written, media_of};
 use crate::json::Hide;
 use crate::mcp::canonical;
 use crate::passage::request::Wanted;
 use crate::target::{Manner, NotTaken, Protocol, Question, Reading, passed_fields};
 use crate::verdict::Facts;
 
+/// The media type of a form.
+const FORM: &str = "application/x-www-form-urlencoded";
 /// What of a client's fields the service gets.
 const ASKED_FIELDS: [&str; 5] =
     ["accept", "accept-language", "content-type", "if-match", "idempotency-key"];
@@ -129,6 +131,10 @@ impl Service {
             Ok(body) => body,
             Err(why) => return Err(refused(asked, why)),
         };
+        let body_read = match body.as_ref().map(canonical).transpose() {
+            Ok(body_read) => body_read,
+            Err(why) => return Err(refused(asked, NotTaken::unreadable(why))),
+        };
         if let Err(why) = route.query.check(&asked.query) {
             return Err(refused(asked, NotTaken::unreadable(why)));
         }
@@ -136,12 +142,12 @@ impl Service {
         call.insert("path".to_owned(), Value::Object(places));
         call.insert("query".to_owned(), Value::Object(grouped(&asked.query)));
         call.insert("body".to_owned(), body.unwrap_or_else(|| json!({})));
-        let (statement, call) =
-            match (statement(&asked, call.get("body")), CallArguments::of(&call)) {
-                (Ok(statement), Ok(call)) => (statement, call),
-                (Err(why), _) => return Err(refused(asked, NotTaken::unreadable(why))),
-                (_, Err(why)) => return Err(refused(asked, NotTaken::unreadable(why))),
-            };
+        let call = match CallArguments::of(&call) {
+            Ok(call) => call,
+            Err(why) => return Err(refused(asked, NotTaken::unreadable(why))),
+        };
+        let form = body_read.filter(|_| media_of(&asked.fields) == FORM);
+        let written = Written::of(&asked, form.as_deref(), &route.hides);
         let resource = Resource::Route {
             target: self.name.clone(),
             name: route.name.clone(),
@@ -160,7 +166,8 @@ impl Service {
                 ..Facts::default()
             },
             call: Some(Arc::new(call)),
-            statement,
+            statement: format!("{} {}{}", asked.method, asked.target(), written.text),
+            unseen_sha256: written.unseen_sha256,
             ..Question::default()
         };
         let plan = Plan {
@@ -177,7 +184,8 @@ impl Service {
             asked.target(),
             passed_fields(&asked.fields, &names),
             asked.body,
-        );
+        )
+        .recorded_as(written.recorded);
         Ok(Reading { question, wanted: Ok(wanted), plan, manner })
     }
 }
@@ -233,7 +241,7 @@ fn body_of(asked: &Asked, route: &Route) -> Result<Option<Value>, NotTaken> {
     }
     let body = match media_of(&asked.fields).as_str() {
         media if media == "application/json" || media.ends_with("+json") => json_body(&asked.body)?,
-        "application/x-www-form-urlencoded" => form_body(&asked.body)?,
+        FORM => form_body(&asked.body)?,
         other => {
             let message = format!(
                 "the route takes JSON or a form (application/json, application/x-www-form-urlencoded), not `{other}`"
@@ -284,16 +292,6 @@ fn grouped(query: &[(String, String)]) -> Map<String, Value> {
         }
     }
     all
-}
-
-/// What is sent, in one form: whoever agrees to it agrees to this.
-fn statement(asked: &Asked, body: Option<&Value>) -> Result<String, crate::mcp::NotCanonical> {
-    let mut text = format!("{} {}", asked.method, asked.target());
-    if let Some(body) = body.filter(|_| !asked.body.is_empty()) {
-        text.push('\n');
-        text.push_str(&canonical(body)?);
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

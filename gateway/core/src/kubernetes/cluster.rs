@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
-use tallyport_access::policy::{Action, CallArguments, ExecFacts, Resource};
-use tallyport_access::strict_json;
+use tallyport_access::policy::{Action, CallArguments, ExecFacts, Resource, TooManyArguments};
 use tallyport_detect::Screen;
 use tallyport_schemas::TargetKind;
 
@@ -15,9 +13,8 @@ use super::meant::{Meant, flag, plain, streams};
 use super::path::{Object, Path};
 use super::status::status;
 use super::writes;
-use crate::http::{Asked, Fields, Plan, field, media_of};
+use crate::http::{Asked, Fields, Plan, Written, field};
 use crate::masking::Mask;
-use crate::mcp::canonical;
 use crate::passage::request::Wanted;
 use crate::target::{Manner, NotTaken, Protocol, Question, Reading};
 use crate::verdict::Facts;
@@ -38,8 +35,6 @@ const ANSWERED_FIELDS: [&str; 9] = [
 ];
 /// Parameters that may stand more than once.
 const REPEATS: [&str; 2] = ["command", "ports"];
-/// What the statement shows of a body that is no JSON.
-const MAX_BODY_SHOWN: usize = 16 * 1024;
 
 /// What is hidden of some objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,6 +154,16 @@ impl Cluster {
                 | Action::KubeLogs
         );
         let what = if object == Object::default() { asked.path() } else { object.kind() };
+        let plan = self.plan(asked, action, &object);
+        let written = Written::of(asked, None, &plan.hides);
+        let statement = match &exec {
+            Some(exec) => run_of(asked, &object, verb, exec),
+            None => format!("{} {}{}", asked.method, asked.target(), written.text),
+        };
+        let (call, refused) = match arguments(asked) {
+            Ok(call) => (Some(Arc::new(call)), refused),
+            Err(why) => (None, refused.or(Some(NotTaken::unreadable(why)))),
+        };
         let question = Question {
             asks,
             facts: Facts {
@@ -167,16 +172,17 @@ impl Cluster {
                 opaque: exec.is_some(),
                 ..Facts::default()
             },
-            call: arguments(asked),
-            statement: statement(asked, &object, verb, exec.as_ref()),
+            call,
+            statement,
             exec: exec.map(Arc::new),
             definition_sha256: None,
+            unseen_sha256: written.unseen_sha256,
         };
-        let plan = self.plan(asked, action, &object);
         let refused =
             refused.or_else(|| if plan.hides.is_empty() { None } else { writes::refused(asked) });
         let fields = self.fields(asked, action, &object);
-        let wanted = Wanted::new(&asked.method, asked.target(), fields, asked.body.clone());
+        let wanted = Wanted::new(&asked.method, asked.target(), fields, asked.body.clone())
+            .recorded_as(written.recorded);
         let wanted = refused.map_or(Ok(wanted), Err);
         Reading { question, wanted, plan, manner }
     }
@@ -282,37 +288,14 @@ impl Protocol for Cluster {
 }
 
 /// The parameters, as policies see them; the first of each.
-fn arguments(asked: &Asked) -> Option<Arc<CallArguments>> {
+fn arguments(asked: &Asked) -> Result<CallArguments, TooManyArguments> {
     let mut query = Map::new();
     for (name, value) in asked.query.iter().filter(|(name, _)| name != "command") {
         query.entry(name.clone()).or_insert_with(|| Value::from(value.clone()));
     }
     let mut all = Map::new();
     all.insert("query".to_owned(), Value::Object(query));
-    CallArguments::of(&all).ok().map(Arc::new)
-}
-
-/// What is asked, in one form, whichever way a client asks it.
-fn statement(asked: &Asked, object: &Object, verb: &str, exec: Option<&ExecFacts>) -> String {
-    if let Some(exec) = exec {
-        return run_of(asked, object, verb, exec);
-    }
-    let mut text = format!("{} {}", asked.method, asked.target());
-    if asked.body.is_empty() {
-        return text;
-    }
-    text.push('\n');
-    let as_json = strict_json(&asked.body).and_then(|body| canonical(&body).ok());
-    match (as_json, std::str::from_utf8(&asked.body)) {
-        (Some(body), _) => text.push_str(&body),
-        (None, Ok(body)) if body.len() <= MAX_BODY_SHOWN => text.push_str(body),
-        _ => {
-            let media = media_of(&asked.fields);
-            let digest = hex::encode(Sha256::digest(&asked.body));
-            text.push_str(&format!("-- {} bytes of {media}, SHA-256 {digest}", asked.body.len()));
-        }
-    }
-    text
+    CallArguments::of(&all)
 }
 
 /// What runs, or is connected to, in words.

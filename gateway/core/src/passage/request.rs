@@ -17,7 +17,11 @@ use crate::verdict::Verdict;
 
 /// What the target is to get. What is in it can be had only of [`to_service`].
 #[derive(Debug)]
-pub struct Wanted(Outgoing);
+pub struct Wanted {
+    outgoing: Outgoing,
+    /// The body as it goes on record.
+    recorded: Bytes,
+}
 
 /// What the target gets.
 #[derive(Debug)]
@@ -54,7 +58,7 @@ pub struct Part {
 
 /// The request for the target, once the intent is on record.
 pub fn to_service(wanted: Durable<Authorized<Wanted>>) -> Outgoing {
-    wanted.into_inner().value.0
+    wanted.into_inner().value.outgoing
 }
 
 /// The same for a request that begins streams, with leave to send into them.
@@ -112,14 +116,21 @@ impl Wanted {
     /// A request in these words.
     #[must_use]
     pub fn new(method: &str, target: String, fields: Fields, body: Bytes) -> Self {
-        Self(Outgoing { method: method.to_owned(), target, fields, body })
+        let recorded = body.clone();
+        Self { outgoing: Outgoing { method: method.to_owned(), target, fields, body }, recorded }
+    }
+
+    /// With this on record in place of the body, where something in it must not be seen.
+    #[must_use]
+    pub fn recorded_as(self, recorded: Bytes) -> Self {
+        Self { recorded, ..self }
     }
 
     /// As it would stand on the wire (RFC 9112), without what only the connection needs, and without the credential.
     fn recorded(&self) -> Bytes {
-        let Outgoing { method, target, fields, body } = &self.0;
+        let Outgoing { method, target, fields, .. } = &self.outgoing;
         let mut bytes = head(&format!("{method} {target} HTTP/1.1"), fields).into_bytes();
-        bytes.extend_from_slice(body);
+        bytes.extend_from_slice(&self.recorded);
         bytes.into()
     }
 }
@@ -164,7 +175,10 @@ pub fn own_request(
 ) -> Result<Authorized<Wanted>, ContentError> {
     let decision = super::own::own_decision(rule, policy_version, command_id);
     let question = Question {
-        statement: format!("-- the gateway asks: {} {}", wanted.0.method, wanted.0.target),
+        statement: format!(
+            "-- the gateway asks: {} {}",
+            wanted.outgoing.method, wanted.outgoing.target
+        ),
         facts: crate::verdict::Facts { read_only: true, ..Default::default() },
         ..Question::default()
     };

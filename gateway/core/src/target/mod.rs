@@ -30,10 +30,14 @@ pub struct Question {
     pub call: Option<Arc<CallArguments>>,
     /// What is to run in a container.
     pub exec: Option<Arc<ExecFacts>>,
-    /// In words for the record, for reviewers, and for what an approval is bound to: all that the target gets, in one form.
+    /// In words for the record, for reviewers, and for what an approval is bound to: all that the target gets, in one form, but
+    /// for what may not be seen.
     pub statement: String,
     /// SHA-256 of what else its meaning depends on: the definition of a tool, the pod that a name means now.
     pub definition_sha256: Option<String>,
+    /// SHA-256 of all that it says, where some of it may not be seen. An approval is bound to it; it is not recorded, since what is
+    /// short can be guessed from it (I6).
+    pub unseen_sha256: Option<String>,
 }
 
 /// A request, read by its protocol.

@@ -5,7 +5,8 @@ use tallyport_schemas::{CommandId, Decision, Effect, Recording};
 
 use super::ask::ask;
 use super::judge::decision;
-use super::{Facts, ResponsePlan, Ruling, Verdict};
+use super::question::without_rows;
+use super::{Facts, Ruling, Verdict};
 
 /// What is asked of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,23 +65,7 @@ pub fn judge_call(
     if let Some((action, resource)) = asked {
         ask(asker, context, action, &resource, &resource.to_string(), &mut ruling);
     }
-    // A policy for all actions may demand what a tool's answer has not: such a demand is no permit.
-    if ruling.row_limit.is_some() {
-        let why = "policy demands a row limit, which answers of MCP servers do not know; permit them by a policy of their own";
-        ruling.deny(why.to_owned());
-    }
-    let plan = ResponsePlan {
-        recording: ruling.recording.unwrap_or(recording),
-        ..ResponsePlan::default()
-    };
-    let (approval, grant) = (ruling.approval.take(), ruling.grant.take());
-    Verdict {
-        decision: decision(ruling, asker, command_id),
-        facts: facts(server, question),
-        plan,
-        approval,
-        grant,
-    }
+    without_rows(ruling, asker, facts(server, question), recording, command_id)
 }
 
 /// The rule that people alone say what a tool may become, as decisions name it.

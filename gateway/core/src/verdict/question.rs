@@ -5,7 +5,7 @@ use tallyport_schemas::{CommandId, Decision, Effect, Recording, TargetRef};
 
 use super::ask::ask;
 use super::judge::decision;
-use super::{ResponsePlan, Ruling, Verdict};
+use super::{Facts, ResponsePlan, Ruling, Verdict};
 use crate::target::{NotTaken, Question, opened_by};
 
 /// Whether somebody may ask this of a target: they must be let use it, whatever they ask.
@@ -39,6 +39,17 @@ pub fn judge_question(
     if question.asks.is_empty() {
         ruling.deny("nothing is known of what it asks for".to_owned());
     }
+    without_rows(ruling, asker, question.facts.clone(), recording, command_id)
+}
+
+/// The verdict on what is not answered with rows.
+pub(super) fn without_rows(
+    mut ruling: Ruling,
+    asker: &Asker,
+    facts: Facts,
+    recording: Recording,
+    command_id: Option<CommandId>,
+) -> Verdict {
     // A policy for all actions may demand what such an answer has not: such a demand is no permit.
     if ruling.row_limit.is_some() {
         let why = "policy demands a row limit, which answers of this kind of target do not know; permit them by a policy of their own";
@@ -49,13 +60,7 @@ pub fn judge_question(
         ..ResponsePlan::default()
     };
     let (approval, grant) = (ruling.approval.take(), ruling.grant.take());
-    Verdict {
-        decision: decision(ruling, asker, command_id),
-        facts: question.facts.clone(),
-        plan,
-        approval,
-        grant,
-    }
+    Verdict { decision: decision(ruling, asker, command_id), facts, plan, approval, grant }
 }
 
 /// What is decided about a request that no target gets, whoever asks.

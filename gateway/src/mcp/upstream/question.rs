@@ -14,10 +14,11 @@ use tallyport_schemas::{
 use tokio::time::Instant;
 
 use super::Upstream;
-use super::approval::{Leave, NotAllowed, Patience, left};
+use super::approval::{NotAllowed, Patience};
 use super::exchange::{Welcome, not_on_record};
 use crate::api::recorded;
-use crate::gate::{Pass, Shut};
+use crate::approval::Leave;
+use crate::gate::Pass;
 use crate::mcp::tools::Progress;
 use crate::service::{Caller, Inner};
 use crate::session::SessionGrant;
@@ -158,7 +159,7 @@ impl Admitted {
                 break verdict;
             }
             let leave = self.approval((&verdict, &demand), &request, &context, patience).await?;
-            left(&mut verdict, &leave);
+            leave.settle(&mut verdict.decision);
             if !matches!(leave, Leave::Again) {
                 break verdict;
             }
@@ -174,7 +175,7 @@ impl Admitted {
         let pass =
             if verdict.is_allowed() { self.upstream.gate.pass(asker).map(Some) } else { Ok(None) };
         if let Err(shut) = &pass {
-            close(&mut verdict, *shut);
+            shut.settle(&mut verdict.decision);
         }
         let ruled = Ruled::of(verdict, request, &context).map_err(|error| {
             tracing::error!(%error, "a request cannot be put on record");
@@ -273,15 +274,6 @@ impl Door {
             asker,
         }
     }
-}
-
-/// A limit is a refusal as policy's is.
-fn close(verdict: &mut Verdict, shut: Shut) {
-    let decision = &mut verdict.decision;
-    decision.effect = Effect::Deny;
-    decision.policy_ids = vec![shut.rule().to_owned()];
-    decision.obligations.clear();
-    decision.reasons = vec![shut.to_string()];
 }
 
 impl NotAdmitted {

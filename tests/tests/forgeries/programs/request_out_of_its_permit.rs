@@ -2,7 +2,7 @@
 use gateway_core::passage::request::{Outgoing, Wanted};
 
 fn take(wanted: Wanted) -> Outgoing {
-    wanted.0 //~ E0616: field `0` of struct `Wanted` is private
+    wanted.outgoing //~ E0616: field `outgoing` of struct `Wanted` is private
 }
 
 fn main() {

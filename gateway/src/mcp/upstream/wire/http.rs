@@ -1,21 +1,19 @@
 //! HTTP to an MCP server (transport "Streamable HTTP"), with the gateway's credential and nothing of the client's.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use bytes::Bytes;
 use gateway_core::mcp::Events;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method};
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Response};
+use reqwest::{Client, Response};
 use serde_json::Value;
+use tallyport_access::with_causes;
 
 use super::{MAX_MESSAGE_BYTES, Manner, WireError, WireSession, WireSetup, message};
 use crate::config::{Credential, McpEndpoint};
+use crate::outgoing::client_for;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_IDLE: Duration = Duration::from_secs(4);
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const REVISION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// The longest id of a session that is taken.
@@ -49,26 +47,7 @@ enum Form {
 
 impl Http {
     pub(super) fn new(endpoint: &McpEndpoint) -> Result<Self, WireSetup> {
-        let roots = endpoint.ca.as_ref().map(|ca| {
-            let unreadable =
-                |source: std::io::Error| WireSetup(format!("{}: {source}", ca.display()));
-            let pem = std::fs::read(ca).map_err(unreadable)?;
-            let broken = |error: reqwest::Error| WireSetup(format!("{}: {error}", ca.display()));
-            Certificate::from_pem_bundle(&pem).map_err(broken)
-        });
-        let roots = roots.transpose()?;
-        let builder = Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            // Common servers close what is idle for five seconds.
-            .pool_idle_timeout(MAX_IDLE)
-            .user_agent(concat!("tallyport/", env!("CARGO_PKG_VERSION")));
-        let builder = match (roots, endpoint.url.scheme()) {
-            (Some(roots), _) => builder.tls_certs_only(roots),
-            (None, "http") => builder.tls_certs_only([]),
-            (None, _) => builder,
-        };
+        let builder = client_for(&endpoint.url, endpoint.ca.as_deref()).map_err(WireSetup)?;
         let client = builder.build().map_err(|error| WireSetup(error.to_string()))?;
         Ok(Self { client, endpoint: endpoint.clone() })
     }
@@ -136,7 +115,7 @@ impl Http {
         for (name, credential) in &self.endpoint.headers {
             request = request.header(name, secret(credential, "").await?);
         }
-        let response = request.send().await.map_err(|error| unreachable(&error))?;
+        let response = request.send().await.map_err(unreachable)?;
         self.read(response, manner)
     }
 
@@ -192,9 +171,7 @@ impl HttpAnswers {
                 Form::Over => return Ok(None),
                 Form::Whole => {
                     let mut whole = Vec::new();
-                    while let Some(part) =
-                        self.response.chunk().await.map_err(|it| unreachable(&it))?
-                    {
+                    while let Some(part) = self.response.chunk().await.map_err(unreachable)? {
                         if whole.len() + part.len() > MAX_MESSAGE_BYTES {
                             return Err(WireError::TooLarge);
                         }
@@ -204,7 +181,7 @@ impl HttpAnswers {
                     return message(&whole).map(Some);
                 }
                 Form::Events(events) => {
-                    match self.response.chunk().await.map_err(|it| unreachable(&it))? {
+                    match self.response.chunk().await.map_err(unreachable)? {
                         None => {
                             self.form = Form::Over;
                             return Ok(None);
@@ -234,12 +211,6 @@ async fn secret(credential: &Credential, scheme: &str) -> Result<HeaderValue, Wi
     Ok(value)
 }
 
-fn unreachable(error: &reqwest::Error) -> WireError {
-    let mut reason = String::new();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        reason = cause.to_string();
-        next = cause.source();
-    }
-    WireError::Unreachable(reason)
+fn unreachable(error: reqwest::Error) -> WireError {
+    WireError::Unreachable(with_causes(&error.without_url()))
 }
