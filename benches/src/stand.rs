@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gateway_core::masking::Masking;
 use tallyport_access::Authenticator;
@@ -12,13 +12,15 @@ use tallyport_access::dev_issuer::{DevClient, DevIssuer};
 use tallyport_access::policy::PolicyStore;
 use tallyport_eventlog::backends::memory::MemoryLog;
 use tallyport_eventlog::{Appender, AppenderOptions, EmbeddedOptions, Log, LogUrl, open};
-use tallyport_gateway::config::{GatewayConfig, GatewayLimits, RawTarget};
+use tallyport_gateway::config::{
+    AnyTarget, GatewayConfig, GatewayLimits, McpConfig, RawAnyTarget, RawMcp,
+};
 use tallyport_gateway::connect::{ConnectConfig, Connector, TokenFile};
 use tallyport_gateway::front::{Front, FrontConfig, RunningFront};
 use tallyport_gateway::targets::MaskingStore;
 use tallyport_gateway::tls::{DevCa, ServerIdentity};
 use tallyport_gateway::{Gateway, api};
-use tallyport_schemas::{PrincipalKind, ProducerId};
+use tallyport_schemas::{Body, Context, Draft, Integrity, PrincipalKind, ProducerId};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::net::TcpListener;
@@ -26,21 +28,30 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
 
 use crate::Failure;
+use crate::figures::Waits;
 
 /// Everything is permitted, nothing masked, all of every answer recorded.
 pub const ALLOW_ALL: &str = include_str!("../../tests/fixtures/allow-all.cedar");
-/// The one target.
+/// PostgreSQL as a target.
 pub const TARGET: &str = "sample";
+/// An upstream as a target.
+pub const SERVICE: &str = "rest";
+/// An upstream as an MCP server.
+pub const SERVER: &str = "orders";
 const CLIENT: &str = "bench-agent";
 /// Tokens live longer than any run.
 const TOKEN_SECONDS: &str = "3600";
 const CONNECT: &str = "--connect";
+/// About the size of an event of a command.
+const APPEND_BYTES: usize = 900;
 
 /// What a stand is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
-    /// The target's port on this machine.
-    pub target: u16,
+    /// The port of a PostgreSQL on this machine, where that is the target.
+    pub target: Option<u16>,
+    /// The port of an [upstream](crate::upstream), where that is the HTTP target [`SERVICE`] and the MCP server [`SERVER`].
+    pub upstream: Option<u16>,
     /// Cedar.
     pub policy: &'static str,
     /// A log in memory instead of the embedded one, which takes the disk and SQLite away.
@@ -53,7 +64,52 @@ impl Setup {
     /// What most benches want.
     #[must_use]
     pub const fn new(target: u16) -> Self {
-        Self { target, policy: ALLOW_ALL, in_memory: false, sessions: 4096 }
+        Self { target: Some(target), ..Self::without() }
+    }
+
+    /// The same before an upstream of calls.
+    #[must_use]
+    pub const fn before(upstream: u16) -> Self {
+        Self { upstream: Some(upstream), ..Self::without() }
+    }
+
+    const fn without() -> Self {
+        Self { target: None, upstream: None, policy: ALLOW_ALL, in_memory: false, sessions: 4096 }
+    }
+
+    fn targets(self) -> Result<Vec<AnyTarget>, Failure> {
+        let postgres = self.target.map(|port| {
+            serde_json::json!({
+                "name": TARGET, "address": format!("127.0.0.1:{port}"), "database": "postgres",
+                "user": "postgres", "sslmode": "disable",
+            })
+        });
+        let http = self.upstream.map(|port| {
+            serde_json::json!({
+                "kind": "http", "name": SERVICE, "url": format!("http://127.0.0.1:{port}"), "limits": no_limits(),
+                "routes": [{ "name": "order", "method": "GET", "path": "/orders/{id}" }],
+            })
+        });
+        let raw = postgres.into_iter().chain(http);
+        raw.map(|raw| {
+            let raw: RawAnyTarget = serde_json::from_value(raw)?;
+            Ok(raw.check(Path::new("/"))?)
+        })
+        .collect()
+    }
+
+    fn mcp(self) -> Result<Option<McpConfig>, Failure> {
+        let Some(port) = self.upstream else { return Ok(None) };
+        let raw: RawMcp = serde_json::from_value(serde_json::json!({
+            "servers": [{
+                "name": SERVER, "url": format!("http://127.0.0.1:{port}/mcp"), "timeout_seconds": 3600,
+                "limits": no_limits(),
+            }],
+        }))?;
+        let mut config = raw.check(Path::new("/"))?;
+        config.limits.max_calls = self.sessions;
+        config.limits.max_calls_per_principal = self.sessions;
+        Ok(Some(config))
     }
 }
 
@@ -61,6 +117,7 @@ impl Setup {
 pub struct Stand {
     front: RunningFront,
     gateway: Gateway,
+    appender: Appender,
     _issuer: DevIssuer,
     dir: TempDir,
 }
@@ -82,37 +139,43 @@ impl Stand {
         };
         let id = ProducerId::parse("bench/gateway")?;
         let appender = Appender::start(log, id, "gateway", AppenderOptions::default()).await?;
-        let target: RawTarget = serde_json::from_value(serde_json::json!({
-            "name": TARGET, "address": format!("127.0.0.1:{}", setup.target), "database": "postgres",
-            "user": "postgres", "sslmode": "disable",
-        }))?;
+        let ca = DevCa::create_or_load(&dir.path().join("tls"))?;
+        let identity = ServerIdentity::load(&ca.cert_path(), &ca.key_path())?;
         let limits = GatewayLimits {
             max_sessions: setup.sessions,
             max_sessions_per_principal: setup.sessions,
             ..GatewayLimits::default()
         };
         let config = GatewayConfig {
-            targets: vec![target.check(Path::new("/"))?.into()],
+            targets: setup.targets()?,
             limits,
+            mcp: setup.mcp()?,
+            names: identity.names().to_vec(),
             ..GatewayConfig::default()
         };
         let authenticator = Authenticator::new(vec![issuer.issuer_config()])?;
         let policy = PolicyStore::from_text(setup.policy, "bench.cedar")?;
         let masking = MaskingStore::fixed(Masking::parse("", "none.toml")?);
         let gateway = Gateway::start(config, authenticator, policy, masking, appender.clone())?;
-        let ca = DevCa::create_or_load(&dir.path().join("tls"))?;
-        let identity = ServerIdentity::load(&ca.cert_path(), &ca.key_path())?;
         let front = FrontConfig::new("127.0.0.1:0".parse()?, identity);
         let front = Front::start(front, Arc::new(gateway.clone()), api::router(&gateway)).await?;
-        Ok(Self { front, gateway, _issuer: issuer, dir })
+        Ok(Self { front, gateway, appender, _issuer: issuer, dir })
     }
 
-    /// `connect` as a process of its own, with a port for ordinary clients.
+    /// `connect` as a process of its own, with a port for ordinary clients of PostgreSQL.
     ///
     /// # Errors
     /// When it does not start.
     pub async fn connect(&self) -> Result<(Peer, u16), Failure> {
-        let mut peer = self.spawn(CONNECT, &[])?;
+        self.connect_to(TARGET).await
+    }
+
+    /// The same for clients of another target.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn connect_to(&self, target: &str) -> Result<(Peer, u16), Failure> {
+        let mut peer = self.spawn(CONNECT, &[target])?;
         let port = peer.line().await?.parse()?;
         Ok((peer, port))
     }
@@ -122,17 +185,46 @@ impl Stand {
     /// # Errors
     /// When it cannot be started.
     pub fn spawn(&self, role: &str, more: &[&str]) -> Result<Peer, Failure> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args([role, &self.front.quic_addr.to_string()])
-            .args([self.ca()?, self.dir.path().join("token")])
-            .args(more)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let stdout = child.stdout.take().ok_or("no standard output")?;
-        let stdin = child.stdin.take().ok_or("no standard input")?;
-        Ok(Peer { child, stdin, lines: BufReader::new(stdout).lines() })
+        let reach = [self.front.quic_addr.to_string(), path(self.ca()?)?, path(self.token_file())?];
+        Peer::start(role, reach.iter().map(String::as_str).chain(more.iter().copied()))
+    }
+
+    /// `https://localhost:PORT` of its front over TCP.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        format!("https://localhost:{}", self.front.tcp_addr.port())
+    }
+
+    /// The token of the one client, in a file.
+    #[must_use]
+    pub fn token_file(&self) -> PathBuf {
+        self.dir.path().join("token")
+    }
+
+    /// The certificate that its front shows, its key, and the CA of it.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn certificate(&self) -> Result<[String; 3], Failure> {
+        let ca = DevCa::create_or_load(&self.dir.path().join("tls"))?;
+        Ok([path(ca.cert_path())?, path(ca.key_path())?, path(ca.ca_path())?])
+    }
+
+    /// How long one durable append takes, by the gateway's own writer, one after another.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub async fn appends(&self, count: usize) -> Result<Waits, Failure> {
+        let mut waits = Waits::new();
+        for _ in 0..count {
+            let version = "x".repeat(APPEND_BYTES);
+            let body = Integrity::ProducerStarted { version, role: "bench".to_owned() };
+            let draft = Draft::new(Context::default().into(), None, Body::Integrity(body));
+            let began = Instant::now();
+            let _on_record = self.appender.commit(draft).await?;
+            waits.add(began.elapsed());
+        }
+        Ok(waits)
     }
 
     /// Bytes of its log on disk, its index and what is not merged yet included.
@@ -162,6 +254,26 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// This program again as `role`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start<'a>(
+        role: &'a str,
+        arguments: impl Iterator<Item = &'a str>,
+    ) -> Result<Self, Failure> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg(role)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let stdout = child.stdout.take().ok_or("no standard output")?;
+        let stdin = child.stdin.take().ok_or("no standard input")?;
+        Ok(Self { child, stdin, lines: BufReader::new(stdout).lines() })
+    }
+
     /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
@@ -212,7 +324,8 @@ async fn connect(arguments: &[String]) -> Result<(), Failure> {
     let connector = Arc::new(connector(arguments)?);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
-    Ok(connector.forward(listener, TARGET, CancellationToken::new()).await?)
+    let target = arguments.get(3).map_or(TARGET, String::as_str);
+    Ok(connector.forward(listener, target, CancellationToken::new()).await?)
 }
 
 /// A connector by the arguments of [`Stand::spawn`].
@@ -226,6 +339,18 @@ pub fn connector(arguments: &[String]) -> Result<Connector, Failure> {
     config.server_name = Some("localhost".to_owned());
     config.ca = Some(PathBuf::from(ca));
     Ok(Connector::new(config)?)
+}
+
+fn path(path: PathBuf) -> Result<String, Failure> {
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| format!("{} is no text", path.display()).into())
+}
+
+fn no_limits() -> serde_json::Value {
+    serde_json::json!({
+        "max_requests": 100_000, "max_requests_per_principal": 100_000, "requests_per_minute": u32::MAX,
+    })
 }
 
 async fn token(issuer: &DevIssuer) -> Result<String, Failure> {
