@@ -10,6 +10,8 @@ use crate::SecretToken;
 
 /// The largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+/// `client_assertion_type` (RFC 7523 section 2.2).
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Asks issuers.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub(crate) enum ClientAuth<'a> {
     Basic(&'a str, &'a SecretToken),
     /// A client that has no secret names itself in the form (RFC 6749 section 3.2.1).
     Public(&'a str),
+    /// `private_key_jwt`, with an assertion (RFC 7523 section 2.2).
+    Assertion(&'a str, &'a str),
 }
 
 /// An answer, whole.
@@ -95,6 +99,13 @@ impl Http {
             ClientAuth::Public(id) => {
                 let mut form = form.to_vec();
                 form.push(("client_id", id));
+                request.form(&form)
+            }
+            ClientAuth::Assertion(id, assertion) => {
+                let mut form = form.to_vec();
+                form.push(("client_id", id));
+                form.push(("client_assertion_type", ASSERTION_TYPE));
+                form.push(("client_assertion", assertion));
                 request.form(&form)
             }
         };

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use tallyport_access::client::{ClientCredentials, TokenError, TokenSource};
+use tallyport_access::client::{ClientAuthentication, ClientCredentials, TokenError, TokenSource};
 use tallyport_access::dev_issuer::{DevClient, DevIssuer, DevIssuerError};
 use tallyport_access::{Authenticator, SecretToken, authentication_event};
 use tallyport_schemas::{Actor, AuthMethod, Front, Outcome, PrincipalKind};
@@ -23,7 +23,7 @@ fn credentials(issuer: &DevIssuer, id: &str, ttl: Option<u64>) -> ClientCredenti
         issuer: issuer.issuer_url.clone(),
         token_url: None,
         client_id: client.id.clone(),
-        client_secret: client.secret.clone(),
+        authentication: ClientAuthentication::Secret(client.secret.clone()),
         audience: Some("tallyport".into()),
         scope: None,
         extra: ttl.map(|ttl| ("ttl".to_owned(), ttl.to_string())).into_iter().collect(),
@@ -130,7 +130,10 @@ async fn wrong_secrets_audiences_and_lives_are_refused() {
     let good = credentials(&issuer, "nobody", None);
     let cases = [
         (
-            ClientCredentials { client_secret: SecretToken::new("wrong"), ..good.clone() },
+            ClientCredentials {
+                authentication: ClientAuthentication::Secret(SecretToken::new("wrong")),
+                ..good.clone()
+            },
             "invalid_client",
         ),
         (ClientCredentials { client_id: "auditor".into(), ..good.clone() }, "invalid_client"),
@@ -233,7 +236,7 @@ async fn secrets_are_sent_only_where_they_are_safe() {
         issuer: "http://id.example.com".into(),
         token_url: None,
         client_id: "c".into(),
-        client_secret: SecretToken::new("s"),
+        authentication: ClientAuthentication::Secret(SecretToken::new("s")),
         audience: None,
         scope: None,
         extra: vec![],

@@ -21,7 +21,7 @@ use dev_services::{DevService, StartError};
 use reqwest::Method;
 use serde_json::{Value, json};
 use support::jwt::outcome;
-use tallyport_access::client::{ClientCredentials, TokenSource};
+use tallyport_access::client::{ClientAuthentication, ClientCredentials, TokenSource};
 use tallyport_access::{
     Authenticator, ClaimSource, IntrospectionConfig, IssuerConfig, Profile, SecretToken,
 };
@@ -61,7 +61,7 @@ impl Keycloak {
             issuer: self.service.text("issuer").to_owned(),
             token_url: None,
             client_id: id.to_owned(),
-            client_secret: self.secret(id),
+            authentication: ClientAuthentication::Secret(self.secret(id)),
             audience: None,
             scope: None,
             extra: vec![],

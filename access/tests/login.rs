@@ -9,7 +9,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use serde_json::Value;
-use tallyport_access::client::{ClientSettings, DeviceFlow, Login, TokenError, TokenSource};
+use tallyport_access::client::{
+    ClientAuthentication, ClientSettings, DeviceFlow, Login, TokenError, TokenSource,
+};
 use tallyport_access::dev_issuer::{AUDIENCE, DevClient, DevIssuer, PEOPLE_CLIENT};
 
 struct Desk {
@@ -28,7 +30,7 @@ impl Desk {
         ClientSettings {
             issuer: self.issuer.issuer_url.clone(),
             client_id: PEOPLE_CLIENT.to_owned(),
-            client_secret: None,
+            authentication: ClientAuthentication::Public,
             audience: Some(AUDIENCE.to_owned()),
             scope: None,
             roots_pem: None,

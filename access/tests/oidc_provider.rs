@@ -8,11 +8,14 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dev_services::{DevService, StartError};
 use support::jwt::outcome;
-use tallyport_access::client::{ClientCredentials, ProofKey, TokenSource};
+use tallyport_access::client::{
+    ClientAuthentication, ClientCredentials, ClientKey, ProofKey, TokenError, TokenSource,
+};
 use tallyport_access::{
     Asked, Authenticator, ClaimSource, ClientCertificate, IssuerConfig, Presented, ProofVerifier,
     SecretToken,
@@ -38,7 +41,9 @@ fn settings(provider: &DevService, id: &str) -> ClientCredentials {
         issuer: provider.text("issuer").to_owned(),
         token_url: None,
         client_id: id.to_owned(),
-        client_secret: SecretToken::new(client["secret"].as_str().unwrap()),
+        authentication: ClientAuthentication::Secret(SecretToken::new(
+            client["secret"].as_str().unwrap(),
+        )),
         audience: Some(format!("urn:tallyport:{}", provider.text("audience"))),
         scope: None,
         extra: vec![],
@@ -170,6 +175,40 @@ async fn a_real_provider_binds_tokens_to_our_key() {
     assert!(plain.key.is_none());
 }
 
+/// A client that has a key in place of a secret is let in by what it signs (RFC 7523); by another key it is not, nor under another name of its key.
+#[tokio::test]
+async fn a_client_with_a_key_of_its_own_gets_tokens() {
+    let test = "a_client_with_a_key_of_its_own_gets_tokens";
+    let Some(provider) = provider(test, &[]) else { return };
+    let known = &provider.ready()["key_agent"];
+    let ask = async |pem: &str, id: Option<&str>, audience: Option<&str>| {
+        let key = ClientKey::from_pem(pem.as_bytes()).unwrap();
+        let key = key.named(id.map(str::to_owned)).for_audience(audience.map(str::to_owned));
+        let authentication = ClientAuthentication::Key(Arc::new(key));
+        let settings = ClientCredentials { authentication, ..settings(&provider, "key-agent") };
+        TokenSource::client_credentials(settings).unwrap().token().await
+    };
+    let pem = known["pem"].as_str().unwrap();
+    let token = ask(pem, known["kid"].as_str(), None).await.unwrap();
+    let authenticator = Authenticator::new(vec![trusting(&provider)]).unwrap();
+    let who = authenticator.verify(token.expose()).await.unwrap();
+    assert_eq!(who.principal.display_name, "Key agent");
+    // It has one key, so it need not be named.
+    assert!(ask(pem, None, None).await.is_ok());
+    let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    for (pem, id, audience) in [
+        (other.as_str(), known["kid"].as_str(), None),
+        (pem, Some("key-agent-2"), None),
+        (pem, None, Some("https://elsewhere.example.com")),
+    ] {
+        let told = ask(pem, id, audience).await.unwrap_err();
+        assert!(
+            matches!(&told, TokenError::Refused { code } if code == "invalid_client"),
+            "{told}"
+        );
+    }
+}
+
 /// The provider binds a token to the certificate of the connection on which it was asked for (RFC 8705 section 3): with that
 /// certificate it is taken here, with another or none it is not.
 #[tokio::test]
@@ -183,8 +222,9 @@ async fn a_real_provider_binds_tokens_to_a_certificate() {
         params.self_signed(&key).unwrap()
     };
     let (ours, other) = (certificate("agent.example"), certificate("other.example"));
-    let ClientCredentials { client_id, client_secret, audience, .. } =
+    let ClientCredentials { client_id, authentication, audience, .. } =
         settings(&provider, "bound-agent");
+    let ClientAuthentication::Secret(client_secret) = authentication else { panic!("a secret") };
     let form = [("grant_type", "client_credentials"), ("resource", audience.as_deref().unwrap())];
     // What ends TLS in front of the provider tells it the certificate.
     let pem: String = url::form_urlencoded::byte_serialize(ours.pem().as_bytes()).collect();

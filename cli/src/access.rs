@@ -1,9 +1,12 @@
 //! Where the services are and who is asking: from arguments, the environment, or a ready file.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tallyport_access::SecretToken;
-use tallyport_access::client::{ClientCredentials, Login, TokenError, TokenSource};
+use tallyport_access::client::{
+    ClientAuthentication, ClientCredentials, ClientKey, Login, TokenError, TokenSource,
+};
 
 use crate::answer::Asker;
 use crate::args::{AccessArgs, AnswerArgs};
@@ -83,7 +86,7 @@ fn token_source(
             issuer: issuer.clone(),
             token_url: None,
             client_id,
-            client_secret: client_secret(args)?,
+            authentication: authentication(args)?,
             audience: args.audience.clone(),
             scope: None,
             extra: Vec::new(),
@@ -115,6 +118,15 @@ pub fn login(file: Option<&Path>) -> Result<Login, Failure> {
     Ok(Login::at(state.join("tallyport/login.json")))
 }
 
+fn authentication(args: &AccessArgs) -> Result<ClientAuthentication, Failure> {
+    let Some(path) = &args.client_key_file else {
+        return client_secret(args).map(ClientAuthentication::Secret);
+    };
+    let key = ClientKey::read(path).map_err(Failure::usage)?;
+    let key = key.named(args.client_key_id.clone()).for_audience(args.client_key_audience.clone());
+    Ok(ClientAuthentication::Key(Arc::new(key)))
+}
+
 fn client_secret(args: &AccessArgs) -> Result<SecretToken, Failure> {
     let text = match &args.client_secret_file {
         Some(path) => std::fs::read_to_string(path).map_err(|error| {
@@ -122,7 +134,7 @@ fn client_secret(args: &AccessArgs) -> Result<SecretToken, Failure> {
         })?,
         None => std::env::var(CLIENT_SECRET_VARIABLE).map_err(|_| {
             Failure::usage(format!(
-                "--issuer needs a secret: --client-secret-file FILE or {CLIENT_SECRET_VARIABLE}"
+                "--issuer needs a secret or a key: --client-secret-file FILE, {CLIENT_SECRET_VARIABLE}, or --client-key-file FILE"
             ))
         })?,
     };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tallyport_access::SecretToken;
-use tallyport_access::client::{ClientCredentials, TokenSource};
+use tallyport_access::client::{ClientAuthentication, ClientCredentials, TokenSource};
 
 use crate::exit::Failure;
 use crate::output::program;
@@ -175,7 +175,7 @@ impl ReadyFile {
             issuer: self.issuer.url.clone(),
             token_url: Some(self.issuer.token_url.clone()),
             client_id: client.id.clone(),
-            client_secret: SecretToken::new(client.secret.clone()),
+            authentication: ClientAuthentication::Secret(SecretToken::new(client.secret.clone())),
             audience: Some(self.issuer.audience.clone()),
             scope: None,
             extra: Vec::new(),

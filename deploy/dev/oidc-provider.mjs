@@ -28,6 +28,7 @@ const claims = {
   },
   nobody: { kind: 'agent' },
   'bound-agent': { kind: 'agent', name: 'Bound agent', groups: ['support-agents'] },
+  'key-agent': { kind: 'agent', name: 'Key agent', groups: ['support-agents'] },
 };
 // Who signs in on its pages, where there is somewhere to send them back to.
 const people = {
@@ -41,6 +42,12 @@ const peopleClient = {
   client_id: 'tallyport-people', token_endpoint_auth_method: 'none', response_types: ['code'],
   grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
   redirect_uris: [redirect],
+};
+// It has no secret, but a key of its own (RFC 7523).
+const agentKey = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const keyAgent = {
+  token_endpoint_auth_method: 'private_key_jwt', client_secret: undefined,
+  jwks: { keys: [{ ...agentKey.publicKey.export({ format: 'jwk' }), kid: 'key-agent-1', use: 'sig', alg: 'ES256' }] },
 };
 const clients = Object.keys(claims).map((id) => ({ id, secret: randomBytes(24).toString('hex') }));
 
@@ -57,6 +64,7 @@ function provider(keys) {
       redirect_uris: [], response_types: [], token_endpoint_auth_method: 'client_secret_basic',
       // RFC 8705 section 3.4.
       ...(id === 'bound-agent' && { tls_client_certificate_bound_access_tokens: true }),
+      ...(id === 'key-agent' && keyAgent),
     })).concat(redirect ? [peopleClient] : []),
     findAccount: (_ctx, id) => (people[id] ? { accountId: id, claims: () => ({ sub: id }) } : undefined),
     extraTokenClaims: (_ctx, token) => claims[token.clientId] ?? people[token.accountId],
@@ -108,6 +116,6 @@ const server = createServer((request, response) => {
 server.listen(Number(port), '127.0.0.1', () => {
   process.stdout.write(`${JSON.stringify({
     issuer, token_url: `${issuer}/token`, rotate_url: `${issuer}/dev/rotate`, audience,
-    pid: process.pid, clients,
+    pid: process.pid, clients, key_agent: { kid: 'key-agent-1', pem: agentKey.privateKey.export({ type: 'pkcs8', format: 'pem' }) },
   })}\n`);
 });

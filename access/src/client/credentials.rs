@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::proof::ProofKey;
-use super::provider::{ClientSettings, Granted, Provider};
+use super::provider::{ClientAuthentication, ClientSettings, Granted, Provider};
 use crate::SecretToken;
 use crate::client::TokenError;
 use crate::identity::is_safe_url;
@@ -21,8 +21,8 @@ pub struct ClientCredentials {
     pub token_url: Option<String>,
     /// The client's id.
     pub client_id: String,
-    /// The client's secret.
-    pub client_secret: SecretToken,
+    /// How the client proves that it is itself.
+    pub authentication: ClientAuthentication,
     /// The audience asked for, sent as `resource` (RFC 8707) and as `audience`.
     pub audience: Option<String>,
     /// The scope asked for.
@@ -57,14 +57,13 @@ impl CredentialsFlow {
             issuer,
             token_url,
             client_id,
-            client_secret,
+            authentication,
             audience,
             scope,
             extra,
         } = settings;
-        let client_secret = Some(client_secret);
         let settings =
-            ClientSettings { issuer, client_id, client_secret, audience, scope, roots_pem: None };
+            ClientSettings { issuer, client_id, authentication, audience, scope, roots_pem: None };
         let provider = Provider::new(settings)?;
         let provider = match key {
             Some(key) => provider.bound_to(key),

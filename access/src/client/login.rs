@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::device::DeviceFlow;
-use super::provider::{ClientSettings, Granted};
+use super::provider::{ClientAuthentication, ClientSettings, Granted};
 use crate::SecretToken;
 use crate::client::TokenError;
 
@@ -202,7 +202,7 @@ impl Kept {
         ClientSettings {
             issuer: self.issuer.clone(),
             client_id: self.client_id.clone(),
-            client_secret: None,
+            authentication: ClientAuthentication::Public,
             audience: self.audience.clone(),
             scope: self.scope.clone(),
             roots_pem: self.roots_pem.clone().map(String::into_bytes),

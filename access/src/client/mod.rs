@@ -3,6 +3,7 @@
 mod code;
 mod credentials;
 mod device;
+mod key;
 mod login;
 mod pkce;
 mod proof;
@@ -12,7 +13,8 @@ mod source;
 pub use code::{Begun, CodeAnswer, CodeFlow, SignInError};
 pub use credentials::ClientCredentials;
 pub use device::{DeviceFlow, DevicePrompt};
+pub use key::ClientKey;
 pub use login::Login;
 pub use proof::ProofKey;
-pub use provider::{ClientSettings, Granted};
+pub use provider::{ClientAuthentication, ClientSettings, Granted};
 pub use source::{BoundToken, TokenError, TokenSource};

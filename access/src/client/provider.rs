@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 use url::Url;
 
+use super::key::ClientKey;
 use super::proof::{self, ProofKey};
 use crate::SecretToken;
 use crate::client::TokenError;
@@ -25,6 +26,17 @@ const MAX_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// The longest error code of an issuer that is repeated.
 const MAX_CODE_BYTES: usize = 64;
 
+/// How a client proves to its issuer that it is itself (RFC 6749 section 2.3).
+#[derive(Clone, Debug)]
+pub enum ClientAuthentication {
+    /// Not at all: a public client (RFC 6749 section 2.1).
+    Public,
+    /// By a secret that both have.
+    Secret(SecretToken),
+    /// By what it signs with a key of its own (`private_key_jwt`).
+    Key(Arc<ClientKey>),
+}
+
 /// A client at one issuer.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
@@ -32,8 +44,8 @@ pub struct ClientSettings {
     pub issuer: String,
     /// The client's id.
     pub client_id: String,
-    /// The client's secret; a public client (RFC 6749 section 2.1) has none.
-    pub client_secret: Option<SecretToken>,
+    /// How the client proves that it is itself.
+    pub authentication: ClientAuthentication,
     /// The audience asked for, sent as `resource` (RFC 8707) and as `audience`.
     pub audience: Option<String>,
     /// The scope asked for.
@@ -77,6 +89,9 @@ pub(super) struct Endpoints {
     /// RFC 9449 section 5.1.
     #[serde(default)]
     dpop_signing_alg_values_supported: Vec<String>,
+    /// RFC 8414 section 2.
+    #[serde(default)]
+    token_endpoint_auth_signing_alg_values_supported: Vec<String>,
     /// RFC 8414 section 2.
     #[serde(default)]
     pub(super) code_challenge_methods_supported: Vec<String>,
@@ -223,7 +238,8 @@ impl Provider {
         endpoint: &Url,
         form: &[(&str, &str)],
     ) -> Result<HttpAnswer, TokenError> {
-        self.http.post_form(endpoint, self.client(), form, None).await.map_err(unreachable)
+        let client = self.client()?;
+        self.http.post_form(endpoint, client.as_auth(), form, None).await.map_err(unreachable)
     }
 
     /// Asks the token endpoint (RFC 6749 section 5).
@@ -239,7 +255,9 @@ impl Provider {
         for first in [true, false] {
             let nonce = self.nonce.lock().clone();
             let proof = key.prove("POST", endpoint.as_str(), None, nonce.as_deref())?;
-            let asked = self.http.post_form(endpoint, self.client(), form, Some(&proof));
+            // An assertion is for one use.
+            let client = self.client()?;
+            let asked = self.http.post_form(endpoint, client.as_auth(), form, Some(&proof));
             let answer = asked.await.map_err(unreachable)?;
             if let Some(nonce) = &answer.nonce {
                 *self.nonce.lock() = Some(nonce.clone());
@@ -251,11 +269,32 @@ impl Provider {
         Err(TokenError::Issuer("it asks for a nonce again and again".to_owned()))
     }
 
-    fn client(&self) -> ClientAuth<'_> {
+    fn client(&self) -> Result<Client<'_>, TokenError> {
         let id = self.settings.client_id.as_str();
-        match &self.settings.client_secret {
-            Some(secret) => ClientAuth::Basic(id, secret),
-            None => ClientAuth::Public(id),
+        Ok(match &self.settings.authentication {
+            ClientAuthentication::Public => Client::Known(ClientAuth::Public(id)),
+            ClientAuthentication::Secret(secret) => Client::Known(ClientAuth::Basic(id, secret)),
+            ClientAuthentication::Key(key) => {
+                // Where a token endpoint is known beforehand, nothing is.
+                let known = self.endpoints.get();
+                let taken = known.map(|it| &*it.token_endpoint_auth_signing_alg_values_supported);
+                Client::Asserted(id, key.assert(id, &self.settings.issuer, taken.unwrap_or(&[]))?)
+            }
+        })
+    }
+}
+
+/// As whom one form is sent.
+enum Client<'a> {
+    Known(ClientAuth<'a>),
+    Asserted(&'a str, String),
+}
+
+impl Client<'_> {
+    fn as_auth(&self) -> ClientAuth<'_> {
+        match self {
+            Self::Known(known) => *known,
+            Self::Asserted(id, assertion) => ClientAuth::Assertion(id, assertion),
         }
     }
 }

@@ -29,6 +29,20 @@ pub struct AccessArgs {
     /// A file that holds the client secret for --issuer (or set TALLYPORT_CLIENT_SECRET).
     #[arg(long, value_name = "FILE")]
     pub client_secret_file: Option<PathBuf>,
+    /// A file that holds the client's private key (PEM) in place of a secret: nothing but what it signs leaves this machine.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "TALLYPORT_CLIENT_KEY_FILE",
+        conflicts_with = "client_secret_file"
+    )]
+    pub client_key_file: Option<PathBuf>,
+    /// The name (`kid`) that the issuer knows the key by.
+    #[arg(long, value_name = "KID", env = "TALLYPORT_CLIENT_KEY_ID", requires = "client_key_file")]
+    pub client_key_id: Option<String>,
+    /// Whom what it signs is for, where the issuer wants its token endpoint there instead of its own name.
+    #[arg(long, value_name = "URL", requires = "client_key_file")]
+    pub client_key_audience: Option<String>,
     /// The audience to ask the issuer for.
     #[arg(long, value_name = "AUDIENCE", env = "TALLYPORT_AUDIENCE")]
     pub audience: Option<String>,

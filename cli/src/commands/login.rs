@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use tallyport_access::client::{ClientSettings, DeviceFlow};
+use tallyport_access::client::{ClientAuthentication, ClientSettings, DeviceFlow};
 
 use super::approvals::print::escaped;
 use super::gateway_api::Api;
@@ -89,7 +89,7 @@ fn settings(args: &LoginArgs) -> Result<ClientSettings, Failure> {
         return Ok(ClientSettings {
             issuer: issuer.clone(),
             client_id,
-            client_secret: None,
+            authentication: ClientAuthentication::Public,
             audience: args.audience.clone(),
             scope: Some(args.scope.clone()).filter(|scope| !scope.is_empty()),
             roots_pem,
@@ -102,7 +102,7 @@ fn settings(args: &LoginArgs) -> Result<ClientSettings, Failure> {
     Ok(ClientSettings {
         issuer: issuer.url,
         client_id: issuer.people_client,
-        client_secret: None,
+        authentication: ClientAuthentication::Public,
         audience: Some(issuer.audience),
         scope: None,
         roots_pem,

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use tallyport_access::client::ClientSettings;
+use tallyport_access::client::{ClientAuthentication, ClientSettings};
 use tallyport_access::{AuthFailure, SecretToken};
 use tallyport_console::{AuditService, Console, ConsoleConfig, SealKey, SignInConfig, Witness};
 use tallyport_gateway::Gateway;
@@ -66,11 +66,13 @@ impl ConsolePlan {
                 client: ClientSettings {
                     issuer: raw.issuer.clone(),
                     client_id: raw.client_id.clone(),
-                    client_secret: raw
-                        .client_secret
-                        .as_ref()
-                        .map(|it| secret(&format!("{at}.client_secret"), it))
-                        .transpose()?,
+                    authentication: match &raw.client_secret {
+                        None => ClientAuthentication::Public,
+                        Some(it) => ClientAuthentication::Secret(secret(
+                            &format!("{at}.client_secret"),
+                            it,
+                        )?),
+                    },
                     audience: raw.audience.clone().or_else(|| issuer.audiences.first().cloned()),
                     scope: Some(raw.scope.clone()).filter(|scope| !scope.is_empty()),
                     roots_pem: issuer.ca_file.as_deref().map(read).transpose()?,
@@ -123,7 +125,7 @@ impl ConsolePlan {
                 client: ClientSettings {
                     issuer,
                     client_id,
-                    client_secret: None,
+                    authentication: ClientAuthentication::Public,
                     audience: Some(audience),
                     scope: None,
                     roots_pem: None,

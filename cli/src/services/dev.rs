@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use tallyport_access::client::{ClientCredentials, TokenSource};
+use tallyport_access::client::{ClientAuthentication, ClientCredentials, TokenSource};
 use tallyport_access::dev_issuer::{AUDIENCE, DevClient, DevIssuer, PEOPLE_CLIENT};
 use tallyport_access::{Authenticator, SecretToken};
 use tallyport_eventlog::{AppenderOptions, LogUrl};
@@ -142,7 +142,7 @@ impl Running {
             issuer: self.ready.issuer.url.clone(),
             token_url: Some(self.ready.issuer.token_url.clone()),
             client_id: client.id.clone(),
-            client_secret: SecretToken::new(client.secret.clone()),
+            authentication: ClientAuthentication::Secret(SecretToken::new(client.secret.clone())),
             audience: Some(self.ready.issuer.audience.clone()),
             scope: None,
             extra: vec![("ttl".to_owned(), "1".to_owned())],

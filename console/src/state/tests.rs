@@ -7,7 +7,7 @@ use axum::http::header::{COOKIE, LOCATION};
 use axum::http::{HeaderMap, HeaderValue};
 use jiff::ToSpan as _;
 use tallyport_access::AuthFailure;
-use tallyport_access::client::ClientSettings;
+use tallyport_access::client::{ClientAuthentication, ClientSettings};
 use tallyport_schemas::{Front, TraceId};
 use tower::ServiceExt as _;
 
@@ -39,7 +39,7 @@ fn provider(id: &str) -> SignInConfig {
         client: ClientSettings {
             issuer: "https://127.0.0.1:9".to_owned(),
             client_id: "pages".to_owned(),
-            client_secret: None,
+            authentication: ClientAuthentication::Public,
             audience: None,
             scope: None,
             roots_pem: None,

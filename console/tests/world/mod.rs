@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tallyport_access::client::ClientSettings;
+use tallyport_access::client::{ClientAuthentication, ClientSettings};
 use tallyport_access::dev_issuer::{AUDIENCE, DevClient, DevIssuer, PEOPLE_CLIENT};
 use tallyport_access::{AuthFailure, Authenticator};
 use tallyport_console::{AuditService, Console, ConsoleConfig, SealKey, SignInConfig, Witness};
@@ -104,7 +104,7 @@ pub fn provider(id: &str, issuer: &str) -> SignInConfig {
         client: ClientSettings {
             issuer: issuer.to_owned(),
             client_id: PEOPLE_CLIENT.to_owned(),
-            client_secret: None,
+            authentication: ClientAuthentication::Public,
             audience: Some(AUDIENCE.to_owned()),
             scope: None,
             roots_pem: None,

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 use tallyport_access::SecretToken;
-use tallyport_access::client::{ClientCredentials, TokenSource};
+use tallyport_access::client::{ClientAuthentication, ClientCredentials, TokenSource};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
@@ -72,7 +72,7 @@ impl Credentials {
             issuer: oauth2.token_url.clone(),
             token_url: Some(oauth2.token_url.clone()),
             client_id: oauth2.client_id.clone(),
-            client_secret,
+            authentication: ClientAuthentication::Secret(client_secret),
             audience: oauth2.audience.clone(),
             scope: oauth2.scope.clone(),
             extra: Vec::new(),

@@ -5,7 +5,9 @@ use axum::extract::ConnectInfo;
 use http::Request;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tallyport_access::client::{BoundToken, ClientCredentials, ProofKey, TokenSource};
+use tallyport_access::client::{
+    BoundToken, ClientAuthentication, ClientCredentials, ProofKey, TokenSource,
+};
 use tallyport_gateway::{
     BearerToken, ConnectRequest, Gateway, OpenTunnel, Refusal, TunnelService as _, api,
 };
@@ -28,7 +30,7 @@ async fn bound(world: &World, client: &str) -> (String, Arc<ProofKey>) {
         issuer: world.issuer.issuer_url.clone(),
         token_url: None,
         client_id: known.id.clone(),
-        client_secret: known.secret.clone(),
+        authentication: ClientAuthentication::Secret(known.secret.clone()),
         audience: None,
         scope: None,
         extra: Vec::new(),
