@@ -11,8 +11,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tallyport_schemas::{TargetKind, TargetRef};
 
-use super::request_target::{OAuth2, Problem, RawHide, RawRequestTarget, hides, named};
-use super::{ConfigError, Credential, RequestTarget};
+use super::request_target::{Problem, RawHide, RawRequestTarget, hides, named};
+use super::{ConfigError, Credential, RawOAuth2, RequestTarget};
 
 /// The methods that a route may have.
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -61,22 +61,6 @@ pub struct RawBasic {
     pub user: String,
     /// Its password.
     pub password: Credential,
-}
-
-/// The client-credentials grant.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RawOAuth2 {
-    /// The token endpoint; `http` only for this very machine.
-    pub token_url: String,
-    /// The gateway's id there.
-    pub client_id: String,
-    /// Its secret.
-    pub client_secret: Credential,
-    /// The scope that is asked for.
-    pub scope: Option<String>,
-    /// The audience that is asked for, as `resource` (RFC 8707) and as `audience`.
-    pub audience: Option<String>,
 }
 
 /// `[[targets.routes]]` as written.
@@ -169,13 +153,10 @@ impl RawHttpTarget {
         if shown.basic.as_ref().is_some_and(|(user, _)| user.contains(':')) {
             return Err(("basic", "a user has no colon (RFC 7617 section 2)".to_owned()));
         }
-        shown.oauth2 = self.oauth2.clone().map(|raw| OAuth2 {
-            token_url: raw.token_url,
-            client_id: raw.client_id,
-            client_secret: raw.client_secret.relative_to(folder),
-            scope: raw.scope,
-            audience: raw.audience,
-        });
+        shown.oauth2 = match &self.oauth2 {
+            None => None,
+            Some(raw) => Some(raw.check(folder).map_err(|problem| ("oauth2", problem))?),
+        };
         let ways = [shown.token.is_some(), shown.basic.is_some(), shown.oauth2.is_some()];
         if ways.into_iter().filter(|it| *it).count() > 1 {
             return Err(("token", "give one of token, basic and oauth2".to_owned()));

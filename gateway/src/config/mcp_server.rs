@@ -13,7 +13,7 @@ use tallyport_schemas::{Recording, TargetKind, TargetRef};
 
 use super::mcp_way::{McpWay, RawMcpProcesses};
 use super::target::{is_name, parse_recording};
-use super::{ConfigError, Credential};
+use super::{ConfigError, Credential, RawOAuth2};
 
 /// Names of servers stand before those of their tools, with this between them.
 pub(crate) const SEPARATOR: &str = "__";
@@ -41,6 +41,8 @@ pub struct RawMcpServer {
     pub ca: Option<PathBuf>,
     /// What it is shown as `Authorization: Bearer`.
     pub token: Option<Credential>,
+    /// Or a token of an issuer, by the client-credentials grant.
+    pub oauth2: Option<RawOAuth2>,
     /// Other fields that it is shown, each with a secret, such as `{ x-api-key = { env = "KEY" } }`.
     #[serde(default)]
     pub headers: BTreeMap<String, Credential>,

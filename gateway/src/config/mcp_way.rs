@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Credential, RawMcpServer};
+use super::{Credential, OAuth2, RawMcpServer};
 
 /// `[gateway.mcp.servers.processes]` as written.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -27,7 +27,7 @@ pub struct RawMcpProcesses {
 #[derive(Clone, Debug)]
 pub(crate) enum McpWay {
     /// By the transport "Streamable HTTP".
-    Http(McpEndpoint),
+    Http(Box<McpEndpoint>),
     /// By the transport "stdio".
     Child(McpProcess),
 }
@@ -38,6 +38,7 @@ pub(crate) struct McpEndpoint {
     pub(crate) url: Url,
     pub(crate) ca: Option<PathBuf>,
     pub(crate) token: Option<Credential>,
+    pub(crate) oauth2: Option<OAuth2>,
     pub(crate) headers: Vec<(HeaderName, Credential)>,
 }
 
@@ -76,7 +77,7 @@ impl RawMcpServer {
 
     pub(super) fn way(&self, folder: &Path) -> Result<McpWay, Wrong> {
         match (&self.url, self.command.as_slice()) {
-            (Some(url), []) => self.endpoint(url, folder).map(McpWay::Http),
+            (Some(url), []) => self.endpoint(url, folder).map(|it| McpWay::Http(Box::new(it))),
             (None, [program, arguments @ ..]) => {
                 self.process(program, arguments, folder).map(McpWay::Child)
             }
@@ -105,8 +106,20 @@ impl RawMcpServer {
             })?;
             Ok((name, secret.clone().relative_to(folder)))
         });
+        if self.token.is_some() && self.oauth2.is_some() {
+            return Err(("token", "give one of token and oauth2".to_owned()));
+        }
+        let mut oauth2 = match &self.oauth2 {
+            None => None,
+            Some(raw) => Some(raw.check(folder).map_err(|problem| ("oauth2", problem))?),
+        };
+        if let Some(oauth2) = &mut oauth2 {
+            // A token is for this server and no other (RFC 8707).
+            oauth2.audience.get_or_insert_with(|| url.to_string());
+        }
         Ok(McpEndpoint {
             url,
+            oauth2,
             ca: self.ca.as_ref().map(|ca| folder.join(ca)),
             token: self.token.clone().map(|token| token.relative_to(folder)),
             headers: headers.collect::<Result<_, _>>()?,
@@ -122,6 +135,7 @@ impl RawMcpServer {
         for (key, is_there) in [
             ("ca", self.ca.is_some()),
             ("token", self.token.is_some()),
+            ("oauth2", self.oauth2.is_some()),
             ("headers", !self.headers.is_empty()),
         ] {
             if is_there {
@@ -301,6 +315,9 @@ mod tests {
             ("command = ['sh']\nenv = { 1A = { value = 'x' } }", "env"),
             ("command = ['sh']\ntoken = { value = 'x' }", "token"),
             ("command = ['sh']\nca = 'x.pem'", "ca"),
+            ("command = ['sh']\noauth2 = { client_id = 'x' }", "oauth2"),
+            ("url = 'https://crm'\noauth2 = { client_id = 'x' }", "oauth2"),
+            ("url = 'https://crm'\ntoken = { value = 'x' }\noauth2 = { client_id = 'x' }", "token"),
             ("command = ['sh']\nheaders = { x-a = { value = 'x' } }", "headers"),
             ("command = ['sh']\nprocesses = { max = 0 }", "processes.max"),
             (

@@ -8,13 +8,14 @@ mod kube_target;
 mod mcp;
 mod mcp_server;
 mod mcp_way;
+mod oauth2;
 mod request_target;
 mod target;
 
 pub use any_target::{AnyTarget, RawAnyTarget};
 pub use command::{SecretCommand, SecretCommandError};
 pub use credential::{Credential, CredentialError, Secret};
-pub use http_target::{HttpKind, HttpTarget, RawBasic, RawHttpTarget, RawOAuth2, RawRoute};
+pub use http_target::{HttpKind, HttpTarget, RawBasic, RawHttpTarget, RawRoute};
 pub use kube_target::{KubernetesKind, RawKubernetesTarget, RawObjectHide};
 pub(crate) use mcp::McpHost;
 pub use mcp::{McpConfig, McpLimits, RawMcp, RawMcpScopes};
@@ -22,7 +23,9 @@ pub use mcp_server::{McpServer, RawMcpMask, RawMcpServer, RawMcpServerLimits};
 pub(crate) use mcp_server::{McpServerLimits, SEPARATOR};
 pub use mcp_way::RawMcpProcesses;
 pub(crate) use mcp_way::{McpEndpoint, McpProcess, McpWay};
-pub(crate) use request_target::{OAuth2, Shown};
+pub use oauth2::RawOAuth2;
+pub(crate) use oauth2::{OAuth2, OAuth2Issuer, OAuth2Proof};
+pub(crate) use request_target::Shown;
 pub use request_target::{RawHide, RawRequestTarget, RequestTarget};
 pub use target::{Address, ClientIdentity, RawTarget, SslMode, Target, TargetLimits};
 

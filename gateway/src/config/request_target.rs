@@ -15,7 +15,7 @@ use url::Url;
 
 use super::mcp_server::RawMcpServerLimits;
 use super::target::{is_name, parse_detectors, parse_recording};
-use super::{ClientIdentity, ConfigError, Credential, McpServerLimits};
+use super::{ClientIdentity, ConfigError, Credential, McpServerLimits, OAuth2};
 
 /// The largest body of a request, where the file does not say.
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
@@ -77,16 +77,6 @@ pub(crate) struct Shown {
     pub headers: Vec<(HeaderName, Credential)>,
     /// A token of an issuer, as `Authorization: Bearer`.
     pub oauth2: Option<OAuth2>,
-}
-
-/// The client-credentials grant (RFC 6749 section 4.4).
-#[derive(Clone, Debug)]
-pub(crate) struct OAuth2 {
-    pub token_url: String,
-    pub client_id: String,
-    pub client_secret: Credential,
-    pub scope: Option<String>,
-    pub audience: Option<String>,
 }
 
 /// A checked target that is asked by HTTP.

@@ -1,4 +1,7 @@
-//! Clients of targets that are reached by HTTP: each goes straight there, and follows nobody elsewhere.
+//! What is behind the gateway and reached by HTTP: clients that go straight there and follow nobody elsewhere, and the credentials
+//! that it is shown.
+
+mod tokens;
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,6 +10,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder};
 use tallyport_access::with_causes;
 use url::Url;
+
+pub(crate) use self::tokens::{NoToken, Tokens, read};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Common servers close what is idle for five seconds.

@@ -23,4 +23,5 @@ mod order;
 mod pins;
 mod servers;
 mod sessions;
+mod tokens_for_servers;
 mod world;

@@ -1,12 +1,13 @@
 //! The protocol's own conformance suite, both revisions: at the built-in server, and through the gateway at a reference server.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use dev_services::repo_root;
-use tallyport_tests::{AGENT, Role, Site, free_port, said, say_not_run, start_or_say};
+use tallyport_tests::{AGENT, Role, Site, binary, free_port, said, say_not_run, start_or_say};
 
 const POLICY: &str = r#"
-@id("reference") permit (principal, action in Tallyport::Action::"mcp:any", resource in Tallyport::Target::"reference");
+@id("servers") permit (principal, action in Tallyport::Action::"mcp:any", resource);
 "#;
 
 #[test]
@@ -29,9 +30,52 @@ fn a_server_behind_the_gateway_passes_the_conformance_suite() {
     });
 }
 
-fn run(test: &str, servers: &str, path: &str, expected: &str, check: impl Fn(&str, &str)) {
+/// The gateway is a client of the servers behind it: the suite's own servers find nothing wrong with what it sends them, the tokens
+/// included that it gets by itself, with a secret and with a key of its own.
+#[test]
+fn the_gateway_passes_the_conformance_suite_as_a_client() {
+    let test = "the_gateway_passes_the_conformance_suite_as_a_client";
     let Some(site) = Site::start(test) else { return };
     let port = free_port();
+    let config = configured(&site, port, "# SERVERS\n");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let token = runtime.block_on(site.token_of(AGENT));
+    let both = ["tools_call", "auth/client-credentials-basic", "auth/client-credentials-jwt"];
+    let legacy = ["initialize", "elicitation-sep1034-client-defaults", "sse-retry"];
+    let modern = [
+        "request-metadata",
+        "sep-2322-client-request-state",
+        "http-standard-headers",
+        "http-custom-headers",
+        "http-invalid-tool-headers",
+        "json-schema-ref-no-deref",
+        "json-schema-2020-12-preservation",
+    ];
+    for (revision, scenarios) in [("2025-11-25", &legacy[..]), ("2026-07-28", &modern[..])] {
+        let expected = format!("tests/clients/mcp_conformance/client-{revision}.yml");
+        let ran = Command::new(repo_root().join("deploy/dev/mcp-conformance-client"))
+            .arg(binary())
+            .arg(&config)
+            .arg(site.gateway_port().to_string())
+            .arg(site.path("tls/ca.pem"))
+            .args([&port.to_string(), revision])
+            .arg(repo_root().join(expected))
+            .args(both)
+            .args(scenarios)
+            .env("TOKEN", &token)
+            .output()
+            .unwrap();
+        if ran.status.code() == Some(75) {
+            return say_not_run(test, &said(&ran));
+        }
+        let said = said(&ran);
+        assert!(ran.status.success(), "{revision}: {said}");
+        assert_eq!(said.matches("passed: ").count(), both.len() + scenarios.len(), "{said}");
+    }
+}
+
+/// A gateway's configuration, with these servers; the suite comes by `port`.
+fn configured(site: &Site, port: u16, servers: &str) -> PathBuf {
     let log = format!("embedded:{}", site.path("log").display());
     let policy = std::fs::read_to_string(site.path("policy.cedar")).unwrap();
     std::fs::write(site.path("policy.cedar"), format!("{policy}{POLICY}")).unwrap();
@@ -41,6 +85,13 @@ fn run(test: &str, servers: &str, path: &str, expected: &str, check: impl Fn(&st
         "[gateway.mcp]\nhosts = [\"localhost:{port}\"]\norigins = [\"http://localhost:{port}\"]\n{servers}[[targets]]"
     );
     std::fs::write(&config, text.replacen("[[targets]]", &mcp, 1)).unwrap();
+    config
+}
+
+fn run(test: &str, servers: &str, path: &str, expected: &str, check: impl Fn(&str, &str)) {
+    let Some(site) = Site::start(test) else { return };
+    let port = free_port();
+    let config = configured(&site, port, servers);
     let _gateway = Role::start("gateway", &config);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let token = runtime.block_on(site.token_of(AGENT));

@@ -36,6 +36,8 @@ enum At {
 }
 
 impl RpcError {
+    /// A revision that is not spoken (transports, "Protocol Version Header").
+    pub const UNSUPPORTED_REVISION: i64 = -32022;
     const fn new(code: i64, message: Cow<'static, str>, at: At) -> Self {
         Self { code, message, data: None, at }
     }
@@ -125,7 +127,12 @@ impl RpcError {
     #[must_use]
     pub fn unsupported_revision(requested: &str) -> Self {
         let data = json!({ "supported": [MODERN_REVISION], "requested": repeated(requested) });
-        Self::new(-32022, Cow::Borrowed("Unsupported protocol version"), At::Transport).with(data)
+        Self::new(
+            Self::UNSUPPORTED_REVISION,
+            Cow::Borrowed("Unsupported protocol version"),
+            At::Transport,
+        )
+        .with(data)
     }
 
     /// No such session, of this caller; the client begins anew.

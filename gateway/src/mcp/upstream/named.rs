@@ -333,10 +333,8 @@ impl Way<'_> {
             Era::Modern if self.look.modern.is_none() => {
                 Err(RpcError::unsupported_revision(MODERN_REVISION))
             }
-            Era::Legacy if !self.look.is_legacy => Err(RpcError::invalid_request(
-                "this server has no sessions; speak 2026-07-28, or use its tools at /mcp",
-            )),
-            _ => Ok(()),
+            // Whether it has sessions it says itself, when one is to begin.
+            Era::Modern | Era::Legacy => Ok(()),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use gateway_core::mcp::{Id, MODERN_REVISION, RpcError, fields_of};
+use gateway_core::mcp::{Id, LEGACY_REVISIONS, MODERN_REVISION, RpcError, fields_of};
 use gateway_core::passage::call::OwnRequest;
 use serde_json::{Value, json};
 use tallyport_schemas::{CommandId, Context, Recording, SharedContext};
@@ -23,7 +23,7 @@ const MAX_PAGES: usize = 64;
 pub(super) struct Known {
     /// `server/discover`, where it speaks a revision without sessions.
     pub(super) modern: Option<Value>,
-    /// It speaks one with sessions.
+    /// It is known to speak one with sessions. Servers do not always name it: whether others do is seen when a client begins one.
     pub(super) is_legacy: bool,
     /// Its tools, as they are defined.
     pub(super) tools: Vec<Value>,
@@ -81,23 +81,33 @@ impl Own {
 
     /// Asks which revisions it speaks, and which tools it has.
     pub(super) async fn look(mut self) -> Result<Known, NotTold> {
-        // It may be one of before: whether it is there at all is seen by what follows.
-        let discovered = self.ask(OwnRequest::Discover, Some(1)).await.ok();
-        let modern = discovered.and_then(|answer| result(&answer, "server/discover").ok());
-        let modern = modern.filter(speaks_modern);
-        let begun = self.begin().await;
-        let is_legacy = begun.is_ok();
+        let modern = self.discover().await;
         if modern.is_none() {
+            let begun = self.begin().await;
             let _session = begun.inspect_err(|_| self.upstream.wire.rest())?;
         }
-        let session = if modern.is_some() { self.session.take() } else { None };
+        let is_legacy = modern.as_ref().is_none_or(speaks_legacy);
         let tools = self.tools().await;
-        // Whatever came of it, no session is left behind.
-        self.session = self.session.take().or(session);
         let upstream = Arc::clone(&self.upstream);
         self.end().await;
         upstream.wire.rest();
         Ok(Known { modern, is_legacy, tools: tools? })
+    }
+
+    /// What it says of itself, where it speaks the revision without sessions.
+    async fn discover(&mut self) -> Option<Value> {
+        for number in [1, 2] {
+            // It may be one of before: whether it is there at all is seen by what follows.
+            let answer = self.ask(OwnRequest::Discover, Some(number)).await.ok()?;
+            if let Ok(discovered) = result(&answer, "server/discover") {
+                return Some(discovered).filter(speaks_modern);
+            }
+            // Asked in a revision that it supports, it has no reason to say so again (transports, "Protocol Version Header").
+            if !would_speak_modern(&answer) {
+                return None;
+            }
+        }
+        None
     }
 
     async fn tools(&mut self) -> Result<Vec<Value>, NotTold> {
@@ -120,7 +130,7 @@ impl Own {
 
     /// Begins a session.
     pub(super) async fn begin(&mut self) -> Result<WireSession, NotTold> {
-        let ended = whole(self.run(OwnRequest::Initialize, Some(2)).await)?;
+        let ended = whole(self.run(OwnRequest::Initialize, Some(3)).await)?;
         let result = result(&message(&ended)?, "initialize")?;
         let session = WireSession::begun(ended.session.clone(), &result);
         self.session = Some(session.clone());
@@ -221,6 +231,23 @@ fn result(message: &Value, method: &'static str) -> Result<Value, NotTold> {
 }
 
 fn speaks_modern(discovered: &Value) -> bool {
-    let versions = discovered.get("supportedVersions").and_then(Value::as_array);
-    versions.is_some_and(|versions| versions.iter().any(|it| it == MODERN_REVISION))
+    names(discovered.get("supportedVersions"), &[MODERN_REVISION])
+}
+
+fn speaks_legacy(discovered: &Value) -> bool {
+    names(discovered.get("supportedVersions"), &LEGACY_REVISIONS)
+}
+
+/// Whether it refused the revision, and names it among those that it takes.
+fn would_speak_modern(answer: &Value) -> bool {
+    let error = answer.get("error");
+    let is_revision =
+        error.and_then(|it| it.get("code")) == Some(&json!(RpcError::UNSUPPORTED_REVISION));
+    let supported = error.and_then(|it| it.pointer("/data/supported"));
+    is_revision && names(supported, &[MODERN_REVISION])
+}
+
+fn names(versions: Option<&Value>, wanted: &[&str]) -> bool {
+    let versions = versions.and_then(Value::as_array).into_iter().flatten();
+    versions.filter_map(Value::as_str).any(|version| wanted.contains(&version))
 }

@@ -10,9 +10,10 @@ use reqwest::{Client, Response};
 use serde_json::Value;
 use tallyport_access::with_causes;
 
+use super::secrets::Secrets;
 use super::{MAX_MESSAGE_BYTES, Manner, WireError, WireSession, WireSetup, message};
-use crate::config::{Credential, McpEndpoint};
-use crate::outgoing::client_for;
+use crate::config::{Credential, McpEndpoint, Secret};
+use crate::outgoing::{Tokens, client_for, read};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const REVISION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -24,6 +25,7 @@ const MAX_SESSION_BYTES: usize = 1024;
 pub(in crate::mcp::upstream) struct Http {
     client: Client,
     endpoint: McpEndpoint,
+    tokens: Option<Tokens>,
 }
 
 /// What a server answers, message by message.
@@ -35,6 +37,8 @@ pub(in crate::mcp::upstream) struct HttpAnswers {
     response: Response,
     form: Form,
     ready: VecDeque<Value>,
+    /// What it was shown, and must not say again.
+    shown: Secrets,
 }
 
 #[derive(Debug)]
@@ -49,7 +53,8 @@ impl Http {
     pub(super) fn new(endpoint: &McpEndpoint) -> Result<Self, WireSetup> {
         let builder = client_for(&endpoint.url, endpoint.ca.as_deref()).map_err(WireSetup)?;
         let client = builder.build().map_err(|error| WireSetup(error.to_string()))?;
-        Ok(Self { client, endpoint: endpoint.clone() })
+        let tokens = endpoint.oauth2.clone().map(Tokens::new);
+        Ok(Self { client, endpoint: endpoint.clone(), tokens })
     }
 
     /// Sends a message.
@@ -109,17 +114,45 @@ impl Http {
                 }
             }
         }
-        if let Some(token) = &self.endpoint.token {
-            request = request.header(AUTHORIZATION, secret(token, "Bearer ").await?);
-        }
-        for (name, credential) in &self.endpoint.headers {
-            request = request.header(name, secret(credential, "").await?);
+        let mut shown = Secrets::default();
+        for (name, value) in self.shows(&mut shown).await? {
+            request = request.header(name, value);
         }
         let response = request.send().await.map_err(unreachable)?;
-        self.read(response, manner)
+        self.read(response, manner, shown).await
     }
 
-    fn read(&self, response: Response, manner: &Manner) -> Result<HttpAnswers, WireError> {
+    /// The gateway's credentials for it.
+    async fn shows(
+        &self,
+        shown: &mut Secrets,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, WireError> {
+        let McpEndpoint { token, headers, .. } = &self.endpoint;
+        let mut fields = Vec::new();
+        if let Some(token) = token {
+            let token = read(token).await?;
+            fields.push((AUTHORIZATION, secret("Bearer ", token.expose())?));
+            shown.add(&token);
+        }
+        if let Some(tokens) = &self.tokens {
+            let token = Secret::new(tokens.token().await?.expose().to_owned());
+            fields.push((AUTHORIZATION, secret("Bearer ", token.expose())?));
+            shown.add(&token);
+        }
+        for (name, credential) in headers {
+            let value = read(credential).await?;
+            fields.push((name.clone(), secret("", value.expose())?));
+            shown.add(&value);
+        }
+        Ok(fields)
+    }
+
+    async fn read(
+        &self,
+        response: Response,
+        manner: &Manner,
+        shown: Secrets,
+    ) -> Result<HttpAnswers, WireError> {
         let status = response.status().as_u16();
         let media = response
             .headers()
@@ -134,6 +167,9 @@ impl Http {
                 let McpEndpoint { token, headers, .. } = &self.endpoint;
                 let all = token.iter().chain(headers.iter().map(|(_, it)| it));
                 all.for_each(Credential::forget);
+                if let Some(tokens) = &self.tokens {
+                    tokens.forget().await;
+                }
                 return Err(WireError::NotLetIn(status));
             }
             (404, Manner::Within(_)) => return Err(WireError::NoSession),
@@ -153,7 +189,7 @@ impl Http {
             _ if response.content_length() == Some(0) => Form::Over,
             _ => return Err(WireError::NoMessage("neither JSON nor a stream of events")),
         };
-        Ok(HttpAnswers { status, session, response, form, ready: VecDeque::new() })
+        Ok(HttpAnswers { status, session, response, form, ready: VecDeque::new(), shown })
     }
 }
 
@@ -164,7 +200,8 @@ impl HttpAnswers {
     /// Cancel safe where it is asked again.
     pub(super) async fn next(&mut self) -> Result<Option<Value>, WireError> {
         loop {
-            if let Some(message) = self.ready.pop_front() {
+            if let Some(mut message) = self.ready.pop_front() {
+                self.shown.hide(&mut message);
                 return Ok(Some(message));
             }
             match &mut self.form {
@@ -178,7 +215,7 @@ impl HttpAnswers {
                         whole.extend_from_slice(&part);
                     }
                     self.form = Form::Over;
-                    return message(&whole).map(Some);
+                    self.ready.push_back(message(&whole)?);
                 }
                 Form::Events(events) => {
                     match self.response.chunk().await.map_err(unreachable)? {
@@ -201,10 +238,8 @@ impl HttpAnswers {
     }
 }
 
-async fn secret(credential: &Credential, scheme: &str) -> Result<HeaderValue, WireError> {
-    let _ran = credential.refresh().await?;
-    let secret = credential.read()?;
-    let shown = zeroize::Zeroizing::new(format!("{scheme}{}", secret.expose()));
+fn secret(scheme: &str, secret: &str) -> Result<HeaderValue, WireError> {
+    let shown = zeroize::Zeroizing::new(format!("{scheme}{secret}"));
     let mut value = HeaderValue::from_str(&shown)
         .map_err(|_| WireError::Unreachable("its credential is no text for a header".to_owned()))?;
     value.set_sensitive(true);

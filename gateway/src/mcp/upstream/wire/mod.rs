@@ -25,6 +25,7 @@ use super::running::Method;
 use crate::config::{CredentialError, McpServer, McpWay};
 use crate::gate::Asker;
 use crate::inside::{Who, who};
+use crate::outgoing::NoToken;
 use crate::service::Caller;
 
 /// What one message of a server may have.
@@ -33,7 +34,7 @@ const MAX_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
 /// The way to one server.
 #[derive(Debug)]
 pub(super) enum Wire {
-    Http(Http),
+    Http(Box<Http>),
     Child(Arc<Children>),
 }
 
@@ -72,6 +73,8 @@ pub(super) enum WireError {
     Unreachable(String),
     #[error(transparent)]
     Credential(#[from] CredentialError),
+    #[error(transparent)]
+    Token(#[from] NoToken),
     #[error("it answers with HTTP status {0}")]
     Status(u16),
     #[error("it does not take the gateway's credential (HTTP status {0})")]
@@ -109,7 +112,7 @@ pub(super) enum Answers {
 impl Wire {
     pub(super) fn new(server: &McpServer) -> Result<Self, WireSetup> {
         Ok(match &server.way {
-            McpWay::Http(endpoint) => Self::Http(Http::new(endpoint)?),
+            McpWay::Http(endpoint) => Self::Http(Box::new(Http::new(endpoint)?)),
             McpWay::Child(process) => {
                 Self::Child(Children::new(server.name(), process.clone(), server.timeout))
             }
@@ -280,6 +283,7 @@ impl WireError {
             ),
             Self::Unreachable(_)
             | Self::Credential(_)
+            | Self::Token(_)
             | Self::NotLetIn(_)
             | Self::Rests(_)
             | Self::Status(_) => {

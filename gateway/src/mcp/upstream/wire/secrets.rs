@@ -1,4 +1,4 @@
-//! What a child was given and must not say again: neither to the log nor to anybody who asks it.
+//! What a server was given and must not say again: neither to the log nor to anybody who asks it.
 
 use std::cmp::Reverse;
 
@@ -10,7 +10,7 @@ const REDACTED: &str = "[redacted]";
 /// What is shorter is in everything.
 const MIN_BYTES: usize = 4;
 
-/// The secrets of one process, as long as it runs.
+/// The secrets of one process, as long as it runs, or of one request.
 #[derive(Debug, Default)]
 pub(super) struct Secrets(Vec<Secret>);
 

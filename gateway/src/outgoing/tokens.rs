@@ -1,0 +1,98 @@
+//! Tokens of an issuer for what is behind the gateway, by the client-credentials grant (RFC 6749 section 4.4).
+
+use std::sync::Arc;
+
+use tallyport_access::SecretToken;
+use tallyport_access::client::{
+    ClientAuthentication, ClientCredentials, ClientKey, TokenError, TokenSource,
+};
+use tokio::sync::Mutex;
+
+use crate::config::{Credential, CredentialError, OAuth2, OAuth2Issuer, OAuth2Proof, Secret};
+
+/// Gets them, and keeps each until shortly before it ends.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    oauth2: OAuth2,
+    /// Made at its first use, and anew once its credential may have changed.
+    source: Mutex<Option<TokenSource>>,
+}
+
+/// No token can be had. For our own log; it has no secret in it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoToken {
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    #[error(transparent)]
+    Issuer(#[from] TokenError),
+}
+
+impl Tokens {
+    pub(crate) fn new(oauth2: OAuth2) -> Self {
+        Self { oauth2, source: Mutex::default() }
+    }
+
+    /// One that is taken now, as far as its issuer says.
+    ///
+    /// # Errors
+    /// [`NoToken`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe; a token that was being fetched is lost.
+    pub(crate) async fn token(&self) -> Result<SecretToken, NoToken> {
+        let source = self.source().await?;
+        Ok(source.token().await?)
+    }
+
+    /// It was refused: neither it nor the credential is kept.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn forget(&self) {
+        self.oauth2.credential().forget();
+        *self.source.lock().await = None;
+    }
+
+    async fn source(&self) -> Result<TokenSource, NoToken> {
+        let mut kept = self.source.lock().await;
+        if let Some(source) = &*kept {
+            return Ok(source.clone());
+        }
+        let OAuth2 { issuer, client_id, proof, scope, audience } = &self.oauth2;
+        let (issuer, token_url) = match issuer {
+            OAuth2Issuer::Named(issuer) => (issuer, None),
+            OAuth2Issuer::At(url) => (url, Some(url.clone())),
+        };
+        let authentication = match proof {
+            OAuth2Proof::Secret(secret) => {
+                let secret = read(secret).await?.expose().to_owned();
+                ClientAuthentication::Secret(SecretToken::new(secret))
+            }
+            OAuth2Proof::Key { pem, id, audience } => {
+                let key = ClientKey::from_pem(read(pem).await?.expose().as_bytes())?;
+                let key = key.named(id.clone()).for_audience(audience.clone());
+                ClientAuthentication::Key(Arc::new(key))
+            }
+        };
+        let made = TokenSource::client_credentials(ClientCredentials {
+            issuer: issuer.clone(),
+            token_url,
+            client_id: client_id.clone(),
+            authentication,
+            audience: audience.clone(),
+            scope: scope.clone(),
+            extra: Vec::new(),
+        })?;
+        *kept = Some(made.clone());
+        Ok(made)
+    }
+}
+
+/// What a credential is now.
+///
+/// # Errors
+/// Where it cannot be had.
+pub(crate) async fn read(credential: &Credential) -> Result<Secret, CredentialError> {
+    let _ran = credential.refresh().await?;
+    credential.read()
+}
