@@ -43,6 +43,11 @@ const peopleClient = {
   grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
   redirect_uris: [redirect],
 };
+// An agent on a person's desk, which asks for tokens of the very resource that it is for (RFC 8707).
+const desktopClient = {
+  client_id: 'desktop-agent', application_type: 'native', token_endpoint_auth_method: 'none', response_types: ['code'],
+  grant_types: ['authorization_code', 'refresh_token'], redirect_uris: ['http://127.0.0.1:33418/callback'],
+};
 // It has no secret, but a key of its own (RFC 7523).
 const agentKey = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const keyAgent = {
@@ -65,7 +70,7 @@ function provider(keys) {
       // RFC 8705 section 3.4.
       ...(id === 'bound-agent' && { tls_client_certificate_bound_access_tokens: true }),
       ...(id === 'key-agent' && keyAgent),
-    })).concat(redirect ? [peopleClient] : []),
+    })).concat(redirect ? [peopleClient, desktopClient] : []),
     findAccount: (_ctx, id) => (people[id] ? { accountId: id, claims: () => ({ sub: id }) } : undefined),
     extraTokenClaims: (_ctx, token) => claims[token.clientId] ?? people[token.accountId],
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
@@ -86,8 +91,10 @@ function provider(keys) {
       resourceIndicators: {
         enabled: true,
         defaultResource: () => resource,
-        getResourceServerInfo: () => ({
-          scope: '', audience, accessTokenFormat: 'jwt', accessTokenTTL: Number(ttl),
+        getResourceServerInfo: (_ctx, wanted) => ({
+          ...(wanted.startsWith('https://')
+            ? { scope: 'tallyport tallyport:write', audience: wanted } : { scope: '', audience }),
+          accessTokenFormat: 'jwt', accessTokenTTL: Number(ttl),
           jwt: { sign: { alg: 'RS256' } },
         }),
         useGrantedResource: () => true,

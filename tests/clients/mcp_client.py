@@ -3,6 +3,8 @@
     mcp_client.py URL CA_FILE auto|legacy|fastmcp      (the token in TOKEN)
     mcp_client.py stdio auto|legacy COMMAND ARGUMENT...
 
+With SIGN_IN=PERSON it has no token: it finds the issuer by what the server says (RFC 9728), and has this person sign in there, as the client
+`desktop-agent`; each time it says so, as {"signs_in": the scope that it asks for}.
 With SHOWS in its environment it shows pages: it says which, as {"page": ...}, and goes on.
 
 In: a line of JSON per call, {"tool": ..., "arguments": {...}}, or {"list": true}. Out: a line of JSON for each, after
@@ -86,8 +88,13 @@ async def main():
     from mcp.client.streamable_http import streamable_http_client
 
     trust = ssl.create_default_context(cafile=ca)
-    headers = {"Authorization": f"Bearer {token}"}
-    async with httpx2.AsyncClient(headers=headers, verify=trust, timeout=60) as http:
+    if person := os.environ.get("SIGN_IN"):
+        from mcp_sign_in import signing_in
+
+        authorized = {"auth": await signing_in(url, person, say)}
+    else:
+        authorized = {"headers": {"Authorization": f"Bearer {token}"}}
+    async with httpx2.AsyncClient(verify=trust, timeout=60, **authorized) as http:
         await talk(streamable_http_client(url, http_client=http))
 
 

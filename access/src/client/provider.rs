@@ -14,7 +14,7 @@ use super::proof::{self, ProofKey};
 use crate::SecretToken;
 use crate::client::TokenError;
 use crate::http::{ClientAuth, Http, HttpAnswer};
-use crate::identity::{is_loopback, is_safe_url};
+use crate::identity::{discovery_urls, is_loopback, is_safe_url};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// What a token's life is taken for when the issuer does not say.
@@ -117,7 +117,6 @@ struct RefusedBody {
 #[derive(Debug)]
 pub(super) struct Provider {
     pub(super) settings: ClientSettings,
-    issuer: Url,
     http: Http,
     endpoints: OnceCell<Endpoints>,
     /// What tokens are bound to, where the issuer can.
@@ -144,7 +143,7 @@ impl Provider {
         let http = Http::new(TIMEOUT, is_loopback(&issuer), roots)
             .map_err(|error| TokenError::Settings(error.to_string()))?;
         let (endpoints, nonce) = (OnceCell::new(), Mutex::default());
-        Ok(Self { settings, issuer, http, endpoints, key: None, nonce })
+        Ok(Self { settings, http, endpoints, key: None, nonce })
     }
 
     /// Tokens are to be bound to this key, where the issuer can do that.
@@ -165,15 +164,16 @@ impl Provider {
     }
 
     async fn discover(&self) -> Result<Endpoints, TokenError> {
-        let base = self.issuer.as_str().trim_end_matches('/');
-        let url = Url::parse(&format!("{base}/.well-known/openid-configuration"))
-            .map_err(|error| TokenError::Settings(error.to_string()))?;
-        let answer = self.http.get(&url).await.map_err(unreachable)?;
-        let found: Endpoints = serde_json::from_slice(&answer.body).map_err(|_| {
-            TokenError::Issuer(format!(
-                "{url} is not a discovery document (status {})",
-                answer.status
-            ))
+        let [openid, oauth] = discovery_urls(&self.settings.issuer).ok_or_else(|| {
+            TokenError::Settings(format!("issuer: `{}` is no URL", self.settings.issuer))
+        })?;
+        let (mut url, mut answer) = (&openid, self.http.get(&openid).await.map_err(unreachable)?);
+        if answer.status == 404 {
+            (url, answer) = (&oauth, self.http.get(&oauth).await.map_err(unreachable)?);
+        }
+        let HttpAnswer { status, body, .. } = answer;
+        let found: Endpoints = serde_json::from_slice(&body).map_err(|_| {
+            TokenError::Issuer(format!("{url} is not a discovery document (status {status})"))
         })?;
         if found.issuer != self.settings.issuer {
             return Err(TokenError::Issuer(format!(

@@ -99,7 +99,7 @@ impl KeySource {
 }
 
 /// OpenID Connect puts the well-known path after the issuer's path, RFC 8414 section 3.1 before it.
-fn discovery_urls(issuer: &str) -> Option<[Url; 2]> {
+pub(crate) fn discovery_urls(issuer: &str) -> Option<[Url; 2]> {
     let trimmed = issuer.trim_end_matches('/');
     let openid = Url::parse(&format!("{trimmed}/.well-known/openid-configuration")).ok()?;
     let mut oauth = Url::parse(trimmed).ok()?;

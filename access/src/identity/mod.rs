@@ -40,6 +40,7 @@ pub use introspection::IntrospectionConfig;
 pub use issuer::ConfigError;
 pub(crate) use issuer::is_loopback;
 pub use issuer::is_safe_url;
+pub(crate) use key_source::discovery_urls;
 pub use mapping::{ClaimMapping, ClaimSource, GroupSource, KindMapping};
 pub use profile::Profile;
 #[cfg(feature = "dev-issuer")]

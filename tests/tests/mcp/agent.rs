@@ -11,6 +11,8 @@ pub struct Agent {
     pub revision: String,
     /// All that it was ever told.
     pub heard: String,
+    /// The scopes for which a person signed in before it began.
+    pub signed_in: Vec<Value>,
     child: Child,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
@@ -78,7 +80,7 @@ impl Agent {
         Self::run(test, command.args(["mcp", "--ready-file", &ready, "--as", client]))
     }
 
-    fn run(test: &str, command: &mut Command) -> Option<Self> {
+    pub fn run(test: &str, command: &mut Command) -> Option<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (to, from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -92,8 +94,16 @@ impl Agent {
             return None;
         }
         let first: Value = serde_json::from_str(&line).unwrap();
-        let revision = first["revision"].as_str().unwrap().to_owned();
-        Some(Self { revision, heard: String::new(), child, to, from })
+        let heard = String::new();
+        let mut agent =
+            Self { revision: String::new(), heard, signed_in: Vec::new(), child, to, from };
+        let mut told = first;
+        while let Some(scope) = told.get("signs_in") {
+            agent.signed_in.push(scope.clone());
+            told = agent.hear();
+        }
+        agent.revision = told["revision"].as_str().unwrap_or_else(|| panic!("{told}")).to_owned();
+        Some(agent)
     }
 
     pub fn sees_its_tools(&mut self) {

@@ -7,12 +7,22 @@ use tallyport_tests::{Stack, said, say_not_run};
 
 use super::agent::place;
 
-pub fn lists_and_calls(stack: &Stack) {
+pub fn lists_and_calls(stack: &Stack, era: &str) {
     let (url, ca, token) = place(stack, "ops-agent");
     let header = format!("Authorization: Bearer {token}");
     let inspect = |arguments: &[&str]| -> Output {
         Command::new(repo_root().join("deploy/dev/mcp-client"))
-            .args(["inspector", &ca, &url, "--transport", "http", "--header", &header])
+            .args([
+                "inspector",
+                &ca,
+                &url,
+                "--transport",
+                "http",
+                "--header",
+                &header,
+                "--protocol-era",
+                era,
+            ])
             .args(arguments)
             .output()
             .unwrap()

@@ -15,6 +15,7 @@ mod conformance;
 mod federation;
 mod inspector;
 mod pages;
+mod sign_in;
 mod stdio;
 
 use serde_json::{Value, json};
@@ -92,7 +93,12 @@ fn an_agent_finds_orders_is_stopped_gets_it_approved_and_all_is_on_record() {
 fn older_clients_and_other_libraries_are_served() {
     let test = "older_clients_and_other_libraries_are_served";
     let Some(stack) = stack(test) else { return };
-    for (mode, revision) in [("legacy", "2025-11-25"), ("fastmcp", "fastmcp")] {
+    for (mode, revision) in [
+        ("legacy", "2025-11-25"),
+        ("fastmcp", "fastmcp"),
+        ("npm-auto", "2026-07-28"),
+        ("npm-legacy", "2025-11-25"),
+    ] {
         let Some(mut agent) = Agent::start(test, &stack, "ops-agent", mode) else { return };
         assert_eq!(agent.revision, revision);
         agent.sees_its_tools();
@@ -101,7 +107,9 @@ fn older_clients_and_other_libraries_are_served() {
         let told = agent.bad("query", json!({ "sql": "DELETE FROM app.orders WHERE id = 7" }));
         assert_eq!(told["code"], "read_only", "{mode}: {told}");
     }
-    inspector::lists_and_calls(&stack);
+    for era in ["modern", "legacy"] {
+        inspector::lists_and_calls(&stack, era);
+    }
 }
 
 /// `tallyport mcp` is a server to a client that starts one: over QUIC, with tokens of its own, bound to a key of its own.
