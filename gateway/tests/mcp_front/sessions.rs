@@ -1,6 +1,10 @@
 //! Sessions with servers of before.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use axum::http::{Method, StatusCode};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tallyport_schemas::Phase;
 
@@ -97,6 +101,54 @@ fn within(session: &str, message: Message) -> Message {
 
 fn call() -> Message {
     legacy("tools/call", json!({ "name": "find", "arguments": {} }))
+}
+
+/// A server may end the stream of an answer before the answer: it is asked for the rest as soon as it wants to be, and no sooner
+/// (transports, "Resumability and Redelivery"). One that gives its events no names has ended it, and whether it did what was asked is not known.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_whose_stream_ends_before_it_is_asked_for_the_rest() {
+    for (primes, wait) in [("id: e-1\nretry: 300\ndata:\n\n", 300), (": nothing\n\n", 0)] {
+        let double = Double::start().await;
+        let world = legacy_world(&double).await;
+        let token = world.token("agent", None).await;
+        let ended = Arc::new(Mutex::new(None));
+        let ends = Arc::clone(&ended);
+        double.does(move |seen| {
+            if seen.method == Method::GET {
+                let since: Duration = ends.lock().map(|it: Instant| it.elapsed())?;
+                let text = "{\"content\":[{\"type\":\"text\",\"text\":\"the rest\"}]}";
+                let rest = format!("id: e-2\ndata: {{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{text}}}\n\n");
+                let right = seen.headers.get("last-event-id").is_some_and(|it| it == "e-1")
+                    && seen.headers.get("mcp-session-id").is_some_and(|it| it == "s")
+                    && since >= Duration::from_millis(wait);
+                return right.then(|| raw(StatusCode::OK, "text/event-stream", rest));
+            }
+            let asked = seen.json();
+            match seen.said().as_str() {
+                "initialize" => {
+                    let result = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": { "name": "d", "version": "1" } });
+                    let mut begun = answer(&asked, result);
+                    begun.headers_mut().insert("mcp-session-id", "s".parse().unwrap());
+                    Some(begun)
+                }
+                "tools/call" => {
+                    *ends.lock() = Some(Instant::now());
+                    Some(raw(StatusCode::OK, "text/event-stream", primes))
+                }
+                _ => Some(raw(StatusCode::ACCEPTED, "application/json", "")),
+            }
+        });
+        let session = begin(&world, &token, json!({})).await;
+        let told = within(&session, call()).token(&token).send(&world, Way::H2).await;
+        let text = String::from_utf8(told.body.to_vec()).unwrap();
+        let wanted = if wait > 0 { "the rest" } else { "is not known" };
+        assert!(text.contains(wanted), "{primes:?}: {text}");
+        assert_eq!(
+            double.all().iter().filter(|it| it.said() == "tools/call").count(),
+            1,
+            "it runs once"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,10 @@
-//! Events of a stream (WHATWG HTML, "Server-sent events"), as far as MCP uses them: the data of each.
+//! Events of a stream (WHATWG HTML, "Server-sent events"), as far as MCP uses them: the data of each, and
+//! where to begin again.
+
+use std::time::Duration;
+
+/// The longest id of an event that is kept.
+const MAX_ID_BYTES: usize = 1024;
 
 /// Reads a stream in whatever pieces it comes.
 #[derive(Debug)]
@@ -8,6 +14,8 @@ pub struct Events {
     data: Vec<u8>,
     /// The last byte was a carriage return: a line feed after it belongs to it.
     after_return: bool,
+    last_id: Option<String>,
+    retry: Option<Duration>,
 }
 
 /// An event is longer than is taken.
@@ -22,7 +30,14 @@ impl Events {
     /// Takes events of at most so many bytes.
     #[must_use]
     pub const fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, line: Vec::new(), data: Vec::new(), after_return: false }
+        Self {
+            max_bytes,
+            line: Vec::new(),
+            data: Vec::new(),
+            after_return: false,
+            last_id: None,
+            retry: None,
+        }
     }
 
     /// Takes bytes as they came, and gives the data of the events that are whole now.
@@ -45,6 +60,24 @@ impl Events {
         Ok(whole)
     }
 
+    /// The last id that an event had: what comes after it is asked for by `Last-Event-ID`.
+    #[must_use]
+    pub fn last_id(&self) -> Option<&str> {
+        self.last_id.as_deref()
+    }
+
+    /// It goes on where this one ended.
+    pub fn begin_after(&mut self, other: &Self) {
+        self.last_id.clone_from(&other.last_id);
+        self.retry = other.retry;
+    }
+
+    /// How long is to be waited before that, as far as the stream says.
+    #[must_use]
+    pub const fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+
     fn end_line(&mut self) -> Option<Vec<u8>> {
         let line = std::mem::take(&mut self.line);
         if line.is_empty() {
@@ -55,6 +88,13 @@ impl Events {
         if let Some(data) = line.strip_prefix(b"data:") {
             self.data.extend_from_slice(data.strip_prefix(b" ").unwrap_or(data));
             self.data.push(b'\n');
+        } else if let Some(id) = line.strip_prefix(b"id:") {
+            let id = std::str::from_utf8(id.strip_prefix(b" ").unwrap_or(id)).ok();
+            let is_taken = |id: &&str| id.len() <= MAX_ID_BYTES && !id.contains('\0');
+            self.last_id = id.filter(is_taken).map(str::to_owned).or_else(|| self.last_id.take());
+        } else if let Some(wait) = line.strip_prefix(b"retry:") {
+            let wait = std::str::from_utf8(wait).ok().and_then(|it| it.trim().parse().ok());
+            self.retry = wait.map(Duration::from_millis).or(self.retry);
         }
         None
     }
@@ -73,6 +113,21 @@ mod tests {
                 stream.chunks(size).flat_map(|part| events.feed(part).unwrap()).collect();
             assert_eq!(found, [b"{\"a\":1}".to_vec(), b"one\ntwo".to_vec()], "{size}");
         }
+    }
+
+    #[test]
+    fn where_to_begin_again_is_kept() {
+        let mut events = Events::new(64);
+        assert_eq!((events.last_id(), events.retry()), (None, None));
+        let told = events.feed(b"id: 7\nretry: 500\ndata:\n\nid: a\0b\nretry: soon\ndata: x\n\n");
+        assert_eq!(told.unwrap(), [b"".to_vec(), b"x".to_vec()]);
+        assert_eq!(
+            (events.last_id(), events.retry()),
+            (Some("7"), Some(Duration::from_millis(500)))
+        );
+        let mut next = Events::new(64);
+        next.begin_after(&events);
+        assert_eq!((next.last_id(), next.retry()), (events.last_id(), events.retry()));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! HTTP to an MCP server (transport "Streamable HTTP"), with the gateway's credential and nothing of the client's.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use gateway_core::mcp::Events;
@@ -20,9 +22,19 @@ const REVISION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// The longest id of a session that is taken.
 const MAX_SESSION_BYTES: usize = 1024;
 
-/// The way to one server.
+/// The event after which a stream is to go on (transports, "Resumability and Redelivery").
+const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
+/// How long is waited before a stream is asked to go on, where the server does not say, and at least, and at most.
+const WAIT: Duration = Duration::from_secs(1);
+const MIN_WAIT: Duration = Duration::from_millis(100);
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// The way to one server. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(in crate::mcp::upstream) struct Http(Arc<Reach>);
+
 #[derive(Debug)]
-pub(in crate::mcp::upstream) struct Http {
+struct Reach {
     client: Client,
     endpoint: McpEndpoint,
     tokens: Option<Tokens>,
@@ -39,6 +51,8 @@ pub(in crate::mcp::upstream) struct HttpAnswers {
     ready: VecDeque<Value>,
     /// What it was shown, and must not say again.
     shown: Secrets,
+    /// By whom an answer within a session is asked to go on, where its stream ends before it.
+    goes_on: Option<(Http, WireSession)>,
 }
 
 #[derive(Debug)]
@@ -54,7 +68,7 @@ impl Http {
         let builder = client_for(&endpoint.url, endpoint.ca.as_deref()).map_err(WireSetup)?;
         let client = builder.build().map_err(|error| WireSetup(error.to_string()))?;
         let tokens = endpoint.oauth2.clone().map(Tokens::new);
-        Ok(Self { client, endpoint: endpoint.clone(), tokens })
+        Ok(Self(Arc::new(Reach { client, endpoint: endpoint.clone(), tokens })))
     }
 
     /// Sends a message.
@@ -66,7 +80,11 @@ impl Http {
         message: Bytes,
         manner: &Manner,
     ) -> Result<HttpAnswers, WireError> {
-        self.send(Method::POST, Some(message), manner).await
+        let mut answers = self.0.send(Method::POST, Some(message), manner, None).await?;
+        if let Manner::Within(session) = manner {
+            answers.goes_on = Some((self.clone(), session.clone()));
+        }
+        Ok(answers)
     }
 
     /// Listens to what a server says within a session that answers nothing.
@@ -74,7 +92,7 @@ impl Http {
     /// # Cancel safety
     /// Cancel safe.
     pub(super) async fn listen(&self, session: &WireSession) -> Result<HttpAnswers, WireError> {
-        self.send(Method::GET, None, &Manner::Within(session.clone())).await
+        self.0.send(Method::GET, None, &Manner::Within(session.clone()), None).await
     }
 
     /// Ends a session.
@@ -82,14 +100,18 @@ impl Http {
     /// # Cancel safety
     /// A dropped call may have ended it.
     pub(super) async fn end(&self, session: &WireSession) -> Result<(), WireError> {
-        self.send(Method::DELETE, None, &Manner::Within(session.clone())).await.map(|_ended| ())
+        let within = Manner::Within(session.clone());
+        self.0.send(Method::DELETE, None, &within, None).await.map(|_ended| ())
     }
+}
 
+impl Reach {
     async fn send(
         &self,
         method: Method,
         message: Option<Bytes>,
         manner: &Manner,
+        after: Option<&str>,
     ) -> Result<HttpAnswers, WireError> {
         let mut request = self.client.request(method.clone(), self.endpoint.url.clone());
         let accepted = match method {
@@ -113,6 +135,9 @@ impl Http {
                     request = request.header(SESSION, id);
                 }
             }
+        }
+        if let Some(event) = after {
+            request = request.header(LAST_EVENT, event);
         }
         let mut shown = Secrets::default();
         for (name, value) in self.shows(&mut shown).await? {
@@ -189,7 +214,15 @@ impl Http {
             _ if response.content_length() == Some(0) => Form::Over,
             _ => return Err(WireError::NoMessage("neither JSON nor a stream of events")),
         };
-        Ok(HttpAnswers { status, session, response, form, ready: VecDeque::new(), shown })
+        Ok(HttpAnswers {
+            status,
+            session,
+            response,
+            form,
+            ready: VecDeque::new(),
+            shown,
+            goes_on: None,
+        })
     }
 }
 
@@ -220,8 +253,10 @@ impl HttpAnswers {
                 Form::Events(events) => {
                     match self.response.chunk().await.map_err(unreachable)? {
                         None => {
-                            self.form = Form::Over;
-                            return Ok(None);
+                            if !self.go_on().await? {
+                                self.form = Form::Over;
+                                return Ok(None);
+                            }
                         }
                         Some(part) => {
                             for event in events.feed(&part).map_err(|_| WireError::TooLarge)? {
@@ -235,6 +270,25 @@ impl HttpAnswers {
                 }
             }
         }
+    }
+}
+
+impl HttpAnswers {
+    /// Asks for what comes after the last event, once as much time has passed as the server wants. Whether there is more to come: a
+    /// server that gives its events no names, or has no sessions, has said all that it says.
+    async fn go_on(&mut self) -> Result<bool, WireError> {
+        let (Form::Events(events), Some((http, session))) = (&self.form, &self.goes_on) else {
+            return Ok(false);
+        };
+        let Some(last) = events.last_id().map(str::to_owned) else { return Ok(false) };
+        tokio::time::sleep(events.retry().unwrap_or(WAIT).clamp(MIN_WAIT, MAX_WAIT)).await;
+        let within = Manner::Within(session.clone());
+        let more = http.0.send(Method::GET, None, &within, Some(&last)).await?;
+        let Form::Events(mut rest) = more.form else { return Ok(false) };
+        rest.begin_after(events);
+        self.shown.extend(more.shown);
+        (self.response, self.form) = (more.response, Form::Events(rest));
+        Ok(true)
     }
 }
 

@@ -34,7 +34,7 @@ const MAX_MESSAGE_BYTES: usize = 8 * 1024 * 1024;
 /// The way to one server.
 #[derive(Debug)]
 pub(super) enum Wire {
-    Http(Box<Http>),
+    Http(Http),
     Child(Arc<Children>),
 }
 
@@ -112,7 +112,7 @@ pub(super) enum Answers {
 impl Wire {
     pub(super) fn new(server: &McpServer) -> Result<Self, WireSetup> {
         Ok(match &server.way {
-            McpWay::Http(endpoint) => Self::Http(Box::new(Http::new(endpoint)?)),
+            McpWay::Http(endpoint) => Self::Http(Http::new(endpoint)?),
             McpWay::Child(process) => {
                 Self::Child(Children::new(server.name(), process.clone(), server.timeout))
             }

@@ -25,6 +25,17 @@ impl Secrets {
         self.0.sort_by_key(|secret| Reverse(secret.expose().len()));
     }
 
+    /// And those of another.
+    pub(super) fn extend(&mut self, other: Self) {
+        let others = other
+            .0
+            .into_iter()
+            .filter(|it| !self.0.iter().any(|known| known.expose() == it.expose()));
+        let others: Vec<Secret> = others.collect();
+        self.0.extend(others);
+        self.0.sort_by_key(|secret| Reverse(secret.expose().len()));
+    }
+
     /// A text without them; nothing where it has none.
     fn without(&self, text: &str) -> Option<String> {
         let is_in = |secret: &&Secret| text.contains(secret.expose());
