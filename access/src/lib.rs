@@ -15,6 +15,7 @@ pub mod dev_issuer;
 pub mod policy;
 pub mod saml;
 
+mod cache;
 mod event;
 mod http;
 mod identity;

@@ -10,11 +10,12 @@
 use std::time::Duration;
 
 use clap::Parser as _;
-use dev_services::{DevService, StartError};
+use dev_services::DevService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use tallyport_benches::caller::{self, Callee, Caller, Calls};
 use tallyport_benches::figures::{processor_us, profile, resident_kib};
+use tallyport_benches::load::peer;
 use tallyport_benches::stand::{Peer, SERVER, SERVICE, Setup, Stand, role, run};
 use tallyport_benches::{Failure, upstream};
 use tokio::io::AsyncWriteExt as _;
@@ -118,18 +119,8 @@ async fn measure(options: &Options) -> Result<(), Failure> {
 async fn nginx(upstream: u16, stand: &Stand) -> Result<Option<DevService>, Failure> {
     let [certificate, key, _ca] = stand.certificate()?;
     let upstream = format!("127.0.0.1:{upstream}");
-    let start = move || {
-        let more = ["--upstream", &upstream, "--certificate", &certificate, "--key", &key];
-        DevService::start("nginx", &more)
-    };
-    match tokio::task::spawn_blocking(start).await? {
-        Ok(service) => Ok(Some(service)),
-        Err(StartError::NotInstallable { .. }) => {
-            println!("NOT RUN: nginx as peer: it cannot be installed");
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
-    }
+    let more = ["--upstream", &upstream, "--certificate", &certificate, "--key", &key];
+    peer("nginx", more.map(str::to_owned).to_vec()).await
 }
 
 fn pids(nginx: &DevService) -> Vec<u32> {

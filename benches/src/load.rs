@@ -27,12 +27,22 @@ pub async fn postgres(arguments: &'static [&'static str]) -> Result<DevService, 
 /// # Errors
 /// When it is there and does not start.
 pub async fn pgbouncer(server: u16) -> Result<Option<DevService>, Failure> {
-    let server = format!("127.0.0.1:{server}");
-    let start = move || DevService::start("pgbouncer", &["--server", &server]);
+    peer("pgbouncer", vec!["--server".to_owned(), format!("127.0.0.1:{server}")]).await
+}
+
+/// A peer out of `deploy/dev`; none, said, where it cannot be installed.
+///
+/// # Errors
+/// When it is there and does not start.
+pub async fn peer(name: &'static str, more: Vec<String>) -> Result<Option<DevService>, Failure> {
+    let start = move || {
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        DevService::start(name, &more)
+    };
     match tokio::task::spawn_blocking(start).await? {
         Ok(service) => Ok(Some(service)),
         Err(StartError::NotInstallable { .. }) => {
-            println!("NOT RUN: pgbouncer as peer: it cannot be installed");
+            println!("NOT RUN: {name} as peer: it cannot be installed");
             Ok(None)
         }
         Err(error) => Err(error.into()),

@@ -1,5 +1,6 @@
 //! Recorded bytes: what passed, as it passed, compressed and with its digest.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use base64::Engine as _;
@@ -8,6 +9,7 @@ use schemars::JsonSchema;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
+use zstd::bulk::Compressor;
 
 use crate::words::words;
 
@@ -76,7 +78,7 @@ impl Content {
         let sha256 = hex::encode(Sha256::digest(raw));
         let bytes = raw.len() as u64;
         if raw.len() >= Self::COMPRESS_FROM_BYTES {
-            let data = zstd::bulk::compress(raw, Self::ZSTD_LEVEL)?;
+            let data = compressed(raw)?;
             if data.len() < raw.len() {
                 return Ok(Self { encoding: ContentEncoding::Zstd, bytes, sha256, data });
             }
@@ -97,6 +99,21 @@ impl Content {
             raw.len() as u64 == self.bytes && hex::encode(Sha256::digest(&raw)) == self.sha256;
         if intact { Ok(raw) } else { Err(ContentError::Mismatch) }
     }
+}
+
+thread_local! {
+    /// Making one takes longer than it takes to compress what a call says.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compressed(raw: &[u8]) -> std::io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| {
+        let compressor = match kept {
+            Some(compressor) => compressor,
+            None => kept.insert(Compressor::new(Content::ZSTD_LEVEL)?),
+        };
+        compressor.compress(raw)
+    })
 }
 
 fn to_base64<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {

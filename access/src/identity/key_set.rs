@@ -1,22 +1,32 @@
 //! An issuer's published keys (RFC 7517), those of them that can verify what is allowed.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto::aws_lc;
+use lru::LruCache;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::algorithm::{KeyShape, SigningAlgorithm};
+use crate::cache::at_most;
 
 /// The most keys of a set that are looked at.
 const MAX_KEYS: usize = 64;
 
+/// Signatures that were found good and are kept: an agent shows one token with each of its requests.
+const KEPT_SIGNATURES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
+
 /// Public signature keys of one issuer.
 pub(super) struct KeySet {
     keys: Vec<PublicKey>,
+    /// Of what was signed, by which key, how, and the signature: only what was good, and only as long as this set counts. What the
+    /// token says, its times first, is looked at each time.
+    good: Mutex<LruCache<[u8; 32], ()>>,
 }
 
 struct PublicKey {
@@ -68,7 +78,10 @@ impl KeySet {
     /// The same of keys that were found elsewhere.
     pub(super) fn of(keys: Vec<serde_json::Value>) -> Result<Self, KeySetError> {
         let keys: Vec<PublicKey> = keys.into_iter().take(MAX_KEYS).filter_map(public_key).collect();
-        if keys.is_empty() { Err(KeySetError::Empty) } else { Ok(Self { keys }) }
+        if keys.is_empty() {
+            return Err(KeySetError::Empty);
+        }
+        Ok(Self { keys, good: Mutex::new(at_most(KEPT_SIGNATURES)) })
     }
 
     /// The key that a token names, or, when it names none, the only one that its algorithm can use.
@@ -86,6 +99,34 @@ impl KeySet {
             (Some(only), None) => Some(VerifyingKey { key: &only.key, algorithm }),
             _ => None,
         }
+    }
+
+    /// Whether `signature` is that of a key of this set, which it [chose](Self::choose), over `message`.
+    pub(super) fn verifies(
+        &self,
+        key: VerifyingKey<'_>,
+        message: &[u8],
+        signature: &Vec<u8>,
+    ) -> bool {
+        let place = self.keys.iter().position(|own| std::ptr::eq(&raw const own.key, key.key));
+        let Some(place) = place else { return key.verifies(message, signature) };
+        let mut hash = Sha256::new();
+        hash.update([u8::try_from(place).unwrap_or(u8::MAX)]);
+        hash.update(key.algorithm.name());
+        // Neither can be taken for a part of the other.
+        for part in [message, signature] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let id: [u8; 32] = hash.finalize().into();
+        if self.good.lock().get(&id).is_some() {
+            return true;
+        }
+        let good = key.verifies(message, signature);
+        if good {
+            self.good.lock().put(id, ());
+        }
+        good
     }
 }
 
@@ -178,6 +219,8 @@ fn public_key(value: serde_json::Value) -> Option<PublicKey> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     /// RFC 7638 section 3.1.
@@ -192,5 +235,38 @@ mod tests {
         });
         let key = JsonWebKey::parse(&key).unwrap();
         assert_eq!(key.thumbprint(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    }
+
+    /// What was found good once vouches for exactly that, in this set alone.
+    #[test]
+    fn a_good_signature_vouches_for_no_other() {
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let (x, y) = pair.public_key_raw()[1..].split_at(32);
+        let text = |part: &[u8]| URL_SAFE_NO_PAD.encode(part);
+        let jwk = json!({ "kty": "EC", "crv": "P-256", "kid": "k", "x": text(x), "y": text(y) });
+        let key = jsonwebtoken::EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap();
+        let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
+        let token = jsonwebtoken::encode(&header, &json!({ "sub": "a" }), &key).unwrap();
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        let set = KeySet::of(vec![jwk]).unwrap();
+        let algorithm = SigningAlgorithm::parse("ES256").unwrap();
+        let verifies = |set: &KeySet, message: &str, signature: &Vec<u8>| {
+            let key = set.choose(Some("k"), algorithm).unwrap();
+            set.verifies(key, message.as_bytes(), signature)
+        };
+        let mut other = signature.clone();
+        other[40] ^= 1;
+        for _ in 0..2 {
+            assert!(verifies(&set, message, &signature));
+            assert!(!verifies(&set, message, &other));
+            assert!(!verifies(&set, &message.replace('e', "f"), &signature));
+        }
+        assert_eq!(set.good.lock().len(), 1, "only what was good is kept");
+        // The key was changed for another of the same name.
+        let point = rcgen::KeyPair::generate().unwrap();
+        let (x, y) = point.public_key_raw()[1..].split_at(32);
+        let jwk = json!({ "kty": "EC", "crv": "P-256", "kid": "k", "x": text(x), "y": text(y) });
+        assert!(!verifies(&KeySet::of(vec![jwk]).unwrap(), message, &signature));
     }
 }

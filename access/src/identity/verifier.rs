@@ -76,7 +76,7 @@ impl<'a> Candidate<'a> {
     /// What holds for the tokens of issuers and of trust domains alike.
     pub(super) fn verify_signed(&self, keys: &KeySet, now: Timestamp) -> Result<Proven, Reason> {
         let key = keys.choose(self.key_id, self.algorithm).ok_or(Reason::UnknownKey)?;
-        if !key.verifies(self.token.signed_bytes(), self.token.signature()) {
+        if !keys.verifies(key, self.token.signed_bytes(), self.token.signature()) {
             return Err(Reason::BadSignature);
         }
         let found = self.token.claims();

@@ -1,35 +1,31 @@
 //! Asks one policy set on behalf of one identity.
 
 use std::borrow::Cow;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use cedar_policy::{Authorizer, Context, Decision, Entities, Request};
-use lru::LruCache;
 use parking_lot::Mutex;
 use tallyport_schemas::Obligation;
 
-use super::known::{Known, Slice, at_most};
+use super::known::{Known, Slice};
 use super::{Action, AskContext, PolicySet, Resource};
 
-/// Answers that one asker keeps.
-const KEPT_ANSWERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(511);
-
-/// Asks one immutable [`PolicySet`] for one [`Identity`]. Made once per session and policy version.
+/// Asks one immutable [`PolicySet`] for one [`Identity`]. Made once per session and policy version, or per request where there are no
+/// sessions.
 ///
 /// Where no policy looks at the time ([`PolicySet::reads_time`]), an answer is kept and given again to the same question
-/// with the same facts: nothing that it depends on can change, since set and identity are the asker's own. Where one
-/// does, every question is evaluated.
+/// with the same facts, whoever of the same identity asks: nothing that it depends on can change, since all that policy can see of an
+/// identity is what it is known by. Where one does, every question is evaluated.
 #[derive(Debug)]
 pub struct Asker {
     set: Arc<PolicySet>,
     known: Arc<Known>,
-    answers: Mutex<LruCache<Question, Answer>>,
     /// The context asked with last: one statement asks many questions in one context, and making it is dear.
     context: Mutex<Option<(AskContext, Context)>>,
 }
 
-type Question = (Action, Resource, AskContext);
+/// What an answer is kept by.
+pub(super) type Question = (Action, Resource, AskContext);
 
 /// What policy says to one question.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,8 +49,7 @@ impl Answer {
 
 impl Asker {
     pub(super) fn new(set: Arc<PolicySet>, known: Arc<Known>) -> Self {
-        let answers = Mutex::new(at_most(KEPT_ANSWERS));
-        Self { set, known, answers, context: Mutex::default() }
+        Self { set, known, context: Mutex::default() }
     }
 
     /// The set it asks.
@@ -77,14 +72,18 @@ impl Asker {
         if self.set.reads_time() {
             return self.evaluate(action, resource, context);
         }
-        let question = (action, resource.clone(), context.timeless());
-        if let Some(answer) = self.answers.lock().get(&question) {
+        let mut facts = context.timeless();
+        if !self.set.reads_session() {
+            facts.session_id = None;
+        }
+        let question = (action, resource.clone(), facts);
+        if let Some(answer) = self.known.answers.lock().get(&question) {
             return answer.clone();
         }
         let answer = self.evaluate(action, resource, context);
         // What could not be evaluated is tried anew.
         if answer.errors.is_empty() {
-            self.answers.lock().put(question, answer.clone());
+            self.known.answers.lock().put(question, answer.clone());
         }
         answer
     }

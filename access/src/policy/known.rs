@@ -12,16 +12,21 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use tallyport_schemas::{Actor, AgentAttributes, Principal, PrincipalKind, TokenBinding};
 
+use super::asker::{Answer, Question};
 use super::by_scope::{Index, OnAction, Place};
 use super::vocabulary::Vocabulary;
 use super::{Action, Resource};
 use crate::Identity;
+use crate::cache::at_most;
 
 /// Identities that one set keeps for the next who ask. One that makes room stays with those who have it.
 const KEPT_IDENTITIES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 
 /// Questions, each of an action and a resource, whose entities and policies are kept ready for one identity.
 const KEPT_SLICES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
+
+/// Answers that are kept for one identity.
+const KEPT_ANSWERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 
 /// Sets of policies that are kept for one identity and action.
 const KEPT_SETS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
@@ -55,6 +60,8 @@ pub(super) struct Known {
     /// It is an agent, or one acts for it.
     pub(super) is_agent: bool,
     slices: Mutex<LruCache<(Action, Resource), Arc<Slice>>>,
+    /// What policy said.
+    pub(super) answers: Mutex<LruCache<Question, Answer>>,
 }
 
 #[derive(Debug)]
@@ -130,7 +137,12 @@ impl Known {
             })
             .map_err(|error| format!("the principal cannot be told to the policy: {error}"));
         let is_agent = facts.principal.kind == PrincipalKind::Agent || facts.actor.is_some();
-        Self { who, is_agent, slices: Mutex::new(at_most(KEPT_SLICES)) }
+        Self {
+            who,
+            is_agent,
+            slices: Mutex::new(at_most(KEPT_SLICES)),
+            answers: Mutex::new(at_most(KEPT_ANSWERS)),
+        }
     }
 
     /// Of `all` policies on `action` those that can have a say on `resource`, with the entities that they look at.
@@ -178,11 +190,4 @@ impl Identities {
         self.0.lock().put(facts, Arc::clone(&known));
         known
     }
-}
-
-/// A cache that grows to `entries`. [`LruCache::new`] would take all of its memory at once.
-pub(super) fn at_most<K: std::hash::Hash + Eq, V>(entries: NonZeroUsize) -> LruCache<K, V> {
-    let mut cache = LruCache::unbounded();
-    cache.resize(entries);
-    cache
 }

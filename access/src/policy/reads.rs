@@ -11,6 +11,9 @@ const TIME: &[&str] = &["now"];
 /// The attributes that may be long.
 const COLUMNS: &[&str] = &["columns", "labels"];
 
+/// The attribute that is another in each session.
+const SESSION: &[&str] = &["sessionId"];
+
 /// The arguments of a call.
 const CALL: &[&str] = &["call"];
 
@@ -22,6 +25,11 @@ pub(super) fn the_time(policy: &Policy) -> bool {
 /// Whether `policy` may look at the columns that a command names, or at their labels. In doubt it does.
 pub(super) fn the_columns(policy: &Policy) -> bool {
     looks(policy, COLUMNS)
+}
+
+/// Whether `policy` may look at the session. In doubt it does.
+pub(super) fn the_session(policy: &Policy) -> bool {
+    looks(policy, SESSION)
 }
 
 /// Whether `policy` may look at the arguments of a call, by the context or by the name of their entity. In doubt it does.
@@ -64,6 +72,17 @@ mod tests {
     fn looks(condition: &str) -> bool {
         let text = format!("permit (principal, action, resource) when {{ {condition} }};");
         the_time(&Policy::parse(None, text).unwrap())
+    }
+
+    #[test]
+    fn the_session_is_found() {
+        let reads = |condition: &str| {
+            let text = format!("permit (principal, action, resource) when {{ {condition} }};");
+            the_session(&Policy::parse(None, text).unwrap())
+        };
+        assert!(reads(r#"context has sessionId && context.sessionId == "x""#));
+        assert!(reads("context == principal.facts"));
+        assert!(!reads("context.readOnly"));
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub struct PolicySet {
     reads_time: bool,
     reads_columns: bool,
     reads_call: bool,
+    reads_session: bool,
     vocabulary: Vocabulary,
     identities: Identities,
 }
@@ -106,6 +107,7 @@ impl PolicySet {
         }
         let reads_time = draft.policies.policies().any(reads::the_time);
         let reads_columns = draft.policies.policies().any(reads::the_columns);
+        let reads_session = draft.policies.policies().any(reads::the_session);
         let reads_call = draft.policies.policies().any(reads::the_call);
         Ok(Self {
             version: files::version(files, directory),
@@ -114,6 +116,7 @@ impl PolicySet {
             reads_time,
             reads_columns,
             reads_call,
+            reads_session,
             policies: draft.policies,
             bindings: draft.bindings,
             warnings: draft.warnings,
@@ -139,6 +142,11 @@ impl PolicySet {
     #[must_use]
     pub const fn reads_call(&self) -> bool {
         self.reads_call
+    }
+
+    /// Whether any policy may look at the session that is asked in.
+    pub(super) const fn reads_session(&self) -> bool {
+        self.reads_session
     }
 
     pub(super) const fn vocabulary(&self) -> &Vocabulary {

@@ -33,7 +33,7 @@ use crate::service::{Caller, Gateway, Inner};
 pub(crate) use error::ApiError;
 pub(crate) use grants::{Door, door};
 pub(crate) use view::ApprovalView;
-pub(crate) use who::{Known, NotKnown, who};
+pub(crate) use who::{Known, NotKnown, checked, who};
 
 /// `GET /healthz`: 200 while events can be put on record, 503 while they cannot: then nothing passes.
 /// `/v1`: see docs/reference/approvals.md, grants.md, revocation.md and mcp-servers.md; every request of it needs a token, but that of a webhook,

@@ -7,11 +7,12 @@ use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri};
 use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, request};
 use tallyport_access::{Asked, ClientCertificate};
+use tallyport_eventlog::CommitError;
 use tallyport_schemas::{Front, TraceId};
 
 use super::error::ApiError;
 use crate::front::{Twice, presented};
-use crate::service::{Caller, Came, Inner};
+use crate::service::{Caller, Came, Inner, log_unavailable};
 use crate::tunnel::{BearerToken, Refusal};
 
 /// One who may ask, and how the request came.
@@ -34,11 +35,29 @@ pub(crate) enum NotKnown {
     Refused { refusal: Refusal, token_was_sent: bool },
 }
 
+impl NotKnown {
+    /// The check is not on record.
+    pub(crate) fn off_record(error: &CommitError) -> Self {
+        Self::Refused { refusal: log_unavailable(error), token_was_sent: true }
+    }
+}
+
 /// Checks a request's token, or its connection's certificate.
 ///
 /// # Cancel safety
 /// A dropped call may leave the check on record, and nothing else.
 pub(crate) async fn who(parts: &request::Parts, inner: &Inner) -> Result<Known, NotKnown> {
+    let known = checked(parts, inner).await?;
+    let settled = known.caller.settle(&inner.appender).await;
+    settled.map_err(|error| NotKnown::off_record(&error))?;
+    Ok(known)
+}
+
+/// The same, where a good check goes on record with what is asked: nothing may be told before it is ([`Caller::settle`]).
+///
+/// # Cancel safety
+/// As [`who`].
+pub(crate) async fn checked(parts: &request::Parts, inner: &Inner) -> Result<Known, NotKnown> {
     let extensions = &parts.extensions;
     let (peer, front, trace_id) = (
         extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0),

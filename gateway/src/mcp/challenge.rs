@@ -5,6 +5,7 @@ use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use gateway_core::mcp::RpcError;
+use tallyport_eventlog::CommitError;
 use tallyport_schemas::{Decision, Effect};
 
 use super::form::{Refused, refused};
@@ -98,9 +99,16 @@ impl McpState {
             reasons: vec![why.clone()],
             command_id: None,
         };
+        let settled = caller.settle(&inner.appender).await;
+        settled.map_err(|error| self.unsettled(came, &error))?;
         let recorded = recorded(inner, caller.context(), decision).await;
         recorded.map_err(|error| Refused::from(error.into_response()))?;
         Err(self.insufficient(came, &scopes, &why))
+    }
+
+    /// The check of the caller's token is not on record.
+    fn unsettled(&self, came: &Came, error: &CommitError) -> Refused {
+        unknown(self, came, &NotKnown::off_record(error)).into()
     }
 
     /// RFC 6750 section 3.1. All scopes at once: a client asks for a new token with these.

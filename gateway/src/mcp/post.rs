@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode, request};
 use axum::response::{IntoResponse as _, Response};
 use gateway_core::mcp::{Era, HeaderView, Id, Incoming, Malformed, RequestMeta, RpcError, parse};
+use serde_json::Value;
 
 use super::challenge::{Need, Operation};
 use super::dispatch::{self, Message};
@@ -14,7 +15,8 @@ use super::guard::Came;
 use super::limits::Owner;
 use super::upstream::{self, CameWith, Spoken};
 use super::{McpState, challenge, form};
-use crate::api::who;
+use crate::api::{NotKnown, checked, who};
+use crate::config::SEPARATOR;
 use crate::front::Authenticated;
 use crate::service::Inner;
 
@@ -34,11 +36,23 @@ pub(super) async fn serve(
     body: Body,
 ) -> Response {
     // Before anything else of it is looked at: a stranger costs no reading.
-    let known = match who(&parts, inner).await {
+    let known = match checked(&parts, inner).await {
         Ok(known) => known,
         Err(why) => return challenge::unknown(mcp, came, &why),
     };
-    let mut response = match (read(mcp, &parts, body, server.is_some()).await, server) {
+    let read = read(mcp, &parts, body, server.is_some()).await;
+    let unrecorded = known.caller.unrecorded().cloned();
+    let settle = async || match &unrecorded {
+        Some(unrecorded) => unrecorded.settle(&inner.appender).await,
+        None => Ok(()),
+    };
+    // A call of a server's tool is on record in one with the check; everything else comes after it.
+    if !read.as_ref().is_ok_and(|read| calls_a_server(read, server))
+        && let Err(error) = settle().await
+    {
+        return challenge::unknown(mcp, came, &NotKnown::off_record(&error));
+    }
+    let mut response = match (read, server) {
         (Err(refused), _) => *refused,
         (Ok(read), Some(server)) => {
             let with = CameWith::of(&parts.headers);
@@ -60,9 +74,20 @@ pub(super) async fn serve(
             }
         },
     };
+    // Whatever became of the call, nothing is told before the check is on record.
+    if let Err(error) = settle().await {
+        return challenge::unknown(mcp, came, &NotKnown::off_record(&error));
+    }
     // Whoever is known is known, whatever they sent.
     response.extensions_mut().insert(Authenticated);
     response
+}
+
+/// Whether it calls a tool of a server behind the gateway.
+fn calls_a_server(read: &Read, server: Option<&str>) -> bool {
+    let Incoming::Request { method, params, .. } = &read.incoming else { return false };
+    let name = || params.get("name").and_then(Value::as_str).unwrap_or_default();
+    method == "tools/call" && (server.is_some() || name().contains(SEPARATOR))
 }
 
 /// What comes to a server without a message: somebody listens, or ends a session.

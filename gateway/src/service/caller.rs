@@ -1,16 +1,19 @@
 //! Who calls the API: the token is checked, and that is on record before the answer.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use gateway_core::passage::Note;
 use jiff::Timestamp;
 use tallyport_access::policy::AskContext;
 use tallyport_access::{AuthFailure, Identity, authentication_event};
+use tallyport_eventlog::{Appender, CommitError};
 use tallyport_schemas::{Body, Context, Draft, Endpoint, Front, SharedContext, TraceId};
 
 use super::check::Came;
 use super::inner::Inner;
 use super::open::log_unavailable;
+use super::unrecorded::Unrecorded;
 use crate::tunnel::Refusal;
 
 /// A caller whose token is good.
@@ -19,11 +22,32 @@ pub(crate) struct Caller {
     identity: Identity,
     context: SharedContext,
     peer: SocketAddr,
+    /// The check, where it is to go on record with something else.
+    unrecorded: Option<Arc<Unrecorded>>,
 }
 
 impl Caller {
     pub(super) const fn new(identity: Identity, context: SharedContext, peer: SocketAddr) -> Self {
-        Self { identity, context, peer }
+        Self { identity, context, peer, unrecorded: None }
+    }
+
+    /// The check of their token, where it is not on record yet: [`Inner::caller`].
+    pub(crate) const fn unrecorded(&self) -> Option<&Arc<Unrecorded>> {
+        self.unrecorded.as_ref()
+    }
+
+    /// Sees to it that their check is on record.
+    ///
+    /// # Errors
+    /// Where the log takes nothing.
+    ///
+    /// # Cancel safety
+    /// As [`Unrecorded::settle`].
+    pub(crate) async fn settle(&self, appender: &Appender) -> Result<(), CommitError> {
+        match &self.unrecorded {
+            Some(unrecorded) => unrecorded.settle(appender).await,
+            None => Ok(()),
+        }
     }
 
     pub(crate) const fn identity(&self) -> &Identity {
@@ -46,7 +70,8 @@ impl Caller {
 }
 
 impl Inner {
-    /// Checks a caller's token and puts the outcome on record, whichever it is.
+    /// Checks a caller's token. That it is bad is on record; that it is good goes on record with what is asked by it, and nothing may be told
+    /// before it [is](Caller::settle).
     ///
     /// # Cancel safety
     /// A dropped call may leave the check on record, and nothing else.
@@ -60,11 +85,17 @@ impl Inner {
         let context = SharedContext::from(checked.context(peer, trace_id));
         let event = Body::Authentication(checked.event(front));
         let draft = Draft::new(context.clone(), None, event);
-        let recorded = self.appender.commit(Note::new(vec![draft])).await;
-        let _on_record = recorded.map_err(|error| log_unavailable(&error))?;
+        let note = Note::new(vec![draft]);
         match checked.outcome {
-            Ok(identity) => Ok(Caller { identity, context, peer }),
-            Err(failure) => Err(self.turned_away(&failure)),
+            Ok(identity) => {
+                let unrecorded = Some(Unrecorded::new(note));
+                Ok(Caller { identity, context, peer, unrecorded })
+            }
+            Err(failure) => {
+                let recorded = self.appender.commit(note).await;
+                let _on_record = recorded.map_err(|error| log_unavailable(&error))?;
+                Err(self.turned_away(&failure))
+            }
         }
     }
 

@@ -10,6 +10,7 @@ mod inside;
 mod open;
 mod slots;
 mod strangers;
+mod unrecorded;
 mod vouched;
 
 pub(crate) use caller::Caller;
@@ -19,6 +20,7 @@ pub(crate) use exchange::NotExchanged;
 pub(crate) use inner::Inner;
 pub use inner::StartError;
 pub(crate) use inside::Inside;
+pub(crate) use open::log_unavailable;
 pub(crate) use slots::Slot;
 pub(crate) use vouched::Vouched;
 

@@ -228,7 +228,7 @@ pub(super) fn shutting_down() -> Refusal {
     refusal(503, "shutting_down", "the gateway is shutting down; try again later")
 }
 
-pub(super) fn log_unavailable(error: &CommitError) -> Refusal {
+pub(crate) fn log_unavailable(error: &CommitError) -> Refusal {
     tracing::error!(%error, "a request was refused: the log does not take its events");
     refusal(
         503,

@@ -105,9 +105,14 @@ async fn a_service_that_is_slow_gone_or_does_not_let_in_is_told_as_that() {
     let (status, told) = client.get("/gone").await;
     assert_eq!(status, 502, "{told}");
     assert!(told.contains("whether it did what was asked is not known"), "{told}");
+    for broken in ["/wide", "/many"] {
+        let (status, told) = client.get(broken).await;
+        assert_eq!(status, 502, "{broken}: {told}");
+        assert!(told.contains("whether it did what was asked is not known"), "{broken}: {told}");
+    }
     let answer = client.send(Request::get("/cut").body(Full::default()).unwrap()).await;
     assert!(answer.into_body().collect().await.is_err(), "it was taken for whole");
-    let events = world.wait_for("their ends", |events| summaries(events).len() == 4).await;
+    let events = world.wait_for("their ends", |events| summaries(events).len() == 6).await;
     assert!(summaries(&events).iter().all(|it| it.status == ResponseStatus::Interrupted));
 }
 

@@ -135,6 +135,15 @@ async fn in_time(path: &str) -> Response {
             });
             typed("text/event-stream", Body::from_stream(ticks.take(400)))
         }
+        // More of the field than is taken; more fields.
+        "/api/wide" => {
+            Response::builder().header("etag", "e".repeat(9000)).body(Body::empty()).unwrap()
+        }
+        "/api/many" => {
+            let fields = (0..300).map(|n| format!("x-{n}"));
+            let all = fields.fold(Response::builder(), |all, name| all.header(name, "1"));
+            all.body(Body::empty()).unwrap()
+        }
         // It took the request, and its process ends.
         "/api/gone" => std::panic::resume_unwind(Box::new("gone")),
         "/api/large" => {

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde_json::json;
 use tallyport_eventlog::faults::{Fault, FaultKind};
+use tallyport_schemas::Body;
 
 use crate::client::Way;
 use crate::double::Double;
 use crate::message::{Message, modern};
-use crate::servers::{find, world};
+use crate::servers::{at, find, world};
 use crate::world::World;
 
 const KINDS: [FaultKind; 3] = [FaultKind::Refuse, FaultKind::Unknown, FaultKind::Hang];
@@ -38,8 +39,8 @@ async fn nothing_reaches_a_server_without_its_record() {
         for persisted in [true, false] {
             for message in ways() {
                 let case = format!("{kind:?}, persisted {persisted}");
-                // The check of the token passes; the command does not.
-                after(&world, 1, Fault::once(kind, persisted));
+                // The check of the token goes on record in one with the command.
+                world.faults.set(Fault::once(kind, persisted));
                 let told =
                     message.clone().token(&token).send(&world, Way::H2).await.json().to_string();
                 assert!(told.contains("the audit log is not available"), "{case}: {told}");
@@ -66,7 +67,7 @@ async fn nothing_of_an_answer_passes_without_its_record() {
         for persisted in [true, false] {
             for message in ways() {
                 let case = format!("{kind:?}, persisted {persisted}");
-                after(&world, 2, Fault::once(kind, persisted));
+                after(&world, 1, Fault::once(kind, persisted));
                 let told = message.clone().token(&token).send(&world, Way::H2).await;
                 let told = String::from_utf8(told.body.to_vec()).unwrap();
                 assert!(told.contains("the audit log is not available"), "{case}: {told}");
@@ -95,7 +96,7 @@ async fn nothing_that_a_server_says_aside_passes_without_its_record() {
     assert!(String::from_utf8(whole.body.to_vec()).unwrap().contains("found ada"));
     for kind in KINDS {
         for persisted in [true, false] {
-            after(&world, 2, Fault::once(kind, persisted));
+            after(&world, 1, Fault::once(kind, persisted));
             let told = find(json!({})).token(&token).send(&world, Way::H2).await;
             let told = String::from_utf8(told.body.to_vec()).unwrap();
             assert!(!told.contains("found ada"), "{kind:?} {persisted}: {told}");
@@ -105,6 +106,50 @@ async fn nothing_that_a_server_says_aside_passes_without_its_record() {
                 String::from_utf8(good.body.to_vec()).unwrap().contains("complete"),
                 "{kind:?}"
             );
+        }
+    }
+}
+
+/// The check of a token is on record before the call that it goes along with, and before whatever else becomes of it is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_is_on_record_with_the_call_or_before_anything_is_told() {
+    let double = Double::start().await;
+    let world = world(&double, "").await;
+    let token = world.token("agent", None).await;
+    for message in ways() {
+        let before = world.events().await.len();
+        message.token(&token).send(&world, Way::H2).await;
+        let events = world.events().await;
+        let is_next = |n: usize, is: fn(&Body) -> bool| is(&events[before + n].body);
+        assert_eq!(events.len(), before + 4);
+        assert!(is_next(0, |it| matches!(it, Body::Authentication(_))), "{events:?}");
+        assert!(is_next(1, |it| matches!(it, Body::Decision(_))), "{events:?}");
+        assert!(is_next(2, |it| matches!(it, Body::Command(_))), "{events:?}");
+    }
+    let call =
+        |name: &str| at("/mcp/crm", modern("tools/call", json!({ "name": name, "arguments": {} })));
+    let refused = at(
+        "/mcp/crm",
+        modern("tools/call", json!({ "name": "refund", "arguments": { "id": 13 } })),
+    );
+    for message in [
+        call("no-such-tool"),
+        refused,
+        at("/mcp/none", find(json!({}))),
+        modern("tools/call", json!({ "name": "crm__none" })),
+    ] {
+        let message = message.token(&token);
+        let checks = world.checks().await.len();
+        message.clone().send(&world, Way::H2).await;
+        assert_eq!(world.checks().await.len(), checks + 1, "{}", message.body);
+        for kind in KINDS {
+            world.faults.set(Fault::once(kind, false));
+            let told = message.clone().send(&world, Way::H2).await;
+            let said = String::from_utf8(told.body.to_vec()).unwrap();
+            assert!(said.contains("audit log"), "{kind:?}: {} {said}", told.status);
+            world.faults.release_hung();
+            // It recovers.
+            message.clone().send(&world, Way::H2).await;
         }
     }
 }

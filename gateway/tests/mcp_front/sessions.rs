@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::{Method, StatusCode};
+use axum::response::Response;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tallyport_schemas::Phase;
@@ -67,17 +68,20 @@ async fn a_session_is_of_whoever_began_it() {
     assert_eq!(call(&session).token(&token).send(&world, Way::H2).await.status, 404, "it is over");
 }
 
+/// What a server of before says when a session of the id `s` begins.
+fn begun(asked: &Value) -> Response {
+    let result = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": { "name": "d", "version": "1" } });
+    let mut begun = answer(asked, result);
+    begun.headers_mut().insert("mcp-session-id", "s".parse().unwrap());
+    begun
+}
+
 /// A server of before that asks its client for this before it answers.
 fn asks(double: &Double, method: &'static str) {
     double.does(move |seen| {
         let asked = seen.json();
         match seen.said().as_str() {
-            "initialize" => {
-                let result = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": { "name": "d", "version": "1" } });
-                let mut begun = answer(&asked, result);
-                begun.headers_mut().insert("mcp-session-id", "s".parse().unwrap());
-                Some(begun)
-            }
+            "initialize" => Some(begun(&asked)),
             "tools/call" => {
                 let question = json!({ "jsonrpc": "2.0", "id": 5, "method": method, "params": { "note": "4111 1111 1111 1111" } });
                 let result = json!({ "jsonrpc": "2.0", "id": asked["id"], "result": { "content": [] } });
@@ -117,7 +121,9 @@ async fn an_answer_whose_stream_ends_before_it_is_asked_for_the_rest() {
             if seen.method == Method::GET {
                 let since: Duration = ends.lock().map(|it: Instant| it.elapsed())?;
                 let text = "{\"content\":[{\"type\":\"text\",\"text\":\"the rest\"}]}";
-                let rest = format!("id: e-2\ndata: {{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{text}}}\n\n");
+                let rest = format!(
+                    "id: e-2\ndata: {{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{text}}}\n\n"
+                );
                 let right = seen.headers.get("last-event-id").is_some_and(|it| it == "e-1")
                     && seen.headers.get("mcp-session-id").is_some_and(|it| it == "s")
                     && since >= Duration::from_millis(wait);
@@ -125,12 +131,7 @@ async fn an_answer_whose_stream_ends_before_it_is_asked_for_the_rest() {
             }
             let asked = seen.json();
             match seen.said().as_str() {
-                "initialize" => {
-                    let result = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": { "name": "d", "version": "1" } });
-                    let mut begun = answer(&asked, result);
-                    begun.headers_mut().insert("mcp-session-id", "s".parse().unwrap());
-                    Some(begun)
-                }
+                "initialize" => Some(begun(&asked)),
                 "tools/call" => {
                     *ends.lock() = Some(Instant::now());
                     Some(raw(StatusCode::OK, "text/event-stream", primes))

@@ -106,6 +106,14 @@ impl Masked<Response> {
     }
 }
 
+impl<T> Authorized<T> {
+    /// It goes on record after `note`, and in one with it: both or neither.
+    pub fn after(mut self, note: Note) -> Self {
+        self.drafts.splice(0..0, note.drafts);
+        self
+    }
+}
+
 impl Note {
     /// A note of `drafts`.
     pub const fn new(drafts: Vec<Draft>) -> Self {

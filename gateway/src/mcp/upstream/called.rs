@@ -171,6 +171,7 @@ impl Running {
             Way::Alone if let Some(kept) = wire_of.kept(&scope) => (Manner::Within(kept), None),
             Way::Alone => {
                 let name = admitted.upstream.name();
+                admitted.settle().await?;
                 let begun = own.begin().await.map_err(|error| {
                     tracing::warn!(server = name, %error, "a session cannot be begun");
                     RpcError::ended(format!(

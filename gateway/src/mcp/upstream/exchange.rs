@@ -104,8 +104,16 @@ impl Exchange {
         to: &mpsc::Sender<Bytes>,
         gone: impl Future<Output = ()>,
     ) -> Result<Ended, RpcError> {
+        let check = self.welcome.as_ref().and_then(|it| it.caller.unrecorded());
+        let (call, along) = match check.and_then(|check| check.along()) {
+            Some((note, along)) => (call.after(note), Some(along)),
+            None => (call, None),
+        };
         // A crash right here leaves nothing on the way.
         let call = self.inner.appender.commit(call).await.map_err(|error| not_on_record(&error))?;
+        if let Some(along) = along {
+            along.recorded();
+        }
         let bytes = to_server(call);
         let began = Instant::now();
         let outcome = tokio::select! {

@@ -83,7 +83,8 @@ impl Admitted {
             decision.effect = Effect::Deny;
             decision.reasons = vec!["there is no server of this name".to_owned()];
         }
-        if recorded(inner, &context.into(), decision).await.is_err() {
+        let settled = caller.settle(&inner.appender).await.is_ok();
+        if !settled || recorded(inner, &context.into(), decision).await.is_err() {
             return Err(NotAdmitted::Log);
         }
         Err(if has_demand && upstream.is_some() {
@@ -158,6 +159,7 @@ impl Admitted {
             if verdict.decision.effect != Effect::Pause {
                 break verdict;
             }
+            self.settle().await?;
             let leave = self.approval((&verdict, &demand), &request, &context, patience).await?;
             leave.settle(&mut verdict.decision);
             if !matches!(leave, Leave::Again) {
@@ -184,6 +186,7 @@ impl Admitted {
         match (ruled, pass) {
             (Ruled::Passes(call), Ok(Some(pass))) => Ok(Allowed { call, pass, context, recording }),
             (Ruled::Refused(note, reasons), pass) => {
+                self.settle().await?;
                 let recorded = self.inner.appender.commit(note).await;
                 let _on_record = recorded.map_err(|error| not_on_record(&error))?;
                 Err(NotAllowed::Refused(match pass {
@@ -193,6 +196,15 @@ impl Admitted {
             }
             (Ruled::Passes(_), _) => Err(NotAllowed::Error(RpcError::internal())),
         }
+    }
+
+    /// The check of the caller's token is on record before what follows.
+    ///
+    /// # Errors
+    /// Where the log takes nothing.
+    pub(super) async fn settle(&self) -> Result<(), RpcError> {
+        let settled = self.welcome.caller.settle(&self.inner.appender).await;
+        settled.map_err(|error| not_on_record(&error))
     }
 
     /// The same for what waits for nobody.
