@@ -69,7 +69,8 @@ impl Asker {
         if context.call.is_some() && !self.set.reads_call() {
             return self.ask(action, resource, &AskContext { call: None, ..context.clone() });
         }
-        if self.set.reads_time() {
+        // The arguments of a call are long, and seldom the same twice.
+        if self.set.reads_time() || context.call.is_some() {
             return self.evaluate(action, resource, context);
         }
         let mut facts = context.timeless();

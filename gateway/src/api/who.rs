@@ -7,12 +7,11 @@ use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri};
 use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, request};
 use tallyport_access::{Asked, ClientCertificate};
-use tallyport_eventlog::CommitError;
 use tallyport_schemas::{Front, TraceId};
 
 use super::error::ApiError;
 use crate::front::{Twice, presented};
-use crate::service::{Caller, Came, Inner, log_unavailable};
+use crate::service::{Caller, Came, Inner, NotRecorded, log_unavailable};
 use crate::tunnel::{BearerToken, Refusal};
 
 /// One who may ask, and how the request came.
@@ -37,7 +36,7 @@ pub(crate) enum NotKnown {
 
 impl NotKnown {
     /// The check is not on record.
-    pub(crate) fn off_record(error: &CommitError) -> Self {
+    pub(crate) fn off_record(error: &NotRecorded) -> Self {
         Self::Refused { refusal: log_unavailable(error), token_was_sent: true }
     }
 }

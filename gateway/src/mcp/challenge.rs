@@ -5,7 +5,6 @@ use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use gateway_core::mcp::RpcError;
-use tallyport_eventlog::CommitError;
 use tallyport_schemas::{Decision, Effect};
 
 use super::form::{Refused, refused};
@@ -13,7 +12,7 @@ use super::guard::Came;
 use super::{METADATA, McpState};
 use crate::api::{ApiError, NotKnown, recorded};
 use crate::front::{Challenge, quotable, refusal_answer};
-use crate::service::{Caller, Inner};
+use crate::service::{Caller, Inner, NotRecorded};
 
 /// Names the rule in a decision, as the id of a policy does.
 const RULE: &str = "tallyport:scope";
@@ -107,7 +106,7 @@ impl McpState {
     }
 
     /// The check of the caller's token is not on record.
-    fn unsettled(&self, came: &Came, error: &CommitError) -> Refused {
+    fn unsettled(&self, came: &Came, error: &NotRecorded) -> Refused {
         unknown(self, came, &NotKnown::off_record(error)).into()
     }
 

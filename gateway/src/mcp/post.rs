@@ -1,12 +1,16 @@
 //! One message, checked in one order: who it is of, then its form, then what it says. docs/reference/mcp.md has the order.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::header::EXPECT;
 use axum::http::{Method, StatusCode, request};
 use axum::response::{IntoResponse as _, Response};
 use gateway_core::mcp::{Era, HeaderView, Id, Incoming, Malformed, RequestMeta, RpcError, parse};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::challenge::{Need, Operation};
 use super::dispatch::{self, Message};
@@ -19,6 +23,9 @@ use crate::api::{NotKnown, checked, who};
 use crate::config::SEPARATOR;
 use crate::front::Authenticated;
 use crate::service::Inner;
+
+/// Whoever sends a message for longer is put on record before it is there.
+const SOON: Duration = Duration::from_millis(50);
 
 /// A message that may be served.
 struct Read {
@@ -40,11 +47,27 @@ pub(super) async fn serve(
         Ok(known) => known,
         Err(why) => return challenge::unknown(mcp, came, &why),
     };
-    let read = read(mcp, &parts, body, server.is_some()).await;
     let unrecorded = known.caller.unrecorded().cloned();
     let settle = async || match &unrecorded {
         Some(unrecorded) => unrecorded.settle(&inner.appender).await,
         None => Ok(()),
+    };
+    let mut reading = pin!(read(mcp, &parts, body, server.is_some()));
+    // Nothing tells that the token is good before that is on record: not that its message is waited for, nor an invitation to send it
+    // (RFC 9110 section 10.1.1).
+    let read = if parts.headers.contains_key(EXPECT) {
+        None
+    } else {
+        timeout(SOON, &mut reading).await.ok()
+    };
+    let read = match read {
+        Some(read) => read,
+        None => {
+            if let Err(error) = settle().await {
+                return challenge::unknown(mcp, came, &NotKnown::off_record(&error));
+            }
+            reading.await
+        }
     };
     // A call of a server's tool is on record in one with the check; everything else comes after it.
     if !read.as_ref().is_ok_and(|read| calls_a_server(read, server))

@@ -7,13 +7,13 @@ use gateway_core::passage::Note;
 use jiff::Timestamp;
 use tallyport_access::policy::AskContext;
 use tallyport_access::{AuthFailure, Identity, authentication_event};
-use tallyport_eventlog::{Appender, CommitError};
+use tallyport_eventlog::Appender;
 use tallyport_schemas::{Body, Context, Draft, Endpoint, Front, SharedContext, TraceId};
 
 use super::check::Came;
 use super::inner::Inner;
 use super::open::log_unavailable;
-use super::unrecorded::Unrecorded;
+use super::unrecorded::{NotRecorded, Unrecorded};
 use crate::tunnel::Refusal;
 
 /// A caller whose token is good.
@@ -43,7 +43,7 @@ impl Caller {
     ///
     /// # Cancel safety
     /// As [`Unrecorded::settle`].
-    pub(crate) async fn settle(&self, appender: &Appender) -> Result<(), CommitError> {
+    pub(crate) async fn settle(&self, appender: &Appender) -> Result<(), NotRecorded> {
         match &self.unrecorded {
             Some(unrecorded) => unrecorded.settle(appender).await,
             None => Ok(()),

@@ -22,6 +22,7 @@ pub use inner::StartError;
 pub(crate) use inside::Inside;
 pub(crate) use open::log_unavailable;
 pub(crate) use slots::Slot;
+pub(crate) use unrecorded::NotRecorded;
 pub(crate) use vouched::Vouched;
 
 use std::net::SocketAddr;

@@ -1,5 +1,6 @@
 //! One `CONNECT`: who is it, may they, and all of it on record before the answer.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,7 +10,6 @@ use gateway_core::verdict::Judge;
 use jiff::Timestamp;
 use tallyport_access::policy::AskContext;
 use tallyport_access::{Asked, AuthFailure, Identity};
-use tallyport_eventlog::CommitError;
 use tallyport_schemas::{
     Body, Context, Decision, Draft, Effect, Recording, Session, SessionEnd, SessionId,
     SessionStats, TargetKind, TargetRef,
@@ -228,7 +228,7 @@ pub(super) fn shutting_down() -> Refusal {
     refusal(503, "shutting_down", "the gateway is shutting down; try again later")
 }
 
-pub(crate) fn log_unavailable(error: &CommitError) -> Refusal {
+pub(crate) fn log_unavailable(error: &impl Display) -> Refusal {
     tracing::error!(%error, "a request was refused: the log does not take its events");
     refusal(
         503,

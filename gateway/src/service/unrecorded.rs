@@ -22,6 +22,15 @@ pub(crate) struct Along {
     is_recorded: bool,
 }
 
+/// A check is not on record.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotRecorded {
+    #[error(transparent)]
+    Log(#[from] CommitError),
+    #[error("what it went along with is not on record, or nobody knows whether it is")]
+    Along,
+}
+
 impl Unrecorded {
     pub(super) fn new(note: Note) -> Arc<Self> {
         Arc::new(Self { note: Mutex::new(Some(note)), known: watch::Sender::new(None) })
@@ -33,19 +42,19 @@ impl Unrecorded {
         Some((note, Along { known: self.known.clone(), is_recorded: false }))
     }
 
-    /// Waits until it is on record, and puts it there where nothing else does. What it went along with tells by itself that it is not on
-    /// record.
+    /// Waits until it is on record, and puts it there where nothing else does.
     ///
     /// # Errors
-    /// Where the log takes nothing.
+    /// Where it is not.
     ///
     /// # Cancel safety
     /// A dropped call may leave it on record, or not; nobody is told anything then.
-    pub(crate) async fn settle(&self, appender: &Appender) -> Result<(), CommitError> {
+    pub(crate) async fn settle(&self, appender: &Appender) -> Result<(), NotRecorded> {
         let Some((note, along)) = self.along() else {
             let mut known = self.known.subscribe();
-            let _known = known.wait_for(Option::is_some).await;
-            return Ok(());
+            let is_recorded =
+                known.wait_for(Option::is_some).await.is_ok_and(|it| *it == Some(true));
+            return if is_recorded { Ok(()) } else { Err(NotRecorded::Along) };
         };
         let _on_record = appender.commit(note).await?;
         along.recorded();
@@ -63,5 +72,45 @@ impl Along {
 impl Drop for Along {
     fn drop(&mut self) {
         self.known.send_replace(Some(self.is_recorded));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tallyport_eventlog::AppenderOptions;
+    use tallyport_eventlog::backends::memory::MemoryLog;
+    use tallyport_schemas::{Body, Context, Draft, Integrity, ProducerId};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_on_record_only_where_something_took_it_there() {
+        let id = ProducerId::parse("test/gateway").unwrap();
+        let log = Arc::new(MemoryLog::new());
+        let options = AppenderOptions::default();
+        let appender = Appender::start(log, id, "gateway", options).await.unwrap();
+        let body = Integrity::ProducerStarted { version: "1".to_owned(), role: "test".to_owned() };
+        let draft = Draft::new(Context::default().into(), None, Body::Integrity(body));
+        let new = || Unrecorded::new(Note::new(vec![draft.clone()]));
+        let alone = new();
+        assert!(alone.settle(&appender).await.is_ok() && alone.settle(&appender).await.is_ok());
+        assert!(alone.along().is_none(), "it is there once");
+        for is_recorded in [true, false] {
+            let check = new();
+            let (_note, along) = check.along().unwrap();
+            let settled = check.settle(&appender);
+            tokio::pin!(settled);
+            let waits = timeout(Duration::from_millis(20), &mut settled).await;
+            assert!(waits.is_err(), "nobody knows yet");
+            if is_recorded {
+                along.recorded();
+            } else {
+                drop(along);
+            }
+            assert_eq!(settled.await.is_ok(), is_recorded);
+        }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use tallyport_eventlog::faults::{Fault, FaultKind};
 use tallyport_schemas::Body;
 
-use crate::client::Way;
+use crate::client::{Way, tls};
 use crate::double::Double;
 use crate::message::{Message, modern};
 use crate::servers::{at, find, world};
@@ -151,5 +151,33 @@ async fn a_check_is_on_record_with_the_call_or_before_anything_is_told() {
             // It recovers.
             message.clone().send(&world, Way::H2).await;
         }
+    }
+}
+
+/// Not even that a message may follow is told before the check is on record: else it would tell that a token is good.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_invites_a_message_before_its_token_is_on_record() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let double = Double::start().await;
+    let world = world(&double, "").await;
+    let token = world.token("agent", None).await;
+    let port = world.front.tcp_addr.port();
+    let head = format!(
+        "POST /mcp/crm HTTP/1.1\r\nhost: localhost:{port}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+         accept: application/json, text/event-stream\r\nexpect: 100-continue\r\ncontent-length: 10\r\n\r\n"
+    );
+    for is_broken in [true, false] {
+        if is_broken {
+            world.faults.set(Fault::once(FaultKind::Refuse, false));
+        }
+        let checks = world.checks().await.len();
+        let mut stream = tls(&world, b"http/1.1").await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut told = vec![0; 12];
+        stream.read_exact(&mut told).await.unwrap();
+        let wanted = if is_broken { "HTTP/1.1 503" } else { "HTTP/1.1 100" };
+        assert_eq!(String::from_utf8_lossy(&told), wanted);
+        assert_eq!(world.checks().await.len() > checks, !is_broken);
     }
 }

@@ -132,6 +132,13 @@ fn what_was_asked_stays_text(world: &World) {
 fn what_happens_while_the_bridge_is_down_is_told(world: &mut World) {
     let before = world.agent("DELETE FROM app.orders WHERE id = 3");
     let asked_before = world.room.request("DELETE FROM app.orders WHERE id = 3");
+    // It is not stopped before it has noted what it posted: what is pressed under a message that it does not know counts for nothing.
+    let posted = asked_before["event_id"].as_str().unwrap();
+    let noted = || {
+        let kept = std::fs::read_to_string(world.site.path("bridge.json"));
+        kept.is_ok_and(|kept| kept.contains(posted))
+    };
+    assert!(eventually(noted), "{posted} is not noted");
     world.stop_bridge();
     let meanwhile = world.agent("DELETE FROM app.orders WHERE id = 4");
     let refused = || world.gateway_log().contains("a message was not taken; it is sent again");

@@ -14,6 +14,8 @@ pub struct Events {
     data: Vec<u8>,
     /// The last byte was a carriage return: a line feed after it belongs to it.
     after_return: bool,
+    /// Of the event that is being read.
+    next_id: Option<String>,
     last_id: Option<String>,
     retry: Option<Duration>,
 }
@@ -35,6 +37,7 @@ impl Events {
             line: Vec::new(),
             data: Vec::new(),
             after_return: false,
+            next_id: None,
             last_id: None,
             retry: None,
         }
@@ -81,6 +84,10 @@ impl Events {
     fn end_line(&mut self) -> Option<Vec<u8>> {
         let line = std::mem::take(&mut self.line);
         if line.is_empty() {
+            // Only a whole event is one that came.
+            if let Some(id) = self.next_id.take() {
+                self.last_id = Some(id).filter(|id| !id.is_empty());
+            }
             let mut data = std::mem::take(&mut self.data);
             // Each line of data brought its end.
             return data.pop().map(|_line_feed| data);
@@ -91,7 +98,7 @@ impl Events {
         } else if let Some(id) = line.strip_prefix(b"id:") {
             let id = std::str::from_utf8(id.strip_prefix(b" ").unwrap_or(id)).ok();
             let is_taken = |id: &&str| id.len() <= MAX_ID_BYTES && !id.contains('\0');
-            self.last_id = id.filter(is_taken).map(str::to_owned).or_else(|| self.last_id.take());
+            self.next_id = id.filter(is_taken).map(str::to_owned).or_else(|| self.next_id.take());
         } else if let Some(wait) = line.strip_prefix(b"retry:") {
             let wait = std::str::from_utf8(wait).ok().and_then(|it| it.trim().parse().ok());
             self.retry = wait.map(Duration::from_millis).or(self.retry);
@@ -125,6 +132,9 @@ mod tests {
             (events.last_id(), events.retry()),
             (Some("7"), Some(Duration::from_millis(500)))
         );
+        // Cut off within an event, it goes on before that one.
+        assert_eq!(events.feed(b"id: 8\ndata: par").unwrap(), [b"".to_vec(); 0]);
+        assert_eq!(events.last_id(), Some("7"));
         let mut next = Events::new(64);
         next.begin_after(&events);
         assert_eq!((next.last_id(), next.retry()), (events.last_id(), events.retry()));

@@ -107,7 +107,14 @@ impl Exchange {
         let check = self.welcome.as_ref().and_then(|it| it.caller.unrecorded());
         let (call, along) = match check.and_then(|check| check.along()) {
             Some((note, along)) => (call.after(note), Some(along)),
-            None => (call, None),
+            None => {
+                // Somebody else has it in hand: it is on record before the call is.
+                if let Some(check) = check {
+                    let settled = check.settle(&self.inner.appender).await;
+                    settled.map_err(|error| not_on_record(&error))?;
+                }
+                (call, None)
+            }
         };
         // A crash right here leaves nothing on the way.
         let call = self.inner.appender.commit(call).await.map_err(|error| not_on_record(&error))?;
@@ -387,7 +394,7 @@ impl From<WireError> for Cut {
     }
 }
 
-pub(super) fn not_on_record(error: &tallyport_eventlog::CommitError) -> RpcError {
+pub(super) fn not_on_record(error: &impl std::fmt::Display) -> RpcError {
     tracing::error!(%error, "a request to an MCP server is not on record, and does not pass");
     log_unavailable()
 }

@@ -85,6 +85,9 @@ async fn prepare(
     let (server, tool) = name.split_once(SEPARATOR).ok_or_else(unknown)?;
     let admitted = Admitted::of(inner, mcp.upstreams.get(server), server, &caller).await;
     let admitted = admitted.map_err(|why| why.error(server))?;
+    if admitted.upstream.definitions.now().is_none() {
+        admitted.settle().await?;
+    }
     let look = admitted.upstream.definitions.get(inner, &admitted.upstream).await;
     let look = look.ok_or_else(|| {
         RpcError::ended(format!("the server {server} cannot be used now; try again later"))

@@ -70,6 +70,11 @@ pub(in crate::mcp) async fn serve(
         Ok(admitted) => Arc::new(admitted),
         Err(why) => return failed(&why.error(server), era, id.as_ref()),
     };
+    if admitted.upstream.definitions.now().is_none()
+        && let Err(error) = admitted.settle().await
+    {
+        return failed(&error, era, id.as_ref());
+    }
     let Some(look) = admitted.upstream.definitions.get(inner, &admitted.upstream).await else {
         let error =
             RpcError::ended(format!("the server {server} cannot be used now; try again later"));

@@ -283,7 +283,11 @@ impl HttpAnswers {
         let Some(last) = events.last_id().map(str::to_owned) else { return Ok(false) };
         tokio::time::sleep(events.retry().unwrap_or(WAIT).clamp(MIN_WAIT, MAX_WAIT)).await;
         let within = Manner::Within(session.clone());
-        let more = http.0.send(Method::GET, None, &within, Some(&last)).await?;
+        // The call was delivered: that the rest of its answer cannot be had says nothing of what it did.
+        let more = http.0.send(Method::GET, None, &within, Some(&last)).await.map_err(|error| {
+            tracing::debug!(%error, "the rest of an answer cannot be had");
+            WireError::Cut
+        })?;
         let Form::Events(mut rest) = more.form else { return Ok(false) };
         rest.begin_after(events);
         self.shown.extend(more.shown);
