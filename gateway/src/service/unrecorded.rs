@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use gateway_core::passage::Note;
+use gateway_core::passage::{Authorized, Note};
 use parking_lot::Mutex;
-use tallyport_eventlog::{Appender, CommitError};
+use tallyport_eventlog::{Appender, CommitError, Durable};
 use tokio::sync::watch;
 
 /// A check that is not on record yet. Nothing may be told before it is.
@@ -17,7 +17,7 @@ pub(crate) struct Unrecorded {
 
 /// It goes on record with something else. Dropped before that, it did not.
 #[derive(Debug)]
-pub(crate) struct Along {
+struct Along {
     known: watch::Sender<Option<bool>>,
     is_recorded: bool,
 }
@@ -37,9 +37,30 @@ impl Unrecorded {
     }
 
     /// For whatever goes on record first; none where something did.
-    pub(crate) fn along(&self) -> Option<(Note, Along)> {
+    fn along(&self) -> Option<(Note, Along)> {
         let note = self.note.lock().take()?;
         Some((note, Along { known: self.known.clone(), is_recorded: false }))
+    }
+
+    /// Puts a call on record, in one with the check where nothing else has it in hand, else after it.
+    ///
+    /// # Errors
+    /// Where one of them is not on record.
+    ///
+    /// # Cancel safety
+    /// As [`Self::settle`].
+    pub(crate) async fn commit_with<T: Send>(
+        &self,
+        appender: &Appender,
+        call: Authorized<T>,
+    ) -> Result<Durable<Authorized<T>>, NotRecorded> {
+        let Some((note, along)) = self.along() else {
+            self.settle(appender).await?;
+            return Ok(appender.commit(call).await?);
+        };
+        let call = appender.commit(call.after(note)).await?;
+        along.recorded();
+        Ok(call)
     }
 
     /// Waits until it is on record, and puts it there where nothing else does.
@@ -64,7 +85,7 @@ impl Unrecorded {
 
 impl Along {
     /// It is on record.
-    pub(crate) fn recorded(mut self) {
+    fn recorded(mut self) {
         self.is_recorded = true;
     }
 }

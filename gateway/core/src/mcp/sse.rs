@@ -133,7 +133,7 @@ mod tests {
             (Some("7"), Some(Duration::from_millis(500)))
         );
         // Cut off within an event, it goes on before that one.
-        assert_eq!(events.feed(b"id: 8\ndata: par").unwrap(), [b"".to_vec(); 0]);
+        assert!(events.feed(b"id: 8\ndata: par").unwrap().is_empty());
         assert_eq!(events.last_id(), Some("7"));
         let mut next = Events::new(64);
         next.begin_after(&events);

@@ -21,7 +21,7 @@ use super::own;
 use super::question::{Admitted, Allowed};
 use super::running::Method;
 use super::wire::{Alias, Answers, Scope, WireError, WireSession};
-use crate::service::{Caller, Inner};
+use crate::service::{Caller, Inner, NotRecorded};
 
 /// The most messages that a server may say before its answer; a stream that only listens has no end to count to.
 const MAX_ASIDES: usize = 10_000;
@@ -104,23 +104,12 @@ impl Exchange {
         to: &mpsc::Sender<Bytes>,
         gone: impl Future<Output = ()>,
     ) -> Result<Ended, RpcError> {
-        let check = self.welcome.as_ref().and_then(|it| it.caller.unrecorded());
-        let (call, along) = match check.and_then(|check| check.along()) {
-            Some((note, along)) => (call.after(note), Some(along)),
-            None => {
-                // Somebody else has it in hand: it is on record before the call is.
-                if let Some(check) = check {
-                    let settled = check.settle(&self.inner.appender).await;
-                    settled.map_err(|error| not_on_record(&error))?;
-                }
-                (call, None)
-            }
-        };
         // A crash right here leaves nothing on the way.
-        let call = self.inner.appender.commit(call).await.map_err(|error| not_on_record(&error))?;
-        if let Some(along) = along {
-            along.recorded();
-        }
+        let call = match self.welcome.as_ref().and_then(|it| it.caller.unrecorded()) {
+            Some(check) => check.commit_with(&self.inner.appender, call).await,
+            None => self.inner.appender.commit(call).await.map_err(NotRecorded::from),
+        };
+        let call = call.map_err(|error| not_on_record(&error))?;
         let bytes = to_server(call);
         let began = Instant::now();
         let outcome = tokio::select! {
