@@ -74,7 +74,7 @@ pub enum Command {
     Connect(ConnectArgs),
     /// A server of the Model Context Protocol on standard input and output, for a desktop agent; over QUIC to the gateway.
     #[command(
-        after_help = "Examples:\n  tallyport mcp --gateway gateway.example.com:7443 --issuer https://idp.example --client-id my-agent --client-secret-file secret\n  tallyport mcp --gateway gateway.example.com:7443 --token-file /run/secrets/token\n\nIn a client's configuration it is the command, with these options as its arguments."
+        after_help = "Examples:\n  tallyport mcp --gateway gateway.example.com:7443 --issuer https://idp.example --client-id my-agent --client-secret-file secret\n  tallyport mcp --gateway gateway.example.com:7443 --issuer https://idp.example --client-id my-agent --client-key-file agent.pem\n  tallyport mcp --gateway gateway.example.com:7443 --token-file /run/secrets/token\n\nIn a client's configuration it is the command, with these options as its arguments."
     )]
     Mcp(ReachArgs),
     /// Sign in as a person, by a code that you confirm in any browser (RFC 8628).

@@ -50,8 +50,6 @@ try:
             break
         except OSError:
             time.sleep(0.05)
-    # It looks at its servers at the start.
-    time.sleep(1)
     ran = subprocess.run([python, client, f"http://localhost:{bridge}/mcp/{name}"], env=environment)
     sys.exit(ran.returncode)
 finally:

@@ -21,7 +21,6 @@ const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const REVISION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// The longest id of a session that is taken.
 const MAX_SESSION_BYTES: usize = 1024;
-
 /// The event after which a stream is to go on (transports, "Resumability and Redelivery").
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 /// How long is waited before a stream is asked to go on, where the server does not say, and at least, and at most.
@@ -271,9 +270,7 @@ impl HttpAnswers {
             }
         }
     }
-}
 
-impl HttpAnswers {
     /// Asks for what comes after the last event, once as much time has passed as the server wants. Whether there is more to come: a
     /// server that gives its events no names, or has no sessions, has said all that it says.
     async fn go_on(&mut self) -> Result<bool, WireError> {
