@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use support::policy::{EXAMPLE, agent, column, identity, table};
 use tallyport_access::Identity;
 use tallyport_access::policy::{Action, AskContext, PolicyError, PolicySet, Resource};
-use tallyport_schemas::{Actor, PrincipalKind};
+use tallyport_schemas::{Actor, PrincipalKind, SessionId};
 
 fn refused(text: &str) -> String {
     match PolicySet::parse(text, "p.cedar") {
@@ -47,6 +47,22 @@ fn an_answer_is_given_again_only_for_the_same_facts_and_never_past_its_time() {
     assert_eq!(ask(until_june), [true, false, false, true]);
     let reading_only = "permit (principal, action, resource) when { context.readOnly };";
     assert_eq!(ask(reading_only), [true, true, false, true]);
+}
+
+/// Sessions of one identity share what policy said, but for what it says of the session itself.
+#[test]
+fn an_answer_for_one_session_is_none_for_another() {
+    let (one, other) = (SessionId::new(), SessionId::new());
+    let orders = table("app", "orders", &[]);
+    let text = format!(
+        "permit (principal, action, resource) when {{ context has sessionId && context.sessionId == \"{one}\" }};"
+    );
+    let set = Arc::new(PolicySet::parse(&text, "p.cedar").unwrap());
+    let ask = |session| {
+        let context = AskContext { session_id: Some(session), ..reading() };
+        set.asker(&agent("agent", &[])).ask(Action::Select, &orders, &context).allowed
+    };
+    assert_eq!([one, other, one].map(ask), [true, false, true]);
 }
 
 /// What one set knows of an identity is shared between sessions: never with one that differs in a fact policy can see.

@@ -288,6 +288,19 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_for_its_server_where_nothing_else_is_said() {
+        let audience = |more: &str| {
+            let text = format!(
+                "url = 'https://crm/mcp'\noauth2 = {{ issuer = 'https://i', client_id = 'x', client_secret = {{ value = 's' }}{more} }}"
+            );
+            let Ok(McpWay::Http(endpoint)) = way(&text) else { panic!("it can be meant") };
+            endpoint.oauth2.unwrap().audience.unwrap()
+        };
+        assert_eq!(audience(""), "https://crm/mcp");
+        assert_eq!(audience(", audience = 'crm'"), "crm");
+    }
+
+    #[test]
     fn a_word_says_where_a_server_is() {
         let url = RawMcpServer::in_a_word("a=https://h/mcp?x=y").unwrap();
         assert_eq!((url.name.as_str(), url.url.as_deref()), ("a", Some("https://h/mcp?x=y")));

@@ -100,9 +100,10 @@ impl Drop for Along {
 mod tests {
     use std::time::Duration;
 
+    use gateway_core::passage::call::OwnRequest;
     use tallyport_eventlog::AppenderOptions;
     use tallyport_eventlog::backends::memory::MemoryLog;
-    use tallyport_schemas::{Body, Context, Draft, Integrity, ProducerId};
+    use tallyport_schemas::{Body, CommandId, Context, Draft, Integrity, ProducerId};
     use tokio::time::timeout;
 
     use super::*;
@@ -132,6 +133,16 @@ mod tests {
                 drop(along);
             }
             assert_eq!(settled.await.is_ok(), is_recorded);
+            // A call that comes second goes on record only after it.
+            let call = OwnRequest::Discover.authorized(
+                CommandId::new(),
+                "v",
+                &Context::default().into(),
+                None,
+                None,
+            );
+            let committed = check.commit_with(&appender, call.unwrap()).await;
+            assert_eq!(committed.is_ok(), is_recorded);
         }
     }
 }

@@ -10,6 +10,7 @@
 mod approvals_by_client;
 mod approvals_of_calls;
 mod authorization;
+mod checks;
 mod children;
 mod client;
 mod double;

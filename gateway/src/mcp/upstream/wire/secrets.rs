@@ -90,5 +90,12 @@ mod tests {
         secrets.hide(&mut message);
         assert_eq!(message, json!({ "result": [{ "[redacted]": "x [redacted]" }, 7, "good"] }));
         assert!(!format!("{secrets:?}").contains("hunter2"));
+        let mut later = Secrets::default();
+        for secret in ["hunter2", "swordfish"] {
+            later.add(&Secret::new(secret.to_owned()));
+        }
+        secrets.extend(later);
+        let hidden = secrets.hide_in_text("hunter2-and-more swordfish".to_owned());
+        assert_eq!(hidden, "[redacted] [redacted]");
     }
 }
