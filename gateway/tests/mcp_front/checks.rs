@@ -29,8 +29,8 @@ async fn comes_first(world: &World, token: &str, message: Message) -> bool {
 async fn whatever_comes_of_a_message_comes_after_its_check() {
     let double = Double::start().await;
     double.does(|_| Some(raw(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "not yet")));
-    let text = format!("[scopes]\nwrite = 'tallyport:write'\n{}", config(&double, ""));
-    let world = World::with(&text, |_| {}, |mcp| mcp.limits.patience = Duration::ZERO).await;
+    let world =
+        World::with(&config(&double, ""), |_| {}, |mcp| mcp.limits.patience = Duration::ZERO).await;
     let token = world.token("agent", None).await;
     let call = |name: &str, arguments| {
         modern("tools/call", json!({ "name": name, "arguments": arguments }))
@@ -50,7 +50,6 @@ async fn whatever_comes_of_a_message_comes_after_its_check() {
             "a target of the gateway's own",
             call("query", json!({ "sql": "SELECT 1", "target": "open" })),
         ),
-        ("a scope is missing", call("execute", json!({ "sql": "SELECT 1", "target": "open" }))),
     ] {
         assert!(comes_first(&world, &token, message).await, "{what}");
     }
@@ -58,6 +57,11 @@ async fn whatever_comes_of_a_message_comes_after_its_check() {
     let world = legacy_world(&double).await;
     let token = world.token("agent", None).await;
     assert!(comes_first(&world, &token, call("crm__find", json!({}))).await, "a session is begun");
+    let double = Double::start().await;
+    let world =
+        World::saying(&format!("{}[scopes]\nconnect = 'tallyport'", config(&double, ""))).await;
+    let token = world.token("agent", None).await;
+    assert!(comes_first(&world, &token, find(json!({}))).await, "a scope is missing");
 }
 
 /// The check of a token is on record before the call that it goes along with, and before whatever else becomes of it is told.
