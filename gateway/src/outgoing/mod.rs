@@ -1,6 +1,8 @@
 //! What is behind the gateway and reached by HTTP: clients that go straight there and follow nobody elsewhere, and the credentials
 //! that it is shown.
 
+mod echo;
+mod secrets;
 mod tokens;
 
 use std::path::Path;
@@ -11,6 +13,8 @@ use reqwest::{Certificate, Client, ClientBuilder};
 use tallyport_access::with_causes;
 use url::Url;
 
+pub(crate) use self::echo::Echo;
+pub(crate) use self::secrets::Secrets;
 pub(crate) use self::tokens::{NoToken, Tokens, read};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

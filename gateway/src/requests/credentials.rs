@@ -7,8 +7,8 @@ use http::{HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
 use super::wire::WireError;
-use crate::config::{Credential, Shown};
-use crate::outgoing::{self, Tokens};
+use crate::config::{Credential, Secret, Shown};
+use crate::outgoing::{self, Secrets, Tokens};
 
 /// What one target is shown.
 #[derive(Debug)]
@@ -23,30 +23,41 @@ impl Credentials {
         Self { shown, tokens }
     }
 
-    /// The fields that show them.
+    /// The fields that show them, and what must not be said again of it.
     ///
     /// # Errors
     /// Where one cannot be had; nothing of it is in the error.
-    pub(super) async fn fields(&self) -> Result<Vec<(HeaderName, HeaderValue)>, WireError> {
-        let mut fields = Vec::new();
+    pub(super) async fn fields(
+        &self,
+    ) -> Result<(Vec<(HeaderName, HeaderValue)>, Secrets), WireError> {
+        let (mut fields, mut secrets) = (Vec::new(), Secrets::default());
         let Shown { token, basic, headers, oauth2: _ } = &self.shown;
         if let Some(token) = token {
-            fields.push((AUTHORIZATION, bearer(read(token).await?.expose())?));
+            let token = read(token).await?;
+            fields.push((AUTHORIZATION, bearer(token.expose())?));
+            secrets.add(&token);
         }
         if let Some((user, password)) = basic {
-            let pair = Zeroizing::new(format!("{user}:{}", read(password).await?.expose()));
-            let encoded = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
-            fields.push((AUTHORIZATION, secret(&encoded)?));
+            let password = read(password).await?;
+            let pair = Zeroizing::new(format!("{user}:{}", password.expose()));
+            let encoded = Secret::new(STANDARD.encode(pair.as_bytes()));
+            let field = Zeroizing::new(format!("Basic {}", encoded.expose()));
+            fields.push((AUTHORIZATION, secret(&field)?));
+            secrets.add(&encoded);
+            secrets.add(&password);
         }
         if let Some(tokens) = &self.tokens {
             let token =
                 tokens.token().await.map_err(|error| WireError::Credential(error.to_string()))?;
             fields.push((AUTHORIZATION, bearer(token.expose())?));
+            secrets.add(&Secret::new(token.expose().to_owned()));
         }
         for (name, credential) in headers {
-            fields.push((name.clone(), secret(read(credential).await?.expose())?));
+            let value = read(credential).await?;
+            fields.push((name.clone(), secret(value.expose())?));
+            secrets.add(&value);
         }
-        Ok(fields)
+        Ok((fields, secrets))
     }
 
     /// They were refused: they may have been changed since they were kept.
@@ -61,7 +72,7 @@ impl Credentials {
     }
 }
 
-async fn read(credential: &Credential) -> Result<crate::config::Secret, WireError> {
+async fn read(credential: &Credential) -> Result<Secret, WireError> {
     outgoing::read(credential).await.map_err(|error| WireError::Credential(error.to_string()))
 }
 

@@ -50,6 +50,8 @@ pub(super) struct Answer {
     show: Option<Show>,
     /// What was found in streams.
     pub(super) found: Vec<Finding>,
+    /// How often the gateway's credential was taken out.
+    echoed: Option<Finding>,
     to: To,
     began: Instant,
 }
@@ -92,6 +94,7 @@ impl Exchange {
             answering: Some(Answering::new(command_id, recording)),
             show: None,
             found: Vec::new(),
+            echoed: None,
             to: To::Nothing(told),
             began: Instant::now(),
         };
@@ -171,7 +174,9 @@ impl Exchange {
         self.answer.show = Some(show);
         let mut pending = Shown::nothing();
         loop {
-            let next = self.next(&mut begun, patience).await?;
+            let next = self.next(&mut begun, patience).await;
+            self.answer.echoed = begun.echoed();
+            let next = next?;
             let Some(show) = &mut self.answer.show else { return Err(Cut::Log) };
             let shown = match next {
                 Next::Piece(piece) => show.feed(&piece)?,
@@ -291,16 +296,16 @@ impl Answer {
         status: ResponseStatus,
     ) -> Result<(), Cut> {
         let Some(answering) = self.answering.take() else { return Err(Cut::Log) };
+        let (masked_values, mut findings) = match &self.show {
+            Some(show) => (show.masked_values(), show.findings()),
+            None => (hidden(&self.found), std::mem::take(&mut self.found)),
+        };
+        let echoed = self.echoed.as_ref().map_or(0, |it| it.count);
+        findings.extend(self.echoed.take());
         let closing = Closing {
             status,
-            masked_values: self
-                .show
-                .as_ref()
-                .map_or_else(|| hidden(&self.found), Show::masked_values),
-            findings: self
-                .show
-                .as_ref()
-                .map_or_else(|| std::mem::take(&mut self.found), Show::findings),
+            masked_values: masked_values + echoed,
+            findings,
             duration_us: u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
         };
         let masked = answering.last(shown, closing, &mut session.scribe.lock());

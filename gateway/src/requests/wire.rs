@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use reqwest::{Client, Identity, Response};
 use tallyport_access::with_causes;
 use tallyport_eventlog::Durable;
-use tallyport_schemas::CommandId;
+use tallyport_schemas::{CommandId, Finding, FindingAction};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -24,7 +24,7 @@ use url::Url;
 
 use super::credentials::Credentials;
 use crate::config::RequestTarget;
-use crate::outgoing::client_for;
+use crate::outgoing::{Echo, Secrets, client_for};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest value of a field that an answer may have, and the most fields.
@@ -87,6 +87,8 @@ pub(super) struct Begun {
     pub(super) status: u16,
     pub(super) fields: Fields,
     response: Response,
+    /// What it was shown, and must not say again.
+    echo: Echo,
 }
 
 impl Wire {
@@ -150,7 +152,7 @@ impl Wire {
         command_id: CommandId,
         protocols: &str,
     ) -> Result<(Opened, Inputs), WireError> {
-        let mut shown = self.credentials.fields().await?;
+        let (mut shown, secrets) = self.credentials.fields().await?;
         let (outgoing, inputs) = to_streams(request, command_id);
         let key = STANDARD.encode(rand::random::<[u8; 16]>());
         let no_text = |_| WireError::Unreachable("a field of the request is no text".to_owned());
@@ -161,7 +163,7 @@ impl Wire {
             (SEC_WEBSOCKET_KEY, HeaderValue::from_str(&key).map_err(no_text)?),
             (SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_str(protocols).map_err(no_text)?),
         ]);
-        let begun = self.begin(outgoing, shown).await?;
+        let begun = self.begin(outgoing, (shown, secrets)).await?;
         if begun.status != 101 {
             return Ok((Opened::Refused(begun), inputs));
         }
@@ -184,7 +186,7 @@ impl Wire {
     async fn begin(
         &self,
         outgoing: Outgoing,
-        fields: Vec<(HeaderName, HeaderValue)>,
+        (fields, secrets): (Vec<(HeaderName, HeaderValue)>, Secrets),
     ) -> Result<Begun, WireError> {
         let Outgoing { method, target, fields: given, body } = outgoing;
         let unreachable = |what: &str| WireError::Unreachable(format!("the request has {what}"));
@@ -206,8 +208,9 @@ impl Wire {
             self.credentials.forget().await;
             return Err(WireError::NotLetIn);
         }
-        let fields = fields_of(response.headers())?;
-        Ok(Begun { status: response.status().as_u16(), fields, response })
+        let mut echo = Echo::of(&secrets);
+        let fields = fields_of(response.headers(), &mut echo)?;
+        Ok(Begun { status: response.status().as_u16(), fields, response, echo })
     }
 }
 
@@ -217,12 +220,30 @@ impl Begun {
     /// # Cancel safety
     /// Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, WireError> {
-        self.response.chunk().await.map_err(cut)
+        loop {
+            let passed = match self.response.chunk().await.map_err(cut)? {
+                Some(bytes) => self.echo.pass(bytes),
+                None => {
+                    let rest = self.echo.finish();
+                    return Ok((!rest.is_empty()).then_some(rest));
+                }
+            };
+            if !passed.is_empty() {
+                return Ok(Some(passed));
+            }
+        }
+    }
+
+    /// That the gateway's credential was taken out of it, and how often.
+    pub(super) fn echoed(&self) -> Option<Finding> {
+        let count = self.echo.found();
+        let detector = "gateway_credential".to_owned();
+        (count > 0).then_some(Finding { detector, action: FindingAction::Mask, count })
     }
 }
 
 /// Those that are text; of others nothing could be hidden.
-fn fields_of(headers: &HeaderMap) -> Result<Fields, WireError> {
+fn fields_of(headers: &HeaderMap, echo: &mut Echo) -> Result<Fields, WireError> {
     if headers.len() > MAX_FIELDS {
         return Err(WireError::Fields);
     }
@@ -232,7 +253,7 @@ fn fields_of(headers: &HeaderMap) -> Result<Fields, WireError> {
         if value.len() > MAX_FIELD_BYTES {
             return Err(WireError::Fields);
         }
-        fields.push((name.as_str().to_owned(), value.to_owned()));
+        fields.push((name.as_str().to_owned(), echo.text(value)));
     }
     Ok(fields)
 }

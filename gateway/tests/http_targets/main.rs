@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod approvals;
+mod credentials;
 mod faults;
 mod hostile;
 mod masks;
+mod mutual_tls;
 mod passing;
 mod upstream;
 mod world;

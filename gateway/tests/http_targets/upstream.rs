@@ -62,7 +62,28 @@ async fn answer(State(upstream): State<Upstream>, request: Request) -> Response 
         fields: fields.collect(),
         body: String::from_utf8_lossy(&body).into_owned(),
     });
+    if target == "/api/echo" {
+        return echo(&head.headers);
+    }
     scripted(upstream.port, &target).await
+}
+
+/// What it was asked with, as pages of diagnostics say it; its pieces end within the secret.
+fn echo(headers: &axum::http::HeaderMap) -> Response {
+    let said =
+        |name: &str| headers.get(name).map_or("", |it| it.to_str().unwrap_or_default()).to_owned();
+    let (token, key) = (said("authorization"), said("x-api-key"));
+    let body = serde_json::json!({ "authorization": token, "x-api-key": key }).to_string();
+    let middle = body.find(SECRET).map_or(0, |at| at + SECRET.len() / 2);
+    let (one, two) =
+        (Bytes::from(body[..middle].to_owned()), Bytes::from(body[middle..].to_owned()));
+    let pieces = futures::stream::iter([one, two]).then(|piece| async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Ok::<_, Infallible>(piece)
+    });
+    let mut response = json(Body::from_stream(pieces));
+    response.headers_mut().insert("x-request-id", key.parse().unwrap());
+    response
 }
 
 fn json(body: impl Into<Body>) -> Response {

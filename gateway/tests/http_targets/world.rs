@@ -30,6 +30,7 @@ use tallyport_schemas::{
 };
 use tokio::io::DuplexStream;
 
+use super::mutual_tls;
 use super::upstream::{SECRET, Upstream};
 
 /// Anything that should happen soon happens within this.
@@ -129,13 +130,22 @@ impl World {
             "detectors = { payment_card = 'mask', secrets = 'deny' }"
         };
         let patience = if more.contains("patience") { "" } else { "patience_seconds = 1" };
+        let is_named = ["basic", "oauth2"].iter().any(|it| more.contains(it));
+        let token =
+            if is_named { String::new() } else { format!("token = {{ value = '{SECRET}' }}") };
+        let secret = issuer.clients().iter().find(|it| it.id == "second").unwrap().secret.expose();
+        let more = more.replace("TOKEN_URL", &issuer.token_url).replace("CLIENT_SECRET", secret);
+        let folder = tempfile::tempdir().unwrap();
+        let (url, more) = if more.contains("MUTUAL_TLS") {
+            let (port, keys) = mutual_tls::before(upstream.port, folder.path()).await;
+            (format!("https://localhost:{port}/api"), more.replace("MUTUAL_TLS", &keys))
+        } else {
+            (format!("http://127.0.0.1:{}/api", upstream.port), more)
+        };
         let text = format!(
-            "kind = 'http'\nname = 'crm'\nurl = 'http://127.0.0.1:{}/api'\ntoken = {{ value = '{SECRET}' }}\n\n\
-             {patience}\n{detectors}\n{more}\n{routes}",
-            upstream.port
+            "kind = 'http'\nname = 'crm'\nurl = '{url}'\n{token}\n{patience}\n{detectors}\n{more}\n{routes}"
         );
         let target: RawAnyTarget = toml::from_str(&text).unwrap();
-        let folder = tempfile::tempdir().unwrap();
         let ca = DevCa::create_or_load(&folder.path().join("tls")).unwrap();
         let identity = ServerIdentity::load(&ca.cert_path(), &ca.key_path()).unwrap();
         let config = GatewayConfig {

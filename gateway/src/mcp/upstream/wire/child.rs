@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::alias::named;
 use super::lines::{Line, Lines};
 use super::process::{Started, log};
-use super::secrets::Secrets;
 use super::{MAX_MESSAGE_BYTES, Scope, WireError, WireSession, message};
+use crate::outgoing::Secrets;
 
 /// The most requests that wait for one process.
 const MAX_WAITING: usize = 256;

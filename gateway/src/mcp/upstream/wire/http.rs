@@ -12,10 +12,9 @@ use reqwest::{Client, Response};
 use serde_json::Value;
 use tallyport_access::with_causes;
 
-use super::secrets::Secrets;
 use super::{MAX_MESSAGE_BYTES, Manner, WireError, WireSession, WireSetup, message};
 use crate::config::{Credential, McpEndpoint, Secret};
-use crate::outgoing::{Tokens, client_for, read};
+use crate::outgoing::{Secrets, Tokens, client_for, read};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const REVISION: HeaderName = HeaderName::from_static("mcp-protocol-version");

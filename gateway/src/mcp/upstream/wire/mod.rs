@@ -7,7 +7,6 @@ mod children;
 mod http;
 mod lines;
 mod process;
-mod secrets;
 
 use std::sync::Arc;
 

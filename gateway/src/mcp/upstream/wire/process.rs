@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout};
 
 use super::WireError;
 use super::lines::{Line, Lines};
-use super::secrets::Secrets;
 use crate::config::McpProcess;
+use crate::outgoing::Secrets;
 
 /// What it has of the gateway's own environment: where programs are, and the language that they speak. Whatever else stands
 /// there may be a secret; `HOME` leads to more of them.

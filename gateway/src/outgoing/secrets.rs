@@ -1,22 +1,24 @@
-//! What a server was given and must not say again: neither to the log nor to anybody who asks it.
+//! What was given to what is behind the gateway, and must not be said again: neither to the log nor to anybody who asks.
 
 use std::cmp::Reverse;
 
 use serde_json::{Map, Value};
+use url::form_urlencoded::byte_serialize;
+use zeroize::Zeroizing;
 
 use crate::config::Secret;
 
-const REDACTED: &str = "[redacted]";
+pub(super) const REDACTED: &str = "[redacted]";
 /// What is shorter is in everything.
 const MIN_BYTES: usize = 4;
 
 /// The secrets of one process, as long as it runs, or of one request.
 #[derive(Debug, Default)]
-pub(super) struct Secrets(Vec<Secret>);
+pub(crate) struct Secrets(Vec<Secret>);
 
 impl Secrets {
     /// One more. What has lines may be said line by line.
-    pub(super) fn add(&mut self, secret: &Secret) {
+    pub(crate) fn add(&mut self, secret: &Secret) {
         let lines = secret.expose().lines().map(str::trim);
         let whole = std::iter::once(secret.expose());
         let parts = whole.chain(lines).filter(|part| part.len() >= MIN_BYTES);
@@ -26,7 +28,7 @@ impl Secrets {
     }
 
     /// And those of another.
-    pub(super) fn extend(&mut self, other: Self) {
+    pub(crate) fn extend(&mut self, other: Self) {
         let others = other
             .0
             .into_iter()
@@ -34,6 +36,24 @@ impl Secrets {
         let others: Vec<Secret> = others.collect();
         self.0.extend(others);
         self.0.sort_by_key(|secret| Reverse(secret.expose().len()));
+    }
+
+    /// How they may stand in bytes: as they are, in strings of JSON (RFC 8259 section 7), and in addresses and forms.
+    pub(super) fn spellings(&self) -> Vec<Zeroizing<Vec<u8>>> {
+        let mut all: Vec<Zeroizing<Vec<u8>>> = Vec::new();
+        for secret in &self.0 {
+            let plain = secret.expose();
+            let quoted = Zeroizing::new(Value::from(plain).to_string());
+            let inner = quoted.get(1..quoted.len() - 1).unwrap_or_default();
+            let slashed = Zeroizing::new(inner.replace('/', "\\/"));
+            let encoded = Zeroizing::new(byte_serialize(plain.as_bytes()).collect::<String>());
+            for text in [plain, inner, slashed.as_str(), encoded.as_str()] {
+                if !all.iter().any(|known| known.as_slice() == text.as_bytes()) {
+                    all.push(Zeroizing::new(text.as_bytes().to_vec()));
+                }
+            }
+        }
+        all
     }
 
     /// A text without them; nothing where it has none.
@@ -45,12 +65,12 @@ impl Secrets {
     }
 
     /// Takes them out of a text.
-    pub(super) fn hide_in_text(&self, text: String) -> String {
+    pub(crate) fn hide_in_text(&self, text: String) -> String {
         self.without(&text).unwrap_or(text)
     }
 
     /// Takes them out of all texts and names of a message.
-    pub(super) fn hide(&self, value: &mut Value) {
+    pub(crate) fn hide(&self, value: &mut Value) {
         match value {
             Value::String(text) => {
                 if let Some(hidden) = self.without(text) {
