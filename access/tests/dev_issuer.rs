@@ -27,6 +27,7 @@ fn credentials(issuer: &DevIssuer, id: &str, ttl: Option<u64>) -> ClientCredenti
         audience: Some("tallyport".into()),
         scope: None,
         extra: ttl.map(|ttl| ("ttl".to_owned(), ttl.to_string())).into_iter().collect(),
+        roots_pem: None,
     }
 }
 
@@ -240,6 +241,7 @@ async fn secrets_are_sent_only_where_they_are_safe() {
         audience: None,
         scope: None,
         extra: vec![],
+        roots_pem: None,
     };
     assert!(matches!(
         TokenSource::client_credentials(settings.clone()),

@@ -65,6 +65,7 @@ impl Keycloak {
             audience: None,
             scope: None,
             extra: vec![],
+            roots_pem: None,
         };
         let source = TokenSource::client_credentials(settings).unwrap();
         source.token().await.unwrap().expose().to_owned()

@@ -47,6 +47,7 @@ fn settings(provider: &DevService, id: &str) -> ClientCredentials {
         audience: Some(format!("urn:tallyport:{}", provider.text("audience"))),
         scope: None,
         extra: vec![],
+        roots_pem: None,
     }
 }
 

@@ -90,6 +90,12 @@ fn token_source(
             audience: args.audience.clone(),
             scope: None,
             extra: Vec::new(),
+            roots_pem: match &args.issuer_ca {
+                Some(path) => Some(std::fs::read(path).map_err(|error| {
+                    Failure::usage(format!("--issuer-ca {}: {error}", path.display()))
+                })?),
+                None => None,
+            },
         };
         return credentials(settings).map_err(Failure::usage);
     }

@@ -179,6 +179,7 @@ impl ReadyFile {
             audience: Some(self.issuer.audience.clone()),
             scope: None,
             extra: Vec::new(),
+            roots_pem: None,
         })
     }
 

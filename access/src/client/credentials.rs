@@ -29,6 +29,8 @@ pub struct ClientCredentials {
     pub scope: Option<String>,
     /// Further form parameters, as some issuers want them.
     pub extra: Vec<(String, String)>,
+    /// Who may vouch for the issuer in TLS (PEM); the system's roots when absent.
+    pub roots_pem: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -61,9 +63,10 @@ impl CredentialsFlow {
             audience,
             scope,
             extra,
+            roots_pem,
         } = settings;
         let settings =
-            ClientSettings { issuer, client_id, authentication, audience, scope, roots_pem: None };
+            ClientSettings { issuer, client_id, authentication, audience, scope, roots_pem };
         let provider = Provider::new(settings)?;
         let provider = match key {
             Some(key) => provider.bound_to(key),

@@ -26,6 +26,9 @@ pub struct AccessArgs {
     /// The client id for --issuer.
     #[arg(long, value_name = "ID", env = "TALLYPORT_CLIENT_ID")]
     pub client_id: Option<String>,
+    /// Who may vouch for the issuer in TLS (PEM), where the system's certificates do not.
+    #[arg(long, value_name = "FILE", env = "TALLYPORT_ISSUER_CA", requires = "issuer")]
+    pub issuer_ca: Option<PathBuf>,
     /// A file that holds the client secret for --issuer (or set TALLYPORT_CLIENT_SECRET).
     #[arg(long, value_name = "FILE")]
     pub client_secret_file: Option<PathBuf>,

@@ -146,6 +146,7 @@ impl Running {
             audience: Some(self.ready.issuer.audience.clone()),
             scope: None,
             extra: vec![("ttl".to_owned(), "1".to_owned())],
+            roots_pem: None,
         })
         .map_err(Failure::failed)?;
         let token = source.token().await.map_err(Failure::failed)?;

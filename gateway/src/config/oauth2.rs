@@ -1,6 +1,6 @@
 //! The client-credentials grant by which the gateway gets tokens for what is behind it (RFC 6749 section 4.4).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,6 +15,8 @@ pub struct RawOAuth2 {
     pub issuer: Option<String>,
     /// Or the token endpoint itself.
     pub token_url: Option<String>,
+    /// Who may vouch for it in TLS (PEM); the system's roots when absent.
+    pub ca: Option<PathBuf>,
     /// The gateway's id there.
     pub client_id: String,
     /// Its secret.
@@ -35,6 +37,7 @@ pub struct RawOAuth2 {
 #[derive(Clone, Debug)]
 pub(crate) struct OAuth2 {
     pub issuer: OAuth2Issuer,
+    pub ca: Option<PathBuf>,
     pub client_id: String,
     pub proof: OAuth2Proof,
     pub scope: Option<String>,
@@ -89,8 +92,9 @@ impl RawOAuth2 {
             },
             _ => return Err("give one of client_secret and client_key".to_owned()),
         };
+        let ca = self.ca.as_ref().map(|path| folder.join(path));
         let (client_id, scope) = (self.client_id.clone(), self.scope.clone());
-        Ok(OAuth2 { issuer, client_id, proof, scope, audience: self.audience.clone() })
+        Ok(OAuth2 { issuer, ca, client_id, proof, scope, audience: self.audience.clone() })
     }
 }
 

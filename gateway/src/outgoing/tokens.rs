@@ -58,7 +58,13 @@ impl Tokens {
         if let Some(source) = &*kept {
             return Ok(source.clone());
         }
-        let OAuth2 { issuer, client_id, proof, scope, audience } = &self.oauth2;
+        let OAuth2 { issuer, ca, client_id, proof, scope, audience } = &self.oauth2;
+        let roots_pem = match ca {
+            Some(path) => Some(tokio::fs::read(path).await.map_err(|error| {
+                TokenError::Settings(format!("ca {} cannot be read: {error}", path.display()))
+            })?),
+            None => None,
+        };
         let (issuer, token_url) = match issuer {
             OAuth2Issuer::Named(issuer) => (issuer, None),
             OAuth2Issuer::At(url) => (url, Some(url.clone())),
@@ -82,6 +88,7 @@ impl Tokens {
             audience: audience.clone(),
             scope: scope.clone(),
             extra: Vec::new(),
+            roots_pem,
         })?;
         *kept = Some(made.clone());
         Ok(made)

@@ -79,3 +79,19 @@ async fn a_client_certificate_is_shown() {
     assert_eq!(status, 200, "{body}");
     assert_eq!(world.upstream.sent().len(), 1);
 }
+
+/// An issuer inside the house has a certificate of the house.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_is_who_the_configured_roots_say() {
+    let oauth2 = |roots: &str| {
+        let client = "client_id = 'second', client_secret = { value = 'CLIENT_SECRET' }";
+        format!("oauth2 = {{ ISSUER_BY_TLS, {roots}{client} }}")
+    };
+    let world = World::saying(&oauth2("ROOTS, ")).await;
+    let (status, body) = world.client().await.get("/customers/7").await;
+    assert_eq!(status, 200, "{body}");
+    let world = World::saying(&oauth2("")).await;
+    let (status, body) = world.client().await.get("/customers/7").await;
+    assert_eq!(status, 502, "{body}");
+    assert!(world.upstream.sent().is_empty(), "{:?}", world.upstream.sent());
+}

@@ -6,7 +6,7 @@ mod credentials;
 mod faults;
 mod hostile;
 mod masks;
-mod mutual_tls;
 mod passing;
+mod tls;
 mod upstream;
 mod world;

@@ -30,7 +30,7 @@ use tallyport_schemas::{
 };
 use tokio::io::DuplexStream;
 
-use super::mutual_tls;
+use super::tls;
 use super::upstream::{SECRET, Upstream};
 
 /// Anything that should happen soon happens within this.
@@ -136,8 +136,16 @@ impl World {
         let secret = issuer.clients().iter().find(|it| it.id == "second").unwrap().secret.expose();
         let more = more.replace("TOKEN_URL", &issuer.token_url).replace("CLIENT_SECRET", secret);
         let folder = tempfile::tempdir().unwrap();
+        let more = if more.contains("ISSUER_BY_TLS") {
+            let url: reqwest::Url = issuer.token_url.parse().unwrap();
+            let (port, roots) = tls::before(url.port().unwrap(), folder.path(), false).await;
+            let at = format!("token_url = 'https://localhost:{port}{}'", url.path());
+            more.replace("ISSUER_BY_TLS", &at).replace("ROOTS", &roots)
+        } else {
+            more
+        };
         let (url, more) = if more.contains("MUTUAL_TLS") {
-            let (port, keys) = mutual_tls::before(upstream.port, folder.path()).await;
+            let (port, keys) = tls::before(upstream.port, folder.path(), true).await;
             (format!("https://localhost:{port}/api"), more.replace("MUTUAL_TLS", &keys))
         } else {
             (format!("http://127.0.0.1:{}/api", upstream.port), more)

@@ -34,6 +34,7 @@ async fn bound(world: &World, client: &str) -> (String, Arc<ProofKey>) {
         audience: None,
         scope: None,
         extra: Vec::new(),
+        roots_pem: None,
     });
     let BoundToken { token, key } = source.unwrap().bound_token().await.unwrap();
     (token.expose().to_owned(), key.expect("the issuer binds it"))

@@ -1,4 +1,4 @@
-//! TLS before a service, which lets nobody in without a certificate of its authority (RFC 8446 section 4.3.2).
+//! TLS before a service, of an authority of its own.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,8 +10,9 @@ use rustls_pki_types::PrivateKeyDer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-/// Where it listens, and how a target is told of roots and client certificate.
-pub async fn before(port: u16, folder: &Path) -> (u16, String) {
+/// Where it listens, and how a configuration is told of its roots; where it demands a certificate of its clients (RFC 8446
+/// section 4.3.2), of one of those, too.
+pub async fn before(port: u16, folder: &Path, demands: bool) -> (u16, String) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
@@ -29,12 +30,14 @@ pub async fn before(port: u16, folder: &Path) -> (u16, String) {
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
     let (certificate, server_key) = issued("localhost");
     let server_key = PrivateKeyDer::try_from(server_key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_client_cert_verifier(verifier.build().unwrap())
-        .with_single_cert(vec![certificate.der().clone()], server_key)
-        .unwrap();
+    let config = ServerConfig::builder_with_provider(provider);
+    let config = config.with_safe_default_protocol_versions().unwrap();
+    let config = if demands {
+        config.with_client_cert_verifier(verifier.build().unwrap())
+    } else {
+        config.with_no_client_auth()
+    };
+    let config = config.with_single_cert(vec![certificate.der().clone()], server_key).unwrap();
     let listener = TcpListener::bind("localhost:0").await.unwrap();
     let listens_at = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -53,7 +56,10 @@ pub async fn before(port: u16, folder: &Path) -> (u16, String) {
         std::fs::write(folder.join(name), pem).unwrap();
         folder.join(name).display().to_string()
     };
-    let ca = written("service-ca.pem", authority.pem());
+    let ca = written("authority.pem", authority.pem());
+    if !demands {
+        return (listens_at, format!("ca = '{ca}'"));
+    }
     let cert = written("client.pem", client.pem());
     let key = written("client.key", client_key.serialize_pem());
     (listens_at, format!("ca = '{ca}'\nclient_cert = '{cert}'\nclient_key = '{key}'"))
