@@ -27,7 +27,7 @@ pub struct AccessArgs {
     #[arg(long, value_name = "ID", env = "TALLYPORT_CLIENT_ID")]
     pub client_id: Option<String>,
     /// Who may vouch for the issuer in TLS (PEM), where the system's certificates do not.
-    #[arg(long, value_name = "FILE", env = "TALLYPORT_ISSUER_CA", requires = "issuer")]
+    #[arg(long, value_name = "FILE", env = "TALLYPORT_ISSUER_CA")]
     pub issuer_ca: Option<PathBuf>,
     /// A file that holds the client secret for --issuer (or set TALLYPORT_CLIENT_SECRET).
     #[arg(long, value_name = "FILE")]

@@ -11,6 +11,10 @@ use crate::config::Secret;
 pub(super) const REDACTED: &str = "[redacted]";
 /// What is shorter is in everything.
 const MIN_BYTES: usize = 4;
+/// The same in bytes of which nothing is known: numbers and words of a few letters are in those.
+const MIN_SPELT_BYTES: usize = 8;
+/// The shortest part of a secret that is looked for alone.
+const MIN_RUN_BYTES: usize = 12;
 
 /// The secrets of one process, as long as it runs, or of one request.
 #[derive(Debug, Default)]
@@ -38,7 +42,20 @@ impl Secrets {
         self.0.sort_by_key(|secret| Reverse(secret.expose().len()));
     }
 
-    /// How they may stand in bytes: as they are, in strings of JSON (RFC 8259 section 7), and in addresses and forms.
+    /// The same of a field's value: alone, it is the secret; of `Token abc` and `name=abc; other=def` it is what stands within.
+    pub(crate) fn add_field(&mut self, value: &Secret) {
+        self.add(value);
+        for part in value.expose().split([' ', ';', ',']) {
+            for part in [Some(part), part.split_once('=').map(|(_, it)| it)].into_iter().flatten() {
+                if part.len() >= MIN_SPELT_BYTES && part != value.expose() {
+                    self.add(&Secret::new(part.to_owned()));
+                }
+            }
+        }
+    }
+
+    /// How they may stand in bytes: as they are, in strings of JSON (RFC 8259 section 7), in addresses and forms; and the longer
+    /// runs of what is written as it is everywhere.
     pub(super) fn spellings(&self) -> Vec<Zeroizing<Vec<u8>>> {
         let mut all: Vec<Zeroizing<Vec<u8>>> = Vec::new();
         for secret in &self.0 {
@@ -47,7 +64,11 @@ impl Secrets {
             let inner = quoted.get(1..quoted.len() - 1).unwrap_or_default();
             let slashed = Zeroizing::new(inner.replace('/', "\\/"));
             let encoded = Zeroizing::new(byte_serialize(plain.as_bytes()).collect::<String>());
-            for text in [plain, inner, slashed.as_str(), encoded.as_str()] {
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "._~-".contains(c);
+            let runs = plain.split(|c| !is_plain(c)).filter(|run| run.len() >= MIN_RUN_BYTES);
+            let whole = [plain, inner, slashed.as_str(), encoded.as_str()];
+            let whole = whole.into_iter().filter(|it| it.len() >= MIN_SPELT_BYTES);
+            for text in whole.chain(runs) {
                 if !all.iter().any(|known| known.as_slice() == text.as_bytes()) {
                     all.push(Zeroizing::new(text.as_bytes().to_vec()));
                 }
@@ -110,6 +131,10 @@ mod tests {
         secrets.hide(&mut message);
         assert_eq!(message, json!({ "result": [{ "[redacted]": "x [redacted]" }, 7, "good"] }));
         assert!(!format!("{secrets:?}").contains("hunter2"));
+        let mut of_field = Secrets::default();
+        of_field.add_field(&Secret::new("Token abcdefgh1; session=zyxwvuts9; a=b".to_owned()));
+        let hidden = of_field.hide_in_text("abcdefgh1, zyxwvuts9 Token a=b".to_owned());
+        assert_eq!(hidden, "[redacted], [redacted] Token a=b");
         let mut later = Secrets::default();
         for secret in ["hunter2", "swordfish"] {
             later.add(&Secret::new(secret.to_owned()));

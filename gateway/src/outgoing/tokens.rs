@@ -1,5 +1,6 @@
 //! Tokens of an issuer for what is behind the gateway, by the client-credentials grant (RFC 6749 section 4.4).
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tallyport_access::SecretToken;
@@ -14,6 +15,8 @@ use crate::config::{Credential, CredentialError, OAuth2, OAuth2Issuer, OAuth2Pro
 #[derive(Debug)]
 pub(crate) struct Tokens {
     oauth2: OAuth2,
+    /// Who may vouch for the issuer.
+    roots_pem: Option<Vec<u8>>,
     /// Made at its first use, and anew once its credential may have changed.
     source: Mutex<Option<TokenSource>>,
 }
@@ -28,8 +31,14 @@ pub(crate) enum NoToken {
 }
 
 impl Tokens {
-    pub(crate) fn new(oauth2: OAuth2) -> Self {
-        Self { oauth2, source: Mutex::default() }
+    /// # Errors
+    /// Why not, in words: where the issuer's roots cannot be read.
+    pub(crate) fn new(oauth2: OAuth2) -> Result<Self, String> {
+        let read = |path: &PathBuf| {
+            std::fs::read(path).map_err(|error| format!("oauth2.ca {}: {error}", path.display()))
+        };
+        let roots_pem = oauth2.ca.as_ref().map(read).transpose()?;
+        Ok(Self { oauth2, roots_pem, source: Mutex::default() })
     }
 
     /// One that is taken now, as far as its issuer says.
@@ -58,13 +67,7 @@ impl Tokens {
         if let Some(source) = &*kept {
             return Ok(source.clone());
         }
-        let OAuth2 { issuer, ca, client_id, proof, scope, audience } = &self.oauth2;
-        let roots_pem = match ca {
-            Some(path) => Some(tokio::fs::read(path).await.map_err(|error| {
-                TokenError::Settings(format!("ca {} cannot be read: {error}", path.display()))
-            })?),
-            None => None,
-        };
+        let OAuth2 { issuer, ca: _, client_id, proof, scope, audience } = &self.oauth2;
         let (issuer, token_url) = match issuer {
             OAuth2Issuer::Named(issuer) => (issuer, None),
             OAuth2Issuer::At(url) => (url, Some(url.clone())),
@@ -88,7 +91,7 @@ impl Tokens {
             audience: audience.clone(),
             scope: scope.clone(),
             extra: Vec::new(),
-            roots_pem,
+            roots_pem: self.roots_pem.clone(),
         })?;
         *kept = Some(made.clone());
         Ok(made)

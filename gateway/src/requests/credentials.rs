@@ -18,9 +18,11 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    pub(super) fn new(shown: Shown) -> Self {
-        let tokens = shown.oauth2.clone().map(Tokens::new);
-        Self { shown, tokens }
+    /// # Errors
+    /// Why not, in words.
+    pub(super) fn new(shown: Shown) -> Result<Self, String> {
+        let tokens = shown.oauth2.clone().map(Tokens::new).transpose()?;
+        Ok(Self { shown, tokens })
     }
 
     /// The fields that show them, and what must not be said again of it.
@@ -55,7 +57,7 @@ impl Credentials {
         for (name, credential) in headers {
             let value = read(credential).await?;
             fields.push((name.clone(), secret(value.expose())?));
-            secrets.add(&value);
+            secrets.add_field(&value);
         }
         Ok((fields, secrets))
     }

@@ -170,6 +170,7 @@ impl Exchange {
         let target = Arc::clone(&self.session.target);
         let patience = target.config.timeout;
         let plan = std::mem::take(&mut self.plan);
+        self.answer.echoed = begun.echoed();
         let show = Show::begin(plan, &*target.protocol, begun.status, &begun.fields)?;
         self.answer.show = Some(show);
         let mut pending = Shown::nothing();

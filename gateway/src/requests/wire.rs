@@ -113,7 +113,8 @@ impl Wire {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let host = (host, url.port_or_known_default().unwrap_or(443));
         let base = url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { client, base, host, credentials: Credentials::new(target.shown.clone()) })
+        let credentials = Credentials::new(target.shown.clone()).map_err(WireSetup)?;
+        Ok(Self { client, base, host, credentials })
     }
 
     /// Whether something listens where the target is.

@@ -65,7 +65,7 @@ impl Http {
     pub(super) fn new(endpoint: &McpEndpoint) -> Result<Self, WireSetup> {
         let builder = client_for(&endpoint.url, endpoint.ca.as_deref()).map_err(WireSetup)?;
         let client = builder.build().map_err(|error| WireSetup(error.to_string()))?;
-        let tokens = endpoint.oauth2.clone().map(Tokens::new);
+        let tokens = endpoint.oauth2.clone().map(Tokens::new).transpose().map_err(WireSetup)?;
         Ok(Self(Arc::new(Reach { client, endpoint: endpoint.clone(), tokens })))
     }
 
