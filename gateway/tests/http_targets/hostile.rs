@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tallyport_schemas::{Disposition, Effect};
+use tallyport_schemas::{Disposition, Effect, ResponseStatus};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::world::World;
@@ -227,4 +227,13 @@ async fn an_upgrade_to_another_protocol_is_not_made() {
     .await;
     assert!(!told.contains("101"), "{told}");
     assert!(world.upstream.sent().iter().all(|it| it.field("upgrade").is_none()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_switches_protocols_unasked_is_not_followed() {
+    let world = World::start().await;
+    let (status, body) = world.client().await.get("/switch").await;
+    assert_eq!(status, 502, "{body}");
+    assert!(body.contains("target_unavailable"), "{body}");
+    assert_eq!(world.summaries().await[0].status, ResponseStatus::Interrupted);
 }

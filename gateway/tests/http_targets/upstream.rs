@@ -126,6 +126,13 @@ async fn scripted(port: u16, target: &str) -> Response {
             .unwrap(),
         "/api/moved/here" => moved(&format!("http://127.0.0.1:{port}/api/customers/7")),
         "/api/moved/elsewhere" => moved("http://169.254.169.254/latest/meta-data"),
+        // Nobody asked for it.
+        "/api/switch" => Response::builder()
+            .status(101)
+            .header("connection", "upgrade")
+            .header("upgrade", "other")
+            .body(Body::empty())
+            .unwrap(),
         "/api/status/401" => {
             let mut response = json("{}");
             *response.status_mut() = axum::http::StatusCode::UNAUTHORIZED;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tallyport_schemas::Disposition;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::world::World;
 
@@ -114,4 +115,54 @@ async fn no_way_leads_past_the_gateway() {
     let refused =
         world.commands().await.into_iter().filter(|it| it.disposition == Disposition::Refused);
     assert_eq!(refused.count(), count, "each is on record");
+}
+
+/// Whoever answers in place of the cluster (a double: no API server does this), or a way to it that keeps what it was told before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_accepts_another_websocket_is_not_spoken_to() {
+    let right = |key: &str| derive_accept_key(key.as_bytes());
+    let other = |_: &str| derive_accept_key(b"another");
+    let protocol = "sec-websocket-protocol: v4.channel.k8s.io\r\n";
+    type Accepts = fn(&str) -> String;
+    let answers: [(Accepts, &str, bool); 4] = [
+        (right, protocol, true),
+        (other, protocol, false),
+        (right, "sec-websocket-protocol: v5.channel.k8s.io\r\n", false),
+        (right, "", false),
+    ];
+    for (accepts, protocol_of_answer, may) in answers {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((io, _)) = listener.accept().await {
+                tokio::spawn(switched(io, accepts, protocol_of_answer));
+            }
+        });
+        let Some(world) = World::saying(&format!("url = 'http://127.0.0.1:{port}'")).await else {
+            return;
+        };
+        let request = format!("GET {EXEC} HTTP/1.1\r\nhost: prod\r\n{UPGRADE}{protocol}\r\n");
+        let told = raw(&world, &request).await;
+        let status = if may { "HTTP/1.1 101" } else { "HTTP/1.1 502" };
+        assert!(told.starts_with(status), "{protocol_of_answer}: {told}");
+    }
+}
+
+/// Answers one request as if it became a WebSocket.
+async fn switched(mut io: TcpStream, accepts: fn(&str) -> String, protocol: &str) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let Ok(byte) = io.read_u8().await else { return };
+        head.push(byte);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let mut fields = head.lines().filter_map(|it| it.split_once(": "));
+    let key = fields.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
+    let Some((_, key)) = key else { return };
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {}\r\n{protocol}\r\n",
+        accepts(key)
+    );
+    io.write_all(answer.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
 }

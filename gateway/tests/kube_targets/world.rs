@@ -91,12 +91,15 @@ impl World {
         let for_appender = Arc::clone(&log) as Arc<dyn Log>;
         let options = AppenderOptions::default();
         let appender = Appender::start(for_appender, producer, "gateway", options).await.unwrap();
-        let text = format!(
-            "kind = 'kubernetes'\nname = 'prod'\nurl = '{}'\nca = '{}'\ntoken = {{ value = '{}' }}\npatience_seconds = 1\n{more}\n",
-            cluster.text("server"),
-            cluster.text("ca"),
-            cluster.text("gateway_token"),
-        );
+        let place = if more.contains("url = ") {
+            String::new()
+        } else {
+            let [server, ca, token] =
+                ["server", "ca", "gateway_token"].map(|it| cluster.text(it).to_owned());
+            format!("url = '{server}'\nca = '{ca}'\ntoken = {{ value = '{token}' }}")
+        };
+        let text =
+            format!("kind = 'kubernetes'\nname = 'prod'\npatience_seconds = 1\n{place}\n{more}\n");
         let target: RawAnyTarget = toml::from_str(&text).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let ca = DevCa::create_or_load(&folder.path().join("tls")).unwrap();

@@ -211,3 +211,33 @@ fn what_is_hidden_of_an_object_is_not_got_at_by_writing_or_selecting() {
     assert!(!asked(widgets).contains("as=Table"), "a column of it may show it");
     assert!(asked("/api/v1/secrets").contains("as=Table"));
 }
+
+/// Lines of a watch and the text of a log are read as that whatever the cluster says that they are, or says nothing.
+#[test]
+fn how_an_answer_is_read_follows_from_what_was_asked() {
+    for (target, lines, text) in [
+        ("/api/v1/pods?watch=true", true, false),
+        ("/api/v1/pods", false, false),
+        ("/api/v1/namespaces/shop/pods/web-0/log", false, true),
+        ("/api/v1/namespaces/shop/pods/web-0/log?follow=true", false, true),
+    ] {
+        let plan = read_with("GET", target, &[], "").plan;
+        assert_eq!((plan.lines, plan.text, plan.opaque), (lines, text, false), "{target}");
+    }
+}
+
+/// What goes through a port cannot be looked into.
+#[test]
+fn no_port_is_forwarded_where_detectors_look() {
+    let rules = tallyport_detect::Rules::parse([("secrets", "deny")]).unwrap();
+    let screen = Screen::new(rules, tallyport_detect::Cards::Hidden).unwrap();
+    let target = "/api/v1/namespaces/shop/pods/web-0/portforward?ports=80";
+    let upgrade = [WEBSOCKET[0], WEBSOCKET[1], ("sec-websocket-protocol", "v4.channel.k8s.io")];
+    let fields = upgrade.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let asked = Asked::read("GET", target, fields.to_vec(), Bytes::new()).unwrap();
+    for (screen, status) in [(Some(screen), Some(403)), (None, None)] {
+        let cluster = Cluster::new("prod".to_owned(), screen, Vec::new(), false);
+        let reading = cluster.read(asked.clone());
+        assert_eq!(reading.wanted.err().map(|why| why.status), status);
+    }
+}
