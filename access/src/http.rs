@@ -48,6 +48,18 @@ pub(crate) enum HttpError {
     TooLarge { url: String },
 }
 
+/// The certificates of a PEM file that is to vouch for somebody: without one in it, it vouches for nobody.
+///
+/// # Errors
+/// Why there is none, in words.
+pub(crate) fn roots_of(pem: &[u8]) -> Result<Vec<Certificate>, String> {
+    match Certificate::from_pem_bundle(pem) {
+        Ok(roots) if roots.is_empty() => Err("it holds no PEM certificate".to_owned()),
+        Ok(roots) => Ok(roots),
+        Err(error) => Err(format!("it holds no PEM certificate: {}", with_causes(&error))),
+    }
+}
+
 impl Http {
     /// `loopback`: the peer is this very machine; no proxy is used and no system certificate is needed.
     pub(crate) fn new(

@@ -29,7 +29,7 @@ pub struct ClientCredentials {
     pub scope: Option<String>,
     /// Further form parameters, as some issuers want them.
     pub extra: Vec<(String, String)>,
-    /// Who may vouch for the issuer in TLS (PEM); the system's roots when absent.
+    /// Who may vouch for the issuer in TLS (PEM); besides the system's roots.
     pub roots_pem: Option<Vec<u8>>,
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use reqwest::Certificate;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 use url::Url;
@@ -13,7 +12,7 @@ use super::key::ClientKey;
 use super::proof::{self, ProofKey};
 use crate::SecretToken;
 use crate::client::TokenError;
-use crate::http::{ClientAuth, Http, HttpAnswer};
+use crate::http::{ClientAuth, Http, HttpAnswer, roots_of, with_causes};
 use crate::identity::{discovery_urls, is_loopback, is_safe_url};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -137,11 +136,12 @@ impl Provider {
         }
         let roots = match &settings.roots_pem {
             None => Vec::new(),
-            Some(pem) => Certificate::from_pem_bundle(pem)
-                .map_err(|error| wrong(&format!("the issuer's CA: {error}")))?,
+            Some(pem) => {
+                roots_of(pem).map_err(|error| wrong(&format!("the issuer's CA: {error}")))?
+            }
         };
         let http = Http::new(TIMEOUT, is_loopback(&issuer), roots)
-            .map_err(|error| TokenError::Settings(error.to_string()))?;
+            .map_err(|error| TokenError::Settings(with_causes(&error)))?;
         let (endpoints, nonce) = (OnceCell::new(), Mutex::default());
         Ok(Self { settings, http, endpoints, key: None, nonce })
     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::Certificate;
 use tallyport_schemas::{AuthMethod, TokenBinding};
 use url::Url;
 
@@ -24,7 +23,7 @@ use super::proof::{Asked, ProofVerifier};
 use super::spiffe::{Domains, TrustDomainConfig};
 use super::token::UnverifiedToken;
 use super::verifier::{Bond, Candidate};
-use crate::http::Http;
+use crate::http::{Http, roots_of};
 use crate::saml::SamlExchange;
 
 /// The largest file of keys or certificates.
@@ -337,11 +336,11 @@ fn http_for(config: &IssuerConfig, other: Option<&Url>) -> Result<Http, ConfigEr
         None => Vec::new(),
         Some(path) => {
             let pem = read(config, "ca_file", path)?;
-            Certificate::from_pem_bundle(&pem).map_err(|error| ConfigError::File {
+            roots_of(&pem).map_err(|reason| ConfigError::File {
                 issuer: config.issuer.clone(),
                 key: "ca_file",
                 path: path.clone(),
-                reason: format!("it holds no PEM certificate: {error}"),
+                reason,
             })?
         }
     };

@@ -15,7 +15,7 @@ pub struct RawOAuth2 {
     pub issuer: Option<String>,
     /// Or the token endpoint itself.
     pub token_url: Option<String>,
-    /// Who may vouch for it in TLS (PEM); the system's roots when absent.
+    /// Who may vouch for it in TLS (PEM); besides the system's roots.
     pub ca: Option<PathBuf>,
     /// The gateway's id there.
     pub client_id: String,
