@@ -35,6 +35,8 @@ pub struct Callee {
     pub ca: Option<String>,
     /// A file with the token to show.
     pub token: Option<String>,
+    /// Whether HTTP/2 is offered: the clients of Python and Node.js speak HTTP/1.1.
+    pub http2: bool,
 }
 
 /// What one run was.
@@ -140,6 +142,9 @@ struct Calling {
 impl Calling {
     fn client(&self) -> Result<Client, Failure> {
         let mut client = Client::builder().no_proxy().pool_max_idle_per_host(usize::MAX);
+        if !self.callee.http2 {
+            client = client.http1_only();
+        }
         if let Some(ca) = &self.callee.ca {
             client = client.tls_certs_only(Certificate::from_pem_bundle(&std::fs::read(ca)?)?);
         }

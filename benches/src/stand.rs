@@ -26,6 +26,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::Failure;
 use crate::figures::Waits;
@@ -42,8 +43,8 @@ const CLIENT: &str = "bench-agent";
 /// Tokens live longer than any run.
 const TOKEN_SECONDS: &str = "3600";
 const CONNECT: &str = "--connect";
-/// About the size of an event of a command.
-const APPEND_BYTES: usize = 900;
+/// Ids of 32 digits in an event of an append: it has the size of a command's then.
+const APPEND_IDS: usize = 28;
 
 /// What a stand is made of.
 #[derive(Clone, Copy, Debug)]
@@ -210,18 +211,21 @@ impl Stand {
         Ok([path(ca.cert_path())?, path(ca.key_path())?, path(ca.ca_path())?])
     }
 
-    /// How long one durable append takes, by the gateway's own writer, one after another.
+    /// How long a durable append of so many events takes, by the gateway's own writer, one after another.
+    ///
+    /// One of the events has what does not compress, as a call's has in its ids and digests; less of it than a call's.
     ///
     /// # Errors
     /// When the log cannot be written.
-    pub async fn appends(&self, count: usize) -> Result<Waits, Failure> {
+    pub async fn appends(&self, events: usize, count: usize) -> Result<Waits, Failure> {
         let mut waits = Waits::new();
         for _ in 0..count {
-            let version = "x".repeat(APPEND_BYTES);
-            let body = Integrity::ProducerStarted { version, role: "bench".to_owned() };
-            let draft = Draft::new(Context::default().into(), None, Body::Integrity(body));
+            let random = || Uuid::new_v4().simple().to_string();
+            let content: String = std::iter::repeat_with(random).take(APPEND_IDS).collect();
+            let others = std::iter::repeat_n(String::new(), events - 1);
+            let drafts: Vec<Draft> = std::iter::once(content).chain(others).map(draft).collect();
             let began = Instant::now();
-            let _on_record = self.appender.commit(draft).await?;
+            let _on_record = self.appender.commit(drafts).await?;
             waits.add(began.elapsed());
         }
         Ok(waits)
@@ -339,6 +343,11 @@ pub fn connector(arguments: &[String]) -> Result<Connector, Failure> {
     config.server_name = Some("localhost".to_owned());
     config.ca = Some(PathBuf::from(ca));
     Ok(Connector::new(config)?)
+}
+
+fn draft(version: String) -> Draft {
+    let body = Integrity::ProducerStarted { version, role: "bench".to_owned() };
+    Draft::new(Context::default().into(), None, Body::Integrity(body))
 }
 
 fn path(path: PathBuf) -> Result<String, Failure> {
