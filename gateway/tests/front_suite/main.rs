@@ -15,6 +15,7 @@ mod departures;
 mod hardening;
 mod hardening_tcp;
 mod load;
+mod packets;
 mod raw;
 mod routes;
 mod shutdown;

@@ -9,6 +9,7 @@ use quinn::{ConnectionId, ConnectionIdGenerator};
 use rand::Rng as _;
 
 use super::message::Named;
+use crate::front::packets;
 
 const NONCE_BYTES: usize = 8;
 const TAG_BYTES: usize = 4;
@@ -132,6 +133,7 @@ pub(super) fn endpoint_config(mark: &Mark, keys: ResetKeys) -> quinn::EndpointCo
     let ids = MarkedIds(mark.clone());
     let mut config = quinn::EndpointConfig::new(Arc::new(keys));
     config.cid_generator(move || Box::new(ids.clone()));
+    packets::take(&mut config);
     config
 }
 
