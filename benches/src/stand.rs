@@ -152,6 +152,7 @@ impl Stand {
             limits,
             mcp: setup.mcp()?,
             names: identity.names().to_vec(),
+            seal: identity.seal(),
             ..GatewayConfig::default()
         };
         let authenticator = Authenticator::new(vec![issuer.issuer_config()])?;

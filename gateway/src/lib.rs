@@ -23,6 +23,7 @@ pub mod webhooks;
 
 #[cfg(feature = "fuzz")]
 pub use front::fuzz;
+pub use mcp::Seal;
 pub use requests::NotReached;
 pub use service::{Gateway, ProbeError, TargetState};
 pub use session::SessionInfo;

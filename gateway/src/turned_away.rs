@@ -44,6 +44,10 @@ pub enum Cause {
     ProtocolError,
     /// The gateway has as many tunnels open as it may.
     TooManyTunnels,
+    /// A request to `/mcp` was for another host.
+    ForeignHost,
+    /// A page of another origin caused it.
+    ForeignOrigin,
 }
 
 impl Cause {
@@ -64,6 +68,8 @@ impl Cause {
             Self::StreamFlood => "stream_flood",
             Self::ProtocolError => "front_protocol_error",
             Self::TooManyTunnels => "too_many_tunnels",
+            Self::ForeignHost => "foreign_host",
+            Self::ForeignOrigin => "foreign_origin",
         }
     }
 }

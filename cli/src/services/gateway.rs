@@ -76,6 +76,7 @@ impl GatewayPlan {
                 targets,
                 saml,
                 names: identity.names().to_vec(),
+                seal: identity.seal(),
                 limits: section.limits.check().map_err(|error| named(&error))?,
                 webhooks: webhooks(config, folder).map_err(|error| named(&error))?,
                 mcp: mcp(config, folder).map_err(|error| named(&error))?,
@@ -103,6 +104,7 @@ impl GatewayPlan {
                 targets: vec![target.check()?.into()],
                 saml: None,
                 names: identity.names().to_vec(),
+                seal: identity.seal(),
                 mcp: Some(dev_mcp(listen.port())?),
                 ..GatewayConfig::default()
             },

@@ -36,6 +36,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tallyport_access::saml::SamlExchange;
 
+use crate::mcp::Seal;
 use crate::webhooks::Webhook;
 
 /// A value of the configuration cannot be used.
@@ -156,6 +157,9 @@ pub struct GatewayConfig {
     pub saml: Option<Arc<SamlExchange>>,
     /// The hosts that it is known by: those of its certificate. A proof of possession must be for one of them.
     pub names: Vec<String>,
+    /// Marks what clients carry for MCP servers: [`ServerIdentity::seal`](crate::tls::ServerIdentity::seal), so that it counts at
+    /// every gateway of one certificate; of this process alone by default.
+    pub seal: Seal,
     /// Who is told of requests for approvals.
     pub webhooks: Vec<Webhook>,
     /// How `/mcp` is served; not at all where absent.

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use gateway_core::mcp::RpcError;
 use tallyport_schemas::{Decision, Effect};
 
-use super::form::{Refused, refused};
+use super::form::{NotServed, Refused, refused};
 use super::guard::Came;
 use super::{METADATA, McpState};
 use crate::api::{ApiError, NotKnown, recorded};
@@ -119,6 +119,8 @@ impl McpState {
         );
         let error = RpcError::invalid_request(format!("get a token with more scopes: {why}"));
         let mut response = refused(StatusCode::FORBIDDEN, &error);
+        // The decision is.
+        response.extensions_mut().remove::<NotServed>();
         if let Ok(challenge) = HeaderValue::try_from(challenge) {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }

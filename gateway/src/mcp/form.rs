@@ -18,7 +18,20 @@ pub(super) type Refused = Box<Response>;
 
 /// An answer to what was not read far enough to have an id.
 pub(super) fn refused(status: StatusCode, error: &RpcError) -> Refused {
-    json(status, &error.body_without_id()).into()
+    failure(status, error, &error.body_without_id()).into()
+}
+
+/// Why a message was not served, where nothing else puts that on record.
+#[derive(Clone, Debug)]
+pub(super) struct NotServed(pub(super) String);
+
+/// An answer that says `error`.
+pub(super) fn failure(status: StatusCode, error: &RpcError, body: &Value) -> Response {
+    let mut response = json(status, body);
+    if error.is_unrecorded() {
+        response.extensions_mut().insert(NotServed(error.message().to_owned()));
+    }
+    response
 }
 
 /// An answer of one JSON value.

@@ -10,6 +10,7 @@ use gateway_core::mcp::RpcError;
 
 use super::form::{Refused, refused};
 use crate::config::{McpConfig, McpHost};
+use crate::turned_away::Cause;
 
 const PAGES_MAY_SEND: &str =
     "authorization, content-type, dpop, mcp-protocol-version, mcp-method, mcp-name";
@@ -54,6 +55,7 @@ impl Names {
             (Some(origin), None) if self.is_ours(origin) => Some(origin.clone()),
             _ => {
                 return Err(forbidden(
+                    Cause::ForeignOrigin,
                     "a page of this origin may not use it; see gateway.mcp.origins",
                 ));
             }
@@ -68,7 +70,9 @@ impl Names {
             parts.headers.get_all(HOST).iter().map(|host| host.to_str().unwrap_or_default());
         let mut named =
             parts.uri.authority().map(http::uri::Authority::as_str).into_iter().chain(hosts);
-        let wrong = || forbidden("no gateway of this name is here; see gateway.mcp.hosts");
+        let wrong = || {
+            forbidden(Cause::ForeignHost, "no gateway of this name is here; see gateway.mcp.hosts")
+        };
         let first = named.next().ok_or_else(wrong)?;
         if !std::iter::once(first).chain(named).all(|host| self.is_named(host)) {
             return Err(wrong());
@@ -113,8 +117,10 @@ impl Came {
     }
 }
 
-fn forbidden(what: &'static str) -> Refused {
-    refused(StatusCode::FORBIDDEN, &RpcError::invalid_request(what))
+fn forbidden(cause: Cause, what: &'static str) -> Refused {
+    let mut refused = refused(StatusCode::FORBIDDEN, &RpcError::invalid_request(what));
+    refused.extensions_mut().insert(cause);
+    refused
 }
 
 #[cfg(test)]

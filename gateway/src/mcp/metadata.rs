@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
-use super::{ENDPOINT, McpState, form};
+use super::{ENDPOINT, McpState, form, turned_away};
 use crate::api::ApiError;
 use crate::service::Inner;
 use tallyport_access::ProofVerifier;
@@ -20,7 +20,7 @@ pub(super) async fn document(State(inner): State<Arc<Inner>>, request: Request) 
     let (parts, _body) = request.into_parts();
     let came = match mcp.names.check_host(&parts) {
         Ok(came) => came,
-        Err(refused) => return *refused,
+        Err(refused) => return turned_away(&inner, &parts, *refused),
     };
     let mut response = form::json(StatusCode::OK, &mcp.metadata(&came.base));
     let kept = HeaderValue::from_static("public, max-age=300");

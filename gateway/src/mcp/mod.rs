@@ -12,29 +12,34 @@ mod guard;
 mod limits;
 mod metadata;
 mod post;
+mod seal;
 mod sql;
 mod tasks;
 mod tools;
 mod upstream;
 mod waiting;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::header::ALLOW;
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode, request};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use axum::{Router, middleware};
 use tallyport_access::Authenticator;
 use tallyport_access::saml::SamlExchange;
+use tallyport_schemas::Front;
 
 use crate::api::{ApiError, not_kept};
 use crate::config::McpConfig;
 use crate::service::Inner;
+use crate::turned_away::TurnedAway;
 use guard::Names;
 use limits::Calls;
+pub use seal::Seal;
 use tasks::Tasks;
 pub use upstream::UpstreamError;
 use upstream::Upstreams;
@@ -68,7 +73,7 @@ impl McpState {
 
     pub(crate) fn new(
         config: McpConfig,
-        names: &[String],
+        (names, seal): (&[String], &Seal),
         authenticator: &Authenticator,
         saml: Option<&SamlExchange>,
         is_taken: impl Fn(&str) -> bool,
@@ -77,7 +82,7 @@ impl McpState {
         let mut authorization_servers: Vec<String> =
             authenticator.authorization_servers().map(str::to_owned).collect();
         authorization_servers.sort_by_key(|issuer| own == Some(issuer.as_str()));
-        let upstreams = Upstreams::new(config.servers.clone(), is_taken)?;
+        let upstreams = Upstreams::new(config.servers.clone(), seal, is_taken)?;
         Ok(Self {
             upstreams,
             tasks: Tasks::default(),
@@ -96,6 +101,10 @@ impl McpState {
     /// All servers behind the gateway, by name, without their tools.
     pub(crate) fn servers(&self, inner: &Inner) -> Vec<ServerView> {
         self.upstreams.all().map(|it| it.view(inner, false)).collect()
+    }
+
+    fn has_server(&self, name: &str) -> bool {
+        self.upstreams.get(name).is_some()
     }
 
     /// One of them, with its tools.
@@ -143,12 +152,22 @@ async fn server(
     serve(&inner, Some(&server), request).await
 }
 
+/// Counts a request that was not for this gateway, or not of whom it should be.
+fn turned_away(inner: &Inner, parts: &request::Parts, mut refused: Response) -> Response {
+    let front = parts.extensions.get::<Front>().copied();
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
+    if let (Some(cause), Some(front)) = (refused.extensions_mut().remove(), front) {
+        inner.count_stranger(TurnedAway { front, cause, peer });
+    }
+    refused
+}
+
 async fn serve(inner: &Arc<Inner>, server: Option<&str>, request: Request) -> Response {
     let Some(mcp) = &inner.mcp else { return ApiError::no_route().into_response() };
     let (parts, body) = request.into_parts();
     let came = match mcp.names.check(&parts) {
         Ok(came) => came,
-        Err(refused) => return *refused,
+        Err(refused) => return turned_away(inner, &parts, *refused),
     };
     let mut response = match (&parts.method, server) {
         (&Method::POST, _) => post::serve(inner, mcp, &came, server, parts, body).await,

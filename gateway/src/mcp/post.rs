@@ -10,22 +10,26 @@ use axum::http::{Method, StatusCode, request};
 use axum::response::{IntoResponse as _, Response};
 use gateway_core::mcp::{Era, HeaderView, Id, Incoming, Malformed, RequestMeta, RpcError, parse};
 use serde_json::Value;
+use tallyport_schemas::{Context, Decision, Effect, SharedContext, TargetKind, TargetRef};
 use tokio::time::timeout;
 
 use super::challenge::{Need, Operation};
 use super::dispatch::{self, Message};
-use super::form::Refused;
+use super::form::{NotServed, Refused};
 use super::guard::Came;
 use super::limits::Owner;
 use super::upstream::{self, CameWith, Spoken};
 use super::{McpState, challenge, form};
-use crate::api::{NotKnown, checked, who};
+use crate::api::{ApiError, NotKnown, checked, recorded, who};
 use crate::config::SEPARATOR;
 use crate::front::Authenticated;
 use crate::service::Inner;
 
 /// Whoever sends a message for longer is put on record before it is there.
 const SOON: Duration = Duration::from_millis(50);
+
+/// The rule that keeps a message from being served which the protocol does not permit, or which is one too many.
+const REQUEST_RULE: &str = "tallyport:request";
 
 /// A message that may be served.
 struct Read {
@@ -48,6 +52,7 @@ pub(super) async fn serve(
         Err(why) => return challenge::unknown(mcp, came, &why),
     };
     let unrecorded = known.caller.unrecorded().cloned();
+    let context = known.caller.context().clone();
     let settle = async || match &unrecorded {
         Some(unrecorded) => unrecorded.settle(&inner.appender).await,
         None => Ok(()),
@@ -101,9 +106,40 @@ pub(super) async fn serve(
     if let Err(error) = settle().await {
         return challenge::unknown(mcp, came, &NotKnown::off_record(&error));
     }
+    if let Err(error) = not_served(inner, &context, server, &mut response).await {
+        response = error.into_response();
+    }
     // Whoever is known is known, whatever they sent.
     response.extensions_mut().insert(Authenticated);
     response
+}
+
+/// Puts on record that a message was not served, before that is told.
+async fn not_served(
+    inner: &Inner,
+    context: &SharedContext,
+    server: Option<&str>,
+    response: &mut Response,
+) -> Result<(), ApiError> {
+    let Some(NotServed(why)) = response.extensions_mut().remove() else { return Ok(()) };
+    let known = server.filter(|name| inner.mcp.as_ref().is_some_and(|mcp| mcp.has_server(name)));
+    let target = known.map(|name| TargetRef {
+        name: name.to_owned(),
+        kind: TargetKind::Mcp,
+        database: None,
+    });
+    let context = Context { target, ..Context::clone(context) };
+    let decision = Decision {
+        effect: Effect::Deny,
+        actions: Vec::new(),
+        resources: Vec::new(),
+        policy_ids: vec![REQUEST_RULE.to_owned()],
+        policy_version: inner.policy.current().version().to_owned(),
+        obligations: Vec::new(),
+        reasons: vec![why],
+        command_id: None,
+    };
+    recorded(inner, &context.into(), decision).await
 }
 
 /// Whether it calls a tool of a server behind the gateway.
@@ -125,6 +161,7 @@ pub(super) async fn without_message(
         Ok(known) => known,
         Err(why) => return challenge::unknown(mcp, came, &why),
     };
+    let context = known.caller.context().clone();
     let operation = Operation { action: "mcp:connect", resource: server, need: Need::Connect };
     let suffices = mcp.check_scopes(inner, came, &known.caller, operation).await;
     let with = CameWith::of(&parts.headers);
@@ -138,6 +175,9 @@ pub(super) async fn without_message(
             Err(refused) => *refused,
         },
     };
+    if let Err(error) = not_served(inner, &context, Some(server), &mut response).await {
+        response = error.into_response();
+    }
     response.extensions_mut().insert(Authenticated);
     response
 }
@@ -155,7 +195,7 @@ fn spoken(Read { era, meta, incoming }: Read) -> Spoken {
 /// An error in answer to a message.
 pub(super) fn failed(error: &RpcError, era: Era, id: Option<&Id>) -> Response {
     let status = StatusCode::from_u16(error.status(era));
-    form::json(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &error.body(id))
+    form::failure(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error, &error.body(id))
 }
 
 async fn read(
@@ -179,7 +219,7 @@ async fn read(
         {
             // The specification's word for a session that is over: the client begins anew.
             let error = RpcError::invalid_request("there are no sessions here; send initialize");
-            Err(form::json(StatusCode::NOT_FOUND, &error.body(incoming.id())).into())
+            Err(form::failure(StatusCode::NOT_FOUND, &error, &error.body(incoming.id())).into())
         }
         Ok((era, meta)) => Ok(Read { era, meta, incoming }),
         Err(error) => Err(failed(&error, Era::Legacy, incoming.id()).into()),

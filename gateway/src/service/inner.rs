@@ -24,6 +24,7 @@ use crate::mcp::{McpState, UpstreamError};
 use crate::meters::AuthenticationMeters;
 use crate::session::Registry;
 use crate::targets::{CatalogCache, MaskingStore};
+use crate::turned_away::TurnedAway;
 use crate::upstream::BackendKey;
 use crate::webhooks::{Post, Webhook, WebhookError, deliver};
 
@@ -82,6 +83,11 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    /// Counts one who was turned away before there was an identity.
+    pub(crate) fn count_stranger(&self, who: TurnedAway) {
+        self.strangers.turned_away(who);
+    }
+
     pub(super) fn start(
         config: GatewayConfig,
         authenticator: Authenticator,
@@ -116,8 +122,9 @@ impl Inner {
         }
         let saml = config.saml.as_deref();
         let is_taken = |name: &str| targets.contains_key(name);
-        let mcp =
-            config.mcp.map(|mcp| McpState::new(mcp, &config.names, &authenticator, saml, is_taken));
+        let mcp = config.mcp.map(|mcp| {
+            McpState::new(mcp, (&config.names, &config.seal), &authenticator, saml, is_taken)
+        });
         let mcp = mcp.transpose()?;
         Ok(Self {
             control,

@@ -220,7 +220,7 @@ impl TunnelService for Gateway {
     }
 
     fn turned_away(&self, who: TurnedAway) {
-        self.inner.strangers.turned_away(who);
+        self.inner.count_stranger(who);
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) use client_certificate::Written;
 pub use dev_ca::DevCa;
 pub use error::TlsError;
 
+use crate::mcp::Seal;
+
 /// ALPN of HTTP/3 (RFC 9114 section 3.1).
 pub const ALPN_H3: &[u8] = b"h3";
 /// ALPN of HTTP/2 (RFC 9113 section 3.2).
@@ -111,6 +113,13 @@ impl ServerIdentity {
         let purpose = format!("tallyport quic stateless reset {node}");
         let key = hmac::sign(&self.secret, purpose.as_bytes());
         hmac::Key::new(hmac::HMAC_SHA256, key.as_ref())
+    }
+
+    /// Marks what clients carry for others; gateways with this key have the same.
+    #[must_use]
+    pub fn seal(&self) -> Seal {
+        let key = hmac::sign(&self.secret, b"tallyport seal of what clients carry");
+        Seal::new(hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()))
     }
 
     fn config(

@@ -10,7 +10,7 @@ use tallyport_schemas::{Approval, Body, ResponseStatus};
 use crate::approvals_of_calls::{answer, refund, say, waits};
 use crate::children::{Child, begin, said, until, within};
 use crate::client::Way;
-use crate::double::Double;
+use crate::double::{self, Double};
 use crate::hostile_servers::hangs;
 use crate::message::{Message, modern};
 use crate::servers::{config, pins, responses};
@@ -145,6 +145,10 @@ async fn whoever_can_show_a_page_is_asked_to_and_the_call_runs_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_cannot_show_a_page_is_told_in_a_result() {
     let double = Double::start().await;
+    double.does(|seen| {
+        let result = json!({ "resultType": "input_required", "inputRequests": {}, "requestState": "its own" });
+        (seen.said() == "tools/call").then(|| double::answer(&seen.json(), result))
+    });
     for page in [true, false] {
         let world = world(&config(&double, ""), page, Duration::from_millis(100)).await;
         let token = world.token("agent", None).await;
@@ -155,12 +159,15 @@ async fn whoever_cannot_show_a_page_is_told_in_a_result() {
         }
         // What the server asked before would be lost in between.
         let mut between = shows(refund(json!({})));
-        between.body["params"]["requestState"] = json!("the server's own");
+        let asked = say(&world, &token, refund(json!({ "id": 1 }))).await;
+        between.body["params"]["requestState"] = asked["result"]["requestState"].clone();
         waits(&say(&world, &token, between).await);
         let told = say(&world, &token, shows(refund(json!({})))).await;
         assert_eq!(told["result"]["resultType"] == "input_required", page, "{told}");
     }
-    assert!(double.seen("tools/call").is_empty());
+    let ran = double.seen("tools/call");
+    assert!(ran.iter().all(|it| it.json()["params"]["arguments"]["id"] == 1), "{ran:?}");
+    assert_eq!(ran.len(), 2);
 }
 
 /// A client of before says in its session what it can do.

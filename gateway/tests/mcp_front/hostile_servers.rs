@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tallyport_schemas::{Disposition, Phase, ResponseStatus};
 
 use crate::client::Way;
-use crate::double::{Double, answer, events, raw, whole};
+use crate::double::{Double, events, raw, whole};
 use crate::message::{bare, modern};
 use crate::servers::{at, commands, find, responses, world};
 
@@ -114,34 +114,6 @@ async fn what_nobody_asked_for_does_not_pass() {
     let told = find(json!({})).token(&token).send(&world, Way::H2).await;
     let text = String::from_utf8(told.body.to_vec()).unwrap();
     assert!(text.contains(r#""good":1"#) && !text.contains("IGNORE"), "{text}");
-}
-
-/// What a server wants given back is given back as it was, and nothing else of a request is passed on.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_state_of_a_request_is_the_servers_own() {
-    let double = Double::start().await;
-    double.does(|seen| {
-        let asked = seen.json();
-        let state = asked.pointer("/params/requestState").cloned();
-        let result = match state {
-            None => json!({ "resultType": "input_required", "inputRequests": {}, "requestState": "v1.\u{e9}+/==" }),
-            Some(state) => json!({ "resultType": "complete", "content": [], "structuredContent": { "state": state } }),
-        };
-        (seen.said() == "tools/call").then(|| answer(&asked, result))
-    });
-    let world = world(&double, "detectors = { all = 'mask' }").await;
-    let token = world.token("agent", None).await;
-    let first = find(json!({})).token(&token).send(&world, Way::H2).await.json();
-    let state = first["result"]["requestState"].clone();
-    assert_eq!(state, "v1.\u{e9}+/==");
-    let mut again = find(json!({}));
-    again.body["params"]["requestState"] = state.clone();
-    again.body["params"]["task"] = json!({ "ttl": 1 });
-    let second = again.token(&token).send(&world, Way::H2).await.json();
-    assert_eq!(second["result"]["structuredContent"]["state"], state);
-    assert!(double.seen("tools/call")[1].json()["params"].get("task").is_none());
-    let commands = commands(&world.events().await);
-    assert!(commands[1].statement.as_ref().unwrap().contains("requestState"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

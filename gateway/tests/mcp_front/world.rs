@@ -99,6 +99,7 @@ impl World {
         let config = GatewayConfig {
             targets: ["granted", "open", "shut"].map(|name| target(name).into()).to_vec(),
             names: identity.names().to_vec(),
+            seal: identity.seal(),
             mcp: Some(mcp),
             ..GatewayConfig::default()
         };

@@ -393,8 +393,8 @@ fn config(
         let raw: RawTarget = toml::from_str(text).expect("a valid target");
         raw.check(Path::new("/")).expect("a valid target").into()
     };
-    let names = vec![GATEWAY_NAME.to_owned()];
+    let (names, webhooks) = (vec![GATEWAY_NAME.to_owned()], webhooks.to_vec());
     let targets = targets.iter().map(target).collect();
     let mcp = Some(McpConfig::default().patient_for(Duration::from_secs(2)));
-    GatewayConfig { targets, limits, names, webhooks: webhooks.to_vec(), saml, mcp }
+    GatewayConfig { targets, limits, names, webhooks, saml, mcp, ..GatewayConfig::default() }
 }

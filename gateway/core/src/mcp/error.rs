@@ -178,6 +178,12 @@ impl RpcError {
         self.code
     }
 
+    /// Whether nothing else than the answer would tell of it: what policy, an approval or a server said is on record by itself.
+    #[must_use]
+    pub fn is_unrecorded(&self) -> bool {
+        self.at == At::TooMany || !matches!(self.code, -32000 | -32042 | -32603)
+    }
+
     /// What to do.
     #[must_use]
     pub fn message(&self) -> &str {

@@ -19,10 +19,10 @@ use super::definitions::{Definition, Look};
 use super::exchange::{Amend, Exchange};
 use super::own::Own;
 use super::question::{Admitted, Allowed, Wanted};
-use super::request;
 use super::running::{Sent, run};
 use super::sessions::Session;
 use super::wire::{Alias, Manner, Scope};
+use super::{request, states};
 use crate::mcp::answer::{self, Answered};
 use crate::mcp::dispatch::Message;
 use crate::mcp::limits;
@@ -40,6 +40,7 @@ pub(super) struct Called {
     pub(super) definition: Arc<Definition>,
     params: Map<String, Value>,
     arguments: Arc<CallArguments>,
+    objection: Option<&'static str>,
     statement: String,
 }
 
@@ -68,8 +69,10 @@ impl Called {
             }
         };
         let arguments = arguments.map_err(|error| RpcError::invalid_params(error.to_string()))?;
+        let arguments = Arc::new(arguments);
+        let objection = states::restore(admitted, &about(&definition), &mut params);
         let statement = request::statement("tools/call", &params)?;
-        Ok(Self { definition, params, arguments: Arc::new(arguments), statement })
+        Ok(Self { definition, params, arguments, objection, statement })
     }
 
     /// Its parameters, with what the client said in `_meta`.
@@ -104,8 +107,15 @@ impl Called {
         };
         let question = ServerQuestion::Call(&self.definition.facts);
         let arguments = Some(Arc::clone(&self.arguments));
-        admitted.decide(Wanted { question, arguments, request }, patience).await
+        let wanted =
+            Wanted { arguments, objection: self.objection, ..Wanted::of(question, request) };
+        admitted.decide(wanted, patience).await
     }
+}
+
+/// What a state belongs to.
+fn about(definition: &Definition) -> String {
+    format!("tools/call {}", definition.facts.name)
 }
 
 /// A call under way.
@@ -189,7 +199,8 @@ impl Running {
         };
         let tool = Some(called.definition.facts.name.clone());
         let exchange = Exchange::of(&admitted, &allowed, command_id, Some(id));
-        let exchange = Exchange { tool, asks_for, session, amend, ..exchange };
+        let amend = states::sealing(&admitted, &about(&called.definition), amend);
+        let exchange = Exchange { tool, asks_for, session, amend: Some(amend), ..exchange };
         let ended = run(exchange, allowed, Sent::Post(manner), to).await;
         if ends {
             admitted.inner.spawn(own.end());

@@ -1,6 +1,6 @@
 //! Which tools a server has, and which of them may be used: those whose definition is the one that was pinned.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,24 +150,29 @@ impl Look {
     fn of(upstream: &Upstream, known: Known) -> Self {
         let Known { modern, is_legacy, tools } = known;
         let mut taken: Vec<Arc<Definition>> = Vec::new();
+        let mut twice = BTreeSet::new();
         for defined in tools {
             match Definition::of(upstream, defined) {
+                // Of two with one name nobody could say which is meant; nor of more.
+                Ok(definition)
+                    if twice.contains(&definition.facts.name)
+                        || taken.iter().any(|it| it.facts.name == definition.facts.name) =>
+                {
+                    let tool = definition.facts.name;
+                    tracing::warn!(
+                        server = upstream.name(),
+                        tool,
+                        "a tool is left out: the server defines it twice"
+                    );
+                    taken.retain(|it| it.facts.name != tool);
+                    twice.insert(tool);
+                }
                 Ok(definition) if taken.len() >= MAX_TOOLS => {
                     let tool = definition.facts.name;
                     tracing::warn!(
                         server = upstream.name(),
                         tool,
                         "a tool is left out: the server has more than {MAX_TOOLS}"
-                    );
-                }
-                // Of two with one name nobody could say which is meant.
-                Ok(definition) if taken.iter().any(|it| it.facts.name == definition.facts.name) => {
-                    taken.retain(|it| it.facts.name != definition.facts.name);
-                    let tool = definition.facts.name;
-                    tracing::warn!(
-                        server = upstream.name(),
-                        tool,
-                        "a tool is left out: the server defines it twice"
                     );
                 }
                 Ok(definition) => taken.push(Arc::new(definition)),

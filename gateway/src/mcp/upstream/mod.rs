@@ -21,6 +21,7 @@ mod question;
 mod request;
 mod running;
 mod sessions;
+mod states;
 mod streams;
 mod view;
 mod wire;
@@ -33,6 +34,7 @@ use tallyport_schemas::TargetRef;
 
 use crate::config::McpServer;
 use crate::gate::Gate;
+use crate::mcp::seal::Seal;
 use crate::service::Inner;
 pub(super) use came::{CameWith, Spoken};
 use definitions::Definitions;
@@ -57,6 +59,7 @@ pub(super) struct Upstream {
     wire: Wire,
     gate: Arc<Gate>,
     definitions: Definitions,
+    seal: Seal,
 }
 
 /// The servers cannot be used as they are configured.
@@ -78,6 +81,7 @@ pub enum UpstreamError {
 impl Upstreams {
     pub(super) fn new(
         servers: Vec<McpServer>,
+        seal: &Seal,
         is_taken: impl Fn(&str) -> bool,
     ) -> Result<Self, UpstreamError> {
         let mut all = BTreeMap::new();
@@ -88,7 +92,8 @@ impl Upstreams {
                 problem: error.to_string(),
             })?;
             let gate = Arc::new(Gate::new(config.limits));
-            let upstream = Upstream { config, wire, gate, definitions: Definitions::default() };
+            let definitions = Definitions::default();
+            let upstream = Upstream { config, wire, gate, definitions, seal: seal.clone() };
             if is_taken(&name) || all.insert(name.clone(), Arc::new(upstream)).is_some() {
                 return Err(UpstreamError::Duplicate(name));
             }

@@ -21,7 +21,7 @@ use super::question::{Admitted, Allowed, Wanted};
 use super::running::{Sent, run};
 use super::sessions::Session;
 use super::wire::{Manner, WireSession};
-use super::{listed, request};
+use super::{listed, request, states};
 use crate::api::Known;
 use crate::mcp::answer::{self, Answered};
 use crate::mcp::challenge::{Need, Operation};
@@ -133,6 +133,7 @@ impl Way<'_> {
         }
         let asked = Asked::of(era, &method, &message.params)?;
         let mut params = request::params(era, &message.params, client_of(&message));
+        let objection = states::restore(&self.admitted, &method, &mut params);
         let statement = request::statement(&method, &params)?;
         let alias = self.admitted.upstream.wire.alias(&id, &mut params);
         let wire = request::message(Some(alias.at_server()), &method, params);
@@ -148,8 +149,8 @@ impl Way<'_> {
         let command_id = CommandId::new();
         let request =
             Request { command_id, phase, statement, definition_sha256: None, message: wire };
-        let allowed =
-            self.admitted.decide_now(Wanted { question, arguments: None, request }).await?;
+        let wanted = Wanted { objection, ..Wanted::of(question, request) };
+        let allowed = self.admitted.decide_now(wanted).await?;
         let amend = asked.lists.map(|kind| {
             let admitted = Arc::clone(&self.admitted);
             Arc::new(move |message: &mut Value| listed::retain(&admitted, kind, message)) as Amend
@@ -158,7 +159,7 @@ impl Way<'_> {
             asks_for: session.as_ref().map(|session| Arc::clone(&session.capabilities)),
             session: session.as_ref().map(|session| session.wire.clone()),
             is_stream: asked.is_stream,
-            amend,
+            amend: Some(states::sealing(&self.admitted, &method, amend)),
             ..Exchange::of(&self.admitted, &allowed, command_id, Some(alias))
         };
         Ok(self.relay(exchange, allowed, manner, (era, id)).await)
@@ -218,10 +219,7 @@ impl Way<'_> {
             definition_sha256: None,
             message: wire,
         };
-        let allowed = self
-            .admitted
-            .decide_now(Wanted { question: ServerQuestion::Use, arguments: None, request })
-            .await?;
+        let allowed = self.admitted.decide_now(Wanted::of(ServerQuestion::Use, request)).await?;
         let exchange = Exchange::of(&self.admitted, &allowed, command_id, Some(alias));
         let (to, _nobody) = mpsc::channel(1);
         let ended = run(exchange, allowed, Sent::Post(Manner::Begins), to).await?;
@@ -305,10 +303,8 @@ impl Way<'_> {
                 definition_sha256: None,
                 message,
             };
-            let allowed = self
-                .admitted
-                .decide_now(Wanted { question: ServerQuestion::Use, arguments: None, request })
-                .await?;
+            let allowed =
+                self.admitted.decide_now(Wanted::of(ServerQuestion::Use, request)).await?;
             let exchange = Exchange::of(&self.admitted, &allowed, command_id, None);
             let (to, _nobody) = mpsc::channel(1);
             let ended = run(exchange, allowed, Sent::Post(manner), to).await?;

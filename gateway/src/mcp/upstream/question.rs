@@ -59,7 +59,16 @@ pub(super) struct Allowed {
 pub(super) struct Wanted<'a> {
     pub(super) question: ServerQuestion<'a>,
     pub(super) arguments: Option<Arc<CallArguments>>,
+    /// Why it must not pass, whatever policy says.
+    pub(super) objection: Option<&'static str>,
     pub(super) request: Request,
+}
+
+impl<'a> Wanted<'a> {
+    /// Without arguments that policy looks into, and without an objection.
+    pub(super) const fn of(question: ServerQuestion<'a>, request: Request) -> Self {
+        Self { question, arguments: None, objection: None, request }
+    }
 }
 
 impl Admitted {
@@ -145,7 +154,7 @@ impl Admitted {
         wanted: Wanted<'_>,
         patience: &Patience<'_>,
     ) -> Result<Allowed, NotAllowed> {
-        let Wanted { question, arguments, request } = wanted;
+        let Wanted { question, arguments, objection, request } = wanted;
         let command_id = request.command_id;
         let context = self.context_of(&question, command_id);
         let mut verdict = loop {
@@ -156,7 +165,8 @@ impl Admitted {
             let asker = fresh.as_ref().unwrap_or(&self.asker);
             let mut verdict = self.judge(asker, &question, arguments.clone(), Some(command_id));
             let Some(demand) = verdict.approval.take() else { break verdict };
-            if verdict.decision.effect != Effect::Pause {
+            // Nobody is asked to agree to what must not pass.
+            if objection.is_some() || verdict.decision.effect != Effect::Pause {
                 break verdict;
             }
             self.settle().await?;
@@ -167,10 +177,11 @@ impl Admitted {
             }
         };
         let recording = verdict.plan.recording;
-        if !self.is_as_it_was(&question, &request) {
+        let is_changed = !self.is_as_it_was(&question, &request);
+        let changed = is_changed.then_some("the tool is not defined any more as it was");
+        if let Some(objection) = objection.or(changed) {
             verdict.decision.effect = Effect::Deny;
-            verdict.decision.reasons =
-                vec!["the tool is not defined any more as it was".to_owned()];
+            verdict.decision.reasons = vec![objection.to_owned()];
         }
         let principal = &self.welcome.caller.identity().principal;
         let asker = (principal.issuer.clone(), principal.subject.clone());

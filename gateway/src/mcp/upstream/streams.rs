@@ -115,10 +115,7 @@ impl<'a> Way<'a> {
         let (phase, statement) = (Phase::Control, json!({ "http": method }).to_string());
         let message = Value::Null;
         let request = Request { command_id, phase, statement, definition_sha256: None, message };
-        let allowed = self
-            .admitted
-            .decide_now(Wanted { question: ServerQuestion::Use, arguments: None, request })
-            .await?;
+        let allowed = self.admitted.decide_now(Wanted::of(ServerQuestion::Use, request)).await?;
         let exchange = Exchange::of(&self.admitted, &allowed, command_id, None);
         Ok((allowed, exchange))
     }
