@@ -22,13 +22,13 @@ impl Seal {
     }
 
     /// `text`, marked as given in `context` until this second of Unix time.
-    pub(super) fn put(&self, context: &[u8], until: i64, text: &str) -> String {
+    pub(crate) fn put(&self, context: &[u8], until: i64, text: &str) -> String {
         let tag = hmac::sign(&self.0, &signed(context, until, text));
         format!("{until}{DOT}{}{DOT}{text}", URL_SAFE_NO_PAD.encode(tag))
     }
 
     /// The text, where it was marked in the same context and its time is not over.
-    pub(super) fn taken_off<'a>(
+    pub(crate) fn taken_off<'a>(
         &self,
         context: &[u8],
         now: i64,

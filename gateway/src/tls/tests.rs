@@ -105,3 +105,13 @@ fn the_key_of_resets_outlives_a_start_and_is_one_nodes_own() {
     assert_ne!(token(&ca, "gw-1"), token(&ca, "gw-2"));
     assert_ne!(token(&ca, "gw-1"), token(&other, "gw-1"));
 }
+
+#[test]
+fn the_seal_outlives_a_start_and_is_one_certificates_own() {
+    let (_one, ca) = dev_ca();
+    let (_two, other) = dev_ca();
+    let seal = |ca: &DevCa| ServerIdentity::load(&ca.cert_path(), &ca.key_path()).unwrap().seal();
+    let marked = seal(&ca).put(b"context", 1, "state");
+    assert_eq!(seal(&ca).taken_off(b"context", 0, &marked), Some("state"));
+    assert_eq!(seal(&other).taken_off(b"context", 0, &marked), None);
+}
