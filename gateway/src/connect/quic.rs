@@ -24,7 +24,6 @@ use super::error::ConnectError;
 use super::request::{Ask, Body, Reply};
 use super::{Tunnel, resolve};
 use crate::front::h3_tunnel::H3Tunnel;
-use crate::front::packets;
 use crate::front::transport::{self, BidiStream, Opener, RecvHalf, SendHalf};
 use crate::tls::{self, ALPN_H3, Written};
 
@@ -85,7 +84,6 @@ impl Pool {
             .keep_alive_interval(Some(KEEP_ALIVE))
             .max_idle_timeout(Some(VarInt::from_u32(IDLE_TIMEOUT_MS).into()))
             .datagram_receive_buffer_size(None);
-        packets::discover(&mut transport);
         client.transport_config(Arc::new(transport));
         Ok(Self { config: client, server_name: config.server_name(), current: Mutex::new(None) })
     }
@@ -199,7 +197,7 @@ impl Pool {
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
         let failed = |error: &dyn std::fmt::Display| Attempt::Failed(error.to_string());
-        let endpoint = endpoint(local).map_err(|error| failed(&error))?;
+        let endpoint = quinn::Endpoint::client(local).map_err(|error| failed(&error))?;
         let connecting = endpoint
             .connect_with(self.config.clone(), addr, &self.server_name)
             .map_err(|error| failed(&error))?;
@@ -212,13 +210,6 @@ impl Pool {
             other => failed(&other),
         })
     }
-}
-
-fn endpoint(local: SocketAddr) -> io::Result<quinn::Endpoint> {
-    let mut config = quinn::EndpointConfig::default();
-    packets::take(&mut config);
-    let socket = std::net::UdpSocket::bind(local)?;
-    quinn::Endpoint::new(config, None, socket, Arc::new(quinn::TokioRuntime))
 }
 
 enum Attempt {

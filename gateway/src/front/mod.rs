@@ -9,7 +9,6 @@ mod config;
 pub mod fuzz;
 mod gate;
 mod h3;
-pub(crate) mod packets;
 mod quic;
 mod route;
 mod takeover;

@@ -13,7 +13,7 @@ use tracing::Instrument as _;
 
 use super::config::Limits;
 use super::gate::Gate;
-use super::{FrontError, h3, packets};
+use super::{FrontError, h3};
 use crate::tls::ServerIdentity;
 use crate::turned_away::Cause;
 
@@ -34,12 +34,9 @@ const CONNECTION_ID_BYTES: usize = 8;
 /// its peer. Nobody else may answer so: whoever has another's key could be made to end its connections (RFC 9000
 /// section 21.11). So the key is this node's own, and without a name it is random.
 pub(super) fn endpoint_config(identity: &ServerIdentity, node: Option<&str>) -> EndpointConfig {
-    let mut config = EndpointConfig::default();
-    if let Some(node) = node {
-        config = EndpointConfig::new(Arc::new(identity.reset_key(node)));
-        config.cid_generator(|| Box::new(RandomIds));
-    }
-    packets::take(&mut config);
+    let Some(node) = node else { return EndpointConfig::default() };
+    let mut config = EndpointConfig::new(Arc::new(identity.reset_key(node)));
+    config.cid_generator(|| Box::new(RandomIds));
     config
 }
 
@@ -93,7 +90,6 @@ fn transport_config(limits: &Limits) -> Result<TransportConfig, FrontError> {
         .keep_alive_interval(Some(limits.keep_alive))
         .crypto_buffer_size(CRYPTO_BUFFER_BYTES)
         .datagram_receive_buffer_size(None);
-    packets::discover(&mut transport);
     Ok(transport)
 }
 
@@ -175,7 +171,6 @@ mod tests {
             "keep_alive_interval: Some(10s)",
             "crypto_buffer_size: 16384",
             "datagram_receive_buffer_size: None",
-            "upper_bound: 6500",
             "migration: true",
             "max_incoming: 1024",
             "incoming_buffer_size: 65536",

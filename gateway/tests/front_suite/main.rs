@@ -15,7 +15,6 @@ mod departures;
 mod hardening;
 mod hardening_tcp;
 mod load;
-mod packets;
 mod raw;
 mod routes;
 mod shutdown;

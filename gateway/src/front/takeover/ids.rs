@@ -9,7 +9,6 @@ use quinn::{ConnectionId, ConnectionIdGenerator};
 use rand::Rng as _;
 
 use super::message::Named;
-use crate::front::packets;
 
 const NONCE_BYTES: usize = 8;
 const TAG_BYTES: usize = 4;
@@ -133,7 +132,6 @@ pub(super) fn endpoint_config(mark: &Mark, keys: ResetKeys) -> quinn::EndpointCo
     let ids = MarkedIds(mark.clone());
     let mut config = quinn::EndpointConfig::new(Arc::new(keys));
     config.cid_generator(move || Box::new(ids.clone()));
-    packets::take(&mut config);
     config
 }
 
