@@ -156,7 +156,7 @@ fn log(appenders: &[(&'static str, Appender)]) -> Verdict {
     Verdict { ok, detail: Value::Object(detail) }
 }
 
-/// Ready while one target at least lets the gateway in.
+/// Ready while one target at least lets the gateway in, or there is none: a gateway before MCP servers alone.
 fn targets(states: &[TargetState]) -> Verdict {
     let mut detail = Map::new();
     for TargetState { name, reach } in states {
@@ -171,7 +171,8 @@ fn targets(states: &[TargetState]) -> Verdict {
         };
         detail.insert(name.clone(), said);
     }
-    let ok = states.iter().any(|state| state.reach.is_some_and(|reach| reach.ok));
+    let ok =
+        states.is_empty() || states.iter().any(|state| state.reach.is_some_and(|reach| reach.ok));
     Verdict { ok, detail: Value::Object(detail) }
 }
 
@@ -240,6 +241,13 @@ fn seconds_since(then: SystemTime) -> Option<u64> {
 #[cfg(all(test, feature = "recorder"))]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "gateway")]
+    #[test]
+    fn a_gateway_without_targets_is_ready_and_one_that_reaches_none_is_not() {
+        assert!(targets(&[]).ok);
+        assert!(!targets(&[TargetState { name: "sample".to_owned(), reach: None }]).ok);
+    }
 
     const LIMIT: Duration = Duration::from_secs(60);
 

@@ -164,6 +164,12 @@ async fn a_call_is_one_row_in_the_tail_in_the_lake_and_across_both() {
         let asked = json!({"since": "2024-03-01", "tool": "merge", "principal": "bot-2"});
         let (status, answer) = world.post("auditor", "/v1/ask/tool-calls", &asked).await;
         assert_eq!((status, &answer["row_count"]), (200, &json!(1)), "{answer}");
+        // It was a Sunday: the call and the read at the server, the statement behind the call; not what was refused.
+        let since = json!({"since": "2024-03-01"});
+        let (_, answer) = world.post("auditor", "/v1/ask/off-hours", &since).await;
+        assert_eq!(answer["row_count"], 2, "{answer}");
+        let counted = |row: &Value| row.as_array().is_some_and(|row| row.contains(&json!(2)));
+        assert!(answer["rows"].as_array().unwrap().iter().any(counted), "{answer}");
     }
     world.running.stop().await;
 }
