@@ -106,4 +106,6 @@ async fn more_calls_than_may_be_are_not_begun() {
         let answer = modern("tools/list", json!({})).token(&token).send(&world, way).await;
         assert_eq!(answer.status, 200, "to list is not to call");
     }
+    let events = world.events().await;
+    assert_eq!(crate::refusals::refused(&events).len(), WAYS.len(), "each is on record, once");
 }

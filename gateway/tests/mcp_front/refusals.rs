@@ -12,7 +12,8 @@ use crate::message::{Message, legacy, modern};
 use crate::servers::{at, find, world};
 use crate::world::World;
 
-fn refused(events: &[Event]) -> Vec<(&Event, &Decision)> {
+/// Decisions that refuse a message for the protocol's sake, or as one too many.
+pub fn refused(events: &[Event]) -> Vec<(&Event, &Decision)> {
     let decisions = events.iter().filter_map(|it| match &it.body {
         Body::Decision(decision) => Some((it, decision)),
         _ => None,

@@ -68,11 +68,13 @@ async fn a_state_of_somebody_else_or_of_another_request_does_not_pass_and_is_on_
     let state = given(&world, &agent).await;
     let text = state.as_str().unwrap();
     let before = double.all().len();
-    let refund =
-        || at("/mcp/crm", modern("tools/call", json!({ "name": "refund", "arguments": {} })));
+    let refund = |arguments: Value| {
+        at("/mcp/crm", modern("tools/call", json!({ "name": "refund", "arguments": arguments })))
+    };
     let cases = [
         ("another principal's", &writer, find(json!({})), state.clone()),
-        ("another tool's", &agent, refund(), state.clone()),
+        ("another tool's", &agent, refund(json!({})), state.clone()),
+        ("of what somebody must agree to", &agent, refund(json!({ "id": 50 })), state.clone()),
         ("what is no tool", &agent, prompt(), state.clone()),
         ("changed", &agent, find(json!({})), json!(text.replace("v1", "v2"))),
         ("the server's own, unmarked", &agent, find(json!({})), json!(STATE)),
@@ -99,6 +101,8 @@ async fn a_state_of_somebody_else_or_of_another_request_does_not_pass_and_is_on_
     });
     assert_eq!((refused, denied.count()), (count, count));
     assert!(commands(&events).iter().any(|it| it.phase == Phase::Prompt));
+    let asked = events.iter().any(|it| matches!(it.body, Body::Approval(_)));
+    assert!(!asked, "nobody is asked to agree to what must not pass");
     // Its owner is not harmed by that.
     let mut again = find(json!({}));
     again.body["params"]["requestState"] = state;
