@@ -86,6 +86,7 @@ async fn a_state_of_somebody_else_or_of_another_request_does_not_pass_and_is_on_
         let told = message.token(token).send(&world, Way::H2).await;
         let words = String::from_utf8(told.body.to_vec()).unwrap();
         assert!(words.contains("ask again without it"), "{case}: {words}");
+        assert_eq!(told.json()["error"]["code"], -32602, "{case}: {words}");
         assert!(!words.contains(STATE), "{case}: {words}");
     }
     assert_eq!(double.all().len(), before, "a server has seen one");

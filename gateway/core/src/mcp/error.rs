@@ -29,6 +29,8 @@ enum At {
     Method,
     /// It was read, and the error is its answer: 200.
     Answer,
+    /// The same, and the decision that it tells of is on record: 200.
+    OnRecord,
     /// It was sent within a session that is over: 404.
     Session,
     /// It may come again later: 429.
@@ -163,7 +165,14 @@ impl RpcError {
         let message = format!(
             "denied by policy: {why}. The same again is refused again; it is on record as command {command_id}"
         );
-        Self::new(-32000, message.into(), At::Answer)
+        Self::new(-32000, message.into(), At::OnRecord)
+    }
+
+    /// It carries what its caller was not given, whatever policy says; that is on record under this id.
+    #[must_use]
+    pub fn foreign(why: &str, command_id: CommandId) -> Self {
+        let message = format!("{why}. It is on record as command {command_id}");
+        Self::new(-32602, message.into(), At::OnRecord)
     }
 
     /// The gateway failed; why is in its own log.
@@ -181,7 +190,13 @@ impl RpcError {
     /// Whether nothing else than the answer would tell of it: what policy, an approval or a server said is on record by itself.
     #[must_use]
     pub fn is_unrecorded(&self) -> bool {
-        self.at == At::TooMany || !matches!(self.code, -32000 | -32042 | -32603)
+        match self.at {
+            At::TooMany => true,
+            At::OnRecord => false,
+            At::Transport | At::Method | At::Answer | At::Session => {
+                !matches!(self.code, -32000 | -32042 | -32603)
+            }
+        }
     }
 
     /// What to do.
@@ -196,7 +211,7 @@ impl RpcError {
         match (self.at, era) {
             (At::Transport, _) => 400,
             (At::Method, Era::Modern) => 404,
-            (At::Method, Era::Legacy) | (At::Answer, _) => 200,
+            (At::Method, Era::Legacy) | (At::Answer | At::OnRecord, _) => 200,
             (At::Session, _) => 404,
             (At::TooMany, _) => 429,
         }

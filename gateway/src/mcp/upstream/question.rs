@@ -200,6 +200,10 @@ impl Admitted {
                 self.settle().await?;
                 let recorded = self.inner.appender.commit(note).await;
                 let _on_record = recorded.map_err(|error| not_on_record(&error))?;
+                // An error of the protocol, as a server says it of a state that is not its own: no tool's words for a model.
+                if let Some(objection) = objection {
+                    return Err(NotAllowed::Error(RpcError::foreign(objection, command_id)));
+                }
                 Err(NotAllowed::Refused(match pass {
                     Err(shut) => RpcError::ended(shut.to_string()),
                     Ok(_) => RpcError::refused(&reasons, command_id),
