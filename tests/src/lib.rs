@@ -9,6 +9,7 @@ mod site;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use dev_services::{DevService, StartError};
@@ -41,7 +42,20 @@ pub fn binary() -> PathBuf {
         return path.into();
     }
     let tests = std::env::current_exe().unwrap_or_default();
-    tests.ancestors().nth(2).map(|profile| profile.join("tallyport")).unwrap_or_default()
+    let binary: PathBuf =
+        tests.ancestors().nth(2).map(|profile| profile.join("tallyport")).unwrap_or_default();
+    static CHECKED: Once = Once::new();
+    CHECKED.call_once(|| assert_is_current(&binary));
+    binary
+}
+
+/// `cargo test --test NAME` leaves the binary as it was: a test of another than the sources shows nothing.
+fn assert_is_current(binary: &Path) {
+    let modified = |path: &Path| path.metadata().and_then(|it| it.modified()).ok();
+    let Ok(made_of) = std::fs::read_to_string(binary.with_extension("d")) else { return };
+    let sources = made_of.split(' ').map(str::trim_end).filter(|path| path.ends_with(".rs"));
+    let newer = sources.map(Path::new).find(|path| modified(path) > modified(binary));
+    assert!(newer.is_none(), "{newer:?} is newer than the binary: cargo build --workspace --bins");
 }
 
 /// Starts a dev service, or says on stderr that `test` does not run and why.
