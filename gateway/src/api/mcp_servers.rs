@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use gateway_core::verdict::{ToolFacts, judge_accept};
+use gateway_core::mcp::ToolFacts;
+use gateway_core::verdict::judge_accept;
 use serde::{Deserialize, Serialize};
 use tallyport_schemas::{
     Body, Context, Decision, DefinitionState, Draft, Effect, PolicyChange, PrincipalKind,

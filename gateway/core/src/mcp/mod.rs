@@ -4,6 +4,7 @@
 //! * [`Era`]: the revisions without sessions (2026-07-28), and those that begin with `initialize`.
 //! * [`HeaderView`]: the fields of a request that repeat what its body says, and must say the same.
 //! * [`RequestMeta`]: what a request says of its client.
+//! * [`ServerQuestion`]: what is asked of a server, and what it means to policy and for the record.
 //! * [`RpcError`], [`reply`]: the answers, as the revisions spell them.
 //! * [`Events`]: a stream of messages, in whatever pieces it comes.
 //! * [`Screening`]: what is hidden in what a server says.
@@ -19,6 +20,7 @@ mod canonical;
 mod error;
 mod headers;
 mod id;
+mod meaning;
 mod message;
 mod meta;
 mod pins;
@@ -30,6 +32,7 @@ pub use canonical::{NotCanonical, canonical};
 pub use error::RpcError;
 pub use headers::{Field, HeaderView, decoded, encoded, fields_of};
 pub use id::Id;
+pub use meaning::{ServerQuestion, ToolFacts};
 pub use message::{Incoming, Malformed, parse};
 pub use meta::{ClientInfo, RequestMeta};
 pub use pins::{Pin, Pins, Standing};

@@ -17,6 +17,7 @@ use super::own::own_decision;
 use super::span::{blank, cut};
 use super::{Authorized, Masked, Note};
 use crate::mcp::Screened;
+use crate::target::Question;
 use crate::verdict::{Facts, Verdict};
 
 /// The exact bytes of one message for a server.
@@ -48,10 +49,6 @@ pub struct Request {
     pub command_id: CommandId,
     /// What it does.
     pub phase: Phase,
-    /// What it says: canonical JSON.
-    pub statement: String,
-    /// Of the tool that it calls.
-    pub definition_sha256: Option<String>,
     /// The message; null where HTTP says it all.
     pub message: Value,
 }
@@ -100,15 +97,16 @@ impl Ruled {
     /// When its bytes cannot be recorded: then nothing passes.
     pub fn of(
         verdict: Verdict,
-        request: Request,
+        question: &Question,
+        request: &Request,
         context: &SharedContext,
     ) -> Result<Self, ContentError> {
-        let Verdict { decision, facts, .. } = verdict;
+        let decision = verdict.decision;
         let (effect, reasons) = (decision.effect, decision.reasons.clone());
         let passes = effect == Effect::Allow;
         let disposition = if passes { Disposition::Forwarded } else { Disposition::Refused };
         let bytes = bytes_of(&request.message);
-        let drafts = drafts(decision, facts, &request, (&bytes, disposition), context)?;
+        let drafts = drafts(decision, question, request, (&bytes, disposition), context)?;
         Ok(if passes {
             Self::Passes(Authorized { value: Call { bytes }, drafts })
         } else {
@@ -137,17 +135,16 @@ impl OwnRequest<'_> {
             .and_then(Value::as_str)
             .unwrap_or("what answers nothing")
             .to_owned();
-        let request = Request {
-            command_id,
-            phase: Phase::Control,
+        let question = Question {
             statement: format!("-- the gateway asks: {method}"),
-            definition_sha256: None,
-            message,
+            facts: Facts { read_only: true, ..Facts::default() },
+            ..Question::default()
         };
+        let request = Request { command_id, phase: Phase::Control, message };
         let decision = own_decision("tallyport:definitions", policy_version, command_id);
-        let facts = Facts { read_only: true, ..Facts::default() };
         let bytes = bytes_of(&request.message);
-        let drafts = drafts(decision, facts, &request, (&bytes, Disposition::Forwarded), context)?;
+        let disposition = Disposition::Forwarded;
+        let drafts = drafts(decision, &question, &request, (&bytes, disposition), context)?;
         Ok(Authorized { value: Call { bytes }, drafts })
     }
 
@@ -188,18 +185,19 @@ fn bytes_of(message: &Value) -> Bytes {
 
 fn drafts(
     decision: Decision,
-    facts: Facts,
+    question: &Question,
     request: &Request,
     (bytes, disposition): (&Bytes, Disposition),
     context: &SharedContext,
 ) -> Result<Vec<Draft>, ContentError> {
-    let Request { command_id, phase, statement, definition_sha256, .. } = request;
+    let Request { command_id, phase, .. } = request;
+    let Question { statement, facts, definition_sha256, .. } = question;
     let mut chunks = bytes.chunks(CHUNK_BYTES);
     let head = CommandEvent {
         statement_sha256: Some(hex::encode(Sha256::digest(statement))),
         statement: Some(cut(statement, CommandEvent::MAX_STATEMENT_BYTES).to_owned()),
-        functions: facts.functions,
-        labels: facts.labels,
+        functions: facts.functions.clone(),
+        labels: facts.labels.clone(),
         read_only: facts.read_only,
         opaque: facts.opaque,
         definition_sha256: definition_sha256.clone(),

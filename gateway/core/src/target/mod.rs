@@ -3,6 +3,7 @@
 //!
 //! * [`Question`]: what a request means, whatever protocol it came by. [`crate::verdict::judge`] asks policy about it,
 //!   [`crate::passage`] puts it on record, [`crate::approval`] binds an approval to it.
+//!   MCP servers are asked such questions too ([`crate::mcp::ServerQuestion`]), by messages of their own.
 //! * [`Protocol`]: a kind of target that is asked by HTTP. Its reader makes a question of a request, and says what of an answer
 //!   may be seen; all else is the same for every one of them.
 //!

@@ -8,9 +8,9 @@
 //! a statement passes only when it is known to leave every masked column alone or to select it as it is; the reasons
 //! say so in words, without a value.
 
+mod accept;
 mod access;
 mod ask;
-mod call;
 mod clearance;
 mod judge;
 mod order;
@@ -23,8 +23,8 @@ use std::collections::BTreeSet;
 use tallyport_access::policy::{ApprovalDemand, GrantDemand};
 use tallyport_schemas::{ColumnRef, Decision, Effect, ObjectRef, Recording, StatementKind};
 
+pub use accept::{NOT_A_PERSON, judge_accept};
 pub use access::access;
-pub use call::{NOT_A_PERSON, ServerQuestion, ToolFacts, judge_accept, judge_call};
 pub use judge::Judge;
 pub use question::{judge_question, not_taken};
 

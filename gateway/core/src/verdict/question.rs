@@ -1,5 +1,7 @@
 //! What policy says of a request, whatever kind of target it is for.
 
+use std::iter;
+
 use tallyport_access::policy::{AskContext, Asker, Resource};
 use tallyport_schemas::{CommandId, Decision, Effect, Recording, TargetRef};
 
@@ -26,9 +28,9 @@ pub fn judge_question(
         exec: question.exec.clone(),
         ..context.clone()
     };
-    let the_target = Resource::Target { name: target.name.clone() };
-    ask(asker, &context, opened_by(target.kind), &the_target, &target.name, &mut ruling);
-    for (action, resource) in &question.asks {
+    let opening = (opened_by(target.kind), Resource::Target { name: target.name.clone() });
+    let beside = question.asks.iter().filter(|it| **it != opening);
+    for (action, resource) in iter::once(&opening).chain(beside) {
         let is_opened = ask(asker, &context, *action, resource, &resource.to_string(), &mut ruling);
         if action.is_interactive() && asker.is_agent() && !is_opened {
             ruling.deny(format!(
@@ -43,7 +45,7 @@ pub fn judge_question(
 }
 
 /// The verdict on what is not answered with rows.
-pub(super) fn without_rows(
+fn without_rows(
     mut ruling: Ruling,
     asker: &Asker,
     facts: Facts,

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use gateway_core::mcp::RpcError;
-use gateway_core::passage::call::Request;
+use gateway_core::target::Question;
 use gateway_core::verdict::Verdict;
 use tallyport_access::policy::ApprovalDemand;
-use tallyport_schemas::{Draft, SharedContext};
+use tallyport_schemas::{CommandId, Draft, SharedContext};
 use tokio::time::{Instant, timeout_at};
 
 use super::exchange::not_on_record;
@@ -49,7 +49,7 @@ impl Admitted {
     pub(super) async fn approval(
         &self,
         (verdict, demand): (&Verdict, &ApprovalDemand),
-        request: &Request,
+        (question, command_id): (&Question, CommandId),
         context: &SharedContext,
         patience: &Patience<'_>,
     ) -> Result<Leave, NotAllowed> {
@@ -59,10 +59,10 @@ impl Admitted {
             context,
             verdict,
             demand,
-            command_id: request.command_id,
-            statement: &request.statement,
-            definition_sha256: request.definition_sha256.as_deref(),
-            unseen_sha256: None,
+            command_id,
+            statement: &question.statement,
+            definition_sha256: question.definition_sha256.as_deref(),
+            unseen_sha256: question.unseen_sha256.as_deref(),
         };
         let mut changes = self.inner.control.changes();
         let began = Instant::now();

@@ -1,8 +1,7 @@
 //! What a client may ask of a server beside its tools, and what policy is asked about it.
 
 use gateway_core::mcp::reply::Listed;
-use gateway_core::mcp::{Era, RpcError};
-use gateway_core::verdict::ServerQuestion;
+use gateway_core::mcp::{Era, RpcError, ServerQuestion};
 use serde_json::{Map, Value};
 use tallyport_schemas::Phase;
 

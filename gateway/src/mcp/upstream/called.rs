@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use axum::response::Response;
 use bytes::Bytes;
-use gateway_core::mcp::{Era, RpcError, reply};
+use gateway_core::mcp::{Era, RpcError, ServerQuestion, reply};
 use gateway_core::passage::call::Request;
-use gateway_core::verdict::ServerQuestion;
+use gateway_core::target::Question;
 use serde_json::{Map, Value, json};
 use tallyport_access::policy::CallArguments;
 use tallyport_schemas::{CommandId, Phase};
@@ -98,18 +98,15 @@ impl Called {
         (command_id, message): (CommandId, Value),
         patience: &Patience<'_>,
     ) -> Result<Allowed, NotAllowed> {
-        let request = Request {
-            command_id,
-            phase: Phase::Call,
+        let request = Request { command_id, phase: Phase::Call, message };
+        let called = ServerQuestion::Call(&self.definition.facts);
+        let question = Question {
+            call: Some(Arc::clone(&self.arguments)),
             statement: self.statement.clone(),
             definition_sha256: Some(self.definition.sha256.clone()),
-            message,
+            ..called.meant(admitted.upstream.name())
         };
-        let question = ServerQuestion::Call(&self.definition.facts);
-        let arguments = Some(Arc::clone(&self.arguments));
-        let wanted =
-            Wanted { arguments, objection: self.objection, ..Wanted::of(question, request) };
-        admitted.decide(wanted, patience).await
+        admitted.decide(Wanted { question, objection: self.objection, request }, patience).await
     }
 }
 

@@ -4,8 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_core::mcp::{Standing, canonical};
-use gateway_core::verdict::ToolFacts;
+use gateway_core::mcp::{Standing, ToolFacts, canonical};
 use jiff::Timestamp;
 use parking_lot::{Mutex as Kept, RwLock};
 use serde_json::Value;

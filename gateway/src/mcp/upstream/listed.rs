@@ -1,7 +1,7 @@
 //! Lists, as somebody may see them.
 
+use gateway_core::mcp::ServerQuestion;
 use gateway_core::mcp::reply::Listed;
-use gateway_core::verdict::ServerQuestion;
 use serde_json::Value;
 
 use super::definitions::Look;

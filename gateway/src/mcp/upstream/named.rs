@@ -5,9 +5,11 @@ use std::sync::Arc;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use gateway_core::mcp::reply::{self, Listed};
-use gateway_core::mcp::{Era, Id, MODERN_REVISION, RpcError, fields_of, initialize_revision};
+use gateway_core::mcp::{
+    Era, Id, MODERN_REVISION, RpcError, ServerQuestion, fields_of, initialize_revision,
+};
 use gateway_core::passage::call::Request;
-use gateway_core::verdict::ServerQuestion;
+use gateway_core::target::Question;
 use serde_json::{Map, Value, json};
 use tallyport_schemas::{CommandId, Phase};
 use tokio::sync::mpsc;
@@ -138,7 +140,8 @@ impl Way<'_> {
         let alias = self.admitted.upstream.wire.alias(&id, &mut params);
         let wire = request::message(Some(alias.at_server()), &method, params);
         let manner = manner(session.as_deref(), &wire, Vec::new());
-        let (question, phase) = (asked.question(), asked.phase);
+        let meant = asked.question().meant(self.admitted.upstream.name());
+        let (question, phase) = (Question { statement, ..meant }, asked.phase);
         for also in &asked.also {
             if !self.admitted.may(&ServerQuestion::Read(Some(also))) {
                 return Err(RpcError::ended(
@@ -147,9 +150,8 @@ impl Way<'_> {
             }
         }
         let command_id = CommandId::new();
-        let request =
-            Request { command_id, phase, statement, definition_sha256: None, message: wire };
-        let wanted = Wanted { objection, ..Wanted::of(question, request) };
+        let request = Request { command_id, phase, message: wire };
+        let wanted = Wanted { question, objection, request };
         let allowed = self.admitted.decide_now(wanted).await?;
         let amend = asked.lists.map(|kind| {
             let admitted = Arc::clone(&self.admitted);
@@ -212,14 +214,8 @@ impl Way<'_> {
         let alias = self.admitted.upstream.wire.alias(&id, &mut params);
         let wire = request::message(Some(alias.at_server()), "initialize", params);
         let command_id = CommandId::new();
-        let request = Request {
-            command_id,
-            phase: Phase::Control,
-            statement,
-            definition_sha256: None,
-            message: wire,
-        };
-        let allowed = self.admitted.decide_now(Wanted::of(ServerQuestion::Use, request)).await?;
+        let request = Request { command_id, phase: Phase::Control, message: wire };
+        let allowed = self.admitted.decide_use(statement, request).await?;
         let exchange = Exchange::of(&self.admitted, &allowed, command_id, Some(alias));
         let (to, _nobody) = mpsc::channel(1);
         let ended = run(exchange, allowed, Sent::Post(Manner::Begins), to).await?;
@@ -296,15 +292,8 @@ impl Way<'_> {
             let session = self.session(era)?;
             let manner = manner(session.as_deref(), &message, Vec::new());
             let command_id = CommandId::new();
-            let request = Request {
-                command_id,
-                phase,
-                statement: statement?,
-                definition_sha256: None,
-                message,
-            };
-            let allowed =
-                self.admitted.decide_now(Wanted::of(ServerQuestion::Use, request)).await?;
+            let request = Request { command_id, phase, message };
+            let allowed = self.admitted.decide_use(statement?, request).await?;
             let exchange = Exchange::of(&self.admitted, &allowed, command_id, None);
             let (to, _nobody) = mpsc::channel(1);
             let ended = run(exchange, allowed, Sent::Post(manner), to).await?;

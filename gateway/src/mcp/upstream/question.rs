@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use gateway_core::mcp::RpcError;
+use gateway_core::mcp::{RpcError, ServerQuestion};
 use gateway_core::passage::Authorized;
 use gateway_core::passage::call::{Call, Request, Ruled};
-use gateway_core::verdict::{ServerQuestion, Verdict, judge_call};
+use gateway_core::target::Question;
+use gateway_core::verdict::{Verdict, judge_question};
 use jiff::Timestamp;
-use tallyport_access::policy::{AskContext, Asker, CallArguments, GrantDemand};
+use tallyport_access::policy::{AskContext, Asker, GrantDemand, Resource};
 use tallyport_schemas::{
     CallRef, CommandId, Context, Effect, Recording, SharedContext, TargetKind, TargetRef,
 };
@@ -56,19 +57,11 @@ pub(super) struct Allowed {
 }
 
 /// What is asked, and how it goes on record.
-pub(super) struct Wanted<'a> {
-    pub(super) question: ServerQuestion<'a>,
-    pub(super) arguments: Option<Arc<CallArguments>>,
+pub(super) struct Wanted {
+    pub(super) question: Question,
     /// Why it must not pass, whatever policy says.
     pub(super) objection: Option<&'static str>,
     pub(super) request: Request,
-}
-
-impl<'a> Wanted<'a> {
-    /// Without arguments that policy looks into, and without an objection.
-    pub(super) const fn of(question: ServerQuestion<'a>, request: Request) -> Self {
-        Self { question, arguments: None, objection: None, request }
-    }
 }
 
 impl Admitted {
@@ -117,31 +110,15 @@ impl Admitted {
 
     /// Whether policy lets them ask this now. Nothing of it is on record: nothing happens.
     pub(super) fn may(&self, question: &ServerQuestion<'_>) -> bool {
-        let verdict = self.judge(&self.asker, question, None, None);
+        let verdict = self.judge(&self.asker, &question.meant(self.upstream.name()), None);
         // What waits for somebody who must agree is there to be asked for.
         verdict.decision.effect != Effect::Deny
     }
 
-    fn judge(
-        &self,
-        asker: &Asker,
-        question: &ServerQuestion<'_>,
-        arguments: Option<Arc<CallArguments>>,
-        command_id: Option<CommandId>,
-    ) -> Verdict {
-        let (read_only, opaque) = match question {
-            ServerQuestion::Call(tool) => (tool.read_only, true),
-            _ => (true, false),
-        };
-        let facts = AskContext {
-            now: Timestamp::now(),
-            read_only,
-            opaque,
-            call: arguments,
-            ..self.facts.clone()
-        };
-        let recording = self.upstream.config.recording;
-        judge_call(asker, self.upstream.name(), question, &facts, recording, command_id)
+    fn judge(&self, asker: &Asker, question: &Question, command_id: Option<CommandId>) -> Verdict {
+        let facts = AskContext { now: Timestamp::now(), ..self.facts.clone() };
+        let (target, recording) = (self.upstream.reference(), self.upstream.config.recording);
+        judge_question(asker, &target, question, &facts, recording, command_id)
     }
 
     /// Decides; a refusal is on record before it is told. What policy permits only with an approval waits for it, within
@@ -151,10 +128,10 @@ impl Admitted {
     /// A dropped call may leave a request for an approval, which the same one finds, or one that was used up.
     pub(super) async fn decide(
         &self,
-        wanted: Wanted<'_>,
+        wanted: Wanted,
         patience: &Patience<'_>,
     ) -> Result<Allowed, NotAllowed> {
-        let Wanted { question, arguments, objection, request } = wanted;
+        let Wanted { question, objection, request } = wanted;
         let command_id = request.command_id;
         let context = self.context_of(&question, command_id);
         let mut verdict = loop {
@@ -163,21 +140,22 @@ impl Admitted {
             let is_the_same = now.version() == self.asker.policy_set().version();
             let fresh = (!is_the_same).then(|| now.asker(self.welcome.caller.identity()));
             let asker = fresh.as_ref().unwrap_or(&self.asker);
-            let mut verdict = self.judge(asker, &question, arguments.clone(), Some(command_id));
+            let mut verdict = self.judge(asker, &question, Some(command_id));
             let Some(demand) = verdict.approval.take() else { break verdict };
             // Nobody is asked to agree to what must not pass.
             if objection.is_some() || verdict.decision.effect != Effect::Pause {
                 break verdict;
             }
             self.settle().await?;
-            let leave = self.approval((&verdict, &demand), &request, &context, patience).await?;
+            let asked = (&question, command_id);
+            let leave = self.approval((&verdict, &demand), asked, &context, patience).await?;
             leave.settle(&mut verdict.decision);
             if !matches!(leave, Leave::Again) {
                 break verdict;
             }
         };
         let recording = verdict.plan.recording;
-        let is_changed = !self.is_as_it_was(&question, &request);
+        let is_changed = !self.is_as_it_was(&question);
         let changed = is_changed.then_some("the tool is not defined any more as it was");
         if let Some(objection) = objection.or(changed) {
             verdict.decision.effect = Effect::Deny;
@@ -190,7 +168,7 @@ impl Admitted {
         if let Err(shut) = &pass {
             shut.settle(&mut verdict.decision);
         }
-        let ruled = Ruled::of(verdict, request, &context).map_err(|error| {
+        let ruled = Ruled::of(verdict, &question, &request, &context).map_err(|error| {
             tracing::error!(%error, "a request cannot be put on record");
             RpcError::internal()
         })?;
@@ -222,8 +200,18 @@ impl Admitted {
         settled.map_err(|error| not_on_record(&error))
     }
 
+    /// Decides about what is asked of the server itself.
+    pub(super) async fn decide_use(
+        &self,
+        statement: String,
+        request: Request,
+    ) -> Result<Allowed, RpcError> {
+        let question = Question { statement, ..ServerQuestion::Use.meant(self.upstream.name()) };
+        self.decide_now(Wanted { question, objection: None, request }).await
+    }
+
     /// The same for what waits for nobody.
-    pub(super) async fn decide_now(&self, wanted: Wanted<'_>) -> Result<Allowed, RpcError> {
+    pub(super) async fn decide_now(&self, wanted: Wanted) -> Result<Allowed, RpcError> {
         let (progress, _nobody) = Progress::of(None);
         let patience = Patience { until: Instant::now(), progress: &progress };
         self.decide(wanted, &patience).await.map_err(|why| match why {
@@ -233,24 +221,29 @@ impl Admitted {
     }
 
     /// Whether the tool that is called is defined as it was when it was asked about.
-    fn is_as_it_was(&self, question: &ServerQuestion<'_>, request: &Request) -> bool {
-        let ServerQuestion::Call(tool) = question else { return true };
+    fn is_as_it_was(&self, question: &Question) -> bool {
+        let Some(tool) = called(question) else { return true };
         let now = self.upstream.definitions.now();
-        let now = now.and_then(|look| look.tool(&self.inner, &self.upstream, &tool.name));
-        now.is_some_and(|now| request.definition_sha256.as_ref() == Some(&now.sha256))
+        let now = now.and_then(|look| look.tool(&self.inner, &self.upstream, tool));
+        now.is_some_and(|now| question.definition_sha256.as_ref() == Some(&now.sha256))
     }
 
-    fn context_of(&self, question: &ServerQuestion<'_>, command_id: CommandId) -> SharedContext {
-        let call = match question {
-            ServerQuestion::Call(tool) => Some(CallRef {
-                call_id: command_id,
-                server: self.upstream.name().to_owned(),
-                tool: tool.name.clone(),
-            }),
-            _ => None,
-        };
+    fn context_of(&self, question: &Question, command_id: CommandId) -> SharedContext {
+        let call = called(question).map(|tool| CallRef {
+            call_id: command_id,
+            server: self.upstream.name().to_owned(),
+            tool: tool.to_owned(),
+        });
         SharedContext::from(Context { call, ..self.context.clone() })
     }
+}
+
+/// The tool that is called.
+fn called(question: &Question) -> Option<&str> {
+    question.asks.iter().find_map(|(_, resource)| match resource {
+        Resource::Tool { name, .. } => Some(name.as_str()),
+        _ => None,
+    })
 }
 
 /// What policy says at the door of a server, with the grant that stands where it demands one.
@@ -265,9 +258,11 @@ struct Door {
 impl Door {
     fn of(inner: &Inner, name: &str, caller: &Caller, context: &Context) -> Self {
         let asker = inner.policy.current().asker(caller.identity());
-        let mut facts = AskContext { read_only: true, ..caller.ask_context() };
+        let mut facts = caller.ask_context();
+        let target = TargetRef { name: name.to_owned(), kind: TargetKind::Mcp, database: None };
+        let question = ServerQuestion::Use.meant(name);
         let ask = |facts: &AskContext| {
-            judge_call(&asker, name, &ServerQuestion::Use, facts, Recording::Full, None)
+            judge_question(&asker, &target, &question, facts, Recording::Full, None)
         };
         let mut verdict = ask(&facts);
         let grant = verdict.grant.take();

@@ -6,7 +6,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use gateway_core::mcp::{Era, Id, RpcError};
 use gateway_core::passage::call::Request;
-use gateway_core::verdict::ServerQuestion;
 use serde_json::{Value, json};
 use tallyport_schemas::{CommandId, Phase};
 use tokio::sync::mpsc;
@@ -15,7 +14,7 @@ use super::called::MAX_WAITING;
 use super::came::CameWith;
 use super::exchange::Exchange;
 use super::named::Way;
-use super::question::{Admitted, Allowed, Wanted};
+use super::question::{Admitted, Allowed};
 use super::running::{Sent, run};
 use crate::api::Known;
 use crate::mcp::limits::Owner;
@@ -114,8 +113,8 @@ impl<'a> Way<'a> {
     ) -> Result<(Allowed, Exchange), RpcError> {
         let (phase, statement) = (Phase::Control, json!({ "http": method }).to_string());
         let message = Value::Null;
-        let request = Request { command_id, phase, statement, definition_sha256: None, message };
-        let allowed = self.admitted.decide_now(Wanted::of(ServerQuestion::Use, request)).await?;
+        let request = Request { command_id, phase, message };
+        let allowed = self.admitted.decide_use(statement, request).await?;
         let exchange = Exchange::of(&self.admitted, &allowed, command_id, None);
         Ok((allowed, exchange))
     }

@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use gateway_core::mcp::{LEGACY_REVISIONS, MODERN_REVISION, Pin, Standing};
-use gateway_core::verdict::ToolFacts;
+use gateway_core::mcp::{LEGACY_REVISIONS, MODERN_REVISION, Pin, Standing, ToolFacts};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;

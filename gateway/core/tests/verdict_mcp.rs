@@ -5,9 +5,10 @@ mod verdict_support;
 
 use std::sync::Arc;
 
-use gateway_core::verdict::{ServerQuestion, ToolFacts, Verdict, judge_call};
+use gateway_core::mcp::{ServerQuestion, ToolFacts};
+use gateway_core::verdict::{Verdict, judge_question};
 use tallyport_access::policy::PolicySet;
-use tallyport_schemas::{Effect, Recording};
+use tallyport_schemas::{Effect, Recording, TargetKind, TargetRef};
 
 use verdict_support::{context, identity};
 
@@ -24,7 +25,8 @@ fn tool(read_only: bool) -> ToolFacts {
 fn judge(policy: &str, question: &ServerQuestion<'_>) -> Verdict {
     let set = Arc::new(PolicySet::parse(policy, "test.cedar").unwrap());
     let asker = set.asker(&identity(&["agents"]));
-    judge_call(&asker, "crm", question, &context(), Recording::Full, None)
+    let target = TargetRef { name: "crm".to_owned(), kind: TargetKind::Mcp, database: None };
+    judge_question(&asker, &target, &question.meant("crm"), &context(), Recording::Full, None)
 }
 
 const USE: &str =
@@ -74,6 +76,13 @@ fn tools_are_told_apart_by_what_is_known_of_them() {
             (told.facts.functions, told.facts.read_only, told.facts.opaque),
             (vec!["crm/find".to_owned()], read_only, true)
         );
+    }
+    for (permits, effect) in [("external.write", Effect::Allow), ("pii", Effect::Deny)] {
+        let policy = format!(
+            r#"{USE}@id("l") permit (principal, action == Tallyport::Action::"mcp:call", resource) when {{ context.labels.contains("{permits}") }};"#
+        );
+        let told = judge(&policy, &ServerQuestion::Call(&tool(true)));
+        assert_eq!(told.decision.effect, effect, "{permits}: {:?}", told.decision.reasons);
     }
     let labelled = format!(
         r#"{USE}@id("c") permit (principal, action, resource); @id("no") forbid (principal, action, resource in Tallyport::Label::"external");"#
