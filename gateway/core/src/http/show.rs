@@ -9,11 +9,13 @@ use tallyport_schemas::{Finding, FindingAction};
 
 use super::found::{hidden, listed};
 use super::{Fields, field, media_of};
-use crate::json::{BadJson, Eraser, Hide};
+use crate::json::{BadJson, Document, Eraser, Hide};
 use crate::target::Protocol;
 
-/// The longest document, or line of one, that is looked into.
-const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
+/// The longest value, or line, that is looked into.
+const MAX_VALUE_BYTES: usize = 16 * 1024 * 1024;
+/// So much of a document waits for its end: what is found in it until then is told in place of it.
+const HELD_BACK_BYTES: usize = 1024 * 1024;
 
 /// What of an answer may be seen.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +63,7 @@ pub enum NotShown {
     #[error("it is not what its type says: {0}")]
     Json(#[from] BadJson),
     /// Too long to be looked into.
-    #[error("it has a document of more than {MAX_DOCUMENT_BYTES} bytes")]
+    #[error("it has a value or line of more than {MAX_VALUE_BYTES} bytes")]
     Long,
     /// A detector keeps it back.
     #[error("it holds {0}")]
@@ -83,8 +85,8 @@ pub struct Show {
 enum Form {
     /// Nothing is looked for.
     Plain,
-    /// One document.
-    Document,
+    /// One document; what may be seen of it and was not shown yet is in the buffer.
+    Document(Box<Document>),
     /// A document a line.
     Lines,
     Text(Box<Stream>),
@@ -212,9 +214,15 @@ impl Show {
         match &mut self.form {
             Form::Plain => return Ok(Some(Shown { head: self.head.take(), bytes: bytes.clone() })),
             Form::Text(stream) => stream.push(bytes, &mut out),
-            Form::Document => {
-                self.buffer.extend_from_slice(bytes);
-                self.bounded()?;
+            Form::Document(document) => {
+                let mut eraser = Eraser::new(&self.plan.hides, self.plan.screen.as_ref());
+                document.feed(&mut eraser, bytes, &mut self.buffer)?;
+                self.masked += eraser.hidden;
+                self.findings.merge(&eraser.findings);
+                bounded(document.held())?;
+                if self.head.is_none() || self.buffer.len() >= HELD_BACK_BYTES {
+                    out = std::mem::take(&mut self.buffer);
+                }
             }
             Form::Lines => {
                 self.buffer.extend_from_slice(bytes);
@@ -223,7 +231,7 @@ impl Show {
                     let whole = std::mem::replace(&mut self.buffer, rest);
                     self.lines(&whole, &mut out)?;
                 }
-                self.bounded()?;
+                bounded(self.buffer.len())?;
             }
         }
         self.judged()?;
@@ -258,10 +266,13 @@ impl Show {
         match &mut self.form {
             Form::Plain => {}
             Form::Text(stream) => stream.finish(&mut out),
-            Form::Document if self.buffer.is_empty() => {}
-            Form::Document => {
-                let whole = std::mem::take(&mut self.buffer);
-                self.document(&whole, &mut out)?;
+            Form::Document(document) if document.is_empty() => {}
+            Form::Document(document) => {
+                let mut eraser = Eraser::new(&self.plan.hides, self.plan.screen.as_ref());
+                document.finish(&mut eraser, &mut self.buffer)?;
+                self.masked += eraser.hidden;
+                self.findings.merge(&eraser.findings);
+                out = std::mem::take(&mut self.buffer);
             }
             Form::Lines => {
                 let whole = std::mem::take(&mut self.buffer);
@@ -299,10 +310,6 @@ impl Show {
         (!shown.is_empty()).then_some(shown)
     }
 
-    const fn bounded(&self) -> Result<(), NotShown> {
-        if self.buffer.len() > MAX_DOCUMENT_BYTES { Err(NotShown::Long) } else { Ok(()) }
-    }
-
     /// Whether a detector keeps it back.
     fn judged(&self) -> Result<(), NotShown> {
         let of_text = match &self.form {
@@ -337,6 +344,10 @@ impl Show {
     }
 }
 
+const fn bounded(bytes: usize) -> Result<(), NotShown> {
+    if bytes > MAX_VALUE_BYTES { Err(NotShown::Long) } else { Ok(()) }
+}
+
 fn form_of(plan: &Plan, media: &str, encoding: Option<&str>) -> Result<Form, NotShown> {
     if let Some(encoding) = encoding.filter(|it| !it.eq_ignore_ascii_case("identity")) {
         return Err(NotShown::Encoded(encoding.chars().take(32).collect()));
@@ -349,7 +360,10 @@ fn form_of(plan: &Plan, media: &str, encoding: Option<&str>) -> Result<Form, Not
         || matches!(media, "application/xml" | "application/yaml");
     match &plan.screen {
         _ if plan.lines || is_lines => Ok(Form::Lines),
-        _ if is_json && !plan.text => Ok(Form::Document),
+        _ if is_json && !plan.text => {
+            let eraser = Eraser::new(&plan.hides, plan.screen.as_ref());
+            Ok(Form::Document(Box::new(Document::new(&eraser))))
+        }
         Some(screen) if is_text && plan.hides.is_empty() => {
             Ok(Form::Text(Box::new(screen.stream(Kinds::NONE))))
         }

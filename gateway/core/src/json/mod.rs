@@ -1,12 +1,12 @@
 //! JSON as a target wrote it, with what must not be seen replaced and every other byte as it was.
 //!
 //! * [`Place`]: where in a document; [`Hide`]: what is hidden there, and how.
-//! * [`Eraser`]: applies rules, then detectors, to one document.
+//! * [`Eraser`]: applies rules, then detectors, to one document; [`Document`]: to one that comes in pieces.
 
 mod erase;
 mod place;
 
-pub use erase::{BadJson, Eraser, Hide, Shade};
+pub use erase::{BadJson, Document, Eraser, Hide, Shade};
 pub use place::{BadPlace, Place};
 
 use crate::masking::{ColumnMask, Mask, Masked};

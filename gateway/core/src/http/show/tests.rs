@@ -123,3 +123,32 @@ fn lines_are_shown_as_they_come_and_a_half_one_waits() {
     assert_eq!(feed("1}\n{\"c\":2}\n{\"c"), "{\"c\":\"[redacted]\"}\n{\"c\":\"[redacted]\"}\n");
     assert!(show.finish().is_err(), "what is cut is no document");
 }
+
+#[test]
+fn a_large_document_is_shown_as_it_comes_and_a_small_one_waits_for_its_end() {
+    let json = fields("application/json");
+    let list =
+        |count: usize| format!("[{}", "{\"card\":\"4111\",\"t\":\"some text\"},".repeat(count));
+    let mut show = Show::begin(plan(&["/*/card"], true), &service(), 200, &json).unwrap();
+    assert!(
+        show.feed(&list(10).into()).unwrap().is_none(),
+        "it may turn out to hold what is denied"
+    );
+    let begun = show.feed(&list(100_000)[1..].to_owned().into()).unwrap().unwrap();
+    assert!(begun.head.is_some() && begun.bytes.len() > HELD_BACK_BYTES);
+    assert!(!begun.bytes.windows(4).any(|it| it == b"4111"));
+    let more = show.feed(&Bytes::from_static(b"{\"card\":1},")).unwrap().unwrap();
+    assert_eq!((more.head, &more.bytes[..]), (None, &b"{\"card\":\"[redacted]\"},"[..]));
+    assert_eq!(show.masked_values(), 100_011);
+    // What is denied comes late: all before it has passed, and nothing after.
+    let told = show.feed(&Bytes::from_static(b"\"AKIAQ3EGRZV2XKTYN5WB\","));
+    assert!(matches!(told, Err(NotShown::Kept(_))), "{told:?}");
+    // One value that never ends is not gathered for ever.
+    let mut show = Show::begin(plan(&["/a"], false), &service(), 200, &json).unwrap();
+    let piece = Bytes::from("x".repeat(MAX_VALUE_BYTES / 4));
+    show.feed(&Bytes::from_static(b"{\"b\":\"")).unwrap();
+    for _ in 0..3 {
+        assert!(show.feed(&piece).unwrap().is_none());
+    }
+    show.feed(&piece).and_then(|_| show.feed(&piece)).map(|_| ()).unwrap_err();
+}

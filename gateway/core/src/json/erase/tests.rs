@@ -98,6 +98,42 @@ fn detectors_look_into_names_texts_and_numbers() {
     assert_eq!(eraser.findings.action(), Some(Action::Mask));
 }
 
+#[test]
+fn a_list_passes_as_it_comes_and_only_what_is_not_whole_waits() {
+    let rules = rules(&[("/items/*/s", "redact")]);
+    let mut eraser = Eraser::new(&rules, None);
+    let mut document = Document::new(&eraser);
+    let mut out = Vec::new();
+    document.feed(&mut eraser, b"{\"kind\":\"List\",\"items\":[", &mut out).unwrap();
+    for index in 0..1000 {
+        let item = format!("{{\"n\":{index},\"s\":\"secret\"}},");
+        let (one, other) = item.as_bytes().split_at(index % item.len());
+        document.feed(&mut eraser, one, &mut out).unwrap();
+        document.feed(&mut eraser, other, &mut out).unwrap();
+        assert!(document.held() < 64, "{}", document.held());
+    }
+    let text = String::from_utf8(out.clone()).unwrap();
+    assert!(text.contains("{\"n\":990,\"s\":\"[redacted]\"}") && !text.contains("secret"));
+    assert_eq!(document.finish(&mut eraser, &mut out), Err(BadJson::Syntax(text.len() - 4000)));
+}
+
+/// The beginning of a long value is not read again for each piece of it: that would take as long as the square of its length.
+#[test]
+fn a_long_value_is_looked_at_again_only_when_much_of_it_came() {
+    let rules = rules(&[("/s", "redact")]);
+    let mut eraser = Eraser::new(&rules, None);
+    let mut document = Document::new(&eraser);
+    let mut out = Vec::new();
+    document.feed(&mut eraser, b"{\"s\":[", &mut out).unwrap();
+    // Read again for each, these would be some 600 GB: the test would not end.
+    for _ in 0..300_000 {
+        document.feed(&mut eraser, b"\"0123456789\",", &mut out).unwrap();
+    }
+    document.feed(&mut eraser, b"1],\"t\":2}", &mut out).unwrap();
+    document.finish(&mut eraser, &mut out).unwrap();
+    assert_eq!(String::from_utf8(out).unwrap(), "{\"s\":\"[redacted]\",\"t\":2}");
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -124,6 +160,43 @@ proptest! {
         prop_assert!(!seen.contains(&secret));
         let read: Value = serde_json::from_str(&seen).unwrap();
         prop_assert_eq!(&read["around"], &document["around"]);
+    }
+
+    /// Where a document is cut on its way changes nothing.
+    #[test]
+    fn pieces_are_read_as_the_whole(
+        value in any_json(),
+        broken in proptest::option::of((any::<prop::sample::Index>(), any::<u8>())),
+        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        let rows = serde_json::json!({ "rows": [value, { "s": value }], "s": value, "card": "4111 1111 1111 1111" });
+        let mut text = serde_json::to_vec_pretty(&rows).unwrap();
+        if let Some((at, byte)) = broken {
+            let at = at.index(text.len());
+            text[at] = byte;
+        }
+        let rules = rules(&[("/s", "redact"), ("/rows/*/s", "partial:last4"), ("/rows/0/a", "redact")]);
+        let screen = Screen::new(Rules::parse([("payment_card", "mask")]).unwrap(), Cards::Hidden).unwrap();
+        let mut whole = (Eraser::new(&rules, Some(&screen)), Vec::new());
+        let told = whole.0.document(&text, &mut whole.1);
+        let mut cuts: Vec<usize> = cuts.iter().map(|it| it.index(text.len())).collect();
+        cuts.sort_unstable();
+        cuts.push(text.len());
+        let mut pieces = (Eraser::new(&rules, Some(&screen)), Vec::new());
+        let mut document = Document::new(&pieces.0);
+        let mut from = 0;
+        let mut fed = Ok(());
+        for cut in cuts {
+            fed = fed.and_then(|()| document.feed(&mut pieces.0, &text[from..cut], &mut pieces.1));
+            from = cut;
+        }
+        let fed = fed.and_then(|()| document.finish(&mut pieces.0, &mut pieces.1));
+        prop_assert_eq!(fed, told);
+        if told.is_ok() {
+            prop_assert_eq!(String::from_utf8(pieces.1), String::from_utf8(whole.1));
+            prop_assert_eq!(pieces.0.hidden, whole.0.hidden);
+            prop_assert_eq!(pieces.0.findings.action(), whole.0.findings.action());
+        }
     }
 
     /// Whatever the bytes are, they pass as they are or not at all.
