@@ -51,7 +51,7 @@ config.loadFromOptions({
 })().catch((error) => { console.log('failed', error); process.exit(1); });
 "#;
 
-fn clients() -> Option<DevService> {
+pub fn clients() -> Option<DevService> {
     match DevService::start("kube-clients", &[]) {
         Ok(clients) => Some(clients),
         Err(error) => {

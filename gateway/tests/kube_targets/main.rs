@@ -4,6 +4,8 @@
 
 mod clients;
 mod exec;
+mod faults;
 mod hostile;
+mod long;
 mod objects;
 mod world;

@@ -12,6 +12,7 @@ use tallyport_access::Authenticator;
 use tallyport_access::dev_issuer::{DevClient, DevIssuer};
 use tallyport_access::policy::PolicyStore;
 use tallyport_eventlog::backends::memory::MemoryLog;
+use tallyport_eventlog::faults::FaultLog;
 use tallyport_eventlog::{Appender, AppenderOptions, Log, Position, Topic};
 use tallyport_gateway::config::{GatewayConfig, RawAnyTarget};
 use tallyport_gateway::front::{Front, FrontConfig, RunningFront};
@@ -32,7 +33,7 @@ const POLICY: &str = r#"
 @id("connect") permit (principal in Tallyport::Group::"agents", action in [Tallyport::Action::"k8s:connect", Tallyport::Action::"k8s:discover"], resource)
   when { resource == Tallyport::Target::"prod" };
 @id("reads") permit (principal in Tallyport::Group::"agents", action in [Tallyport::Action::"k8s:read", Tallyport::Action::"k8s:logs"], resource)
-  when { resource in Tallyport::KubeNamespace::"prod/shop" };
+  when { resource in Tallyport::KubeNamespace::"prod/shop" || resource in Tallyport::KubeNamespace::"prod/bulk" };
 @id("settings") permit (principal in Tallyport::Group::"agents", action in Tallyport::Action::"k8s:write", resource)
   when { resource in Tallyport::KubeNamespace::"prod/shop" && resource.resource == "configmaps" };
 @id("secrets") permit (principal in Tallyport::Group::"trusted", action in Tallyport::Action::"k8s:write", resource)
@@ -49,6 +50,28 @@ permit (principal in Tallyport::Group::"agents", action == Tallyport::Action::"k
 @id("trusted") @interactive("allow")
 permit (principal in Tallyport::Group::"trusted", action in [Tallyport::Action::"k8s:tty", Tallyport::Action::"k8s:attach", Tallyport::Action::"k8s:portForward"], resource);
 @id("ends") permit (principal in Tallyport::Group::"dba", action in Tallyport::Action::"access:any", resource);
+"#;
+
+/// A terminal around a program, which types its first argument to it.
+const TYPED: &str = r#"
+import os, pty, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+typed = False
+while True:
+    try:
+        said = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not said:
+        break
+    sys.stdout.buffer.write(said)
+    if not typed:
+        typed = True
+        os.write(terminal, sys.argv[1].encode())
+sys.stdout.buffer.flush()
+os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 "#;
 
 /// The cluster, where its parts can be had here; another of each test.
@@ -71,6 +94,7 @@ pub struct World {
     pub front: RunningFront,
     pub ca: DevCa,
     pub folder: tempfile::TempDir,
+    pub faults: Arc<FaultLog>,
     issuer: DevIssuer,
     log: Arc<MemoryLog>,
 }
@@ -88,8 +112,10 @@ impl World {
         let authenticator = Authenticator::new(vec![issuer.issuer_config()]).unwrap();
         let log = Arc::new(MemoryLog::new());
         let producer = ProducerId::parse("test/gateway").unwrap();
-        let for_appender = Arc::clone(&log) as Arc<dyn Log>;
-        let options = AppenderOptions::default();
+        let faults = Arc::new(FaultLog::new(Arc::clone(&log) as Arc<dyn Log>));
+        let for_appender = Arc::clone(&faults) as Arc<dyn Log>;
+        let options =
+            AppenderOptions { max_wait: Duration::from_secs(1), ..AppenderOptions::default() };
         let appender = Appender::start(for_appender, producer, "gateway", options).await.unwrap();
         let place = if more.contains("url = ") {
             String::new()
@@ -116,7 +142,7 @@ impl World {
         let front = Front::start(FrontConfig::new(local, identity), service, api::router(&gateway))
             .await
             .unwrap();
-        Some(Self { gateway, cluster, front, ca, folder, issuer, log })
+        Some(Self { gateway, cluster, front, ca, folder, faults, issuer, log })
     }
 
     pub async fn token(&self, client: &str) -> String {
@@ -185,6 +211,16 @@ impl World {
         command.args(arguments);
         command.env("KUBECONFIG", "/dev/null").env("HOME", self.folder.path());
         fed(&mut command, input).await
+    }
+
+    /// kubectl as somebody at a terminal has it, who types these lines once it said something.
+    pub async fn typed(&self, client: &str, arguments: &[&str], lines: &str) -> String {
+        let port = self.port(client).await;
+        let mut command = tokio::process::Command::new("python3");
+        command.args(["-c", TYPED, lines, self.cluster.text("kubectl"), "--server"]);
+        command.args([&format!("http://127.0.0.1:{port}"), "-n", "shop"]).args(arguments);
+        command.env("KUBECONFIG", "/dev/null").env("HOME", self.folder.path());
+        text(&fed(&mut command, "").await)
     }
 
     /// kubectl of whoever may do all, past the gateway; gives what it says.
