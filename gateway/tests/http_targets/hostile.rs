@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tallyport_schemas::{Disposition, Effect, ResponseStatus};
+use tallyport_schemas::{Body, Disposition, Effect, Event, ResponseStatus, Session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::world::World;
@@ -85,7 +85,7 @@ async fn no_agent_chooses_a_host() {
 async fn one_request_is_not_two() {
     let world = World::start().await;
     let body = "0\r\n\r\nPOST /customers/13/refunds HTTP/1.1\r\nhost: crm\r\n\r\n";
-    for fields in [
+    let cases = [
         format!("content-length: {}\r\ntransfer-encoding: chunked\r\n", body.len()),
         "content-length: 5\r\ncontent-length: 50\r\n".to_owned(),
         "transfer-encoding: xchunked\r\n".to_owned(),
@@ -93,7 +93,9 @@ async fn one_request_is_not_two() {
         "content-length: +5\r\n".to_owned(),
         "x-a: b\r\n content-length: 5\r\n".to_owned(),
         "content-length : 5\r\n".to_owned(),
-    ] {
+    ];
+    let count = cases.len();
+    for fields in cases {
         let request = format!(
             "POST /orders HTTP/1.1\r\nhost: crm\r\ncontent-type: application/json\r\n{fields}\r\n{body}"
         );
@@ -101,6 +103,20 @@ async fn one_request_is_not_two() {
         let sent = world.upstream.sent();
         assert!(sent.iter().all(|it| !it.target.contains("refunds")), "{fields}: {sent:?}");
     }
+    // Each is on record: as a request, or as how its session ended.
+    let is_end = |it: &Event| {
+        matches!(&it.body, Body::Session(Session::Closed { .. } | Session::Lost { .. }))
+    };
+    let events = world
+        .wait_for("the ends", |events| events.iter().filter(|it| is_end(it)).count() == count)
+        .await;
+    let recorded = events.iter().filter(|it| match &it.body {
+        Body::Command(it) => !it.statement.as_deref().unwrap_or_default().is_empty(),
+        Body::Session(Session::Lost { cause, .. }) => cause == "protocol_error",
+        _ => false,
+    });
+    let lost: Vec<_> = events.iter().map(|it| format!("{:?}", it.body)).collect();
+    assert!(recorded.count() >= count, "{}", lost.join("\n"));
     let allowed = world.decisions().await.into_iter().filter(|it| it.effect == Effect::Allow);
     assert!(allowed.into_iter().all(|it| !it.resources.iter().any(|on| on.contains("refund"))));
 }
@@ -180,6 +196,8 @@ async fn an_answer_without_an_end_is_cut() {
     let (status, told) = client.get("/endless").await;
     assert_eq!(status, 502, "{told}");
     assert!(told.contains("answer_withheld"), "{told}");
+    let ended = world.summaries().await.remove(0);
+    assert_eq!((ended.status, ended.tag.as_deref()), (ResponseStatus::Error, Some("HTTP 502")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,6 +245,17 @@ async fn an_upgrade_to_another_protocol_is_not_made() {
     .await;
     assert!(!told.contains("101"), "{told}");
     assert!(world.upstream.sent().iter().all(|it| it.field("upgrade").is_none()));
+    assert_eq!(world.commands().await.len(), 1);
+    // What is sent behind it, as if it had been made, is a request like any other, or nothing.
+    let behind = "GET /customers/13 HTTP/1.1\r\nhost: crm\r\nconnection: close\r\n\r\n";
+    let upgrade = "GET /notes/a HTTP/1.1\r\nhost: crm\r\nconnection: upgrade\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n";
+    let told = raw(&world, format!("{upgrade}{behind}").as_bytes()).await;
+    assert!(!told.contains("101 Switching") && !told.contains("Ada"), "{told}");
+    let sent = world.upstream.sent();
+    assert!(sent.iter().all(|it| !it.target.contains("customers")), "{sent:?}");
+    let refused = world.commands().await.pop().unwrap();
+    assert_eq!(refused.disposition, Disposition::Refused);
+    assert_eq!(refused.statement.as_deref(), Some("GET /customers/13"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tallyport_schemas::Disposition;
+use tallyport_schemas::{Disposition, ResponseStatus};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -145,6 +145,11 @@ async fn what_accepts_another_websocket_is_not_spoken_to() {
         let told = raw(&world, &request).await;
         let status = if may { "HTTP/1.1 101" } else { "HTTP/1.1 502" };
         assert!(told.starts_with(status), "{protocol_of_answer}: {told}");
+        if !may {
+            let statement = "exec shop/web-0 -c app -- [\"id\"]";
+            let ended = world.ended(statement).await;
+            assert_eq!(ended.status, ResponseStatus::Interrupted, "{protocol_of_answer}");
+        }
     }
 }
 
