@@ -4,6 +4,7 @@
 
 mod books;
 mod chaos;
+mod desk;
 mod load;
 mod site;
 
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 pub use books::{Ask, Books};
 pub use chaos::{kill, roll, setting};
+pub use desk::Desk;
 pub use load::Load;
 pub use site::{AGENT, Role, Site, free_port};
 

@@ -45,11 +45,16 @@ pub struct Role {
 impl Site {
     /// Starts PostgreSQL and the provider; none where they cannot be installed, which is said.
     pub fn start(test: &str) -> Option<Self> {
+        Self::start_with(test, &[])
+    }
+
+    /// The same with more options of the provider.
+    pub fn start_with(test: &str, more: &[&str]) -> Option<Self> {
         let sample = repo_root().join("deploy/examples/sample.sql");
         let postgres = start_or_say(test, "postgres", &["--sql", &sample.to_string_lossy()])?;
         let gateway = free_port();
         let back = format!("https://localhost:{gateway}/console/callback/sso");
-        let oidc = start_or_say(test, "oidc", &["--redirect", &back])?;
+        let oidc = start_or_say(test, "oidc", &[&["--redirect", &back], more].concat())?;
         let folder = tempfile::Builder::new().prefix("tallyport-roles-").tempdir().unwrap();
         let ca = DevCa::create_or_load(&folder.path().join("tls")).unwrap();
         for name in ["policy.cedar", "masking.toml"] {
@@ -61,6 +66,8 @@ impl Site {
             let file = folder.path().join(client["id"].as_str().unwrap());
             std::fs::write(file, client["secret"].as_str().unwrap()).unwrap();
         }
+        let key = oidc.ready()["key_agent"]["pem"].as_str().unwrap();
+        std::fs::write(folder.path().join("key-agent.pem"), key).unwrap();
         Some(Self { postgres, oidc, ca, folder, gateway, query: free_port() })
     }
 

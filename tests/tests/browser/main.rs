@@ -82,6 +82,8 @@ fn nobody_approves_their_own(world: &World) {
     stop(agent);
 
     let forward = world.sign_in_at_the_terminal("operator");
+    let desk = world.at_the_desk("operator");
+    assert!(desk.contains("\"display_name\":\"Operator\""), "{desk}");
     let person = world.psql(&forward, "DELETE FROM app.orders WHERE id = 4");
     world.walk("refused", &json!({ "who": "operator", "why": "own|ask" }));
     stop(person);

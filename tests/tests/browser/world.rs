@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use dev_services::repo_root;
 use serde_json::{Value, json};
-use tallyport_tests::{Forward, Role, Site, binary, eventually, psql, said, say_not_run};
+use tallyport_tests::{Desk, Forward, Role, Site, binary, eventually, psql, said, say_not_run};
 
 /// Beside the example policy: something that needs two, and something that does not wait long.
 const POLICY: &str = r#"
@@ -44,6 +44,9 @@ impl World {
         let lake = format!("[lake]\nurl = \"file://{}\"\n", site.path("lake").display());
         let all =
             site.config("all.toml", &log, &lake, &["gateway", "console", "recorder", "query"]);
+        let text = std::fs::read_to_string(&all).unwrap();
+        std::fs::write(&all, text.replacen("[[targets]]", "[gateway.mcp]\n[[targets]]", 1))
+            .unwrap();
         let up = Role::start("up", &all);
         let agents = site.connect_as(&site.access("ops-agent"));
         Some(Self { site, agents, _up: up })
@@ -92,6 +95,16 @@ impl World {
         self.walk("device", &json!({ "url": url, "who": who }));
         assert!(login.wait().unwrap().success());
         self.site.connect_as(&["--login-file".to_owned(), file.to_owned()])
+    }
+
+    /// Who `tallyport mcp` is with the same sign-in.
+    pub fn at_the_desk(&self, who: &str) -> String {
+        let gateway = format!("127.0.0.1:{}", self.site.gateway_port());
+        let (ca, file) =
+            (self.site.path("tls/ca.pem"), self.site.path(&format!("{who}.login.json")));
+        let (ca, file) = (ca.to_str().unwrap(), file.to_str().unwrap());
+        let mut desk = Desk::start(&["--gateway", &gateway, "--ca", ca, "--login-file", file]);
+        desk.call("whoami", &json!({})).to_string()
     }
 
     /// The only session that is live.
