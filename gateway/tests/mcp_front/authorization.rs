@@ -2,7 +2,7 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use tallyport_schemas::{Effect, Outcome};
+use tallyport_schemas::{Authentication, Body, Effect, Outcome};
 
 use crate::client::{Answer, WAYS, Way};
 use crate::message::{Message, bare, legacy, modern};
@@ -197,4 +197,25 @@ async fn whoami_tells_what_the_door_would_open_to() {
         assert_eq!(&text, told);
     }
     assert_eq!(world.decisions().await, [], "to be told is not to go in");
+}
+
+/// RFC 8707: a token that an agent was given for another service is none here, however good it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_another_audience_is_none_here() {
+    let world = World::of_audience("https://another.example/mcp").await;
+    let token = world.token("agent", None).await;
+    for (count, way) in WAYS.into_iter().enumerate() {
+        let answer = list().token(&token).send(&world, way).await;
+        assert_eq!(answer.status, 401, "{answer:?}");
+        assert!(challenges(&answer)[0].contains("error=\"invalid_token\""), "{answer:?}");
+        let events = world.events().await;
+        let failures: Vec<_> = events
+            .iter()
+            .filter_map(|it| match &it.body {
+                Body::Authentication(Authentication { failure, .. }) => Some(failure.as_deref()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(failures, vec![Some("wrong_audience"); count + 1]);
+    }
 }

@@ -139,3 +139,25 @@ async fn requests_for_other_hosts_and_of_other_pages_are_counted_on_record() {
         assert!(counted.count() >= 1, "{code}");
     }
 }
+
+/// How often one of them may ask is told to each alone, and on record as a decision.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_a_server_too_often_waits_and_nobody_else() {
+    let double = Double::start().await;
+    let world = world(&double, "limits = { requests_per_minute = 3 }").await;
+    let (agent, writer) = (world.token("agent", None).await, world.token("writer", None).await);
+    let call = async |token: &str| find(json!({})).token(token).send(&world, Way::H2).await.json();
+    for _ in 0..3 {
+        assert_eq!(call(&agent).await["result"]["isError"], false);
+    }
+    let before = double.all().len();
+    let told = call(&agent).await.to_string();
+    assert!(told.contains("try again in"), "{told}");
+    assert_eq!(double.all().len(), before, "the server has seen it");
+    assert_eq!(call(&writer).await["result"]["isError"], false);
+    let events = world.events().await;
+    let limited = events.iter().filter(|it| {
+        matches!(&it.body, Body::Decision(it) if it.effect == Effect::Deny && it.policy_ids == ["tallyport:limit"])
+    });
+    assert_eq!(limited.count(), 1);
+}

@@ -72,6 +72,12 @@ impl World {
         Self::on(log, "test", mcp, front_limits, mcp_config).await
     }
 
+    /// That takes tokens for this audience alone.
+    pub async fn of_audience(audience: &str) -> Self {
+        let log = Arc::new(MemoryLog::new());
+        Self::trusting(&[audience.to_owned()], (log, "test"), "", |_| {}, |_| {}).await
+    }
+
     /// On a log that others may use, too, under a name of its own.
     pub async fn on(
         log: Arc<MemoryLog>,
@@ -80,9 +86,23 @@ impl World {
         front_limits: impl FnOnce(&mut Limits),
         mcp_config: impl FnOnce(&mut McpConfig),
     ) -> Self {
+        Self::trusting(&[], (log, name), mcp, front_limits, mcp_config).await
+    }
+
+    async fn trusting(
+        audiences: &[String],
+        (log, name): (Arc<MemoryLog>, &str),
+        mcp: &str,
+        front_limits: impl FnOnce(&mut Limits),
+        mcp_config: impl FnOnce(&mut McpConfig),
+    ) -> Self {
         let local: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let issuer = DevIssuer::start(local, clients()).await.unwrap();
-        let authenticator = Authenticator::new(vec![issuer.issuer_config()]).unwrap();
+        let mut trusted = issuer.issuer_config();
+        if !audiences.is_empty() {
+            trusted.audiences = audiences.to_vec();
+        }
+        let authenticator = Authenticator::new(vec![trusted]).unwrap();
         let faults = Arc::new(FaultLog::new(Arc::clone(&log) as Arc<dyn Log>));
         let options =
             AppenderOptions { max_wait: Duration::from_millis(400), ..AppenderOptions::default() };
