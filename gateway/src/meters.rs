@@ -89,6 +89,38 @@ impl DialMeters {
     }
 }
 
+/// What is asked of one service, cluster or MCP server, each request by itself.
+#[derive(Debug)]
+pub(crate) struct RequestMeters {
+    target: String,
+    /// Requests that policy let pass.
+    pub(crate) allowed: Counter,
+    /// Those that it did not.
+    pub(crate) denied: Counter,
+    seconds: Histogram,
+}
+
+impl RequestMeters {
+    pub(crate) fn new(target: &str) -> Self {
+        let requests = |decision: &'static str| counter!("tallyport_gateway_statements_total", "target" => target.to_owned(), "decision" => decision);
+        let seconds =
+            histogram!("tallyport_gateway_request_seconds", "target" => target.to_owned());
+        let (allowed, denied) = (requests("allow"), requests("deny"));
+        Self { target: target.to_owned(), allowed, denied, seconds }
+    }
+
+    /// The answer is over.
+    pub(crate) fn answered(&self, took: Duration) {
+        self.seconds.record(took);
+    }
+
+    /// The target did not do what it should; `code` is one of a closed list.
+    pub(crate) fn failed(&self, code: &'static str) {
+        counter!("tallyport_gateway_dial_failures_total", "target" => self.target.clone(), "code" => code)
+            .increment(1);
+    }
+}
+
 /// Tokens that were checked.
 #[derive(Debug)]
 pub(crate) struct AuthenticationMeters {

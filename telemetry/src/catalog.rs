@@ -47,7 +47,14 @@ pub const METRICS: &[Metric] = &[
     counter("tallyport_gateway_sessions_opened_total", "Sessions whose target became ready"),
     counter("tallyport_gateway_sessions_closed_total", "Sessions that ended, by how"),
     counter("tallyport_gateway_sessions_refused_total", "Requests that became no session, by why"),
-    counter("tallyport_gateway_statements_total", "Statements by what policy decided"),
+    counter(
+        "tallyport_gateway_statements_total",
+        "Statements, requests and calls by what policy decided",
+    ),
+    seconds(
+        "tallyport_gateway_request_seconds",
+        "How long a service, cluster or MCP server took until its answer was over",
+    ),
     counter("tallyport_gateway_authentications_total", "Tokens that were checked"),
     seconds(
         "tallyport_gateway_dial_seconds",

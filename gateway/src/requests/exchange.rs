@@ -309,6 +309,7 @@ impl Answer {
             findings,
             duration_us: u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
         };
+        session.target.meters.answered(self.began.elapsed());
         let masked = answering.last(shown, closing, &mut session.scribe.lock());
         let part = self.recorded(session, masked).await?;
         match std::mem::replace(&mut self.to, To::Over) {

@@ -28,6 +28,7 @@ use tallyport_schemas::TargetRef;
 
 use crate::config;
 use crate::gate::Gate;
+use crate::meters::RequestMeters;
 use crate::service::Inner;
 use crate::session::Tunnel;
 use crate::tunnel::TunnelIo;
@@ -44,6 +45,7 @@ pub(crate) struct HttpTarget {
     wire: Wire,
     gate: Arc<Gate>,
     reach: LastReach,
+    meters: RequestMeters,
 }
 
 /// A target was not reached.
@@ -56,7 +58,8 @@ impl HttpTarget {
         let config::HttpTarget { target: config, protocol } = target;
         let wire = Wire::new(&config)?;
         let gate = Arc::new(Gate::new(config.limits));
-        Ok(Self { config, protocol, wire, gate, reach: LastReach::default() })
+        let meters = RequestMeters::new(&config.reference.name);
+        Ok(Self { config, protocol, wire, gate, reach: LastReach::default(), meters })
     }
 
     pub(crate) const fn reference(&self) -> &TargetRef {
@@ -76,12 +79,15 @@ impl HttpTarget {
             }
             Some(WireError::Unreachable(_) | WireError::Cut(_)) => {
                 self.gate.did(false);
+                self.meters.failed("unreachable");
                 self.reach.note(Some("unreachable"));
             }
             Some(WireError::Credential(_) | WireError::NotLetIn) => {
+                self.meters.failed("credential");
                 self.reach.note(Some("credential"));
             }
-            Some(WireError::Fields | WireError::Late) => {}
+            Some(WireError::Late) => self.meters.failed("timed_out"),
+            Some(WireError::Fields) => self.meters.failed("protocol"),
         }
     }
 

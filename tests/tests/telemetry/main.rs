@@ -13,4 +13,5 @@ mod documented;
 mod load;
 mod process;
 mod readiness;
+mod requests;
 mod scrape;

@@ -257,6 +257,7 @@ impl Exchange {
     /// Puts on record how it ended, and says so.
     async fn end(self, outcome: Result<Heard, Cut>, began: Instant) -> Result<Ended, RpcError> {
         let answered = self.answered(began);
+        self.upstream.meters.answered(began.elapsed());
         let (mut no_session, mut is_whole) = (false, true);
         let (status, session, reply) = match outcome {
             Ok(Heard { status, session, answer: Some(mut message) }) => {
@@ -322,6 +323,7 @@ impl Exchange {
             Cut::Log => return log_unavailable(),
             Cut::Wire(error) => error,
         };
+        self.upstream.meters.failed(error.code());
         if error.is_of_server() {
             self.upstream.gate.did(false);
             tracing::warn!(server = name, %error, "a request to an MCP server failed");

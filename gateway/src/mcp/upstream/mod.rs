@@ -35,6 +35,7 @@ use tallyport_schemas::TargetRef;
 use crate::config::McpServer;
 use crate::gate::Gate;
 use crate::mcp::seal::Seal;
+use crate::meters::RequestMeters;
 use crate::service::Inner;
 pub(super) use came::{CameWith, Spoken};
 use definitions::Definitions;
@@ -60,6 +61,7 @@ pub(super) struct Upstream {
     gate: Arc<Gate>,
     definitions: Definitions,
     seal: Seal,
+    meters: RequestMeters,
 }
 
 /// The servers cannot be used as they are configured.
@@ -93,7 +95,9 @@ impl Upstreams {
             })?;
             let gate = Arc::new(Gate::new(config.limits));
             let definitions = Definitions::default();
-            let upstream = Upstream { config, wire, gate, definitions, seal: seal.clone() };
+            let meters = RequestMeters::new(&name);
+            let seal = seal.clone();
+            let upstream = Upstream { config, wire, gate, definitions, seal, meters };
             if is_taken(&name) || all.insert(name.clone(), Arc::new(upstream)).is_some() {
                 return Err(UpstreamError::Duplicate(name));
             }

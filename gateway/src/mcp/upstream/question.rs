@@ -173,8 +173,12 @@ impl Admitted {
             RpcError::internal()
         })?;
         match (ruled, pass) {
-            (Ruled::Passes(call), Ok(Some(pass))) => Ok(Allowed { call, pass, context, recording }),
+            (Ruled::Passes(call), Ok(Some(pass))) => {
+                self.upstream.meters.allowed.increment(1);
+                Ok(Allowed { call, pass, context, recording })
+            }
             (Ruled::Refused(note, reasons), pass) => {
+                self.upstream.meters.denied.increment(1);
                 self.settle().await?;
                 let recorded = self.inner.appender.commit(note).await;
                 let _on_record = recorded.map_err(|error| not_on_record(&error))?;

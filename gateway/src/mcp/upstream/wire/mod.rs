@@ -265,6 +265,17 @@ impl Scope {
 }
 
 impl WireError {
+    /// One of a closed list, for what counts them.
+    pub(super) const fn code(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) | Self::Cut => "unreachable",
+            Self::Credential(_) | Self::Token(_) | Self::NotLetIn(_) => "credential",
+            Self::Status(_) | Self::NoSession | Self::NoMessage(_) | Self::TooLarge => "protocol",
+            Self::Died | Self::Rests(_) | Self::Full => "process",
+            Self::Late => "timed_out",
+        }
+    }
+
     /// Whether it says that the server does badly.
     pub(super) const fn is_of_server(&self) -> bool {
         !matches!(self, Self::NoSession | Self::Full | Self::Rests(_))
