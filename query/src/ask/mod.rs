@@ -33,6 +33,7 @@ questions! {
     "denied",
     "statements",
     "tool-calls",
+    "requests",
     "slow-statements",
     "target-errors",
     "sessions-on-behalf-of",

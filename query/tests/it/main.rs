@@ -13,6 +13,7 @@ mod pg;
 mod pg_entry;
 mod policy;
 mod requests;
+mod requests_made;
 mod s3;
 mod story;
 mod tool_calls;

@@ -23,7 +23,7 @@ fn calling(number: u128, tool: &str) -> SharedContext {
     .into()
 }
 
-fn draft(context: &SharedContext, time: &str, body: Body) -> Draft {
+pub fn draft(context: &SharedContext, time: &str, body: Body) -> Draft {
     let number = at(time).as_microsecond().unsigned_abs();
     Draft {
         event_id: EventId::from_uuid(id(u128::from(number))),
@@ -34,7 +34,7 @@ fn draft(context: &SharedContext, time: &str, body: Body) -> Draft {
     }
 }
 
-fn command(number: u128, phase: Phase, disposition: Disposition, arguments: &str) -> Body {
+pub fn command(number: u128, phase: Phase, disposition: Disposition, arguments: &str) -> Body {
     let Body::Command(mut command) =
         crate::story::command(number, disposition, arguments, &[], &[])
     else {
@@ -47,7 +47,7 @@ fn command(number: u128, phase: Phase, disposition: Disposition, arguments: &str
     Body::Command(command)
 }
 
-fn decision(number: u128, effect: Effect, reason: Option<&str>) -> Body {
+pub fn decision(number: u128, effect: Effect, reason: Option<&str>) -> Body {
     let Body::Decision(decision) = crate::story::decision(number, effect, "mcp:call", reason)
     else {
         unreachable!()
@@ -55,7 +55,7 @@ fn decision(number: u128, effect: Effect, reason: Option<&str>) -> Body {
     Body::Decision(decision)
 }
 
-fn answered(number: u128, findings: Vec<Finding>) -> Body {
+pub fn answered(number: u128, findings: Vec<Finding>) -> Body {
     let summary = ResponseSummary {
         tag: None,
         masked_values: 2,

@@ -271,6 +271,16 @@ fn audited(stack: &Stack) {
     assert!(refused.is_some(), "{}", shown.join("\n"));
     let all = serde_json::to_string(&rows).unwrap();
     assert!(!all.contains(CARD), "a card is in the audit");
+    let made =
+        ["ask", "requests", "-p", "contains=POST /accounts/1/refunds", "--json", "--as", "analyst"];
+    let made: Vec<Value> = serde_json::from_slice(&stack.run(&made).stdout).unwrap();
+    let made: Vec<_> = made.iter().filter(|row| row["disposition"] == "forwarded").collect();
+    assert_eq!(made.len(), 1, "{made:?}");
+    assert_eq!(made[0]["on_behalf_of"], "ada@example.com");
+    assert_eq!(
+        (&made[0]["tag"], &made[0]["approved_by"]),
+        (&"HTTP 200".into(), &"Order approver".into())
+    );
     let of_agent: Vec<_> = rows.iter().filter(|row| row["family"] == "command").collect();
     assert!(of_agent.len() > 4, "{all}");
     for row in of_agent {
