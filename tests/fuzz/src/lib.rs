@@ -68,6 +68,8 @@ targets!(
     assertion,
     detectors,
     mcp_message,
+    asked,
+    answers,
 );
 
 impl Target {

@@ -73,6 +73,8 @@ slices!(
     assertion,
     detectors,
     mcp_message,
+    asked,
+    answers,
 );
 
 /// `TALLYPORT_FUZZ_INPUT=TARGET=FILE` runs one input alone, outside of any net.

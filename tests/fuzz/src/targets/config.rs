@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use tallyport_access::IssuerConfig;
 use tallyport_access::fuzz::Trust;
-use tallyport_gateway::config::{Address, RawGatewayLimits, RawTarget};
+use tallyport_gateway::config::{Address, AnyTarget, RawAnyTarget, RawGatewayLimits};
 
 use super::token::published;
 
@@ -51,7 +51,7 @@ struct File {
     #[serde(default)]
     issuers: Vec<IssuerConfig>,
     #[serde(default)]
-    targets: Vec<RawTarget>,
+    targets: Vec<RawAnyTarget>,
     #[serde(default)]
     limits: RawGatewayLimits,
 }
@@ -68,6 +68,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "[[targets]]\nname = \"s\"\naddress = \"/run/postgresql:5433\"\ndatabase = \"d\"\nuser = \"u\"\n\
          password = { value = \"hunter2hunter2\" }\nsslmode = \"disable\"\n",
         "[limits]\nmax_sessions = 10\nstartup_seconds = 30\ndial_seconds = 10\n",
+        "[[targets]]\nkind = \"http\"\nname = \"crm\"\nurl = \"https://crm.example.com/api\"\ntoken = { value = \"hunter2hunter2\" }\n\
+         detectors = { secrets = \"deny\" }\n[[targets.routes]]\nname = \"a\"\nmethod = \"GET\"\npath = \"/a/{id}\"\n\
+         masks = [{ at = [\"/card\"], mask = \"partial:last4\" }]\n",
+        "[[targets]]\nkind = \"kubernetes\"\nname = \"prod\"\nurl = \"https://k8s.example.com:6443\"\ntoken = { file = \"/t\" }\n\
+         secrets = \"mask\"\nmasks = [{ resource = \"configmaps\", at = [\"/data/a\"], mask = \"redact\" }]\n",
         "[[targets]]\nname = 7\npassword = \"hunter2hunter2\"\n",
     ]
     .map(|text| text.as_bytes().to_vec())
@@ -91,8 +96,10 @@ pub fn run(data: &[u8]) {
     }
     for target in file.targets {
         let Ok(target) = target.check(Path::new("/etc/tallyport")) else { continue };
-        assert!((1..=63).contains(&target.name.len()));
-        assert!(tallyport_gateway::fuzz::target_name(&target.name).is_some(), "it can be named");
+        let name = target.name().to_owned();
+        assert!((1..=63).contains(&name.len()));
+        assert!(tallyport_gateway::fuzz::target_name(&name).is_some(), "it can be named");
+        let AnyTarget::Postgres(target) = target else { continue };
         match target.address {
             Address::Tcp { host, port } => assert!(!host.is_empty() && port > 0),
             Address::Unix(folder) => assert!(folder.is_absolute()),

@@ -1,5 +1,7 @@
 //! One module per target: `run`, `seeds`, and the words that its format is made of.
 
+pub mod answers;
+pub mod asked;
 pub mod assertion;
 pub mod backend;
 pub mod block;
