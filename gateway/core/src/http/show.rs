@@ -362,7 +362,7 @@ fn form_of(plan: &Plan, media: &str, encoding: Option<&str>) -> Result<Form, Not
         _ if plan.lines || is_lines => Ok(Form::Lines),
         _ if is_json && !plan.text => {
             let eraser = Eraser::new(&plan.hides, plan.screen.as_ref());
-            Ok(Form::Document(Box::new(Document::new(&eraser))))
+            Ok(Form::Document(Box::new(Document::new(&eraser, MAX_VALUE_BYTES))))
         }
         Some(screen) if is_text && plan.hides.is_empty() => {
             Ok(Form::Text(Box::new(screen.stream(Kinds::NONE))))

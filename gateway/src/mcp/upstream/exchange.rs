@@ -323,7 +323,9 @@ impl Exchange {
             Cut::Log => return log_unavailable(),
             Cut::Wire(error) => error,
         };
-        self.upstream.meters.failed(error.code());
+        if let Some(code) = error.code() {
+            self.upstream.meters.failed(code);
+        }
         if error.is_of_server() {
             self.upstream.gate.did(false);
             tracing::warn!(server = name, %error, "a request to an MCP server failed");

@@ -58,7 +58,7 @@ fn document(whole: &[u8], pieces: [&[u8]; 3]) {
     let mut seen = Vec::new();
     let told = eraser.document(whole, &mut seen);
     let mut by_piece = Eraser::new(&rules, None);
-    let mut document = Document::new(&by_piece);
+    let mut document = Document::new(&by_piece, 16);
     let mut out = Vec::new();
     let fed =
         pieces.into_iter().try_for_each(|piece| document.feed(&mut by_piece, piece, &mut out));

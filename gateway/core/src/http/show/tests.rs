@@ -152,3 +152,21 @@ fn a_large_document_is_shown_as_it_comes_and_a_small_one_waits_for_its_end() {
     }
     show.feed(&piece).and_then(|_| show.feed(&piece)).map(|_| ()).unwrap_err();
 }
+
+/// What waits is looked at again at twice as much, but before that is too much: others have come by then, and it is over.
+#[test]
+fn a_long_value_and_what_follows_it_are_not_taken_for_one() {
+    let json = fields("application/json");
+    let mut show = Show::begin(plan(&["/*/card"], false), &service(), 200, &json).unwrap();
+    let long = "1".repeat(MAX_VALUE_BYTES / 4 * 3);
+    assert!(show.feed(&format!("[{{\"card\":\"{long}").into()).unwrap().is_none());
+    let mut passed = 0;
+    for piece in
+        std::iter::once("\"}".to_owned()).chain((0..40).map(|_| ",\"some text\"".repeat(20_000)))
+    {
+        passed += show.feed(&piece.into()).unwrap().map_or(0, |it| it.bytes.len());
+    }
+    passed += show.feed(&Bytes::from_static(b"]")).unwrap().map_or(0, |it| it.bytes.len());
+    passed += show.finish().unwrap().bytes.len();
+    assert_eq!(passed, "[{\"card\":\"[redacted]\"}]".len() + 40 * 20_000 * ",\"some text\"".len());
+}

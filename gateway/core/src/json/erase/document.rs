@@ -11,16 +11,18 @@ pub struct Document {
     rest: Vec<u8>,
     /// No use in looking again before there is as much: the beginning of a long one would be read once for every piece.
     again_at: usize,
+    /// With as much it is always looked at: what waits then is of one value.
+    max: usize,
     /// How much of it was read before.
     passed: usize,
 }
 
 impl Document {
-    /// Nothing of it has come yet; the rules are those of this eraser.
+    /// Nothing of it has come yet; the rules are those of this eraser. Where more than `max` bytes wait, one value of it has as many.
     #[must_use]
-    pub fn new(eraser: &Eraser<'_>) -> Self {
+    pub fn new(eraser: &Eraser<'_>, max: usize) -> Self {
         let reading = Reading::of(eraser.rules.len(), 0);
-        Self { reading, rest: Vec::new(), again_at: 0, passed: 0 }
+        Self { reading, rest: Vec::new(), again_at: 0, max, passed: 0 }
     }
 
     /// Takes the next piece of it, and appends to `out` what may be seen by now.
@@ -34,7 +36,7 @@ impl Document {
         out: &mut Vec<u8>,
     ) -> Result<(), BadJson> {
         self.rest.extend_from_slice(piece);
-        if self.rest.len() < self.again_at {
+        if self.rest.len() < self.again_at.min(self.max) {
             return Ok(());
         }
         self.go_on(eraser, false, out)?;

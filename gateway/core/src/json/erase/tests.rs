@@ -102,7 +102,7 @@ fn detectors_look_into_names_texts_and_numbers() {
 fn a_list_passes_as_it_comes_and_only_what_is_not_whole_waits() {
     let rules = rules(&[("/items/*/s", "redact")]);
     let mut eraser = Eraser::new(&rules, None);
-    let mut document = Document::new(&eraser);
+    let mut document = Document::new(&eraser, usize::MAX);
     let mut out = Vec::new();
     document.feed(&mut eraser, b"{\"kind\":\"List\",\"items\":[", &mut out).unwrap();
     for index in 0..1000 {
@@ -122,7 +122,7 @@ fn a_list_passes_as_it_comes_and_only_what_is_not_whole_waits() {
 fn a_long_value_is_looked_at_again_only_when_much_of_it_came() {
     let rules = rules(&[("/s", "redact")]);
     let mut eraser = Eraser::new(&rules, None);
-    let mut document = Document::new(&eraser);
+    let mut document = Document::new(&eraser, usize::MAX);
     let mut out = Vec::new();
     document.feed(&mut eraser, b"{\"s\":[", &mut out).unwrap();
     // Read again for each, these would be some 600 GB: the test would not end.
@@ -183,7 +183,7 @@ proptest! {
         cuts.sort_unstable();
         cuts.push(text.len());
         let mut pieces = (Eraser::new(&rules, Some(&screen)), Vec::new());
-        let mut document = Document::new(&pieces.0);
+        let mut document = Document::new(&pieces.0, usize::MAX);
         let mut from = 0;
         let mut fed = Ok(());
         for cut in cuts {

@@ -266,14 +266,16 @@ impl Scope {
 
 impl WireError {
     /// One of a closed list, for what counts them.
-    pub(super) const fn code(&self) -> &'static str {
-        match self {
+    pub(super) const fn code(&self) -> Option<&'static str> {
+        Some(match self {
             Self::Unreachable(_) | Self::Cut => "unreachable",
             Self::Credential(_) | Self::Token(_) | Self::NotLetIn(_) => "credential",
-            Self::Status(_) | Self::NoSession | Self::NoMessage(_) | Self::TooLarge => "protocol",
+            Self::Status(_) | Self::NoMessage(_) | Self::TooLarge => "protocol",
             Self::Died | Self::Rests(_) | Self::Full => "process",
             Self::Late => "timed_out",
-        }
+            // Sessions end.
+            Self::NoSession => return None,
+        })
     }
 
     /// Whether it says that the server does badly.
