@@ -34,7 +34,7 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 /// More of a collector's answer is not read.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// Spans that begin a trace. All others are made only inside of one that is collected.
-const ROOTS: [&str; 4] = ["connection", "session", "query", "recorder_commit"];
+const ROOTS: [&str; 5] = ["connection", "session", "mcp_call", "query", "recorder_commit"];
 /// Whose spans are exported: they carry neither statements nor values nor names of principals.
 const OURS: [&str; 2] = ["tallyport", "gateway_core"];
 

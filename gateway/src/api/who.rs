@@ -20,8 +20,6 @@ pub(crate) struct Known {
     /// What they showed; nothing where it was a certificate.
     pub(crate) token: Option<BearerToken>,
     pub(crate) peer: SocketAddr,
-    pub(crate) front: Front,
-    pub(crate) trace_id: TraceId,
 }
 
 /// Nobody is known to ask.
@@ -83,7 +81,7 @@ pub(crate) async fn checked(parts: &request::Parts, inner: &Inner) -> Result<Kno
         peer,
     };
     match inner.caller(came, trace_id).await {
-        Ok(caller) => Ok(Known { caller, token: presented.token, peer, front, trace_id }),
+        Ok(caller) => Ok(Known { caller, token: presented.token, peer }),
         Err(refusal) => Err(NotKnown::Refused { refusal, token_was_sent }),
     }
 }

@@ -37,6 +37,7 @@ pub(crate) use route::{
     refusal as refusal_answer,
 };
 pub use takeover::{TakeoverError, WhyRefused};
+pub(crate) use trace::call_span;
 
 use gate::Gate;
 use takeover::Givable;

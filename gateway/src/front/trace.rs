@@ -1,4 +1,4 @@
-//! The trace that a tunnel belongs to, as the logs and whoever collects traces are told of it. No IO.
+//! The trace that a tunnel, or a call, belongs to, as the logs and whoever collects traces are told of it. No IO.
 
 use http::header::{HeaderMap, HeaderName};
 use tallyport_schemas::{Front, TraceId};
@@ -10,7 +10,7 @@ const PARENT_ID_DIGITS: usize = 16;
 /// The only flag of version 00 (W3C trace context, section 3.2.2.5).
 const SAMPLED: u8 = 1;
 
-/// The caller's span, which a tunnel is a part of.
+/// The caller's span, which this is a part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Parent<'a> {
     span_id: &'a str,
@@ -41,6 +41,25 @@ pub(super) fn session_span(
         parent_span_id = parent.map(|parent| parent.span_id),
         parent_sampled = parent.map(|parent| parent.sampled),
         session = tracing::field::Empty,
+        target,
+        front = front.as_str(),
+    )
+}
+
+/// The span of one request to an MCP endpoint, likewise. `target` is the server that it is for, where that is known yet:
+/// else it is to be recorded.
+pub(crate) fn call_span(
+    headers: &HeaderMap,
+    trace_id: TraceId,
+    target: Option<&str>,
+    front: Front,
+) -> Span {
+    let parent = parent(headers);
+    tracing::info_span!(
+        "mcp_call",
+        trace_id = %trace_id.as_uuid().simple(),
+        parent_span_id = parent.map(|parent| parent.span_id),
+        parent_sampled = parent.map(|parent| parent.sampled),
         target,
         front = front.as_str(),
     )

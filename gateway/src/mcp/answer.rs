@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use super::form;
 use super::post::failed;
@@ -93,7 +94,8 @@ async fn at_pace<T: Into<Answered>>(
     (era, id): (Era, &Id),
 ) -> Response {
     // A task of its own: a client that reads slowly does not keep what it asked for from coming to its end.
-    let mut task = AbortOnDropHandle::new(tokio::spawn(async { call.await.map(Into::into) }));
+    let call = async { call.await.map(Into::into) }.in_current_span();
+    let mut task = AbortOnDropHandle::new(tokio::spawn(call));
     let first = tokio::select! {
         biased;
         Some(first) = told.recv() => Some(first),
@@ -117,10 +119,8 @@ pub(super) fn stream(
     until: impl Future<Output = Result<(), RpcError>> + Send + 'static,
     told: mpsc::Receiver<Bytes>,
 ) -> Response {
-    let task =
-        AbortOnDropHandle::new(tokio::spawn(
-            async move { until.await.map(|()| Map::new().into()) },
-        ));
+    let until = async move { until.await.map(|()| Map::new().into()) }.in_current_span();
+    let task = AbortOnDropHandle::new(tokio::spawn(until));
     let listening = Waiting {
         task,
         told,

@@ -160,19 +160,13 @@ async fn call(inner: &Arc<Inner>, mcp: &McpState, known: Known, mut message: Mes
     let asked = Asked {
         caller: Arc::new(known.caller),
         token: known.token,
-        front: known.front,
-        peer: known.peer,
-        trace_id: known.trace_id,
         era,
         meta,
         patience: mcp.patience(),
     };
     let span = tracing::debug_span!(
-        "mcp_call",
-        trace_id = %asked.trace_id,
-        front = ?asked.front,
-        peer = %asked.peer,
-        tool = name,
+        "tool",
+        name,
         client = asked.meta.client().map(|client| client.name.as_str()),
     );
     let (inner, caller) = (Arc::clone(inner), Arc::clone(&asked.caller));

@@ -32,9 +32,11 @@ use axum::{Router, middleware};
 use tallyport_access::Authenticator;
 use tallyport_access::saml::SamlExchange;
 use tallyport_schemas::Front;
+use tracing::{Instrument as _, Span};
 
 use crate::api::{ApiError, not_kept};
 use crate::config::McpConfig;
+use crate::front::call_span;
 use crate::service::Inner;
 use crate::turned_away::TurnedAway;
 use guard::Names;
@@ -162,6 +164,16 @@ fn turned_away(inner: &Inner, parts: &request::Parts, mut refused: Response) -> 
     refused
 }
 
+/// What is told of a request where traces are collected; a name that is no server's is not.
+fn span_of(mcp: &McpState, parts: &request::Parts, server: Option<&str>) -> Span {
+    let extensions = &parts.extensions;
+    let (Some(trace_id), Some(front)) = (extensions.get(), extensions.get::<Front>()) else {
+        return Span::none();
+    };
+    let target = server.filter(|name| mcp.has_server(name));
+    call_span(&parts.headers, *trace_id, target, *front)
+}
+
 async fn serve(inner: &Arc<Inner>, server: Option<&str>, request: Request) -> Response {
     let Some(mcp) = &inner.mcp else { return ApiError::no_route().into_response() };
     let (parts, body) = request.into_parts();
@@ -169,10 +181,13 @@ async fn serve(inner: &Arc<Inner>, server: Option<&str>, request: Request) -> Re
         Ok(came) => came,
         Err(refused) => return turned_away(inner, &parts, *refused),
     };
+    let span = span_of(mcp, &parts, server);
     let mut response = match (&parts.method, server) {
-        (&Method::POST, _) => post::serve(inner, mcp, &came, server, parts, body).await,
+        (&Method::POST, _) => {
+            post::serve(inner, mcp, &came, server, parts, body).instrument(span).await
+        }
         (&Method::GET | &Method::DELETE, Some(server)) => {
-            post::without_message(inner, mcp, &came, server, parts).await
+            post::without_message(inner, mcp, &came, server, parts).instrument(span).await
         }
         (&Method::OPTIONS, _) => StatusCode::NO_CONTENT.into_response(),
         // At the endpoint of all there is no stream of the server's own and no session to end: it has neither.

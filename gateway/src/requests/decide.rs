@@ -4,9 +4,10 @@ use gateway_core::passage::Authorized;
 use gateway_core::passage::request::{Ruled, Wanted};
 use gateway_core::target::{NotTaken, Question};
 use gateway_core::verdict::{Verdict, judge_question, not_taken};
-use tallyport_eventlog::CommitError;
+use tallyport_eventlog::{Auditable, CommitError, Durable};
 use tallyport_schemas::{CommandId, Effect, Recording};
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 use super::session::Session;
 use crate::approval::Leave;
@@ -201,6 +202,12 @@ impl Session {
             message: format!("{message} (command {command_id})"),
             again,
         }
+    }
+
+    /// Puts on record what may pass then; where that fails, nothing more passes in this session.
+    pub(super) async fn on_record<T: Auditable>(&self, what: T, span: Span) -> Option<Durable<T>> {
+        let recorded = self.tunnel.inner.appender.commit(what).instrument(span).await;
+        recorded.inspect_err(|error| _ = self.off_record(error)).ok()
     }
 
     /// Nothing more passes in this session.

@@ -15,6 +15,7 @@ use tallyport_schemas::{CommandId, ContentError, Finding, ResponseStatus};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, debug_span};
 
 use super::body::Piece;
 use super::decide::Allowed;
@@ -115,12 +116,8 @@ impl Exchange {
         let Some(request) = self.request.take() else { return };
         let session = Arc::clone(&self.session);
         // A crash right here leaves nothing on the way.
-        let request = match session.tunnel.inner.appender.commit(request).await {
-            Ok(request) => request,
-            Err(error) => {
-                let _told = session.off_record(&error);
-                return self.answer.tell_unrecorded(&session);
-            }
+        let Some(request) = session.on_record(request, debug_span!("commit_intent")).await else {
+            return self.answer.tell_unrecorded(&session);
         };
         session.stats.lock().commands += 1;
         session.tunnel.entry.meters.allowed.increment(1);
@@ -150,6 +147,7 @@ impl Exchange {
         let patience = target.config.timeout;
         if let Manner::Streams(plan) = self.manner.clone() {
             let opened = target.wire.open(request, self.command_id, &plan.protocols);
+            let opened = opened.instrument(debug_span!("target"));
             let opened = timeout(patience, opened).await.unwrap_or(Err(WireError::Late));
             target.note(opened.as_ref().err());
             return match opened? {
@@ -159,7 +157,8 @@ impl Exchange {
                 }
             };
         }
-        let begun = timeout(patience, target.wire.send(request)).await;
+        let sent = target.wire.send(request).instrument(debug_span!("target"));
+        let begun = timeout(patience, sent).await;
         let begun = begun.unwrap_or(Err(WireError::Late));
         target.note(begun.as_ref().err());
         self.relay(begun?).await
@@ -340,10 +339,8 @@ impl Answer {
             tracing::error!(%error, "an answer cannot be put on record");
             Cut::Log
         })?;
-        let masked = session.tunnel.inner.appender.commit(masked).await.map_err(|error| {
-            let _told = session.off_record(&error);
-            Cut::Log
-        })?;
+        let recorded = session.on_record(masked, debug_span!("commit_outcome")).await;
+        let masked = recorded.ok_or(Cut::Log)?;
         let part = to_client(masked);
         session.stats.lock().bytes_to_agent += part.bytes.len() as u64;
         Ok(part)

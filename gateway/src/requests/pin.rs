@@ -10,6 +10,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tallyport_schemas::{CommandId, Recording, ResponseStatus};
 use tokio::time::timeout;
+use tracing::debug_span;
 
 use super::session::Session;
 use super::wire::WireError;
@@ -30,13 +31,10 @@ impl Session {
         let command_id = CommandId::new();
         let wanted = Wanted::new(&asked.method, asked.target(), asked.fields, asked.body);
         let version = self.tunnel.inner.policy.current().version().to_owned();
-        let appender = &self.tunnel.inner.appender;
         let request = own_request((RULE, &version), wanted, command_id, &mut self.scribe.lock());
-        let request = appender.commit(request.map_err(|_| unknown())?).await;
-        let request = request.map_err(|error| {
-            let _told = self.off_record(&error);
-            unknown()
-        })?;
+        let request = request.map_err(|_| unknown())?;
+        let request = self.on_record(request, debug_span!("commit_intent")).await;
+        let request = request.ok_or_else(unknown)?;
         let began = Instant::now();
         let heard = async {
             let mut begun = self.target.wire.send(request).await?;
@@ -60,10 +58,9 @@ impl Session {
         // Nobody sees of the answer but that it came.
         let answering = Answering::new(command_id, Recording::Digest);
         let ended = answering.last(Shown::nothing(), closing, &mut self.scribe.lock());
-        let _on_record = appender.commit(ended.map_err(|_| unknown())?).await.map_err(|error| {
-            let _told = self.off_record(&error);
-            unknown()
-        })?;
+        let ended = ended.map_err(|_| unknown())?;
+        let ended = self.on_record(ended, debug_span!("commit_outcome")).await;
+        let _on_record = ended.ok_or_else(unknown)?;
         let (status, whole) = heard.map_err(|_| unknown())?;
         if status != 200 {
             return Err("there is nothing of this name, or the gateway may not see it".to_owned());

@@ -13,6 +13,7 @@ use tallyport_schemas::CommandId;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, debug_span};
 
 use super::body::{AgentBody, Piece, Pieces};
 use super::browsers;
@@ -66,11 +67,12 @@ impl Told {
 pub(super) async fn answer(session: Arc<Session>, asked: Request<Incoming>) -> Response<AgentBody> {
     let gone = CancellationToken::new();
     let guard = gone.clone().drop_guard();
-    let asked = read(&session, asked).await;
+    let span = debug_span!("request");
+    let asked = read(&session, asked).instrument(span.clone()).await;
     let accept = asked.upgrade.as_ref().map(|upgrade| upgrade.accept().to_owned());
     let (told, answer) = oneshot::channel();
     let running = Arc::clone(&session);
-    session.running.spawn(async move { run(running, asked, gone, told).await });
+    session.running.spawn(run(running, asked, gone, told).instrument(span));
     match answer.await {
         Ok(told) => {
             let first = (!told.first.is_empty()).then_some(told.first);
@@ -198,7 +200,7 @@ async fn run(
             let _gone = told.send(Told::own(&session, 503, "session_ended", message));
             return;
         }
-        decided = session.decide(question, wanted, command_id, until) => decided,
+        decided = session.decide(question, wanted, command_id, until).instrument(debug_span!("judge")) => decided,
     };
     match decided {
         Decided::Passes(allowed) => {

@@ -25,6 +25,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
+use tracing::debug_span;
 
 use super::exchange::{Answer, Cut, Exchange, To};
 use super::session::Session;
@@ -179,11 +180,8 @@ where
             tracing::error!(%error, "input cannot be put on record");
             Cut::Log
         })?;
-        let input = session.tunnel.inner.appender.commit(input).await.map_err(|error| {
-            let _told = session.off_record(&error);
-            Cut::Log
-        })?;
-        let bytes = to_running(input);
+        let recorded = session.on_record(input, debug_span!("commit_intent")).await;
+        let bytes = to_running(recorded.ok_or(Cut::Log)?);
         session.stats.lock().bytes_to_target += bytes.len() as u64;
         to.send(Message::Binary(bytes)).await.map_err(|error| Cut::broken(&error))?;
     }

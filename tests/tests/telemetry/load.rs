@@ -14,6 +14,7 @@ use crate::collector::{Collector, Got};
 use crate::documented;
 use crate::process::{Process, ready};
 use crate::scrape::{Scrape, readyz};
+use crate::spans::{hex, spans_of, within};
 
 const ALLOWED: usize = 7;
 const DENIED: usize = 2;
@@ -266,12 +267,7 @@ fn statements_have_their_spans(got: &Got, trace_id: &str) {
     let session: Vec<_> = spans.iter().filter(|span| span.name == "session").collect();
     assert_eq!(session.len(), 1, "the session's span has the trace of its events");
     assert!(session[0].parent_span_id.is_empty(), "it begins the trace");
-    let within = |name: &str, parent: &Span| {
-        spans
-            .iter()
-            .filter(|span| span.name == name && span.parent_span_id == parent.span_id)
-            .count()
-    };
+    let within = |name: &str, parent: &Span| within(&spans, name, parent);
     for name in ["authentication", "session_open"] {
         assert_eq!(within(name, session[0]), 1, "{name}");
     }
@@ -301,14 +297,6 @@ fn number(span: &Span, key: &str) -> i64 {
         Some(Attribute::IntValue(number)) => *number,
         other => panic!("{key} is no number: {other:?}"),
     }
-}
-
-fn spans_of(got: &Got, trace_id: &str) -> Vec<Span> {
-    got.spans.iter().filter(|span| hex(&span.trace_id) == trace_id).cloned().collect()
-}
-
-fn hex(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn connect(port: u16) -> Option<(Client, tokio::task::JoinHandle<()>)> {

@@ -15,3 +15,4 @@ mod process;
 mod readiness;
 mod requests;
 mod scrape;
+mod spans;

@@ -4,14 +4,12 @@ mod progress;
 mod sql;
 mod whoami;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use gateway_core::mcp::{Era, RequestMeta, RpcError};
 use serde_json::{Map, Value};
-use tallyport_schemas::{Front, TraceId};
 
 use super::challenge::{Need, Operation};
 use super::sql as databases;
@@ -39,9 +37,6 @@ pub(crate) struct Asked {
     pub(crate) caller: Arc<Caller>,
     /// What the caller showed; nothing where it was a certificate.
     pub(crate) token: Option<BearerToken>,
-    pub(crate) front: Front,
-    pub(crate) peer: SocketAddr,
-    pub(crate) trace_id: TraceId,
     pub(crate) era: Era,
     pub(crate) meta: RequestMeta,
     /// How long it waits for people.

@@ -9,19 +9,19 @@ use bytes::Bytes;
 use gateway_core::mcp::{RpcError, Screened, Screening};
 use gateway_core::passage::Authorized;
 use gateway_core::passage::call::{Answered, Call, OwnRequest, to_client, to_server};
-use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tallyport_access::policy::GrantDemand;
 use tallyport_schemas::{CommandId, Recording, SharedContext};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
+use tracing::{Instrument as _, debug_span};
 
 use super::Upstream;
 use super::own;
 use super::question::{Admitted, Allowed};
 use super::running::Method;
+use super::welcome::Welcome;
 use super::wire::{Alias, Answers, Scope, WireError, WireSession};
-use crate::service::{Caller, Inner, NotRecorded};
+use crate::service::{Inner, NotRecorded};
 
 /// The most messages that a server may say before its answer; a stream that only listens has no end to count to.
 const MAX_ASIDES: usize = 10_000;
@@ -57,14 +57,6 @@ pub(super) struct Exchange {
 pub(super) type Capabilities = Arc<Map<String, Value>>;
 
 pub(super) type Amend = Arc<dyn Fn(&mut Value) + Send + Sync>;
-
-/// Until when, and under what, somebody may have answers.
-#[derive(Clone)]
-pub(super) struct Welcome {
-    pub(super) caller: Arc<Caller>,
-    pub(super) until: Timestamp,
-    pub(super) grant: Option<GrantDemand>,
-}
 
 /// How it ended.
 #[derive(Debug)]
@@ -105,17 +97,26 @@ impl Exchange {
         gone: impl Future<Output = ()>,
     ) -> Result<Ended, RpcError> {
         // A crash right here leaves nothing on the way.
-        let call = match self.welcome.as_ref().and_then(|it| it.caller.unrecorded()) {
-            Some(check) => check.commit_with(&self.inner.appender, call).await,
-            None => self.inner.appender.commit(call).await.map_err(NotRecorded::from),
+        let recording = async {
+            match self.welcome.as_ref().and_then(|it| it.caller.unrecorded()) {
+                Some(check) => check.commit_with(&self.inner.appender, call).await,
+                None => self.inner.appender.commit(call).await.map_err(NotRecorded::from),
+            }
         };
+        let call = recording.instrument(debug_span!("commit_intent")).await;
         let call = call.map_err(|error| not_on_record(&error))?;
         let bytes = to_server(call);
         let began = Instant::now();
+        let turned_away = async {
+            match &self.welcome {
+                Some(welcome) => welcome.ends(&self.inner, &self.context).await,
+                None => std::future::pending().await,
+            }
+        };
         let outcome = tokio::select! {
             biased;
             () = gone => Err(Cut::Ended("the client left, or cancelled it".to_owned())),
-            why = self.turned_away() => Err(Cut::Ended(why)),
+            why = turned_away => Err(Cut::Ended(why)),
             outcome = self.talk(bytes, manner, to, began) => outcome,
         };
         self.end(outcome, began).await
@@ -181,7 +182,7 @@ impl Exchange {
         let patience = self.upstream.config.timeout;
         let wire = &self.upstream.wire;
         let id = self.id.as_ref().map(Alias::at_server);
-        let sent = wire.send(bytes, manner, (&self.scope, id));
+        let sent = wire.send(bytes, manner, (&self.scope, id)).instrument(debug_span!("target"));
         let mut answers =
             match timeout(patience, sent).await.map_err(|_| Cut::Wire(WireError::Late))?? {
                 Some(answers) => answers,
@@ -243,7 +244,8 @@ impl Exchange {
             tracing::warn!(server = self.upstream.config.name, %error, "a message of the server cannot be put on record");
             Cut::Wire(WireError::TooLarge)
         })?;
-        let reply = self.inner.appender.commit(reply).await.map_err(|error| {
+        let recording = self.inner.appender.commit(reply).instrument(debug_span!("commit_outcome"));
+        let reply = recording.await.map_err(|error| {
             let _told = not_on_record(&error);
             Cut::Log
         })?;
@@ -293,8 +295,8 @@ impl Exchange {
             tracing::error!(%error, "an answer cannot be put on record");
             RpcError::internal()
         })?;
-        let reply =
-            self.inner.appender.commit(reply).await.map_err(|error| not_on_record(&error))?;
+        let recording = self.inner.appender.commit(reply).instrument(debug_span!("commit_outcome"));
+        let reply = recording.await.map_err(|error| not_on_record(&error))?;
         let message = if self.id.is_some() { to_client(reply) } else { Bytes::new() };
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
         Ok(Ended { status, message, session, no_session, is_whole })
@@ -331,32 +333,6 @@ impl Exchange {
             tracing::warn!(server = name, %error, "a request to an MCP server failed");
         }
         RpcError::ended(error.told(name))
-    }
-
-    /// Waits until whoever asked may have no answer any more; says why.
-    async fn turned_away(&self) -> String {
-        let Some(Welcome { caller, until, grant }) = &self.welcome else {
-            return std::future::pending().await;
-        };
-        let left = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
-        let end = tokio::time::sleep(left);
-        tokio::pin!(end);
-        let mut changes = self.inner.control.changes();
-        loop {
-            if let Err(refusal) = self.inner.still_welcome(caller.identity()) {
-                return refusal.message;
-            }
-            if grant
-                .as_ref()
-                .is_some_and(|demand| self.inner.grant_for(&self.context, demand).is_none())
-            {
-                return "the grant for this server has ended; ask for another one".to_owned();
-            }
-            tokio::select! {
-                () = &mut end => return "the token, or the grant, expired; get a new one and ask again".to_owned(),
-                changed = changes.changed() => if changed.is_err() { end.as_mut().await },
-            }
-        }
     }
 
     fn answered(&self, began: Instant) -> Answered<'_> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use gateway_core::mcp::{Era, Id, RpcError, fields_of};
 use serde_json::{Value, json};
+use tracing::Span;
 
 use super::called::{Called, Prepared, Way, serve};
 use super::exchange::Amend;
@@ -85,6 +86,7 @@ async fn prepare(
     let (server, tool) = name.split_once(SEPARATOR).ok_or_else(unknown)?;
     let admitted = Admitted::of(inner, mcp.upstreams.get(server), server, &caller).await;
     let admitted = admitted.map_err(|why| why.error(server))?;
+    Span::current().record("target", admitted.upstream.name());
     if admitted.upstream.definitions.now().is_none() {
         admitted.settle().await?;
     }

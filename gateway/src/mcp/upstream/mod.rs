@@ -24,6 +24,7 @@ mod sessions;
 mod states;
 mod streams;
 mod view;
+mod welcome;
 mod wire;
 
 use std::collections::BTreeMap;

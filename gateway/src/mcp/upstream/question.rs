@@ -13,10 +13,12 @@ use tallyport_schemas::{
     CallRef, CommandId, Context, Effect, Recording, SharedContext, TargetKind, TargetRef,
 };
 use tokio::time::Instant;
+use tracing::{Instrument as _, debug_span};
 
 use super::Upstream;
 use super::approval::{NotAllowed, Patience};
-use super::exchange::{Welcome, not_on_record};
+use super::exchange::not_on_record;
+use super::welcome::Welcome;
 use crate::api::recorded;
 use crate::approval::Leave;
 use crate::gate::Pass;
@@ -131,6 +133,10 @@ impl Admitted {
         wanted: Wanted,
         patience: &Patience<'_>,
     ) -> Result<Allowed, NotAllowed> {
+        self.ruled(wanted, patience).instrument(debug_span!("judge")).await
+    }
+
+    async fn ruled(&self, wanted: Wanted, patience: &Patience<'_>) -> Result<Allowed, NotAllowed> {
         let Wanted { question, objection, request } = wanted;
         let command_id = request.command_id;
         let context = self.context_of(&question, command_id);

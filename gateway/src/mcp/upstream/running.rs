@@ -6,6 +6,7 @@ use bytes::Bytes;
 use gateway_core::mcp::RpcError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::exchange::{Ended, Exchange};
 use super::question::Allowed;
@@ -55,12 +56,13 @@ pub(super) async fn run(
     let (told, ended) = oneshot::channel();
     let inner = Arc::clone(&exchange.inner);
     let stops = Arc::clone(&inner);
-    inner.spawn(async move {
+    let running = async move {
         let _pass = pass;
         let gone = stops.until_it_stops(gone.cancelled());
         let ended = exchange.run(call, sent.method(), &to, gone).await;
         // Gone: nobody waits.
         let _gone = told.send(ended);
-    });
+    };
+    inner.spawn(running.in_current_span());
     ended.await.map_err(|_| RpcError::internal())?
 }
