@@ -247,10 +247,13 @@ impl Site {
 impl Role {
     /// Starts `tallyport NAME --config FILE` and waits until it serves.
     pub fn start(name: &'static str, config: &Path) -> Self {
-        let service = DevService::start(
-            "tallyport",
-            &[name, "--config", config.to_str().expect("a readable path")],
-        );
+        Self::start_with(name, config, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_with(name: &'static str, config: &Path, more: &[&str]) -> Self {
+        let path = config.to_str().expect("a readable path");
+        let service = DevService::start("tallyport", &[&[name, "--config", path], more].concat());
         Self { service: service.unwrap_or_else(|error| panic!("{error}")), name }
     }
 
@@ -261,12 +264,18 @@ impl Role {
 
     /// Asks it to end in order, and waits until it has, without an error in what it logged.
     pub fn stop(self) {
+        let log = self.end();
+        assert!(!log.contains(" ERROR "), "{}: {log}", self.name);
+    }
+
+    /// Asks it to end in order, and waits until it has; gives what it logged.
+    pub fn end(&self) -> String {
         let pid = self.pid().to_string();
         let asked = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(asked.success(), "the {} was there to be stopped: {}", self.name, self.log());
         let gone = || !Path::new("/proc").join(&pid).exists();
         assert!(eventually(gone), "the {} ends: {}", self.name, self.log());
-        assert!(!self.log().contains(" ERROR "), "{}: {}", self.name, self.log());
+        self.log()
     }
 
     /// What it logged.

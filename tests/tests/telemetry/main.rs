@@ -15,4 +15,5 @@ mod process;
 mod readiness;
 mod requests;
 mod scrape;
+mod secrets;
 mod spans;
