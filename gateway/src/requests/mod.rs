@@ -5,6 +5,7 @@
 //! * `request`: one request, from its bytes to its answer; `decide`: what policy, people and limits say of it;
 //! * `browsers`: pages of elsewhere that found the local port of an agent;
 //! * `exchange`: what was let through, to the record of its end;
+//! * `patient`: agents that take nothing of their answers;
 //! * `pin`: what a name means now, for approvals that must not outlive it;
 //! * `streams`: what becomes a connection of streams;
 //! * `wire`: the way to the target, with the gateway's credential and nothing of the agent's.
@@ -15,6 +16,7 @@ mod browsers;
 mod credentials;
 mod decide;
 mod exchange;
+mod patient;
 mod pin;
 mod request;
 mod session;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::HttpTarget;
+use super::patient::Patient;
 use super::request;
 use crate::meters;
 use crate::session::{LiveSession, SessionInfo, Tunnel};
@@ -116,6 +117,9 @@ impl Session {
     }
 
     async fn run(self: &Arc<Self>, io: Box<dyn TunnelIo>, registered: &LiveSession) -> Ending {
+        let stalled = Arc::new(AtomicBool::new(false));
+        let patience = self.tunnel.inner.limits.stalled_reader_timeout;
+        let io = Patient::new(io, patience, Arc::clone(&stalled));
         let service = service_fn(|asked| {
             let session = Arc::clone(self);
             async move { Ok::<_, std::convert::Infallible>(request::answer(session, asked).await) }
@@ -136,6 +140,16 @@ impl Session {
             if done.is_ok() && self.streams.load(Ordering::Acquire) {
                 self.running.close();
                 self.running.wait().await;
+            }
+            if stalled.load(Ordering::Acquire) {
+                return Ending::Lost {
+                    cause: "reader_stalled".to_owned(),
+                    message: format!(
+                        "the client took nothing of its answer for {} s",
+                        patience.as_secs()
+                    ),
+                    farewell: None,
+                };
             }
             done.map_or_else(|error| over(&error), |()| Ending::Closed(SessionEnd::Client))
         };

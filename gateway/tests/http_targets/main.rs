@@ -7,6 +7,7 @@ mod faults;
 mod hostile;
 mod masks;
 mod passing;
+mod stalled;
 mod tls;
 mod upstream;
 mod world;

@@ -187,10 +187,11 @@ async fn in_time(path: &str) -> Response {
             });
             typed("application/octet-stream", Body::from_stream(first.chain(then)))
         }
-        "/api/endless" => {
+        "/api/endless" | "/api/flood" => {
             let piece = Bytes::from(vec![b'['; 64 * 1024]);
+            let is_json = path == "/api/endless";
             typed(
-                "application/json",
+                if is_json { "application/json" } else { "application/octet-stream" },
                 Body::from_stream(futures::stream::repeat(Ok::<_, Infallible>(piece))),
             )
         }

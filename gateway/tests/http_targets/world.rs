@@ -17,7 +17,7 @@ use tallyport_access::policy::PolicyStore;
 use tallyport_eventlog::backends::memory::MemoryLog;
 use tallyport_eventlog::faults::FaultLog;
 use tallyport_eventlog::{Appender, AppenderOptions, Log, Position, Topic};
-use tallyport_gateway::config::{GatewayConfig, RawAnyTarget};
+use tallyport_gateway::config::{GatewayConfig, GatewayLimits, RawAnyTarget};
 use tallyport_gateway::front::{Front, FrontConfig, RunningFront};
 use tallyport_gateway::targets::MaskingStore;
 use tallyport_gateway::tls::{DevCa, ServerIdentity};
@@ -113,6 +113,15 @@ impl World {
     }
 
     pub async fn told(more: &str, routes: &str) -> Self {
+        Self::within(more, routes, GatewayLimits::default()).await
+    }
+
+    /// With limits of the gateway.
+    pub async fn limited(limits: GatewayLimits) -> Self {
+        Self::within("", ROUTES, limits).await
+    }
+
+    async fn within(more: &str, routes: &str, limits: GatewayLimits) -> Self {
         let local: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let issuer = DevIssuer::start(local, clients()).await.unwrap();
         let authenticator = Authenticator::new(vec![issuer.issuer_config()]).unwrap();
@@ -159,6 +168,7 @@ impl World {
         let config = GatewayConfig {
             targets: vec![target.check(Path::new("/")).unwrap()],
             names: identity.names().to_vec(),
+            limits,
             ..GatewayConfig::default()
         };
         let policy = PolicyStore::from_text(POLICY, "test.cedar").unwrap();

@@ -27,9 +27,10 @@ async fn raw(world: &World, request: &str) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-const UPGRADE: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+pub const UPGRADE: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-const EXEC: &str = "/api/v1/namespaces/shop/pods/web-0/exec?container=app&command=id&stdout=true";
+pub const EXEC: &str =
+    "/api/v1/namespaces/shop/pods/web-0/exec?container=app&command=id&stdout=true";
 
 fn cases(admin: &str) -> Vec<String> {
     let exec = EXEC;
@@ -135,7 +136,10 @@ async fn what_accepts_another_websocket_is_not_spoken_to() {
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
             while let Ok((io, _)) = listener.accept().await {
-                tokio::spawn(switched(io, accepts, protocol_of_answer));
+                tokio::spawn(async move {
+                    let _open = switched(io, accepts, protocol_of_answer).await;
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                });
             }
         });
         let Some(world) = World::saying(&format!("url = 'http://127.0.0.1:{port}'")).await else {
@@ -154,20 +158,24 @@ async fn what_accepts_another_websocket_is_not_spoken_to() {
 }
 
 /// Answers one request as if it became a WebSocket.
-async fn switched(mut io: TcpStream, accepts: fn(&str) -> String, protocol: &str) {
+pub async fn switched(
+    mut io: TcpStream,
+    accepts: fn(&str) -> String,
+    protocol: &str,
+) -> Option<TcpStream> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let Ok(byte) = io.read_u8().await else { return };
+        let byte = io.read_u8().await.ok()?;
         head.push(byte);
     }
     let head = String::from_utf8(head).unwrap();
     let mut fields = head.lines().filter_map(|it| it.split_once(": "));
     let key = fields.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
-    let Some((_, key)) = key else { return };
+    let (_, key) = key?;
     let answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {}\r\n{protocol}\r\n",
         accepts(key)
     );
     io.write_all(answer.as_bytes()).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    Some(io)
 }

@@ -8,4 +8,5 @@ mod faults;
 mod hostile;
 mod long;
 mod objects;
+mod stalled;
 mod world;

@@ -14,7 +14,7 @@ use tallyport_access::policy::PolicyStore;
 use tallyport_eventlog::backends::memory::MemoryLog;
 use tallyport_eventlog::faults::FaultLog;
 use tallyport_eventlog::{Appender, AppenderOptions, Log, Position, Topic};
-use tallyport_gateway::config::{GatewayConfig, RawAnyTarget};
+use tallyport_gateway::config::{GatewayConfig, GatewayLimits, RawAnyTarget};
 use tallyport_gateway::front::{Front, FrontConfig, RunningFront};
 use tallyport_gateway::targets::MaskingStore;
 use tallyport_gateway::tls::{DevCa, ServerIdentity};
@@ -117,6 +117,11 @@ impl World {
         let options =
             AppenderOptions { max_wait: Duration::from_secs(1), ..AppenderOptions::default() };
         let appender = Appender::start(for_appender, producer, "gateway", options).await.unwrap();
+        let mut limits = GatewayLimits::default();
+        // A double stands for the cluster, and behaves as none does.
+        if more.contains("url = ") {
+            limits.stalled_reader_timeout = Duration::from_secs(1);
+        }
         let place = if more.contains("url = ") {
             String::new()
         } else {
@@ -133,6 +138,7 @@ impl World {
         let config = GatewayConfig {
             targets: vec![target.check(Path::new("/")).unwrap()],
             names: identity.names().to_vec(),
+            limits,
             ..GatewayConfig::default()
         };
         let policy = PolicyStore::from_text(POLICY, "test.cedar").unwrap();
