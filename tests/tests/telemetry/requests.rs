@@ -97,26 +97,28 @@ fn requests_and_calls_are_counted_by_target_and_what_fails_by_why() {
         "{told}"
     );
 
-    let of = |target: &'static str, more: (&'static str, &'static str)| [("target", target), more];
-    let counted = |scrape: &Scrape| {
-        let statements = "tallyport_gateway_statements_total";
-        let failures = "tallyport_gateway_dial_failures_total";
-        let seconds = "tallyport_gateway_request_seconds_count";
-        scrape.sum(statements, &of("crm", ("decision", "allow"))) == 1.0
-            && scrape.sum(statements, &of("crm", ("decision", "deny"))) == 1.0
-            && scrape.sum(seconds, &[("target", "crm")]) == 1.0
-            && scrape.sum(failures, &of("down", ("code", "unreachable"))) >= 1.0
-            && scrape.sum(failures, &of("gone", ("code", "unreachable"))) >= 1.0
-            && scrape.sum(failures, &[("target", "crm")]) == 0.0
-            && scrape.sum(statements, &of("reference", ("decision", "allow"))) == 1.0
-            && scrape.sum(seconds, &[("target", "reference")]) >= 1.0
-    };
     let last = || Scrape::of(&telemetry);
     assert!(eventually(|| counted(&last())), "{}", last().text);
     strangers_trace_goes_on(site.gateway_port());
     let is_whole =
         || requests_have_their_spans(&collector.got()) && calls_have_theirs(&collector.got());
     assert!(eventually(is_whole), "{:?}", names(&collector.got()));
+}
+
+/// Whether the scrape has what was asked, and nothing else.
+fn counted(scrape: &Scrape) -> bool {
+    let of = |target: &'static str, more: (&'static str, &'static str)| [("target", target), more];
+    let statements = "tallyport_gateway_statements_total";
+    let failures = "tallyport_gateway_dial_failures_total";
+    let seconds = "tallyport_gateway_request_seconds_count";
+    scrape.sum(statements, &of("crm", ("decision", "allow"))) == 1.0
+        && scrape.sum(statements, &of("crm", ("decision", "deny"))) == 1.0
+        && scrape.sum(seconds, &[("target", "crm")]) == 1.0
+        && scrape.sum(failures, &of("down", ("code", "unreachable"))) >= 1.0
+        && scrape.sum(failures, &of("gone", ("code", "unreachable"))) >= 1.0
+        && scrape.sum(failures, &[("target", "crm")]) == 0.0
+        && scrape.sum(statements, &of("reference", ("decision", "allow"))) == 1.0
+        && scrape.sum(seconds, &[("target", "reference")]) >= 1.0
 }
 
 /// What of it there is, for whoever reads why it failed.

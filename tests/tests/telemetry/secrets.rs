@@ -3,14 +3,17 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use dev_services::DevService;
 use serde_json::{Value, json};
 use tallyport_eventlog::{LogUrl, Position, Topic};
 use tallyport_schemas::Content;
-use tallyport_tests::{AGENT, Desk, Forward, Role, Site, eventually, free_port, start_or_say};
+use tallyport_tests::{
+    AGENT, Desk, Forward, Role, Site, eventually, free_port, psql, said, start_or_say,
+};
 
 use crate::collector::Collector;
 use crate::scrape::{Scrape, readyz};
@@ -26,7 +29,7 @@ const SHOWN: [&str; 4] = [
     "planted-of-the-server",
     "planted-of-the-child",
 ];
-/// The password of a proxy that somebody wrote into the address of a target which is refused.
+/// In place of a signature.
 const FORGED: &str = "planted-no-token-at-all";
 
 /// A service that says what it was asked with, fields and all.
@@ -114,137 +117,157 @@ impl Told {
     }
 }
 
-#[test]
-fn secrets_in_use_are_told_nowhere() {
-    let test = "secrets_in_use_are_told_nowhere";
-    let sample = dev_services::repo_root().join("deploy/examples/sample.sql");
-    let scram = ["--auth", "scram", "--sql", &sample.to_string_lossy()];
-    let Some(postgres) = start_or_say(test, "postgres", &scram) else { return };
-    let Some(reference) = start_or_say(test, "mcp-reference", &[]) else { return };
-    let Some(site) = Site::start(test) else { return };
-    let collector = Collector::start();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let password = postgres.text("password");
-    let telemetry = format!("127.0.0.1:{}", free_port());
-    let policy = std::fs::read_to_string(site.path("policy.cedar")).unwrap();
-    std::fs::write(site.path("policy.cedar"), policy + POLICY).unwrap();
-    for name in ["log", "lake"] {
-        std::fs::create_dir(site.path(name)).unwrap();
-    }
-    std::fs::write(site.path("of-the-service"), SHOWN[0]).unwrap();
-    let log = format!("embedded:{}", site.path("log").display());
-    let lake = format!("[lake]\nurl = \"file://{}\"\n", site.path("lake").display());
-    let config = site.config("secrets.toml", &log, &lake, &["gateway", "recorder", "query"]);
-    let text = std::fs::read_to_string(&config).unwrap();
-    let text = text.replace(
-        &format!(
-            "address = \"127.0.0.1:{}\"\ndatabase = \"postgres\"\nuser = \"postgres\"\n",
-            site.postgres.port("port")
-        ),
-        &format!(
-            "address = \"127.0.0.1:{}\"\ndatabase = \"postgres\"\nuser = \"postgres\"\npassword = {{ command = [\"echo\", \"{password}\"] }}\n",
-            postgres.port("port")
-        ),
-    );
-    let servers = format!(
-        "[telemetry]\nlisten = '{telemetry}'\notlp_endpoint = '{}'\nsample_ratio = 1.0\n[gateway.mcp]\n\
-         [[gateway.mcp.servers]]\nname = 'reference'\nurl = '{}'\ntoken = {{ value = '{}' }}\n\
-         [[gateway.mcp.servers]]\nname = 'child'\ncommand = ['/bin/sh', '-c', 'env >&2; read line; exit 1']\nenv = {{ CHILD_KEY = {{ value = '{}' }} }}\n\
-         [[targets]]\nkind = 'http'\nname = 'crm'\nurl = 'http://127.0.0.1:{}'\ntoken = {{ file = 'of-the-service' }}\nheaders = {{ x-api-key = {{ value = '{}' }} }}\n\
-         [[targets.routes]]\nname = 'all'\nmethod = 'GET'\npath = '/a'\n[[targets]]",
-        collector.endpoint(),
-        reference.text("url"),
-        SHOWN[2],
-        SHOWN[3],
-        echo(),
-        SHOWN[1],
-    );
-    std::fs::write(&config, text.replacen("[[targets]]", &servers, 1)).unwrap();
-    let role = Role::start_with("up", &config, &["-vvv"]);
-    let token = runtime.block_on(site.token_of(AGENT));
-    // Good in its form, and signed by nobody.
-    let forged = format!("{}.{FORGED}", token.rsplit_once('.').unwrap().0);
+/// A site whose parts all have secrets.
+struct World {
+    site: Site,
+    postgres: DevService,
+    reference: DevService,
+    collector: Collector,
+    telemetry: String,
+    log: String,
+}
 
-    let gateway = format!("127.0.0.1:{}", site.gateway_port());
-    let ca = site.path("tls/ca.pem");
-    let at = ["--gateway", &gateway, "--ca", ca.to_str().unwrap()];
-    let with = |access: &[&str]| {
-        [&at[..], access].concat().iter().map(|it| (*it).to_owned()).collect::<Vec<_>>()
-    };
-    let (good, bad) = (with(&["--token", &token]), with(&["--token", &forged]));
-    let forward = |target: &str, access: &[String]| {
-        let arguments: Vec<_> =
-            std::iter::once(target).chain(access.iter().map(String::as_str)).collect();
-        Forward::start(&arguments)
-    };
-    let psql = |port: u16| {
-        let url = format!("postgres://anyone@127.0.0.1:{port}/postgres?sslmode=disable");
-        let output = Command::new("psql").args([&url, "-Atc", "SELECT 'it is ' || 'in'"]).output();
-        tallyport_tests::said(&output.unwrap())
-    };
-    assert!(psql(forward("sample", &good).port()).contains("it is in"), "{}", role.log());
-    assert!(psql(forward("sample", &bad).port()).contains("invalid_token"));
-    let crm = forward("crm", &good);
-    let curl = |arguments: &[&str]| {
-        let curl = Command::new("curl").args(["-sk", "--noproxy", "*"]).args(arguments).output();
-        tallyport_tests::said(&curl.unwrap())
-    };
-    let echoed = curl(&[&format!("http://127.0.0.1:{}/a", crm.port())]);
-    assert!(
-        echoed.contains("Bearer [redacted]"),
-        "the service was shown what it was to be: {echoed}"
-    );
-    let mut desk = Desk::start(&good.iter().map(String::as_str).collect::<Vec<_>>());
-    let told = desk.call("reference__test_simple_text", &json!({}));
-    assert_eq!(told["result"]["isError"], false, "{told}");
-    let _fails = desk.call("child__anything", &json!({}));
-    let of_it = |token: &str| format!("Authorization: Bearer {token}");
-    let mcp = format!("https://localhost:{}/mcp/child", site.gateway_port());
-    let asked =
-        json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {} }).to_string();
-    for token in [&token, &forged] {
-        curl(&["-H", &of_it(token), "--json", &asked, &mcp]);
-        curl(&["-H", &of_it(token), &mcp.replace("/mcp/child", "/v1/sessions")]);
-        curl(&[
-            "--proxytunnel",
-            "--proxy-insecure",
-            "--proxy",
-            &site.origin(),
-            "--proxy-header",
-            &format!("Proxy-{}", of_it(token)),
-            "http://sample:1/",
-        ]);
+impl World {
+    fn start(test: &str) -> Option<Self> {
+        let sample = dev_services::repo_root().join("deploy/examples/sample.sql");
+        let scram = ["--auth", "scram", "--sql", &sample.to_string_lossy()];
+        let postgres = start_or_say(test, "postgres", &scram)?;
+        let reference = start_or_say(test, "mcp-reference", &[])?;
+        let site = Site::start(test)?;
+        let telemetry = format!("127.0.0.1:{}", free_port());
+        let log = format!("embedded:{}", site.path("log").display());
+        Some(Self { site, postgres, reference, collector: Collector::start(), telemetry, log })
+    }
+
+    fn config(&self) -> PathBuf {
+        let Self { site, postgres, reference, collector, telemetry, log } = self;
+        let policy = std::fs::read_to_string(site.path("policy.cedar")).unwrap();
+        std::fs::write(site.path("policy.cedar"), policy + POLICY).unwrap();
+        for name in ["log", "lake"] {
+            std::fs::create_dir(site.path(name)).unwrap();
+        }
+        std::fs::write(site.path("of-the-service"), SHOWN[0]).unwrap();
+        let lake = format!("[lake]\nurl = \"file://{}\"\n", site.path("lake").display());
+        let config = site.config("secrets.toml", log, &lake, &["gateway", "recorder", "query"]);
+        let text = std::fs::read_to_string(&config).unwrap();
+        let (from, to) = (site.postgres.port("port"), postgres.port("port"));
+        let text = text.replace(&format!("127.0.0.1:{from}"), &format!("127.0.0.1:{to}"));
+        let password =
+            format!("password = {{ command = ['echo', '{}'] }}\n", postgres.text("password"));
+        let more = format!(
+            "[telemetry]\nlisten = '{telemetry}'\notlp_endpoint = '{}'\nsample_ratio = 1.0\n[gateway.mcp]\n\
+             [[gateway.mcp.servers]]\nname = 'reference'\nurl = '{}'\ntoken = {{ value = '{}' }}\n\
+             [[gateway.mcp.servers]]\nname = 'child'\ncommand = ['/bin/sh', '-c', 'env >&2; read line; exit 1']\nenv = {{ CHILD_KEY = {{ value = '{}' }} }}\n\
+             [[targets]]\nkind = 'http'\nname = 'crm'\nurl = 'http://127.0.0.1:{}'\ntoken = {{ file = 'of-the-service' }}\nheaders = {{ x-api-key = {{ value = '{}' }} }}\n\
+             [[targets.routes]]\nname = 'all'\nmethod = 'GET'\npath = '/a'\n[[targets]]\n{password}",
+            collector.endpoint(),
+            reference.text("url"),
+            SHOWN[2],
+            SHOWN[3],
+            echo(),
+            SHOWN[1],
+        );
+        std::fs::write(&config, text.replacen("[[targets]]\n", &more, 1)).unwrap();
+        config
+    }
+
+    /// Sessions, requests and calls with this token, on every way in.
+    fn use_it(&self, token: &str) -> Uses {
+        let (gateway, ca) =
+            (format!("127.0.0.1:{}", self.site.gateway_port()), self.site.path("tls/ca.pem"));
+        let access = ["--gateway", &gateway, "--ca", ca.to_str().unwrap(), "--token", token];
+        let forward = |target: &str| Forward::start(&[&[target], &access[..]].concat());
+        let sql = ["-Atc", "SELECT 'it is ' || 'in'"];
+        let database = psql(forward("sample").port(), "anyone", "postgres").args(sql).output();
+        let service = forward("crm");
+        let mut desk = Desk::start(&access);
+        let tool = desk.call("reference__test_simple_text", &json!({})).to_string();
+        let _fails = desk.call("child__anything", &json!({}));
+        let shown = format!("Authorization: Bearer {token}");
+        let mcp = format!("{}/mcp/child", self.site.origin());
+        let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {} });
+        curl(&["-H", &shown, "--json", &list.to_string(), &mcp]);
+        curl(&["-H", &shown, &format!("{}/v1/sessions", self.site.origin())]);
+        let proxied = format!("Proxy-{shown}");
+        let proxy = ["--proxytunnel", "--proxy-insecure", "--proxy", &self.site.origin()];
+        curl(&[&proxy[..], &["--proxy-header", &proxied, "http://sample:1/"]].concat());
         // Where no token belongs, and somebody puts it all the same.
         curl(&[&format!("{mcp}?access_token={token}")]);
+        Uses {
+            database: said(&database.unwrap()),
+            service: curl(&[&format!("http://127.0.0.1:{}/a", service.port())]),
+            tool,
+        }
     }
 
-    let recorded =
-        "SELECT count(*) AS n FROM commands WHERE target IN ('sample', 'crm', 'reference')";
-    assert!(eventually(|| site.sql(recorded)[0]["n"].as_u64().is_some_and(|n| n >= 3)));
-    assert!(eventually(|| collector.got().spans.iter().any(|it| it.name == "mcp_call")));
-    let mut told = Told { places: Vec::new() };
-    for table in ["events", "commands", "decisions", "responses", "sessions", "authentications"] {
-        let rows = site.ask(&["sql", &format!("SELECT * FROM {table}"), "--json"]);
-        told.has("an answer of the audit", tallyport_tests::said(&rows));
+    /// Once all of it can be asked for: what the audit, and whoever watches, are told.
+    fn told(&self) -> Told {
+        let recorded = "SELECT count(DISTINCT target) AS n FROM commands WHERE target IN ('sample', 'crm', 'reference')";
+        assert!(eventually(|| self.site.sql(recorded)[0]["n"] == 3));
+        let called = || self.collector.got().spans.iter().any(|it| it.name == "mcp_call");
+        assert!(eventually(called));
+        let mut told = Told { places: Vec::new() };
+        for table in ["events", "commands", "decisions", "responses", "sessions", "authentications"]
+        {
+            let rows = self.site.ask(&["sql", &format!("SELECT * FROM {table}"), "--json"]);
+            told.has("an answer of the audit", said(&rows));
+        }
+        told.has("/metrics", Scrape::of(&self.telemetry).text);
+        told.has("/readyz", readyz(&self.telemetry).1.to_string());
+        told
     }
-    told.has("/metrics", Scrape::of(&telemetry).text);
-    told.has("/readyz", readyz(&telemetry).1.to_string());
-    let logged = role.end();
-    told.has("the log", &logged);
-    told.has("OTLP", String::from_utf8_lossy(&collector.got().bytes));
+}
+
+/// What the ways in gave.
+struct Uses {
+    database: String,
+    service: String,
+    tool: String,
+}
+
+fn curl(arguments: &[&str]) -> String {
+    let curl = Command::new("curl").args(["-sk", "--noproxy", "*"]).args(arguments).output();
+    said(&curl.unwrap())
+}
+
+#[test]
+fn secrets_in_use_are_told_nowhere() {
+    let Some(world) = World::start("secrets_in_use_are_told_nowhere") else { return };
+    let site = &world.site;
+    let role = Role::start_with("up", &world.config(), &["-vvv"]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let token = runtime.block_on(site.token_of(AGENT));
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+
+    let good = world.use_it(&token);
+    assert!(good.database.contains("it is in"), "{}: {}", good.database, role.log());
+    assert!(
+        good.service.contains("Bearer [redacted]"),
+        "it was shown what it wants: {}",
+        good.service
+    );
+    assert!(good.tool.contains("\"isError\":false"), "{}", good.tool);
+    // Good in its form, and signed by nobody.
+    let bad = world.use_it(&format!("{signed}.{FORGED}"));
+    assert!(bad.database.contains("invalid_token"), "{}", bad.database);
+    assert!(!bad.tool.contains("isError"), "{}", bad.tool);
+
+    let mut told = world.told();
+    told.has("the log", role.end());
+    told.has("OTLP", String::from_utf8_lossy(&world.collector.got().bytes));
     for folder in ["log", "lake"] {
         told.files(&site.path(folder));
     }
-    assert!(runtime.block_on(told.events(&log)) > 20);
+    assert!(runtime.block_on(told.events(&world.log)) > 20);
     // What is looked for is there to be found.
     assert!(told.says("what passed", "it is in") && told.says("what passed", "GET /a"));
-    assert!(told.says("the log", "CHILD_KEY=[redacted]"), "{logged}");
+    assert!(told.says("the log", "CHILD_KEY=[redacted]"), "the child said what it knows");
     assert!(told.says("the log", "authentication") && told.says("OTLP", "mcp_call"));
-    let (of_agent, of_auditor) = (site.path(AGENT), site.path("analyst"));
-    let secrets = [of_agent, of_auditor].map(|file| std::fs::read_to_string(file).unwrap());
-    let signature = token.rsplit_once('.').unwrap().1;
-    for secret in SHOWN.into_iter().chain([password, &token, signature, FORGED]) {
+    let of_clients =
+        [AGENT, "analyst"].map(|name| std::fs::read_to_string(site.path(name)).unwrap());
+    let shown =
+        SHOWN.into_iter().chain([world.postgres.text("password"), &token, signature, FORGED]);
+    for secret in shown.chain(of_clients.iter().map(String::as_str)) {
         told.is_silent_about(secret);
     }
-    secrets.iter().for_each(|secret| told.is_silent_about(secret));
 }
