@@ -15,7 +15,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use crate::{Forward, binary, eventually, kill, rows, start_or_say};
-use dev_services::{DevService, repo_root};
+use dev_services::{DevService, StartError, repo_root};
 use serde_json::Value;
 use tallyport_gateway::BearerToken;
 use tallyport_gateway::connect::{ConnectConfig, Connector, StaticToken};
@@ -248,6 +248,16 @@ impl Role {
     /// Starts `tallyport NAME --config FILE` and waits until it serves.
     pub fn start(name: &'static str, config: &Path) -> Self {
         Self::start_with(name, config, &[])
+    }
+
+    /// The same with arguments that need what may not be installable: none then.
+    pub fn try_start(name: &'static str, config: &Path, more: &[&str]) -> Option<Self> {
+        let path = config.to_str().expect("a readable path");
+        match DevService::start("tallyport", &[&[name, "--config", path], more].concat()) {
+            Ok(service) => Some(Self { service, name }),
+            Err(StartError::NotInstallable { .. }) => None,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// The same with more arguments.

@@ -12,6 +12,7 @@
 )]
 
 mod apart;
+mod clock;
 mod fresh;
 mod lake;
 mod sessions;
