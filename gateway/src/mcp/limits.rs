@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use tallyport_access::Identity;
 use tallyport_schemas::Actor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::config::McpLimits;
 use crate::tunnel::Refusal;
@@ -20,6 +22,8 @@ use crate::tunnel::Refusal;
 pub(super) struct Calls {
     limits: McpLimits,
     state: Mutex<State>,
+    /// Those that come to an end by themselves.
+    finite: TaskTracker,
 }
 
 #[derive(Debug, Default)]
@@ -53,11 +57,12 @@ pub(super) struct Call {
     calls: Arc<Calls>,
     number: u64,
     cancel: CancellationToken,
+    finite: Option<TaskTrackerToken>,
 }
 
 impl Calls {
     pub(super) fn new(limits: McpLimits) -> Self {
-        Self { limits, state: Mutex::default() }
+        Self { limits, state: Mutex::default(), finite: TaskTracker::new() }
     }
 
     /// `None` where there are as many as may be.
@@ -73,7 +78,16 @@ impl Calls {
         let (number, cancel) = (state.last, CancellationToken::new());
         state.of_principal.insert(owner.principal.clone(), theirs + 1);
         state.open.insert(number, Open { owner, id, cancel: cancel.clone() });
-        Some(Call { calls: Arc::clone(self), number, cancel })
+        Some(Call { calls: Arc::clone(self), number, cancel, finite: Some(self.finite.token()) })
+    }
+
+    /// Waits until there is none that comes to an end by itself.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(super) async fn ended(&self) {
+        self.finite.close();
+        self.finite.wait().await;
     }
 
     /// Ends the call that a client means. Without sessions two clients with one token may use one id: which of them is
@@ -99,6 +113,12 @@ impl Owner {
 }
 
 impl Call {
+    /// Of one that lasts as long as its client listens: nobody waits for its end.
+    pub(super) fn without_end(mut self) -> Self {
+        self.finite = None;
+        self
+    }
+
     /// Runs it for as long as its client wants the answer, and may have it: `until` its token ends, and as `may_have` says
     /// once it is there.
     ///

@@ -100,6 +100,11 @@ impl McpState {
         self.upstreams.keep(inner, self.config.look_every);
     }
 
+    /// Waits until no call is under way; who only listens is not waited for.
+    pub(crate) async fn calls_ended(&self) {
+        self.calls.ended().await;
+    }
+
     /// All servers behind the gateway, by name, without their tools.
     pub(crate) fn servers(&self, inner: &Inner) -> Vec<ServerView> {
         self.upstreams.all().map(|it| it.view(inner, false)).collect()

@@ -93,26 +93,27 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_secs(2);
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn whoever_takes_nothing_is_given_up_and_whoever_is_slow_is_not() {
         let (near, mut far) = tokio::io::duplex(10);
         let stalled = Arc::new(AtomicBool::new(false));
         let mut near = Patient::new(near, PATIENCE, Arc::clone(&stalled));
+        let began = Instant::now();
         let slow = tokio::spawn(async move {
-            for _ in 0..20 {
-                tokio::time::sleep(PATIENCE - Duration::from_secs(1)).await;
+            for _ in 0..6 {
+                tokio::time::sleep(PATIENCE / 4).await;
                 far.read_exact(&mut [0; 10]).await.unwrap();
             }
             far
         });
-        near.write_all(&[7; 210]).await.unwrap();
+        near.write_all(&[7; 70]).await.unwrap();
         let _far = slow.await.unwrap();
-        assert!(!stalled.load(Ordering::Acquire));
+        assert!(began.elapsed() > PATIENCE && !stalled.load(Ordering::Acquire));
         let began = Instant::now();
         let error = near.write_all(&[7; 10]).await.unwrap_err();
-        assert_eq!((error.kind(), began.elapsed()), (io::ErrorKind::TimedOut, PATIENCE));
-        assert!(stalled.load(Ordering::Acquire));
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() >= PATIENCE && stalled.load(Ordering::Acquire));
     }
 }

@@ -197,14 +197,20 @@ impl Gateway {
         self.targets().into_iter().map(state).collect()
     }
 
-    /// Opens nothing more, waits up to `deadline` for the sessions to end by themselves, then ends the rest: each end is
+    /// Opens nothing more, waits up to `deadline` for the sessions, and for calls of MCP, to end by themselves, then ends the rest: each end is
     /// an event. Returns once all are on record (or could not be put there within bounds).
     ///
     /// # Cancel safety
     /// Cancel safe: call it again to go on.
     pub async fn shutdown(&self, deadline: Duration) {
         self.inner.stop_opening();
-        if tokio::time::timeout(deadline, self.inner.all_tunnels_ended()).await.is_err() {
+        let all_ended = async {
+            self.inner.all_tunnels_ended().await;
+            if let Some(mcp) = &self.inner.mcp {
+                mcp.calls_ended().await;
+            }
+        };
+        if tokio::time::timeout(deadline, all_ended).await.is_err() {
             self.inner.registry.end_all(&Ending::Closed(SessionEnd::Shutdown));
             self.inner.all_tunnels_ended().await;
         }

@@ -3,6 +3,7 @@
 
 mod approvals;
 mod credentials;
+mod drains;
 mod faults;
 mod hostile;
 mod masks;

@@ -149,6 +149,10 @@ async fn in_time(path: &str) -> Response {
             tokio::time::sleep(Duration::from_secs(30)).await;
             json("{}")
         }
+        "/api/in-a-second" => {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            json("{\"after\": \"a second\"}")
+        }
         "/api/events" => {
             let ticks = futures::stream::unfold(0, |count| async move {
                 if count > 0 {

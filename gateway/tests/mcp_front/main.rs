@@ -14,6 +14,7 @@ mod checks;
 mod children;
 mod client;
 mod double;
+mod drains;
 mod eras;
 mod faults;
 mod faults_of_servers;

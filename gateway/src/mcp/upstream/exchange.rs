@@ -88,13 +88,13 @@ impl Exchange {
     /// Where the log takes nothing: then nothing may be told but that.
     ///
     /// # Cancel safety
-    /// Not cancel safe: its end would not be on record. `gone` ends it.
+    /// Not cancel safe: its end would not be on record. `gone` ends it, and says why.
     pub(super) async fn run(
         self,
         call: Authorized<Call>,
         manner: Method<'_>,
         to: &mpsc::Sender<Bytes>,
-        gone: impl Future<Output = ()>,
+        gone: impl Future<Output = &'static str>,
     ) -> Result<Ended, RpcError> {
         // A crash right here leaves nothing on the way.
         let recording = async {
@@ -115,7 +115,7 @@ impl Exchange {
         };
         let outcome = tokio::select! {
             biased;
-            () = gone => Err(Cut::Ended("the client left, or cancelled it".to_owned())),
+            why = gone => Err(Cut::Ended(why.to_owned())),
             why = turned_away => Err(Cut::Ended(why)),
             outcome = self.talk(bytes, manner, to, began) => outcome,
         };

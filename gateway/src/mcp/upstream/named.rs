@@ -345,6 +345,7 @@ impl Way<'_> {
         let Some(under_way) = self.mcp.calls.begin(self.owner.clone(), id.clone()) else {
             return answer::too_many(era, &id);
         };
+        let under_way = if exchange.is_stream { under_way.without_end() } else { under_way };
         let (to, told) = mpsc::channel(MAX_WAITING);
         let welcome = self.admitted.welcome.clone();
         let inner = Arc::clone(&self.admitted.inner);

@@ -58,7 +58,14 @@ pub(super) async fn run(
     let stops = Arc::clone(&inner);
     let running = async move {
         let _pass = pass;
-        let gone = stops.until_it_stops(gone.cancelled());
+        let gone = async {
+            stops.until_it_stops(gone.cancelled()).await;
+            if gone.is_cancelled() {
+                "the client left, or cancelled it"
+            } else {
+                "the gateway stops; ask again"
+            }
+        };
         let ended = exchange.run(call, sent.method(), &to, gone).await;
         // Gone: nobody waits.
         let _gone = told.send(ended);

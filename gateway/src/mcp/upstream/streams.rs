@@ -55,7 +55,10 @@ pub(in crate::mcp) async fn listen(
     let until = way.admitted.welcome.until;
     let running = run(exchange, allowed, Sent::Listen(session), to);
     answer::stream(
-        async move { under_way.run(until, running, || Ok(())).await.map(|_ended| ()) },
+        async move {
+            let listening = under_way.without_end().run(until, running, || Ok(()));
+            listening.await.map(|_ended| ())
+        },
         told,
     )
 }
