@@ -70,6 +70,7 @@ targets!(
     mcp_message,
     asked,
     answers,
+    streams,
 );
 
 impl Target {

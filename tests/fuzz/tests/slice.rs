@@ -75,6 +75,7 @@ slices!(
     mcp_message,
     asked,
     answers,
+    streams,
 );
 
 /// `TALLYPORT_FUZZ_INPUT=TARGET=FILE` runs one input alone, outside of any net.

@@ -118,6 +118,8 @@ impl Streams {
         let place = match channel {
             Channel::Stdout => 0,
             Channel::Stderr => 1,
+            // More than the number of the stream that is over would pass unseen by detectors.
+            Channel::Close if message.len() != 2 => return Err(NotChannel::Other),
             // What was held back of what was printed comes before how it ended.
             Channel::Status | Channel::Close => {
                 let mut all = self.rest(true)?;
@@ -223,6 +225,10 @@ mod tests {
         let all = String::from_utf8_lossy(&seen.concat()).into_owned();
         assert!(!all.contains("1111") && all.contains("err"), "{all}");
         assert!(feed(b"\x00x").is_err() && feed(b"").is_err());
+        assert!(feed(b"\xff\x01").is_ok());
+        for message in [&b"\xff"[..], b"\xff\x014111111111111111"] {
+            assert_eq!(feed(message).unwrap_err(), NotChannel::Other, "{message:?}");
+        }
         let mut streams = Streams::new(false, false, Some(&screen));
         let message = Bytes::from_static(b"\x01AKIAQ3EGRZV2XKTYN5WB and\n");
         let told = streams.from_target(&message).and_then(|_| streams.pause());

@@ -21,7 +21,9 @@ pub mod policy;
 pub mod session;
 pub mod sql;
 pub mod startup;
+pub mod streams;
 pub mod token;
 
 mod court;
+mod recorded;
 mod wire;
