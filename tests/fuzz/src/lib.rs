@@ -71,6 +71,7 @@ targets!(
     asked,
     answers,
     streams,
+    routes,
 );
 
 impl Target {

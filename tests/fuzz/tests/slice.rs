@@ -76,6 +76,7 @@ slices!(
     asked,
     answers,
     streams,
+    routes,
 );
 
 /// `TALLYPORT_FUZZ_INPUT=TARGET=FILE` runs one input alone, outside of any net.

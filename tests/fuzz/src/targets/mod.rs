@@ -18,6 +18,7 @@ pub mod login;
 pub mod masking;
 pub mod mcp_message;
 pub mod policy;
+pub mod routes;
 pub mod session;
 pub mod sql;
 pub mod startup;
