@@ -24,6 +24,8 @@ pub mod webhooks;
 #[cfg(feature = "fuzz")]
 pub use front::fuzz;
 pub use mcp::Seal;
+#[cfg(feature = "fuzz")]
+pub use mcp::fuzz as mcp_fuzz;
 pub use requests::NotReached;
 pub use service::{Gateway, ProbeError, TargetState};
 pub use session::SessionInfo;

@@ -45,6 +45,8 @@ pub use seal::Seal;
 use tasks::Tasks;
 pub use upstream::UpstreamError;
 use upstream::Upstreams;
+#[cfg(feature = "fuzz")]
+pub use upstream::fuzz;
 pub(crate) use upstream::{Defined, ServerView, ToolView};
 
 const ENDPOINT: &str = "/mcp";

@@ -72,6 +72,7 @@ targets!(
     answers,
     streams,
     routes,
+    mcp_server,
 );
 
 impl Target {

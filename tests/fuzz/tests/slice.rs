@@ -77,6 +77,7 @@ slices!(
     answers,
     streams,
     routes,
+    mcp_server,
 );
 
 /// `TALLYPORT_FUZZ_INPUT=TARGET=FILE` runs one input alone, outside of any net.

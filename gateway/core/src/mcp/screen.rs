@@ -1,10 +1,12 @@
 //! What is hidden in what a server says, before it goes on record and to whoever asked.
 //!
 //! Rules name places in a tool's data: in `structuredContent`, and in every text that is JSON, since servers give their data
-//! in both forms. Where a rule hid something, a text that is no JSON may say it again and is hidden whole. Detectors look
-//! into every text, number and name after that.
+//! in both forms. Where a rule hid something, a text that is no JSON may say it again and is hidden whole; so is, under any
+//! rule, a text that is JSON in more than one reading. Detectors look into every text, number and name after that.
 
+use serde::de::IgnoredAny;
 use serde_json::{Map, Number, Value, json};
+use tallyport_access::strict_json;
 use tallyport_detect::{Action, Findings, Kinds, Screen};
 use tallyport_schemas::{Finding, FindingAction};
 
@@ -123,15 +125,19 @@ fn hide_data(value: &mut Value, rules: &[&MaskRule]) -> u64 {
                     (DATA | "data", data @ (Value::Object(_) | Value::Array(_))) => {
                         apply(data, rules)
                     }
-                    (TEXT, Value::String(text)) => match data_in(text) {
-                        Some(mut data) => {
+                    (TEXT, Value::String(text)) => match told(text) {
+                        Told::Data(mut data) => {
                             let hidden = apply(&mut data, rules);
                             if hidden > 0 {
                                 *text = data.to_string();
                             }
                             hidden
                         }
-                        None => 0,
+                        Told::Unclear => {
+                            REDACTED.clone_into(text);
+                            1
+                        }
+                        Told::Prose => 0,
                     },
                     (_, member) => hide_data(member, rules),
                 };
@@ -151,7 +157,7 @@ fn hide_prose(value: &mut Value) -> u64 {
             for (name, member) in members {
                 hidden += match (name.as_str(), &mut *member) {
                     (DATA, _) => 0,
-                    (TEXT, Value::String(text)) if data_in(text).is_none() => {
+                    (TEXT, Value::String(text)) if matches!(told(text), Told::Prose) => {
                         REDACTED.clone_into(text);
                         1
                     }
@@ -165,13 +171,27 @@ fn hide_prose(value: &mut Value) -> u64 {
     }
 }
 
-/// The data that a text is, where it is JSON.
-fn data_in(text: &str) -> Option<Value> {
+/// What a text is to rules.
+enum Told {
+    Data(Value),
+    /// Data of which two readers make two things, or of which ours makes nothing: of a name that stands twice rules would see
+    /// one value, and a client the other.
+    Unclear,
+    /// No data: rules name no place in it.
+    Prose,
+}
+
+fn told(text: &str) -> Told {
     let begins = text.trim_ascii_start().as_bytes().first().copied();
     if !matches!(begins, Some(b'{' | b'[')) {
-        return None;
+        return Told::Prose;
     }
-    serde_json::from_str(text).ok()
+    match strict_json(text.as_bytes()) {
+        Some(data) => Told::Data(data),
+        // Without making anything of numbers, names and levels.
+        None if serde_json::from_str::<IgnoredAny>(text).is_ok() => Told::Unclear,
+        None => Told::Prose,
+    }
 }
 
 fn apply(data: &mut Value, rules: &[&MaskRule]) -> u64 {

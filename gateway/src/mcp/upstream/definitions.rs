@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use super::Upstream;
 use super::own::{Known, NotTold, Own};
 use super::pin::pin;
+use crate::config::McpServer;
 use crate::service::Inner;
 
 /// How soon one is that gave no answer.
@@ -97,7 +98,7 @@ impl Definitions {
         let known = Own::new(inner, upstream).look().await;
         let failed = known.as_ref().err().map(NotTold::as_str);
         *self.last.lock() = Some(LastLook { at: Timestamp::now(), failed });
-        let look = Arc::new(Look::of(upstream, known?));
+        let look = Arc::new(Look::of(&upstream.config, known?));
         // What was accepted since the last look, and may have changed again.
         if let Some(before) = self.now() {
             self.remember(inner, upstream, &before);
@@ -146,12 +147,12 @@ impl Definitions {
 }
 
 impl Look {
-    fn of(upstream: &Upstream, known: Known) -> Self {
+    pub(super) fn of(server: &McpServer, known: Known) -> Self {
         let Known { modern, is_legacy, tools } = known;
         let mut taken: Vec<Arc<Definition>> = Vec::new();
         let mut twice = BTreeSet::new();
         for defined in tools {
-            match Definition::of(upstream, defined) {
+            match Definition::of(server, defined) {
                 // Of two with one name nobody could say which is meant; nor of more.
                 Ok(definition)
                     if twice.contains(&definition.facts.name)
@@ -159,7 +160,7 @@ impl Look {
                 {
                     let tool = definition.facts.name;
                     tracing::warn!(
-                        server = upstream.name(),
+                        server = server.name(),
                         tool,
                         "a tool is left out: the server defines it twice"
                     );
@@ -169,13 +170,13 @@ impl Look {
                 Ok(definition) if taken.len() >= MAX_TOOLS => {
                     let tool = definition.facts.name;
                     tracing::warn!(
-                        server = upstream.name(),
+                        server = server.name(),
                         tool,
                         "a tool is left out: the server has more than {MAX_TOOLS}"
                     );
                 }
                 Ok(definition) => taken.push(Arc::new(definition)),
-                Err(why) => tracing::warn!(server = upstream.name(), why, "a tool is left out"),
+                Err(why) => tracing::warn!(server = server.name(), why, "a tool is left out"),
             }
         }
         taken.sort_by(|one, other| one.facts.name.cmp(&other.facts.name));
@@ -212,7 +213,7 @@ impl Look {
 }
 
 impl Definition {
-    fn of(upstream: &Upstream, defined: Value) -> Result<Self, &'static str> {
+    fn of(server: &McpServer, defined: Value) -> Result<Self, &'static str> {
         let name = defined.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let is_part = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
         if !(1..=MAX_NAME_CHARS).contains(&name.len()) || !name.chars().all(is_part) {
@@ -233,7 +234,7 @@ impl Definition {
             read_only,
             destructive: !read_only && hint("destructiveHint").unwrap_or(true),
             open_world: hint("openWorldHint").unwrap_or(true),
-            labels: upstream.config.labels.get(&name).cloned().unwrap_or_default(),
+            labels: server.labels.get(&name).cloned().unwrap_or_default(),
             name,
         };
         Ok(Self { facts, defined, sha256: hex::encode(Sha256::digest(text)) })

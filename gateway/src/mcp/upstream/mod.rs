@@ -46,6 +46,8 @@ use sessions::Sessions;
 pub(super) use streams::{delete, listen};
 pub(crate) use view::{Defined, ServerView, ToolView};
 use wire::Wire;
+#[cfg(feature = "fuzz")]
+pub use wire::fuzz;
 
 /// All servers, by name.
 #[derive(Debug, Default)]

@@ -17,6 +17,7 @@ pub mod log_url;
 pub mod login;
 pub mod masking;
 pub mod mcp_message;
+pub mod mcp_server;
 pub mod policy;
 pub mod routes;
 pub mod session;

@@ -41,6 +41,26 @@ fn a_rule_reaches_the_data_in_both_of_its_forms() {
     assert_eq!(screened.message["id"], 7);
 }
 
+/// Of two members with one name a rule would see the last alone; a number or a depth beyond ours it would not see into.
+#[test]
+fn a_text_that_is_data_in_more_than_one_reading_is_hidden_whole() {
+    let deep =
+        format!("{{\"email\":\"ada@example.com\",\"n\":{}{}}}", "[".repeat(200), "]".repeat(200));
+    for text in [
+        r#"{"email":"ada@example.com","email":null}"#,
+        r#"{"email":"ada@example.com","\u0065mail":null}"#,
+        r#"{"email":"ada@example.com","n":1e999}"#,
+        deep.as_str(),
+    ] {
+        let sent = || result(json!({"content": [{"type": "text", "text": text}]}));
+        let screening = Screening::new(vec![rule(Some("find"), "/email", "redact")], None);
+        let screened = screening.screen(Some("find"), sent());
+        assert_eq!(screened.message["result"]["content"][0]["text"], "[redacted]", "{text}");
+        assert_eq!(screened.masked_values, 1);
+        assert_eq!(screening.screen(Some("other"), sent()).message, sent(), "no rule is for it");
+    }
+}
+
 #[test]
 fn a_rule_of_one_tool_leaves_the_others_alone() {
     let rules = vec![rule(Some("find"), "/email", "redact")];

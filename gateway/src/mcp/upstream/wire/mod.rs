@@ -4,6 +4,8 @@
 mod alias;
 mod child;
 mod children;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod http;
 mod lines;
 mod process;
