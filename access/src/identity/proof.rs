@@ -80,12 +80,17 @@ impl ProofVerifier {
     pub fn new(names: &[String]) -> Result<Self, NoRandomness> {
         let mut bytes = [0_u8; 32];
         aws_lc_rs::rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
-        Ok(Self {
+        Ok(Self::with_key(names, &bytes))
+    }
+
+    /// Its nonces are made with `key`.
+    pub(super) fn with_key(names: &[String], key: &[u8; 32]) -> Self {
+        Self {
             names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
-            key: hmac::Key::new(hmac::HMAC_SHA256, &bytes),
+            key: hmac::Key::new(hmac::HMAC_SHA256, key),
             began: Instant::now(),
             used: Mutex::default(),
-        })
+        }
     }
 
     /// A nonce for the next proof (RFC 9449 section 8).

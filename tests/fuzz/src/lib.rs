@@ -73,6 +73,7 @@ targets!(
     streams,
     routes,
     mcp_server,
+    proof,
 );
 
 impl Target {

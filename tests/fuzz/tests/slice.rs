@@ -78,6 +78,7 @@ slices!(
     streams,
     routes,
     mcp_server,
+    proof,
 );
 
 /// `TALLYPORT_FUZZ_INPUT=TARGET=FILE` runs one input alone, outside of any net.

@@ -65,6 +65,14 @@ struct Stamp {
 }
 
 impl BundleFile {
+    /// A bundle of no file, which stays as it is.
+    #[cfg(feature = "fuzz")]
+    pub(super) fn fixed(content: &[u8]) -> Result<Self, &'static str> {
+        let bundle = Arc::new(Bundle::parse(content)?);
+        let state = State { bundle, stamp: None, looked: Instant::now() };
+        Ok(Self { file: PathBuf::new(), state: Mutex::new(state) })
+    }
+
     pub(super) fn load(file: &Path) -> Result<Self, BundleError> {
         let (bundle, stamp) = read(file)?;
         let state = State { bundle: Arc::new(bundle), stamp, looked: Instant::now() };

@@ -39,11 +39,31 @@ impl Domains {
     pub(in crate::identity) fn check(
         configs: Vec<TrustDomainConfig>,
     ) -> Result<Self, TrustDomainError> {
+        Self::with_bundles(configs, |config| {
+            let bundle = BundleFile::load(&config.bundle_file);
+            bundle.map_err(|error| config.wrong("bundle_file", error.to_string()))
+        })
+    }
+
+    /// One domain, whose bundle is these bytes.
+    #[cfg(feature = "fuzz")]
+    pub(in crate::identity) fn of_bundle(
+        config: TrustDomainConfig,
+        content: &[u8],
+    ) -> Result<Self, TrustDomainError> {
+        Self::with_bundles(vec![config], |config| {
+            BundleFile::fixed(content).map_err(|what| config.wrong("bundle_file", what))
+        })
+    }
+
+    fn with_bundles(
+        configs: Vec<TrustDomainConfig>,
+        bundle_of: impl Fn(&TrustDomainConfig) -> Result<BundleFile, TrustDomainError>,
+    ) -> Result<Self, TrustDomainError> {
         let mut domains = BTreeMap::new();
         for config in configs {
             config.check()?;
-            let bundle = BundleFile::load(&config.bundle_file);
-            let bundle = bundle.map_err(|error| config.wrong("bundle_file", error.to_string()))?;
+            let bundle = bundle_of(&config)?;
             if !config.audiences.is_empty() && bundle.current().keys.is_none() {
                 let fix = "the bundle has no jwt-svid keys: give one in the SPIFFE format, or leave audiences out";
                 return Err(config.wrong("audiences", fix));

@@ -16,3 +16,5 @@ mod x509;
 
 pub use config::{TrustDomainConfig, TrustDomainError, Workload};
 pub(super) use domains::Domains;
+#[cfg(feature = "fuzz")]
+pub(super) use id::SpiffeId;

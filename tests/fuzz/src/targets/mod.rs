@@ -19,6 +19,7 @@ pub mod masking;
 pub mod mcp_message;
 pub mod mcp_server;
 pub mod policy;
+pub mod proof;
 pub mod routes;
 pub mod session;
 pub mod sql;

@@ -157,7 +157,7 @@ fn check_signed(header: &[u8], claims: &[u8]) {
 /// The claimed issuer is repeated by design, and whoever makes a token can write its header's text into it: so the
 /// header is left out here. Claims cannot hold themselves, and a signature cannot be foreseen. What is no base64url may be
 /// our own words: the fuzzer finds them in the comparison below and tries them.
-fn quiet(shown: &str, token: &str) {
+pub(super) fn quiet(shown: &str, token: &str) {
     let encoded = |part: &&str| {
         part.len() > 20
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
