@@ -11,7 +11,8 @@ mod support;
 use rcgen::{ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType};
 use rustls::pki_types::CertificateDer;
 use support::svid::{
-    Authority, BILLING, DOMAIN, Trusting, WORKLOADS, bundle, critical_extension, valid,
+    Authority, BILLING, DOMAIN, Trusting, WORKLOADS, bundle, critical_extension, names_as_written,
+    valid,
 };
 use tallyport_access::ClientCertificate;
 use tallyport_schemas::{AuthMethod, PrincipalKind, TokenBinding};
@@ -76,6 +77,15 @@ fn id_2_and_x509_2_the_leaf_has_one_id() {
         (
             "two URIs, one a web address",
             edited(&|it| it.subject_alt_names.push(uri("https://x.example"))),
+            "svid",
+        ),
+        (
+            "two URIs, one that is no text",
+            edited(&|it| {
+                it.subject_alt_names.clear();
+                let names = [&[0x86, BILLING.len() as u8], BILLING.as_bytes(), &[0x86, 1, 0xff]];
+                it.custom_extensions.push(names_as_written(&names.concat()));
+            }),
             "svid",
         ),
         (

@@ -81,6 +81,12 @@ pub fn critical_extension(params: &mut CertificateParams) {
     params.custom_extensions.push(unknown);
 }
 
+/// Subject alternative names of these bytes, 127 at most.
+pub fn names_as_written(names: &[u8]) -> CustomExtension {
+    let content = [&[0x30, names.len() as u8], names].concat();
+    CustomExtension::from_oid_content(&[2, 5, 29, 17], content)
+}
+
 /// The bundle in the SPIFFE format.
 pub fn bundle(authorities: &[&Authority], keys: &[&Key]) -> Value {
     let x509 = authorities.iter().map(

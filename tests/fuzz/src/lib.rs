@@ -74,6 +74,7 @@ targets!(
     routes,
     mcp_server,
     proof,
+    svid,
 );
 
 impl Target {

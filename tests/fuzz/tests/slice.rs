@@ -79,6 +79,7 @@ slices!(
     routes,
     mcp_server,
     proof,
+    svid,
 );
 
 /// `TALLYPORT_FUZZ_INPUT=TARGET=FILE` runs one input alone, outside of any net.

@@ -34,6 +34,10 @@ impl Leaf {
         let Ok(Some(names)) = leaf.subject_alternative_name() else {
             return wrong("it has no subject alternative name");
         };
+        // One that cannot be read may be a second URI.
+        if names.value.general_names.iter().any(|it| matches!(it, GeneralName::Invalid(..))) {
+            return wrong("one of its names cannot be read");
+        }
         let uri = |name: &GeneralName<'_>| match name {
             GeneralName::URI(uri) => Some((*uri).to_owned()),
             _ => None,

@@ -25,6 +25,7 @@ pub mod session;
 pub mod sql;
 pub mod startup;
 pub mod streams;
+pub mod svid;
 pub mod token;
 
 mod court;
