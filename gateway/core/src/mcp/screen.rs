@@ -157,6 +157,7 @@ fn hide_prose(value: &mut Value) -> u64 {
             for (name, member) in members {
                 hidden += match (name.as_str(), &mut *member) {
                     (DATA, _) => 0,
+                    (TEXT, Value::String(text)) if text == REDACTED => 0,
                     (TEXT, Value::String(text)) if matches!(told(text), Told::Prose) => {
                         REDACTED.clone_into(text);
                         1
