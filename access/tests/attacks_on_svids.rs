@@ -67,7 +67,15 @@ fn id_2_and_x509_2_the_leaf_has_one_id() {
     let uri = |text: &str| SanType::URI(text.try_into().unwrap());
     let leaf = |uri: &str| authority.workload(uri, |_| {});
     let edited = |edit: &dyn Fn(&mut rcgen::CertificateParams)| authority.workload(BILLING, edit);
+    let written = |names: &[&[u8]]| {
+        edited(&|it| {
+            it.subject_alt_names.clear();
+            it.custom_extensions.push(names_as_written(&names.concat()));
+        })
+    };
+    let length = [BILLING.len() as u8];
     let cases: Vec<(&str, CertificateDer<'static>, &str)> = vec![
+        ("one URI, written by hand", written(&[&[0x86], &length, BILLING.as_bytes()]), "ok"),
         ("no name at all", edited(&|it| it.subject_alt_names.clear()), "svid"),
         (
             "two URIs",
@@ -81,13 +89,10 @@ fn id_2_and_x509_2_the_leaf_has_one_id() {
         ),
         (
             "two URIs, one that is no text",
-            edited(&|it| {
-                it.subject_alt_names.clear();
-                let names = [&[0x86, BILLING.len() as u8], BILLING.as_bytes(), &[0x86, 1, 0xff]];
-                it.custom_extensions.push(names_as_written(&names.concat()));
-            }),
+            written(&[&[0x86], &length, BILLING.as_bytes(), &[0x86, 1, 0xff]]),
             "svid",
         ),
+        ("a URI of constructed form", written(&[&[0xa6], &length, BILLING.as_bytes()]), "svid"),
         (
             "a DNS name alone",
             edited(&|it| {

@@ -44,6 +44,9 @@ impl Leaf {
         };
         let uris: Vec<String> = names.value.general_names.iter().filter_map(uri).collect();
         let [only] = uris.as_slice() else { return wrong("it has not exactly one URI") };
+        if !is_read_alike(certificate, only) {
+            return wrong("its URI is not written as one (DER)");
+        }
         let Some(id) = SpiffeId::parse(only) else {
             return wrong("its URI is no SPIFFE ID of a workload");
         };
@@ -67,6 +70,11 @@ impl Leaf {
         let Ok(ends_at) = ends_at else { return wrong("its end is out of range") };
         Ok(Self { id, ends_at })
     }
+}
+
+/// Whether the reader that checks paths finds this URI, too, and no other: ours takes a name of constructed form for one.
+fn is_read_alike(certificate: &CertificateDer<'_>, uri: &str) -> bool {
+    webpki::EndEntityCert::try_from(certificate).is_ok_and(|it| it.valid_uri_names().eq([uri]))
 }
 
 /// RFC 5280 section 6, for a client; at `now`.

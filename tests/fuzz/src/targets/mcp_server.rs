@@ -83,7 +83,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let called = result(json!({ "content": [text, prose], "structuredContent": data }));
     let listed = result(json!({ "tools": [
         tool("find", json!({ "readOnlyHint": true })), tool("drop", json!({ "destructiveHint": false })),
-        tool("find", json!({})), tool("a b", json!({})), { "name": "none" },
+        tool("find", json!({})), tool("find", json!({ "openWorldHint": false })), tool("a b", json!({})), { "name": "none" },
     ] }));
     let found = result(json!({ "content": [
         { "type": "text", "text": "pay 4111 1111 1111 1111 with AKIAQ3EGRZV2XKTYN5WB" },

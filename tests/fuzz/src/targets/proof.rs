@@ -116,6 +116,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         to_sign('T', &header(&THIEF), &claims()),
         but("htu", json!("https://eu.gateways.example:8443/a/../sample?query#fragment")),
         but("htu", json!("https://gateway.example/sample/")),
+        but("htu", json!("https://eugateways.example/sample")),
+        but("htu", json!("https://a.b.gateways.example/sample")),
         but("iat", json!(NOW - SKEW_SECONDS)),
         but("iat", json!(NOW + SKEW_SECONDS + 1)),
         but("jti", json!("j".repeat(256))),

@@ -49,6 +49,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         but(header, "sub", json!(BILLING)),
         but(header, "sub", json!("spiffe://prod.example.com/ns/ops/sa/backup")),
         but(header, "sub", json!("spiffe://prod.example.com/ns/ops/sa/other")),
+        but(header, "sub", json!("spiffe://prod.example.com/ns/agents-old/x")),
         but(header, "aud", json!([AUDIENCE, "other"])),
         but(header, "exp", json!(NOW + MAX_LIFETIME_SECONDS)),
         but(header, "cnf", json!({ "jkt": "a" })),
