@@ -48,19 +48,6 @@ fn file(folder: &Path, name: &str, text: &str) -> String {
     path.to_string_lossy().into_owned()
 }
 
-#[test]
-fn the_version_says_what_a_report_needs() {
-    let long = said(&run(&["--version"]));
-    let lines: Vec<&str> = long.lines().collect();
-    assert_eq!(lines.first(), Some(&concat!("tallyport ", env!("CARGO_PKG_VERSION"))), "{long}");
-    for start in ["commit ", "event schema ", "OCSF ", "this build "] {
-        let said = lines.iter().find_map(|line| line.strip_prefix(start)).unwrap_or_default();
-        assert!(!said.is_empty(), "no line `{start}`: {long}");
-    }
-    let short = said(&run(&["-V"]));
-    assert_eq!(short.lines().count(), 1, "{short}");
-}
-
 #[cfg(not(feature = "recorder"))]
 #[test]
 fn a_role_that_is_not_built_in_is_named() {
