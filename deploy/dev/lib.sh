@@ -66,6 +66,19 @@ apt_need() {
     || not_installable "Debian packages $* could not be installed"
 }
 
+# cargo_tool NAME VERSION [FLAG...]: puts `cargo NAME` on the path, installed once; fails where crates.io cannot be reached.
+cargo_tool() {
+  local name=$1 version=$2; shift 2
+  local dir=$DEV_CACHE/cargo-$name
+  export PATH=$dir/bin:$PATH
+  cargo "$name" --version >/dev/null 2>&1 && return
+  log "installing cargo-$name from crates.io (a few minutes, once)"
+  # A target directory of its own: its dependencies are none of ours.
+  env -u RUSTC_WORKSPACE_WRAPPER CARGO_TARGET_DIR="$dir/target" \
+    cargo install "cargo-$name" --version "$version" --locked --quiet --root "$dir" "$@" >&2 || return 1
+  rm -rf "$dir/target"
+}
+
 # py_venv NAME REQUIREMENT...: prints the python of a cached virtual environment with these packages.
 py_venv() {
   local dir=$DEV_CACHE/py-$1; shift
