@@ -14,9 +14,17 @@ use tokio::time::{Sleep, sleep};
 pub(super) struct Patient<T> {
     io: T,
     patience: Duration,
-    /// Since something waits.
-    waits: Option<Pin<Box<Sleep>>>,
+    /// Since something waits, and what it is.
+    waits: Option<(What, Pin<Box<Sleep>>)>,
     stalled: Arc<AtomicBool>,
+}
+
+/// What an agent does not take.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Bytes,
+    /// Their end.
+    End,
 }
 
 impl<T> Patient<T> {
@@ -28,14 +36,18 @@ impl<T> Patient<T> {
     fn within<R>(
         &mut self,
         cx: &mut Context<'_>,
+        what: What,
         done: Poll<io::Result<R>>,
     ) -> Poll<io::Result<R>> {
         if done.is_ready() {
-            self.waits = None;
+            // That nothing is left to flush says nothing of bytes that were not taken.
+            if what == What::Bytes || self.waits.as_ref().is_some_and(|it| it.0 == what) {
+                self.waits = None;
+            }
             return done;
         }
         let patience = self.patience;
-        let waits = self.waits.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let (_, waits) = self.waits.get_or_insert_with(|| (what, Box::pin(sleep(patience))));
         ready!(waits.as_mut().poll(cx));
         self.stalled.store(true, Ordering::Release);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -59,17 +71,17 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Patient<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let done = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.within(cx, done)
+        self.within(cx, What::Bytes, done)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let done = Pin::new(&mut self.io).poll_flush(cx);
-        self.within(cx, done)
+        self.within(cx, What::End, done)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let done = Pin::new(&mut self.io).poll_shutdown(cx);
-        self.within(cx, done)
+        self.within(cx, What::End, done)
     }
 
     fn poll_write_vectored(
@@ -78,7 +90,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Patient<T> {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let done = Pin::new(&mut self.io).poll_write_vectored(cx, pieces);
-        self.within(cx, done)
+        self.within(cx, What::Bytes, done)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -112,7 +124,15 @@ mod tests {
         let _far = slow.await.unwrap();
         assert!(began.elapsed() > PATIENCE && !stalled.load(Ordering::Acquire));
         let began = Instant::now();
-        let error = near.write_all(&[7; 10]).await.unwrap_err();
+        // Whoever flushes in between, as some do, waits no longer for it.
+        let mut flushed = tokio::time::interval(PATIENCE / 5);
+        let error = std::future::poll_fn(|cx| {
+            while flushed.poll_tick(cx).is_ready() {}
+            let done = Pin::new(&mut near).poll_write(cx, &[7]);
+            assert!(Pin::new(&mut near).poll_flush(cx).is_ready());
+            done
+        });
+        let error = error.await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(began.elapsed() >= PATIENCE && stalled.load(Ordering::Acquire));
     }

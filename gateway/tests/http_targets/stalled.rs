@@ -16,11 +16,7 @@ const READ_AHEAD: u64 = 2 << 20;
 const MANY: usize = 24;
 
 fn limits() -> GatewayLimits {
-    GatewayLimits {
-        stalled_reader_timeout: DEADLINE,
-        startup_timeout: DEADLINE,
-        ..GatewayLimits::default()
-    }
+    GatewayLimits { stalled_reader_timeout: DEADLINE, ..GatewayLimits::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,7 +73,8 @@ async fn agents_that_take_nothing_are_ended_and_others_are_served() {
 /// Heads that never end, bodies that never come: each is over in time, and holds nobody up.
 #[tokio::test(flavor = "multi_thread")]
 async fn agents_that_do_not_end_what_they_say_are_ended() {
-    let world = World::limited(limits()).await;
+    let startup_timeout = 3 * DEADLINE;
+    let world = World::limited(GatewayLimits { startup_timeout, ..GatewayLimits::default() }).await;
     let mut slow = Vec::new();
     for said in ["", "GET /customers/7 HT", "GET /customers/7 HTTP/1.1\r\nhost: crm\r\n"] {
         let mut io = world.tunnel("agent").await;
