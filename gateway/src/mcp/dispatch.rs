@@ -157,18 +157,10 @@ async fn call(inner: &Arc<Inner>, mcp: &McpState, known: Known, mut message: Mes
         return answer::too_many(era, &id);
     };
     let (progress, told) = Progress::of(meta.progress_token());
-    let asked = Asked {
-        caller: Arc::new(known.caller),
-        token: known.token,
-        era,
-        meta,
-        patience: mcp.patience(),
-    };
-    let span = tracing::debug_span!(
-        "tool",
-        name,
-        client = asked.meta.client().map(|client| client.name.as_str()),
-    );
+    let asked =
+        Asked { caller: Arc::new(known.caller), token: known.token, era, patience: mcp.patience() };
+    // Whatever else is called, or calls itself something, is a client's own words.
+    let span = tracing::debug_span!("tool", name = tools::known(&name));
     let (inner, caller) = (Arc::clone(inner), Arc::clone(&asked.caller));
     let attempt = attempt(&inner, (asked, progress), (name, arguments));
     let run = async move {

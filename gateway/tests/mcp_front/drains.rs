@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
 use futures::stream;
 use serde_json::{Value, json};
 use tallyport_schemas::ResponseStatus;
@@ -30,7 +31,7 @@ fn is_slow(double: &Double) {
             let message = json!({ "jsonrpc": "2.0", "id": id, "result": result });
             Ok::<_, std::io::Error>(Bytes::from(message.to_string()))
         });
-        Some(raw(axum::http::StatusCode::OK, "application/json", Body::from_stream(body)))
+        Some(raw(StatusCode::OK, "application/json", Body::from_stream(body)))
     });
 }
 
@@ -73,6 +74,31 @@ async fn a_call_ends_by_itself_while_the_gateway_drains() {
         );
         assert_eq!(ends, [ResponseStatus::Ok]);
     }
+}
+
+/// A stream that ends when its client will keeps nobody from stopping.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_listens_is_not_waited_for() {
+    let double = Double::start().await;
+    double.does(|seen| {
+        let never = stream::pending::<Result<Bytes, std::io::Error>>();
+        let is_it = seen.said() == "subscriptions/listen";
+        is_it.then(|| raw(StatusCode::OK, "text/event-stream", Body::from_stream(never)))
+    });
+    let world = world(&double, "").await;
+    let token = world.token("agent", None).await;
+    let wanted = json!({ "notifications": { "toolsListChanged": true } });
+    let listening = at("/mcp/crm", modern("subscriptions/listen", wanted)).token(&token);
+    let stopping = async {
+        while double.seen("subscriptions/listen").is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let began = Instant::now();
+        world.gateway.shutdown(Duration::from_secs(20)).await;
+        began.elapsed()
+    };
+    let (_ended, took) = tokio::join!(listening.send(&world, Way::H1), stopping);
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

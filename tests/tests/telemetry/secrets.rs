@@ -183,6 +183,7 @@ impl World {
         let mut desk = Desk::start(&access);
         let tool = desk.call("reference__test_simple_text", &json!({})).to_string();
         let _fails = desk.call("child__anything", &json!({}));
+        let _unknown = desk.call(token, &json!({}));
         let shown = format!("Authorization: Bearer {token}");
         let mcp = format!("{}/mcp/child", self.site.origin());
         let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {} });

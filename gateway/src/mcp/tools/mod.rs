@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gateway_core::mcp::{Era, RequestMeta, RpcError};
+use gateway_core::mcp::{Era, RpcError};
 use serde_json::{Map, Value};
 
 use super::challenge::{Need, Operation};
@@ -38,7 +38,6 @@ pub(crate) struct Asked {
     /// What the caller showed; nothing where it was a certificate.
     pub(crate) token: Option<BearerToken>,
     pub(crate) era: Era,
-    pub(crate) meta: RequestMeta,
     /// How long it waits for people.
     pub(crate) patience: Duration,
 }
@@ -139,6 +138,11 @@ pub(super) fn operation(name: &str) -> Operation<'_> {
         Some(tool) => Operation { action: "mcp:call", resource: tool.name(), need: tool.need() },
         None => Operation { action: "mcp:connect", resource: "tallyport", need: Need::Connect },
     }
+}
+
+/// The name, where a tool has it.
+pub(super) fn known(name: &str) -> Option<&'static str> {
+    named(name).map(Tool::name)
 }
 
 fn named(name: &str) -> Option<&'static dyn Tool> {
