@@ -89,4 +89,28 @@ mod tests {
             assert_eq!(without_values(message), said);
         }
     }
+
+    #[test]
+    fn a_key_that_a_kind_needs_or_has_not_is_named() {
+        #[derive(Debug, serde::Deserialize)]
+        struct File {
+            #[serde(rename = "targets")]
+            _targets: Vec<tallyport_gateway::config::RawAnyTarget>,
+        }
+        for (keys, said) in [
+            ("", "targets.crm.address: this kind of target needs the key and it is missing"),
+            (
+                "kind = \"http\"",
+                "targets.crm.url: this kind of target needs the key and it is missing",
+            ),
+            (
+                "kind = \"http\"\nuser = \"s3cret\"",
+                "targets.crm.user: a target of kind http has no such key",
+            ),
+        ] {
+            let text = format!("[[targets]]\nname = \"crm\"\n{keys}\n");
+            let error = toml::from_str::<File>(&text).unwrap_err();
+            assert_eq!(describe(&text, &error), format!("line 1, column 1: targets: {said}"));
+        }
+    }
 }

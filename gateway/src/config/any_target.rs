@@ -168,15 +168,16 @@ impl Keys {
         ];
         match set.into_iter().find(|(name, is_set)| *is_set && names.contains(name)) {
             Some((name, _)) => Err(format!(
-                "targets.{}.{name}: a target of kind `{kind}` has no such key",
+                "targets.{}.{name}: a target of kind {kind} has no such key",
                 self.name
             )),
             None => Ok(()),
         }
     }
 
+    /// Without quotes: who says what is wrong with a file cuts at the first, as there begin values.
     fn missing(&self, key: &str) -> String {
-        format!("targets.{}: missing field `{key}`", self.name)
+        format!("targets.{}.{key}: this kind of target needs the key and it is missing", self.name)
     }
 
     fn limit(&self, name: &str, is_set: bool) -> Result<(), String> {

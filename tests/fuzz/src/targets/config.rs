@@ -117,6 +117,16 @@ fn check_problem(text: &str, said: &str) {
         assert!((1..=text.matches('\n').count() + 1).contains(&line), "{said}");
     }
     let secret = "hunter2hunter2";
-    let as_value = text.contains(&format!("= \"{secret}\"")) && text.matches(secret).count() == 1;
+    let as_value = text.contains(&format!("= \"{secret}\""))
+        && text.matches(secret).count() == 1
+        && !is_a_name(text, secret);
     assert!(!as_value || !said.contains(secret), "a value is repeated: {said}");
+}
+
+/// A target is told by its name, which is no secret.
+fn is_a_name(text: &str, word: &str) -> bool {
+    let file: toml::Table = toml::from_str(text).unwrap_or_default();
+    let targets =
+        file.get("targets").and_then(toml::Value::as_array).map_or(&[][..], Vec::as_slice);
+    targets.iter().any(|it| it.get("name").and_then(toml::Value::as_str) == Some(word))
 }
