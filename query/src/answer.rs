@@ -6,7 +6,8 @@ use std::time::Duration;
 use arrow::array::{Array as _, ArrayRef};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::error::DataFusionError;
+use datafusion::physical_plan::execute_stream;
 use futures::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -34,6 +35,8 @@ pub(crate) struct Answer {
 }
 
 enum Piece {
+    /// Its start is on record. Comes first, where it comes at all.
+    Begun,
     Rows(RecordBatch),
     /// All rows were given, and that is on record.
     End,
@@ -56,7 +59,7 @@ impl Answer {
                 self.ended = true;
                 Some(Err(error))
             }
-            None => {
+            Some(Piece::Begun) | None => {
                 self.ended = true;
                 Some(Err(QueryError::Internal))
             }
@@ -91,53 +94,43 @@ impl Engine {
             Ok(turn) => turn,
             Err(error) => return Err(planned.question.ended(error).await),
         };
-        // How it will be read is worked out while its start goes on record; no row is read before that.
-        let how = async {
-            tokio::select! {
-                biased;
-                () = left.cancelled() => Err(QueryError::ReaderLeft),
-                () = cancel.cancelled() => Err(QueryError::Cancelled),
-                () = self.stop.cancelled() => Err(QueryError::Stopping),
-                how = timeout(self.limits.max_duration, caught(planned.physical())) =>
-                    how.unwrap_or(Err(QueryError::TimedOut { after: self.limits.max_duration })),
-            }
-        };
-        let (started, how) = tokio::join!(planned.question.started(), how);
-        started?;
-        let plan = match how {
-            Ok(plan) => plan,
-            Err(error) => return Err(planned.question.ended(error).await),
-        };
         let schema = Arc::clone(planned.plan.schema().inner());
         let snapshot_version = planned.snapshot_version;
-        let (pieces, receiver) = mpsc::channel(WAITING_BATCHES);
+        let (pieces, mut receiver) = mpsc::channel(WAITING_BATCHES);
         let gone = left.child_token();
+        // From here on a reader that leaves ends the question, and that is put on record.
+        let guard = gone.clone().drop_guard();
         let running = Running {
             limits: self.limits,
             pieces,
             cancel,
-            gone: gone.clone(),
+            gone,
             stop: self.stop.clone(),
             rows: 0,
             bytes: 0,
         };
         let span = planned.question.span().in_scope(|| tracing::debug_span!("execute"));
-        self.tasks.spawn(running.run(planned, plan, turn).instrument(span));
-        Ok(Answer {
-            schema,
-            snapshot_version,
-            pieces: receiver,
-            ended: false,
-            _running: gone.drop_guard(),
-        })
+        self.tasks.spawn(running.run(planned, turn).instrument(span));
+        match receiver.recv().await {
+            Some(Piece::Begun) => {}
+            Some(Piece::Error(error)) => return Err(error),
+            Some(Piece::Rows(_) | Piece::End) | None => return Err(QueryError::Internal),
+        }
+        Ok(Answer { schema, snapshot_version, pieces: receiver, ended: false, _running: guard })
     }
 }
 
 impl Planned {
-    async fn physical(&self) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
-        Ok(self.state.create_physical_plan(&self.plan).await?)
+    /// All rows, of which the first are there.
+    async fn first(&self) -> Result<impl Stream<Item = Rows> + Unpin + use<>, QueryError> {
+        let plan = self.state.create_physical_plan(&self.plan).await?;
+        let mut batches = execute_stream(plan, self.state.task_ctx())?;
+        let first = batches.next().await;
+        Ok(futures::stream::iter(first).chain(batches))
     }
 }
+
+type Rows = Result<RecordBatch, DataFusionError>;
 
 struct Running {
     limits: Limits,
@@ -153,7 +146,7 @@ struct Running {
 }
 
 impl Running {
-    async fn run(mut self, planned: Planned, plan: Arc<dyn ExecutionPlan>, turn: Turn) {
+    async fn run(mut self, planned: Planned, turn: Turn) {
         let began = Instant::now();
         let question = planned.question.clone();
         let left = planned.reader.time_left().unwrap_or(Duration::ZERO);
@@ -165,7 +158,7 @@ impl Running {
             () = gone.cancelled() => Err(QueryError::ReaderLeft),
             () = cancel.cancelled() => Err(QueryError::Cancelled),
             () = stop.cancelled() => Err(QueryError::Stopping),
-            done = timeout_at(deadline, caught(self.pump(planned, plan))) => match done {
+            done = timeout_at(deadline, caught(self.pump(planned))) => match done {
                 Ok(done) => done,
                 Err(_) if by_token => Err(QueryError::TokenExpired),
                 Err(_) => Err(QueryError::TimedOut { after: self.limits.max_duration }),
@@ -184,15 +177,18 @@ impl Running {
     }
 
     /// Gives the rows to the reader as fast as it takes them.
-    async fn pump(
-        &mut self,
-        planned: Planned,
-        plan: Arc<dyn ExecutionPlan>,
-    ) -> Result<(), QueryError> {
+    ///
+    /// The first rows are found while its start goes on record, and wait for that: an append to a broker takes as long as
+    /// a look-up.
+    async fn pump(&mut self, planned: Planned) -> Result<(), QueryError> {
+        let begin = async {
+            planned.question.started().await?;
+            self.pieces.send(Piece::Begun).await.map_err(|_| QueryError::ReaderLeft)
+        };
+        let ((), mut batches) = tokio::try_join!(begin, planned.first())?;
         let max_rows = planned.permit.row_limit.map(|limit| (limit, "row_limit of the policy"));
         let own = (self.limits.max_rows, "max_rows");
         let (max_rows, limit) = max_rows.into_iter().chain([own]).min().unwrap_or(own);
-        let mut batches = execute_stream(plan, planned.state.task_ctx())?;
         while let Some(batch) = batches.next().await {
             let batch = batch?;
             if batch.num_rows() == 0 {

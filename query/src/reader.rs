@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::pin::pin;
 
 use jiff::Timestamp;
 use tallyport_access::policy::{Action, AskContext, PolicyStore, Resource};
@@ -50,6 +51,18 @@ impl Gate {
         front: Front,
         peer: Option<SocketAddr>,
     ) -> Result<Reader, QueryError> {
+        self.admit(token, front, peer, async |reader| Ok(reader)).await
+    }
+
+    /// Verifies a token and lets `serve` work for its reader while the outcome goes on record. What `serve` gives is
+    /// given on only when it is there.
+    pub(crate) async fn admit<T, E: From<QueryError>>(
+        &self,
+        token: Option<&str>,
+        front: Front,
+        peer: Option<SocketAddr>,
+        serve: impl AsyncFnOnce(Reader) -> Result<T, E>,
+    ) -> Result<T, E> {
         let outcome = match token {
             Some(token) => self.authenticator.verify(token).await,
             None => Err(AuthFailure::missing()),
@@ -67,14 +80,31 @@ impl Gate {
         let context = SharedContext::from(context);
         let body = Body::Authentication(authentication_event(&outcome, front));
         let draft = Draft::new(context.clone(), None, body);
-        let recorded = self.appender.commit(draft).await;
-        let _on_record = recorded.as_ref().map_err(QueryError::from)?;
-        match outcome {
-            Ok(identity) => Ok(Reader { identity, context }),
-            Err(failure) => Err(QueryError::Unauthenticated {
-                failure: failure.code().to_owned(),
-                message: failure.to_string(),
-            }),
+        let record = async {
+            let recorded = self.appender.commit(draft).await;
+            recorded.map(drop).map_err(|error| E::from(QueryError::from(&error)))
+        };
+        let serve = async {
+            match outcome {
+                Ok(identity) => serve(Reader { identity, context }).await,
+                Err(failure) => Err(E::from(QueryError::Unauthenticated {
+                    failure: failure.code().to_owned(),
+                    message: failure.to_string(),
+                })),
+            }
+        };
+        let (mut record, mut serve) = (pin!(record), pin!(serve));
+        // The record is begun first, so it has the lower number. Without it nothing is worked for any further.
+        tokio::select! {
+            biased;
+            recorded = &mut record => {
+                recorded?;
+                serve.await
+            }
+            served = &mut serve => {
+                record.await?;
+                served
+            }
         }
     }
 

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -67,21 +66,21 @@ async fn healthz(State(api): State<Api>) -> Response {
 }
 
 async fn sql(State(api): State<Api>, request: Request) -> Result<Response, Failure> {
-    let (parts, text) = request.into_parts();
-    let (reader, format) = enter(&api, &parts).await?;
-    let SqlRequest { sql } = body(text, &api).await?;
-    let question = api.engine.question(&reader, Face::Http, &sql);
-    let statement = match api.engine.statements().parse_one(&sql) {
-        Ok(statement) => statement,
-        Err(error) => return Err(Failure(question.ended(error).await)),
-    };
-    answer(&api, &reader, question, (statement, None), format).await
+    enter(&api, request, async |reader, format, text| {
+        let SqlRequest { sql } = body(text, &api).await?;
+        let question = api.engine.question(&reader, Face::Http, &sql);
+        let statement = match api.engine.statements().parse_one(&sql) {
+            Ok(statement) => statement,
+            Err(error) => return Err(Failure(question.ended(error).await)),
+        };
+        answer(&api, &reader, question, (statement, None), format).await
+    })
+    .await
 }
 
 async fn list(State(api): State<Api>, request: Request) -> Result<Response, Failure> {
-    let (parts, _) = request.into_parts();
-    let _reader = enter(&api, &parts).await?;
-    Ok(Json(json!({ "questions": api.questions.all() })).into_response())
+    let all = async |_, _, _| Ok(Json(json!({ "questions": api.questions.all() })).into_response());
+    enter(&api, request, all).await
 }
 
 async fn ask(
@@ -89,27 +88,36 @@ async fn ask(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (parts, text) = request.into_parts();
-    let (reader, format) = enter(&api, &parts).await?;
-    let parameters: serde_json::Map<String, serde_json::Value> = body(text, &api).await?;
-    let named = api.questions.named(&name)?;
-    let mut question = api.engine.question(&reader, Face::Http, &named.recorded_sql());
-    let bound = match named.bind(&parameters, Timestamp::now()) {
-        Ok(bound) => bound,
-        Err(error) => return Err(Failure(question.ended(error).await)),
-    };
-    question.asked_with(&bound.on_record());
-    let statement = named.statement()?;
-    answer(&api, &reader, question, (statement, Some(bound.into_values())), format).await
+    enter(&api, request, async |reader, format, text| {
+        let parameters: serde_json::Map<String, serde_json::Value> = body(text, &api).await?;
+        let named = api.questions.named(&name)?;
+        let mut question = api.engine.question(&reader, Face::Http, &named.recorded_sql());
+        let bound = match named.bind(&parameters, Timestamp::now()) {
+            Ok(bound) => bound,
+            Err(error) => return Err(Failure(question.ended(error).await)),
+        };
+        question.asked_with(&bound.on_record());
+        let statement = named.statement()?;
+        answer(&api, &reader, question, (statement, Some(bound.into_values())), format).await
+    })
+    .await
 }
 
-/// Who asks, and how they want the answer.
-async fn enter(api: &Api, request: &Parts) -> Result<(Reader, Format), Failure> {
-    let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-    let token = bearer(&request.headers);
-    let reader = api.engine.gate.authenticate(token, Front::QueryHttp, peer).await?;
-    let format = Format::accepted(request.headers.get(header::ACCEPT))?;
-    Ok((reader, format))
+/// Works for whoever asks, in the form in which they want the answer. Nothing of it leaves before their token's check is
+/// on record.
+async fn enter(
+    api: &Api,
+    request: Request,
+    serve: impl AsyncFnOnce(Reader, Format, Body) -> Result<Response, Failure>,
+) -> Result<Response, Failure> {
+    let (parts, text) = request.into_parts();
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    let token = bearer(&parts.headers);
+    let serve = async |reader| {
+        let format = Format::accepted(parts.headers.get(header::ACCEPT))?;
+        serve(reader, format, text).await
+    };
+    api.engine.gate.admit(token, Front::QueryHttp, peer, serve).await
 }
 
 /// The token of an `Authorization: Bearer` header (RFC 6750 section 2.1).

@@ -151,6 +151,26 @@ fn pass(count: u32) -> Fault {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_told_before_the_check_of_the_token_is_on_record() {
+    let world = told().await;
+    let token = world.token("auditor").await;
+    // The list of questions has no beginning and no end of its own on record: only the check holds it back.
+    for (token, status) in [(token.as_str(), 200), ("forged", 401)] {
+        let request = world.http.get(world.url("/v1/ask")).bearer_auth(token);
+        world.log.set(Fault::once(FaultKind::Hang, true));
+        let waiting = tokio::spawn(request.try_clone().unwrap().send());
+        world.log.wait_hanging(1).await;
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        assert!(!waiting.is_finished(), "told before it is on record: {status}");
+        world.log.release_hung();
+        assert_eq!(waiting.await.unwrap().unwrap().status(), status);
+        world.log.set(Fault::once(FaultKind::Refuse, false));
+        assert_eq!(request.send().await.unwrap().status(), 503);
+    }
+    world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_row_leaves_before_the_beginning_is_on_record() {
     let world = told().await;
     let token = world.token("auditor").await;
