@@ -208,3 +208,24 @@ async fn the_end_is_told_only_when_it_is_on_record() {
     assert!(answer.get("row_count").is_none(), "{answer}");
     world.running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_while_the_beginning_goes_on_record_has_left_on_record() {
+    let world = told().await;
+    let token = world.token("auditor").await;
+    let request = world.http.post(world.url("/v1/sql")).bearer_auth(&token);
+    let request = request.json(&json!({"sql": "SELECT statement FROM commands"}));
+    world.log.set(pass(1));
+    world.log.set(Fault::once(FaultKind::Hang, true));
+    let asking = tokio::spawn(request.send());
+    world.log.wait_hanging(1).await;
+    asking.abort();
+    assert!(asking.await.unwrap_err().is_cancelled());
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    world.log.release_hung();
+    let left =
+        "SELECT count(*) FROM queries WHERE activity = 'failed' AND reason LIKE '%reader_left%'";
+    let told = async { while world.value(left).await != json!(1) {} };
+    tokio::time::timeout(std::time::Duration::from_secs(20), told).await.expect("it has an end");
+    world.running.stop().await;
+}
