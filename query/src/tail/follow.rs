@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tallyport_eventlog::{Entry, Log, Position, ReadError, Topic};
 use tokio_util::sync::CancellationToken;
@@ -13,9 +13,14 @@ use super::Follower;
 const READ_BYTES: usize = 1024 * 1024;
 /// How long one read waits for something new.
 const READ_WAIT: Duration = Duration::from_secs(1);
-/// Pause after a read that did not fill up: many small reads cost more than a few large ones, and a query reads from
+/// Pause between reads that do not fill up: many small reads cost more than a few large ones, and a query reads from
 /// the log what is not held yet.
 const GATHER_PAUSE: Duration = Duration::from_millis(100);
+/// Small reads that may follow on each other without a pause: where little happens, such as one question after the other,
+/// what the next one needs is held when it comes.
+const AT_ONCE: u32 = 16;
+/// How long it takes until there is one more of them. Under load nearly all reads have their pause.
+const REST: Duration = Duration::from_millis(400);
 /// What rows weigh at most, in multiples of the entries they come from: where they would not fit they are not made.
 const DECODED_GROWTH: usize = 2;
 /// Pause after a read that failed.
@@ -26,8 +31,38 @@ pub(super) async fn run(follower: Arc<Follower>, log: Arc<dyn Log>, stop: Cancel
     stop.run_until_cancelled(follow(&follower, log.as_ref())).await;
 }
 
+/// When a small read may follow on another.
+struct Pace {
+    left: u32,
+    since: Instant,
+}
+
+impl Pace {
+    const fn new(now: Instant) -> Self {
+        Self { left: AT_ONCE, since: now }
+    }
+
+    /// How long to wait before the next read, after a small one.
+    fn pause(&mut self, now: Instant) -> Duration {
+        let rested = now.saturating_duration_since(self.since).as_millis() / REST.as_millis();
+        let rested = u32::try_from(rested).unwrap_or(u32::MAX);
+        if rested > 0 {
+            self.left = self.left.saturating_add(rested).min(AT_ONCE);
+            self.since = now;
+        }
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                Duration::ZERO
+            }
+            None => GATHER_PAUSE,
+        }
+    }
+}
+
 async fn follow(follower: &Follower, log: &dyn Log) {
     begin(follower, log).await;
+    let mut pace = Pace::new(Instant::now());
     loop {
         while follower.held.lock().bytes() >= follower.max_bytes {
             follower.room.notified().await;
@@ -40,7 +75,7 @@ async fn follow(follower: &Follower, log: &dyn Log) {
                 let bytes: usize = entries.iter().map(|entry| entry.value.len()).sum();
                 hold(follower, offset, entries).await;
                 if bytes < READ_BYTES / 2 {
-                    tokio::time::sleep(GATHER_PAUSE).await;
+                    tokio::time::sleep(pace.pause(Instant::now())).await;
                 }
             }
             // The lake has what was dropped; a query that still needs it is told so.
@@ -81,5 +116,29 @@ async fn hold(follower: &Follower, offset: u64, entries: Vec<Entry>) {
     };
     if too_much && let Err(error) = follower.rows(0, u64::MAX).await {
         tracing::debug!(partition = follower.partition, %error, "the tail stays undecoded");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_reads_follow_at_once_and_many_have_pauses() {
+        let begun = Instant::now();
+        let mut pace = Pace::new(begun);
+        for _ in 0..AT_ONCE {
+            assert_eq!(pace.pause(begun), Duration::ZERO);
+        }
+        let (mut now, mut reads) = (begun, 0);
+        while now < begun + Duration::from_secs(40) {
+            now += pace.pause(now);
+            reads += 1;
+        }
+        assert!((400..=505).contains(&reads), "{reads} reads in 40 s");
+        now += REST * (AT_ONCE + 5);
+        let at_once =
+            std::iter::repeat_with(|| pace.pause(now)).take_while(Duration::is_zero).count();
+        assert_eq!(at_once, AT_ONCE as usize, "rest is not kept beyond");
     }
 }
