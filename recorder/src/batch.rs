@@ -8,10 +8,8 @@ use tallyport_schemas::ocsf;
 use crate::config::CommitPolicy;
 use crate::dead_letter::DeadLetter;
 use crate::error::IntegrityError;
+use crate::lake::SORTED_BY;
 use crate::rows::Rows;
-
-/// Rows are in this order within a commit. Looking for what one principal did then reads few pages.
-const SORTED_BY: [&str; 3] = ["principal_subject", "time", "log_offset"];
 
 /// Records of one partition, decoded, up to `next`.
 #[derive(Debug)]

@@ -201,6 +201,36 @@ pub enum LakeError {
         /// Tries made.
         tries: u32,
     },
+    /// A file that was being rewritten is no longer one of the table's.
+    #[error(
+        "{url}: somebody else replaced files while they were being rewritten; of these nothing was changed. Rewrite with one process at a time: run it again"
+    )]
+    Replaced {
+        /// The table.
+        url: Url,
+    },
+    /// Files could not be read or put in order.
+    #[error(
+        "files of {url} could not be rewritten: {reason}; they stay as they are, what was rewritten before stays rewritten"
+    )]
+    Rewrite {
+        /// The table.
+        url: Url,
+        /// What the engine said.
+        reason: String,
+    },
+    /// Files do not have as many rows as the log of the table says.
+    #[error(
+        "{url}: the files that were to be rewritten have {found} rows, not {said} as the table's log says; they stay as they are. Compare them with a backup"
+    )]
+    RowsDiffer {
+        /// The table.
+        url: Url,
+        /// As the log of the table says.
+        said: u64,
+        /// As they are.
+        found: u64,
+    },
     /// What is in the table's log cannot be read.
     #[error("the Delta log of {url} cannot be read: {reason}")]
     Damaged {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tallyport_recorder::maintenance;
+use tallyport_recorder::maintenance::{self, Step};
 
 use crate::args::LakeCommand;
 use crate::config::Config;
@@ -23,9 +23,16 @@ async fn compact(path: &Path, with_today: bool) -> Result<(), Failure> {
     // Days are the log's: UTC.
     let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
     let before = if with_today { today.tomorrow().map_err(Failure::failed)? } else { today };
-    let done = maintenance::compact_days_before(&config.lake, &config.storage_options, before)
-        .await
-        .map_err(Failure::failed)?;
+    let told = |step: &Step| {
+        let Step { day, files, rows, number, of } = step;
+        // Nobody reads it: the work goes on all the same.
+        let _unread = print_line(format_args!(
+            "{day}: {files} files of {rows} events became one ({number} of {of})"
+        ));
+    };
+    let (lake, options) = (&config.lake, &config.storage_options);
+    let done = maintenance::compact_days_before(lake, options, before, told).await;
+    let done = done.map_err(Failure::failed)?;
     let days = if with_today { "all days" } else { "the days before today" };
     match done.files_before {
         0 => print_line(format_args!("nothing to do: the events of {days} are in large files")),

@@ -8,6 +8,11 @@ use crate::dead_letter;
 /// The one partition column: the UTC date on which the log took the record.
 pub(crate) const INGEST_DATE: &str = "ingest_date";
 
+/// Rows of a file of events are in this order. Most questions are about one kind of event, or about what one principal
+/// did: either way what they read lies together.
+pub(crate) const SORTED_BY: [&str; 5] =
+    ["family", "principal_subject", "time", "log_partition", "log_offset"];
+
 /// How long commits stay in the Delta log. A recorder that sleeps longer re-reads the whole table, and a reader that
 /// pinned an older snapshot has to pin anew.
 const LOG_RETENTION: &str = "interval 7 days";
@@ -29,6 +34,8 @@ pub(crate) struct TableDefinition {
     pub(crate) bloom_filters: &'static [&'static str],
     /// Columns too wide for statistics and dictionaries.
     pub(crate) opaque: &'static [&'static str],
+    /// The order of the rows within a file.
+    pub(crate) sorted_by: &'static [&'static str],
 }
 
 impl TableDefinition {
@@ -39,6 +46,7 @@ impl TableDefinition {
             stats: "log_partition,log_offset,event_id,time,appended_at,family,activity,producer_id,producer_epoch,producer_seq,session_id,principal_issuer,principal_subject,actor,target,database,outcome,command_id",
             bloom_filters: &["event_id", "session_id", "command_id"],
             opaque: &["raw"],
+            sorted_by: &SORTED_BY,
         }
     }
 
@@ -49,6 +57,7 @@ impl TableDefinition {
             stats: "log_partition,log_offset,appended_at",
             bloom_filters: &[],
             opaque: &["key", "value"],
+            sorted_by: &[],
         }
     }
 
@@ -77,7 +86,8 @@ mod tests {
                 .stats
                 .split(',')
                 .chain(table.bloom_filters.iter().copied())
-                .chain(table.opaque.iter().copied());
+                .chain(table.opaque.iter().copied())
+                .chain(table.sorted_by.iter().copied());
             for name in named.chain([INGEST_DATE]) {
                 assert!(table.schema.field_with_name(name).is_ok(), "{}: {name}", table.name);
             }

@@ -4,7 +4,11 @@ mod checkpoint;
 mod definition;
 mod head;
 mod local;
+#[cfg(test)]
+mod place;
+mod publish;
 mod reconcile;
+mod rewrite;
 mod store;
 mod table;
 mod writer;
@@ -16,10 +20,11 @@ use tokio_util::task::TaskTracker;
 use crate::config::RecorderConfig;
 use crate::error::RecorderError;
 
-pub(crate) use definition::{INGEST_DATE, TableDefinition};
-pub(crate) use store::open_storage;
+pub(crate) use definition::{INGEST_DATE, SORTED_BY, TableDefinition};
+pub(crate) use rewrite::{LakeFile, MAX_FILE_BYTES, Rewrite};
+pub(crate) use store::{Storage, open_storage};
 pub(crate) use table::{Change, Outcome, Table};
-pub(crate) use writer::writer_properties;
+pub(crate) use writer::{is_sorted, writer_properties};
 
 /// Both tables of a lake, open for writing.
 #[derive(Debug)]

@@ -2,15 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::time::Duration;
 
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel as _;
-use deltalake::kernel::transaction::{CommitData, TransactionError};
+use deltalake::kernel::transaction::CommitData;
 use deltalake::kernel::{
     Action, Add, Metadata, MetadataExt as _, Protocol, StructField, StructType, Transaction,
     Version, new_metadata,
 };
-use deltalake::logstore::CommitOrBytes;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::writer::{DeltaWriter as _, RecordBatchWriter};
 use deltalake::{BlindDeltaTable, DeltaTableError};
@@ -19,25 +17,19 @@ use tallyport_eventlog::LogId;
 use tallyport_schemas::lake::LOG_ID_PROPERTY;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use super::checkpoint::Checkpoints;
 use super::definition::{INGEST_DATE, TableDefinition};
 use super::head::Head;
+use super::publish::{MAX_TRIES, PublishError, commit_bytes, on_disk, pause, publish};
 use super::store::{Storage, io_error};
 use super::{local, reconcile, writer_properties};
 use crate::error::{IntegrityError, LakeError};
 use crate::rows::Rows;
 
-/// Tries to win a version before giving the caller a rest. Each lost try means that another writer's commit won.
-const MAX_TRIES: u32 = 64;
-
 /// Rows put in order and encoded at once: few enough to stay near the processor from the one to the other. In between
 /// other tasks of the runtime have their chance.
 const ROWS_PER_PIECE: usize = 1_024;
-
-/// The longest pause between two tries; it grows with the tries, so that writers in step fall out of it.
-const MAX_PAUSE: Duration = Duration::from_millis(50);
 
 /// A table open for writing. Commits of one process go one after another; those of several race, and one wins.
 #[derive(Debug)]
@@ -300,50 +292,6 @@ fn first_metadata(
     properties.push((LOG_ID_PROPERTY, log.to_string()));
     let metadata = new_metadata(columns, [INGEST_DATE], properties)?;
     Ok(metadata.with_name(definition.name.to_owned())?)
-}
-
-/// A commit was not made, or nobody knows.
-enum PublishError {
-    /// Another commit has that version.
-    Taken,
-    /// It may be there, or may yet appear.
-    Unknown(LakeError),
-}
-
-async fn publish(
-    storage: &Storage,
-    version: Version,
-    content: Vec<u8>,
-) -> Result<(), PublishError> {
-    if let Some(root) = storage.local.clone() {
-        let written = on_disk(move || local::publish(&root, version, &content)).await;
-        return written.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => PublishError::Taken,
-            _ => PublishError::Unknown(io_error(&storage.url, &error)),
-        });
-    }
-    let content = CommitOrBytes::LogBytes(content.into());
-    storage.log_store.write_commit_entry(version, content, Uuid::new_v4()).await.map_err(|error| {
-        match error {
-            TransactionError::VersionAlreadyExists(_) => PublishError::Taken,
-            other => PublishError::Unknown(LakeError::of(&storage.url, &other.into())),
-        }
-    })
-}
-
-async fn on_disk(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
-fn commit_bytes(commit: CommitData) -> Result<Vec<u8>, DeltaTableError> {
-    Ok(commit.get_bytes()?.to_vec())
-}
-
-/// Waits a little, differently in every process: the bits of a fresh id are the dice.
-async fn pause(attempt: u32) {
-    let most = MAX_PAUSE.min(Duration::from_millis(u64::from(attempt) * 2));
-    let dice = u32::from(Uuid::new_v4().as_bytes().first().copied().unwrap_or_default());
-    tokio::time::sleep(most * dice / 255).await;
 }
 
 #[cfg(test)]

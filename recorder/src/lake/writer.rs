@@ -1,6 +1,7 @@
 //! Rows to Parquet files. The same properties hold for every file of a table, whoever writes it.
 
 use deltalake::parquet::basic::{Compression, ZstdLevel};
+use deltalake::parquet::file::metadata::{KeyValue, ParquetMetaData};
 use deltalake::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use deltalake::parquet::schema::types::ColumnPath;
 
@@ -10,9 +11,12 @@ use super::definition::TableDefinition;
 const ROW_GROUP_ROWS: usize = 131_072;
 
 /// Rows after which a page ends.
-const PAGE_ROWS: usize = 20_000;
+const PAGE_ROWS: usize = 5_000;
 
 const ZSTD_LEVEL: i32 = 3;
+
+/// A file says under this key in which order its rows are. Whoever rewrites it otherwise leaves it out.
+const SORTED_BY: &str = "tallyport.sortedBy";
 
 /// How every Parquet file of a table is written. Rewriting a file without them would drop its bloom filters.
 pub(crate) fn writer_properties(table: &TableDefinition) -> WriterProperties {
@@ -31,5 +35,16 @@ pub(crate) fn writer_properties(table: &TableDefinition) -> WriterProperties {
             .set_column_statistics_enabled(ColumnPath::from(*name), EnabledStatistics::None)
             .set_column_dictionary_enabled(ColumnPath::from(*name), false);
     }
+    if !table.sorted_by.is_empty() {
+        let order = KeyValue::new(SORTED_BY.to_owned(), table.sorted_by.join(","));
+        properties = properties.set_key_value_metadata(Some(vec![order]));
+    }
     properties.build()
+}
+
+/// Whether a file of `table` says that its rows are in the table's order.
+pub(crate) fn is_sorted(file: &ParquetMetaData, table: &TableDefinition) -> bool {
+    let said = file.file_metadata().key_value_metadata().into_iter().flatten();
+    let order = table.sorted_by.join(",");
+    said.filter(|said| said.key == SORTED_BY).any(|said| said.value.as_ref() == Some(&order))
 }

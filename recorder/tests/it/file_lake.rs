@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use deltalake::parquet::file::reader::{FileReader as _, SerializedFileReader};
 use tallyport_eventlog::Log;
-use tallyport_recorder::{Condition, Recorder, Retention, RunningRecorder, maintenance};
+use tallyport_recorder::{Condition, Recorder, Retention, RunningRecorder};
 use tokio_util::sync::CancellationToken;
 
-use crate::rows::{assert_complete, config, logging, number, open, position, sql, versions};
+use crate::rows::{assert_complete, config, logging, number, open, versions};
 use crate::scripted_log::ScriptedLog;
 
-const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_secs(60);
 
-async fn start(
+pub async fn start(
     config: &tallyport_recorder::RecorderConfig,
     log: &Arc<ScriptedLog>,
 ) -> RunningRecorder {
@@ -220,67 +220,6 @@ async fn files_and_table_are_as_agreed() {
         }
         assert!(format!("{:?}", column.compression()).starts_with("ZSTD"), "{name}");
     }
-    let sorted = sql(&config, "SELECT principal_subject FROM events").await;
-    let subjects: Vec<String> = sorted
-        .iter()
-        .flat_map(|batch| {
-            let column =
-                arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8).unwrap();
-            let column = arrow::array::AsArray::as_string::<i32>(&column);
-            column.iter().map(|subject| subject.unwrap().to_owned()).collect::<Vec<_>>()
-        })
-        .collect();
-    assert!(subjects.is_sorted(), "one file, sorted by principal");
     let files = std::fs::metadata(dir.path().join("lake/events").join(&file)).unwrap().len();
     assert!(files < 400_000, "{files} bytes for 350 events: bloom filters must fit the rows");
-}
-
-#[tokio::test]
-async fn without_a_lake_there_is_nothing_to_compact_and_none_is_made() {
-    let dir = tempfile::tempdir().unwrap();
-    let config = config(&dir.path().join("lake"));
-    let today = "2026-09-23".parse().unwrap();
-    let compact = async || {
-        maintenance::compact_days_before(&config.lake, &config.storage_options, today).await
-    };
-    let error = compact().await.unwrap_err();
-    assert!(error.to_string().contains("check lake.url"), "{error}");
-    assert!(!dir.path().join("lake").exists(), "the place stays as it was");
-    std::fs::create_dir_all(dir.path().join("lake/events")).unwrap();
-    let error = compact().await.unwrap_err();
-    assert!(error.to_string().contains("there is no lake"), "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn closed_days_are_compacted_while_recording_goes_on() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = ScriptedLog::open(dir.path(), 1);
-    let mut config = config(&dir.path().join("lake"));
-    config.commit.max_rows = 150;
-    let recorder = start(&config, &log).await;
-    log.set_end(0, 2_500);
-    recorder.wait_until(0, 2_400, SOON).await.unwrap();
-    let today = "2026-09-23".parse().unwrap();
-    let done = maintenance::compact_days_before(&config.lake, &config.storage_options, today)
-        .await
-        .unwrap();
-    assert!(done.files_before > done.files_after && done.files_after >= 1, "{done:?}");
-    log.set_end(0, 2_700);
-    recorder.wait_until(0, 2_700, SOON).await.unwrap();
-    recorder.stop().await.unwrap();
-    assert_complete(&config, 0, 2_700).await;
-    assert_eq!(position(&config, 0).await, Some(2_700));
-    let table = open(&config, "events").await;
-    for file in table.snapshot().unwrap().log_data().iter() {
-        let path = file.path().to_string();
-        let file = std::fs::File::open(dir.path().join("lake/events").join(&path)).unwrap();
-        let reader = SerializedFileReader::new(file).unwrap();
-        let ids = reader
-            .metadata()
-            .row_group(0)
-            .columns()
-            .iter()
-            .find(|column| column.column_path().string() == "event_id");
-        assert!(ids.unwrap().bloom_filter_offset().is_some(), "{path} lost its bloom filter");
-    }
 }

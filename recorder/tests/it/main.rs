@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod compaction;
 mod crash;
 mod embedded;
 mod file_lake;

@@ -1,6 +1,7 @@
 //! A log whose records are a function of their offset, so that every process sees the same one and what is in the
 //! lake can be compared with it byte for byte. Only where it ends is state: a file, or a number.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use tallyport_eventlog::{AppendError, Entry, Log, LogId, Position, ReadError, Record, Topic};
 use tallyport_schemas::{
     Body, Context, Draft, EventId, Integrity, Principal, PrincipalKind, Producer, ProducerId,
-    SessionId, ocsf,
+    Session, SessionId, ocsf,
 };
 
 /// Every so many records one is no event.
@@ -96,7 +97,14 @@ pub fn value(partition: u32, offset: u64) -> Vec<u8> {
         }),
         ..Context::default()
     };
-    let body = Body::Integrity(Integrity::ProducerStopped { events: offset });
+    let body = match offset % 3 {
+        0 => Body::Integrity(Integrity::ProducerStopped { events: offset }),
+        _ => Body::Session(Session::Opened {
+            expires_at: None,
+            application: None,
+            parameters: BTreeMap::new(),
+        }),
+    };
     let mut draft = Draft::new(context.into(), None, body);
     draft.event_id = EventId::from_uuid(id);
     draft.time = "2026-11-22T12:00:00Z".parse().unwrap();

@@ -1,176 +1,18 @@
 //! What a commit does when the store fails before or after it wrote, and when others commit.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
-use deltalake::{DeltaTable, DeltaTableBuilder};
-use futures::stream::BoxStream;
-use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-};
-use url::Url;
+use object_store::{GetOptions, ObjectStore as _};
 
 use super::super::definition::CHECKPOINT_INTERVAL;
+use super::super::place::{
+    FAIL_AFTER_WRITING, FAIL_BEFORE_WRITING, FAIL_CHECKPOINTS, HEALTHY, Place, TAKEN_BY_ITSELF, log,
+};
 use super::*;
 use crate::dead_letter;
 
 const APP: &str = "test/0";
-
-const HEALTHY: u8 = 0;
-const FAIL_BEFORE_WRITING: u8 = 1;
-const FAIL_AFTER_WRITING: u8 = 2;
-/// Answers as a store does when its client repeats a request whose first answer was lost.
-const TAKEN_BY_ITSELF: u8 = 3;
-/// Takes commits, and no checkpoints.
-const FAIL_CHECKPOINTS: u8 = 4;
-
-#[derive(Debug)]
-struct FaultyStore {
-    inner: Arc<InMemory>,
-    fault: Arc<AtomicU8>,
-    requests: Arc<AtomicU64>,
-}
-
-impl std::fmt::Display for FaultyStore {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("faulty")
-    }
-}
-
-fn outage() -> object_store::Error {
-    object_store::Error::Generic { store: "faulty", source: "the connection was lost".into() }
-}
-
-#[async_trait]
-impl ObjectStore for FaultyStore {
-    async fn put_opts(&self, at: &Path, content: PutPayload, how: PutOptions) -> Result<PutResult> {
-        self.requests.fetch_add(1, Ordering::SeqCst);
-        if self.fault.load(Ordering::SeqCst) == FAIL_CHECKPOINTS {
-            let checkpoint = at.as_ref().contains("checkpoint");
-            return match checkpoint {
-                true => Err(outage()),
-                false => self.inner.put_opts(at, content, how).await,
-            };
-        }
-        let fault = match at.as_ref().contains("_delta_log/0") {
-            true => self.fault.swap(HEALTHY, Ordering::SeqCst),
-            false => HEALTHY,
-        };
-        if fault == FAIL_BEFORE_WRITING {
-            return Err(outage());
-        }
-        let written = self.inner.put_opts(at, content, how).await?;
-        match fault {
-            FAIL_AFTER_WRITING => Err(outage()),
-            TAKEN_BY_ITSELF => Err(object_store::Error::AlreadyExists {
-                path: at.to_string(),
-                source: "412 Precondition Failed".into(),
-            }),
-            _ => Ok(written),
-        }
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        at: &Path,
-        how: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(at, how).await
-    }
-
-    async fn get_opts(&self, at: &Path, how: GetOptions) -> Result<GetResult> {
-        self.requests.fetch_add(1, Ordering::SeqCst);
-        self.inner.get_opts(at, how).await
-    }
-
-    fn delete_stream(
-        &self,
-        which: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(which)
-    }
-
-    fn list(&self, below: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.requests.fetch_add(1, Ordering::SeqCst);
-        self.inner.list(below)
-    }
-
-    async fn list_with_delimiter(&self, below: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(below).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, how: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, how).await
-    }
-}
-
-fn log() -> LogId {
-    LogId::new("test", "one")
-}
-
-struct Place {
-    inner: Arc<InMemory>,
-    fault: Arc<AtomicU8>,
-    requests: Arc<AtomicU64>,
-}
-
-impl Place {
-    fn new() -> Self {
-        Self {
-            inner: Arc::new(InMemory::new()),
-            fault: Arc::new(AtomicU8::new(HEALTHY)),
-            requests: Arc::default(),
-        }
-    }
-
-    fn storage(&self) -> Storage {
-        let url = Url::parse("memory:///dead_letters/").unwrap();
-        let store = FaultyStore {
-            inner: self.inner.clone(),
-            fault: self.fault.clone(),
-            requests: self.requests.clone(),
-        };
-        let log_store = DeltaTableBuilder::from_url(url.clone())
-            .unwrap()
-            .with_storage_backend(Arc::new(store), url.clone())
-            .build_storage()
-            .unwrap();
-        Storage { url, log_store, local: None }
-    }
-
-    async fn table(&self) -> Table {
-        self.table_of(2).await
-    }
-
-    async fn table_of(&self, partitions: u64) -> Table {
-        let app_ids = (0..partitions).map(|partition| format!("test/{partition}")).collect();
-        Table::open(
-            self.storage(),
-            TableDefinition::dead_letters(),
-            &log(),
-            app_ids,
-            TaskTracker::new(),
-        )
-        .await
-        .unwrap()
-    }
-
-    /// Requests to the store since the last look.
-    fn requests(&self) -> u64 {
-        self.requests.swap(0, Ordering::SeqCst)
-    }
-
-    /// Commits in the table's log, version 0 included.
-    async fn versions(&self) -> u64 {
-        let mut table = DeltaTable::new(self.storage().log_store);
-        table.load().await.unwrap();
-        table.version().unwrap() + 1
-    }
-}
 
 fn change(from: Option<u64>, to: u64) -> Change<'static> {
     Change { app_id: APP, from, to, adds: &[] }
