@@ -20,6 +20,10 @@ use tallyport_eventlog::{Appender, AppenderOptions, EmbeddedOptions, LogUrl, ope
 use tallyport_schemas::{Body, Context, Draft, Integrity, ProducerId, ocsf};
 use tokio::sync::{mpsc, oneshot};
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Failure = Box<dyn Error + Send + Sync>;
 
 const WRITERS: [usize; 3] = [1, 64, 512];

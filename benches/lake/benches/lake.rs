@@ -1,8 +1,8 @@
-//! From Kafka to committed Delta, beside librdkafka alone on the same topic and the same cores; then how soon an event is
-//! visible to SQL after its append.
+//! From the log to committed Delta, beside reading the log alone on the same cores; then how soon an event is visible to SQL
+//! after its append.
 //!
-//! Kafka is the real one, with 6 partitions; the recorder runs in this process with the settings of production, the
-//! lake is a directory below the current one. `--serve` stays up afterwards with a query service over the same log and
+//! Kafka is the real one, with 6 partitions, and librdkafka reads it alone; `--log embedded` takes the log of one machine in its
+//! place. The recorder runs in this process with the settings of production, the lake is a directory below the current one. `--serve` stays up afterwards with a query service over the same log and
 //! lake, prints where they are in one line of JSON and ends with its standard input: for `audit_questions.py`.
 //!
 //! `cargo bench -p tallyport-lake-benches [-- --help]`.
@@ -22,7 +22,9 @@ use tallyport_access::dev_issuer::{DevClient, DevIssuer};
 use tallyport_access::policy::PolicyStore;
 use tallyport_benches::Failure;
 use tallyport_benches::figures::{Waits, peak_kib, processor_us, profile};
-use tallyport_eventlog::{Appender, AppenderOptions, Log, LogUrl, Topic, open};
+use tallyport_eventlog::{
+    Appender, AppenderOptions, EmbeddedOptions, Log, LogUrl, Position, Topic, open,
+};
 use tallyport_lake_benches::generate::Events;
 use tallyport_query::{LakeConfig, Limits, ListenConfig, QueryConfig, QueryService, RunningQuery};
 use tallyport_recorder::{LakeUrl, Recorder, RecorderConfig, RunningRecorder, maintenance};
@@ -42,6 +44,10 @@ const AUDITOR: &str = "bench-auditor";
 const BATCH: u64 = 5_000;
 /// More than fit into a commit of the default size.
 const ROWS_OF_A_COMMIT: u64 = 16_384;
+/// What the embedded log may take, in bytes: nothing is released while it is measured.
+const EMBEDDED_BYTES: u64 = 1 << 40;
+/// What one read of the log asks for.
+const READ_BYTES: usize = 4 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_hours(1);
 
 /// The recorder beside librdkafka alone, and how soon SQL sees an event.
@@ -50,6 +56,9 @@ struct Options {
     /// Events to record.
     #[arg(long, default_value_t = 1_000_000)]
     events: u64,
+    /// The log: Kafka, or the embedded one.
+    #[arg(long, value_enum, default_value = "kafka")]
+    log: Kind,
     /// Events to wait for in SQL, one after the other.
     #[arg(long, default_value_t = 200)]
     appends: usize,
@@ -64,11 +73,29 @@ struct Options {
     bench: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    Kafka,
+    Embedded,
+}
+
 fn main() -> Result<(), Failure> {
     let options = Options::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if options.log == Kind::Embedded {
+        let dir = tempfile::tempdir_in(std::env::current_dir()?)?;
+        let log = LogUrl::Embedded(EmbeddedOptions {
+            max_bytes: EMBEDDED_BYTES,
+            ..EmbeddedOptions::new(dir.path().join("log"))
+        });
+        return runtime.block_on(measure(&options, &log, None));
+    }
     match DevService::start("kafka", &[]) {
-        Ok(kafka) => runtime.block_on(measure(&options, &kafka)),
+        Ok(kafka) => {
+            let bootstrap = kafka.text("bootstrap");
+            let log = LogUrl::parse(&format!("kafka://{bootstrap}?partitions={PARTITIONS}"))?;
+            runtime.block_on(measure(&options, &log, Some(bootstrap.to_owned())))
+        }
         Err(StartError::NotInstallable { .. }) => {
             println!("NOT RUN: recorder and query service over Kafka: it cannot be installed");
             Ok(())
@@ -77,28 +104,35 @@ fn main() -> Result<(), Failure> {
     }
 }
 
-async fn measure(options: &Options, kafka: &DevService) -> Result<(), Failure> {
-    let bootstrap = kafka.text("bootstrap").to_owned();
-    let log =
-        open(&LogUrl::parse(&format!("kafka://{bootstrap}?partitions={PARTITIONS}"))?).await?;
+/// `bootstrap` is where librdkafka finds the log.
+async fn measure(
+    options: &Options,
+    log: &LogUrl,
+    bootstrap: Option<String>,
+) -> Result<(), Failure> {
+    let log = open(log).await?;
     eprintln!("profile: {}; appending {} events", profile(), options.events);
     fill(&log, options.events).await?;
     let mut ends = Vec::new();
-    for partition in 0..PARTITIONS {
+    for partition in 0..log.partitions(Topic::Audit) {
         ends.push(log.latest(Topic::Audit, partition).await?);
     }
-    let consumed = {
-        let ends = ends.clone();
-        tokio::task::spawn_blocking(move || consume(&bootstrap, &ends)).await??
+    let alone = if bootstrap.is_some() { "librdkafka alone" } else { "reading alone" };
+    let consumed = match bootstrap {
+        Some(bootstrap) => {
+            let ends = ends.clone();
+            tokio::task::spawn_blocking(move || consume(&bootstrap, &ends)).await??
+        }
+        None => read(&log, &ends).await?,
     };
     let dir = tempfile::tempdir_in(std::env::current_dir()?)?;
     let lake = Url::from_directory_path(dir.path().join("lake")).map_err(|()| "no such path")?;
     let recorded = record(&log, &lake, &ends, consumed.bytes).await?;
     eprintln!(
         "{:<18} {:>10} {:>8} {:>14} {:>14}",
-        "way", "events/s", "MB/s", "of librdkafka", "us/event (cpu)"
+        "way", "events/s", "MB/s", "of it alone", "us/event (cpu)"
     );
-    for (way, figure) in [("librdkafka alone", &consumed), ("recorder to Delta", &recorded)] {
+    for (way, figure) in [(alone, &consumed), ("recorder to Delta", &recorded)] {
         let rate = |figure: &Moved| figure.events as f64 / figure.took.as_secs_f64();
         eprintln!(
             "{way:<18} {:>10.0} {:>8.1} {:>14.2} {:>14.1}",
@@ -149,6 +183,25 @@ async fn fill(log: &Arc<dyn Log>, count: u64) -> Result<(), Failure> {
             eprintln!("{appended} events appended in {:.0?}", begun.elapsed());
         }
     }
+}
+
+/// As the log gives its records, without looking into them.
+async fn read(log: &Arc<dyn Log>, ends: &[u64]) -> Result<Moved, Failure> {
+    let (mut events, mut bytes) = (0, 0);
+    let (begun, before) = (Instant::now(), processor_us(std::process::id()));
+    for (partition, end) in (0..).zip(ends) {
+        let mut offset = 0;
+        while offset < *end {
+            let from = Position { partition, offset };
+            let entries = log.read(Topic::Audit, from, READ_BYTES, PATIENCE).await?;
+            let last = entries.last().ok_or("the log ended early")?;
+            offset = last.position.offset + 1;
+            events += entries.len() as u64;
+            bytes += entries.iter().map(|entry| entry.value.len() as u64).sum::<u64>();
+        }
+    }
+    let processor_us = processor_us(std::process::id()) - before;
+    Ok(Moved { events, bytes, took: begun.elapsed(), processor_us })
 }
 
 /// As the client library gives the messages, without looking into them.
@@ -213,7 +266,7 @@ async fn compact(lake: &Url) -> Result<(), Failure> {
     let (begun, before) = (Instant::now(), processor_us(std::process::id()));
     let url = LakeUrl::parse(lake.as_str())?;
     let day = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().tomorrow()?;
-    let done = maintenance::compact_days_before(&url, &HashMap::new(), day).await?;
+    let done = maintenance::compact_days_before(&url, &HashMap::new(), day, |_| ()).await?;
     eprintln!(
         "{} files became {} in {:.1?}, {:.1} s of processor time",
         done.files_before,
