@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Twelve audit questions over what the recorder wrote: the query service beside DuckDB and chDB on the same files.
 
-    audit_questions.py [--events 10000000] [--rounds 5] [--compact] [--only who-read,slow] [--json FILE]
+    audit_questions.py [--events 10000000] [--rounds 5] [--compact] [--log kafka|embedded] [--only who-read,slow] [--json FILE]
 
-Runs `cargo bench -p tallyport-lake-benches -- --serve` first, which fills Kafka, records it and prints its own figures
+Runs `cargo bench -p tallyport-lake-benches -- --serve` first, which fills the log, records it and prints its own figures
 (LAKE_BENCH is another way to start it); --compact rewrites the files first as `tallyport lake compact` does. All three read the same Parquet files; the query service also checks a
 token, asks policy and puts every question on record. Cold: the page cache was dropped (root) before the question; the
 processes stay, as a service does. Warm: the median of the rounds. The answers must have equally many rows.
@@ -120,6 +120,7 @@ def main():
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--compact", action="store_true")
+    parser.add_argument("--log", choices=("kafka", "embedded"), default="kafka")
     parser.add_argument("--only", default="")
     parser.add_argument("--json")
     options = parser.parse_args()
@@ -127,7 +128,7 @@ def main():
     if missing:
         sys.exit(f"{' and '.join(missing)} from PyPI must be installed for this Python; deploy/dev/bench does that")
     bench = shlex.split(os.environ.get("LAKE_BENCH", "cargo bench --locked -p tallyport-lake-benches --"))
-    service = subprocess.Popen([*bench, "--serve", "--events", str(options.events), *(["--compact"] if options.compact else [])],
+    service = subprocess.Popen([*bench, "--serve", "--events", str(options.events), "--log", options.log, *(["--compact"] if options.compact else [])],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         for line in service.stdout:
