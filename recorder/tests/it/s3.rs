@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dev_services::{DevService, StartError};
 use tallyport_eventlog::Log;
+use tallyport_recorder::maintenance::compact_days_before;
 use tallyport_recorder::{Condition, LakeError, LakeUrl, Recorder, RecorderConfig, RecorderError};
 use tokio_util::sync::CancellationToken;
 
@@ -64,6 +65,12 @@ async fn records_into_a_bucket_across_restarts() {
         recorder.wait_until(0, end, SOON).await.unwrap();
         recorder.stop().await.unwrap();
     }
+    assert_complete(&config, 0, 900).await;
+    assert_complete(&config, 1, 450).await;
+    let tomorrow = jiff::civil::date(2100, 1, 1);
+    let done = compact_days_before(&config.lake, &config.storage_options, tomorrow, |_| ()).await;
+    let done = done.unwrap();
+    assert!(done.files_before > done.files_after && done.files_after >= 1, "{done:?}");
     assert_complete(&config, 0, 900).await;
     assert_complete(&config, 1, 450).await;
 
