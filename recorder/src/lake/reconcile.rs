@@ -1,8 +1,9 @@
 //! Compares the columns of a table with those of this build. No IO.
 
-use deltalake::kernel::{Protocol, StructField, StructType};
+use deltalake::kernel::{Metadata, Protocol, StructField, StructType};
 use url::Url;
 
+use super::INGEST_DATE;
 use crate::error::LakeError;
 
 /// Delta features that do not change what this recorder writes.
@@ -18,12 +19,28 @@ const NAMED_WRITER: i32 = 7;
 /// A property under which positions expire: with it, exactly-once ends silently.
 const POSITIONS_EXPIRE: &str = "delta.setTransactionRetentionDuration";
 
+/// Refuses a table that this build must not write to; else the columns of `ours` that it lacks.
+pub(super) fn writable(
+    url: &Url,
+    ours: &StructType,
+    protocol: &Protocol,
+    metadata: &Metadata,
+    theirs: &StructType,
+) -> Result<Vec<StructField>, LakeError> {
+    check_protocol(url, protocol, |key| metadata.configuration().contains_key(key))?;
+    if metadata.partition_columns() != [INGEST_DATE] {
+        let details = format!("it is not partitioned by {INGEST_DATE} alone");
+        return Err(LakeError::SchemaMismatch { url: url.clone(), details });
+    }
+    missing_columns(url, ours, theirs)
+}
+
 /// The columns that `ours` has and `theirs` lacks; they can be added.
 ///
 /// # Errors
 /// When a column has another type, when a column that must not be null is missing, or when the table has a column
 /// that this build does not know.
-pub(super) fn missing_columns(
+fn missing_columns(
     url: &Url,
     ours: &StructType,
     theirs: &StructType,
@@ -62,7 +79,7 @@ pub(super) fn missing_columns(
 }
 
 /// Refuses a table that was altered to need more than this recorder does.
-pub(super) fn check_protocol(
+fn check_protocol(
     url: &Url,
     protocol: &Protocol,
     configured: impl Fn(&str) -> bool,

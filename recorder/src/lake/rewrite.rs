@@ -195,14 +195,9 @@ impl Rewrite {
     fn check(&self) -> Result<HashSet<String>, LakeError> {
         let url = &self.storage.url;
         let snapshot = self.table.snapshot().map_err(|error| self.error(&error))?;
-        let metadata = snapshot.metadata();
-        let configuration = metadata.configuration();
-        reconcile::check_protocol(url, snapshot.protocol(), |key| configuration.contains_key(key))?;
-        if metadata.partition_columns() != [INGEST_DATE] {
-            let details = format!("it is not partitioned by {INGEST_DATE} alone");
-            return Err(LakeError::SchemaMismatch { url: url.clone(), details });
-        }
-        let missing = reconcile::missing_columns(url, &self.columns, &snapshot.schema())?;
+        let (protocol, metadata) = (snapshot.protocol(), snapshot.metadata());
+        let missing =
+            reconcile::writable(url, &self.columns, protocol, metadata, &snapshot.schema())?;
         Ok(missing.into_iter().map(|field| field.name().clone()).collect())
     }
 

@@ -196,16 +196,9 @@ impl Table {
 
     /// Refuses to write into a table that was altered since it was opened.
     fn check(&self, head: &Head) -> Result<Vec<StructField>, LakeError> {
-        let url = &self.storage.url;
-        let configuration = head.table.metadata().configuration();
-        reconcile::check_protocol(url, head.table.protocol(), |key| {
-            configuration.contains_key(key)
-        })?;
-        if head.table.metadata().partition_columns() != [INGEST_DATE] {
-            let details = format!("it is not partitioned by {INGEST_DATE} alone");
-            return Err(LakeError::SchemaMismatch { url: url.clone(), details });
-        }
-        reconcile::missing_columns(url, &self.columns, &head.table.schema())
+        let (table, url) = (&head.table, &self.storage.url);
+        let theirs = table.schema();
+        reconcile::writable(url, &self.columns, table.protocol(), table.metadata(), &theirs)
     }
 
     async fn add_missing_columns(&self) -> Result<(), LakeError> {

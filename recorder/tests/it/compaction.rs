@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices};
 use deltalake::DeltaTable;
@@ -9,7 +10,7 @@ use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::parquet::file::reader::{FileReader as _, SerializedFileReader};
 use jiff::civil::Date;
 use tallyport_recorder::maintenance::{Compacted, Step, compact_days_before};
-use tallyport_recorder::{LakeError, RecorderConfig};
+use tallyport_recorder::{LakeError, RecorderConfig, RunningRecorder};
 
 use crate::file_lake::{SOON, start};
 use crate::rows::{assert_complete, config, number, open, position, sql, versions};
@@ -19,6 +20,25 @@ use crate::scripted_log::ScriptedLog;
 const ORDER: [&str; 5] = ["family", "principal_subject", "time", "log_partition", "log_offset"];
 /// After the first two days of the scripted log.
 const TODAY: Date = Date::constant(2026, 9, 23);
+
+/// A recorder that makes small files.
+struct Small {
+    lake: PathBuf,
+    log: Arc<ScriptedLog>,
+    config: RecorderConfig,
+    recorder: RunningRecorder,
+    dir: tempfile::TempDir,
+}
+
+async fn small(rows: usize) -> Small {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = dir.path().join("lake");
+    let log = ScriptedLog::open(dir.path(), 1);
+    let mut config = config(&lake);
+    config.commit.max_rows = rows;
+    let recorder = start(&config, &log).await;
+    Small { lake, log, config, recorder, dir }
+}
 
 async fn compact(config: &RecorderConfig) -> Result<(Compacted, Vec<Step>), LakeError> {
     let mut steps = Vec::new();
@@ -69,12 +89,7 @@ async fn without_a_lake_there_is_nothing_to_compact_and_none_is_made() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closed_days_are_compacted_in_order_while_recording_goes_on() {
-    let dir = tempfile::tempdir().unwrap();
-    let lake = dir.path().join("lake");
-    let log = ScriptedLog::open(dir.path(), 1);
-    let mut config = config(&lake);
-    config.commit.max_rows = 150;
-    let recorder = start(&config, &log).await;
+    let Small { lake, log, config, recorder, dir: _dir } = small(150).await;
     log.set_end(0, 2_500);
     recorder.wait_until(0, 2_400, SOON).await.unwrap();
     let before = files(&open(&config, "events").await, &lake);
@@ -113,12 +128,7 @@ async fn closed_days_are_compacted_in_order_while_recording_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_in_another_order_are_put_in_order() {
-    let dir = tempfile::tempdir().unwrap();
-    let lake = dir.path().join("lake");
-    let log = ScriptedLog::open(dir.path(), 1);
-    let mut config = config(&lake);
-    config.commit.max_rows = 150;
-    let recorder = start(&config, &log).await;
+    let Small { lake, log, config, recorder, dir: _dir } = small(150).await;
     log.set_end(0, 600);
     recorder.wait_until(0, 600, SOON).await.unwrap();
     // The Delta library puts files one behind the other, and says nothing of their order.
@@ -137,14 +147,23 @@ async fn files_in_another_order_are_put_in_order() {
     assert_eq!(sql(&config, twice).await.iter().map(|batch| batch.num_rows()).sum::<usize>(), 0);
 }
 
+/// Each is read whole at once, and the engine would give a task that is done with its file the next one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_very_small_files_are_merged_and_not_put_behind_each_other() {
+    let Small { lake, log, config, recorder, dir: _dir } = small(15).await;
+    log.set_end(0, 900);
+    recorder.wait_until(0, 900, SOON).await.unwrap();
+    recorder.stop().await.unwrap();
+    let (done, steps) = compact(&config).await.unwrap();
+    assert!(done.files_before >= 50 && done.files_after == 1, "{done:?} {steps:?}");
+    let after = files(&open(&config, "events").await, &lake);
+    after.values().flatten().for_each(|path| assert!(rows_in_order(path) > 0));
+    assert_complete(&config, 0, 900).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn files_with_other_rows_than_the_log_of_the_table_says_stay() {
-    let dir = tempfile::tempdir().unwrap();
-    let lake = dir.path().join("lake");
-    let log = ScriptedLog::open(dir.path(), 1);
-    let mut config = config(&lake);
-    config.commit.max_rows = 150;
-    let recorder = start(&config, &log).await;
+    let Small { lake, log, config, recorder, dir: _dir } = small(150).await;
     log.set_end(0, 600);
     recorder.stop().await.unwrap();
     let commits = lake.join("events/_delta_log");

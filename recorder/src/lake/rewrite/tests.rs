@@ -4,8 +4,10 @@ use std::sync::atomic::Ordering;
 
 use deltalake::writer::DeltaWriter as _;
 use tallyport_eventlog::{Entry, Position};
+use tokio_util::task::TaskTracker;
 
-use super::super::place::{FAIL_AFTER_WRITING, FAIL_BEFORE_WRITING, Place, TAKEN_BY_ITSELF};
+use super::super::open_storage;
+use super::super::place::{FAIL_AFTER_WRITING, FAIL_BEFORE_WRITING, Place, TAKEN_BY_ITSELF, log};
 use super::super::table::{Change, Outcome, Table};
 use super::*;
 use crate::dead_letter::{self, DeadLetter};
@@ -33,6 +35,16 @@ async fn record(table: &Table, offset: u64) {
     assert!(matches!(table.commit(&change).await.unwrap(), Outcome::Committed(_)));
 }
 
+/// A place with so many files of one row.
+async fn with_files(files: u64) -> (Place, Table) {
+    let place = Place::new();
+    let table = place.table().await;
+    for offset in 0..files {
+        record(&table, offset).await;
+    }
+    (place, table)
+}
+
 async fn load(place: &Place) -> Rewrite {
     Rewrite::load(place.storage(), TableDefinition::dead_letters()).await.unwrap()
 }
@@ -54,11 +66,7 @@ async fn live(place: &Place) -> Vec<u64> {
 
 #[tokio::test]
 async fn files_give_way_to_one_while_a_recorder_goes_on() {
-    let place = Place::new();
-    let table = place.table().await;
-    for offset in 0..3 {
-        record(&table, offset).await;
-    }
+    let (place, table) = with_files(3).await;
     let mut rewrite = load(&place).await;
     let (old, adds) = (rewrite.files().unwrap(), made(&rewrite, 0..3).await);
     record(&table, 3).await;
@@ -71,11 +79,7 @@ async fn files_give_way_to_one_while_a_recorder_goes_on() {
 
 #[tokio::test]
 async fn what_another_has_rewritten_is_not_rewritten_twice() {
-    let place = Place::new();
-    let table = place.table().await;
-    for offset in 0..2 {
-        record(&table, offset).await;
-    }
+    let (place, _table) = with_files(2).await;
     let (mut one, mut other) = (load(&place).await, load(&place).await);
     let old = one.files().unwrap();
     let (adds, again) = (made(&one, 0..2).await, made(&other, 0..2).await);
@@ -94,11 +98,7 @@ async fn a_store_that_fails_either_way_leaves_each_row_once() {
         (FAIL_AFTER_WRITING, vec![2]),
         (TAKEN_BY_ITSELF, vec![2]),
     ] {
-        let place = Place::new();
-        let table = place.table().await;
-        for offset in 0..2 {
-            record(&table, offset).await;
-        }
+        let (place, _table) = with_files(2).await;
         let mut rewrite = load(&place).await;
         let (old, adds) = (rewrite.files().unwrap(), made(&rewrite, 0..2).await);
         place.fault.store(fault, Ordering::SeqCst);
@@ -113,11 +113,7 @@ async fn a_store_that_fails_either_way_leaves_each_row_once() {
 
 #[tokio::test]
 async fn a_file_that_does_not_go_is_told_of() {
-    let place = Place::new();
-    let table = place.table().await;
-    for offset in 0..2 {
-        record(&table, offset).await;
-    }
+    let (place, _table) = with_files(2).await;
     let mut rewrite = load(&place).await;
     let (mut old, adds) = (rewrite.files().unwrap(), made(&rewrite, 0..2).await);
     // As a writer would have written it that does not write names as we do.
@@ -133,7 +129,31 @@ async fn a_table_of_a_newer_build_is_left_alone() {
     let mut older = TableDefinition::dead_letters();
     let fields = older.schema.fields().iter().filter(|field| field.name() != "error").cloned();
     older.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let rewrite = Rewrite::load(place.storage(), older).await.unwrap();
-    let error = rewrite.schema().unwrap_err();
-    assert!(matches!(&error, LakeError::NewerSchema { columns, .. } if columns == "error"));
+    let mut rewrite = Rewrite::load(place.storage(), older).await.unwrap();
+    // It may have become one since it was looked at.
+    let at_the_commit = rewrite.replace(&[], Vec::new()).await.unwrap_err();
+    for error in [rewrite.schema().unwrap_err(), at_the_commit] {
+        assert!(matches!(&error, LakeError::NewerSchema { columns, .. } if columns == "error"));
+    }
+}
+
+#[tokio::test]
+async fn no_commit_names_a_file_that_is_not_on_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = Url::from_directory_path(dir.path()).unwrap();
+    let storage = open_storage(url, &HashMap::new()).unwrap();
+    let definition = TableDefinition::dead_letters();
+    let (log, ids) = (log(), vec![APP.to_owned()]);
+    let tasks = TaskTracker::new();
+    let table = Table::open(storage.clone(), definition.clone(), &log, ids, tasks).await.unwrap();
+    for offset in 0..2 {
+        record(&table, offset).await;
+    }
+    let mut rewrite = Rewrite::load(storage, definition).await.unwrap();
+    let (old, adds) = (rewrite.files().unwrap(), made(&rewrite, 0..2).await);
+    std::fs::remove_file(dir.path().join(&adds[0].path)).unwrap();
+    rewrite.replace(&old, adds).await.unwrap_err();
+    assert_eq!(rewrite.table.version(), Some(2));
+    rewrite.table.update_state().await.unwrap();
+    assert_eq!(rewrite.table.version(), Some(2), "nothing was committed");
 }
