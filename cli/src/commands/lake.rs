@@ -27,7 +27,7 @@ async fn compact(path: &Path, with_today: bool) -> Result<(), Failure> {
         let Step { day, files, rows, number, of } = step;
         // Nobody reads it: the work goes on all the same.
         let _unread = print_line(format_args!(
-            "{day}: {files} files of {rows} events became one ({number} of {of})"
+            "{day}: {files} files of {rows} events became one (step {number} of {of})"
         ));
     };
     let (lake, options) = (&config.lake, &config.storage_options);
