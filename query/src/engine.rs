@@ -30,7 +30,7 @@ use crate::catalog::{self, CATALOG, PUBLIC};
 use crate::config::Limits;
 use crate::error::{QueryError, StartError};
 use crate::functions;
-use crate::lake::{Lake, Snapshot};
+use crate::lake::{FirstRowsFirst, Lake, Snapshot};
 use crate::panics::caught;
 use crate::reader::{Gate, Permit, Reader};
 use crate::record::Question;
@@ -48,9 +48,8 @@ const PIN_TRIES: usize = 3;
 const METADATA_CACHE_BYTES: usize = 512 * 1024 * 1024;
 /// What the first read of a file fetches of its end, in bytes: one round trip for footer and indexes.
 const METADATA_SIZE_HINT: usize = 2 * 1024 * 1024;
-/// The rule of the engine that pushes filters above a scan into it. The one for filters that are only known while the
-/// question runs has another name, and stays.
-const FILTERS_FROM_ABOVE: &str = "FilterPushdown";
+/// The rule of the engine that tells scans what they are sorted by; what is known only while the question runs comes later.
+const SORTS_TO_SCANS: &str = "PushdownSort";
 /// Consumers that the log names when memory runs out.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 
@@ -301,9 +300,9 @@ pub(crate) fn base_session(limits: &Limits) -> Result<SessionState, StartError> 
     let context = SessionContext::new_with_config_rt(config, runtime);
     setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
     let state = context.state();
-    let rules = state.physical_optimizers().iter();
-    // The scan has the filters already. Pushed down once more from above, every row would be asked twice.
-    let rules = rules.filter(|rule| rule.name() != FILTERS_FROM_ABOVE).cloned().collect();
+    let mut rules = state.physical_optimizers().to_vec();
+    let at = rules.iter().position(|rule| rule.name() == SORTS_TO_SCANS).unwrap_or(rules.len());
+    rules.insert(at, Arc::new(FirstRowsFirst));
     let mut state =
         SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rules(rules).build();
     functions::restrict(&mut state)?;
@@ -324,19 +323,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scan_is_given_its_filters_once() {
+    fn a_scan_is_told_what_the_first_rows_are_sorted_by() {
         let names = |state: &SessionState| {
-            state
-                .physical_optimizers()
-                .iter()
-                .map(|rule| rule.name().to_owned())
-                .collect::<Vec<_>>()
+            let rules = state.physical_optimizers().iter();
+            rules.map(|rule| rule.name().to_owned()).collect::<Vec<_>>()
         };
-        let from_above = FILTERS_FROM_ABOVE.to_owned();
         let usual = names(&SessionContext::new().state());
-        assert!(usual.contains(&from_above), "the rule has another name now: {usual:?}");
-        let ours = names(&base_session(&Limits::default()).unwrap());
-        assert!(!ours.contains(&from_above), "{ours:?}");
-        assert_eq!(ours.len() + 1, usual.len(), "all others stay: {ours:?}");
+        let mut wanted = usual;
+        let at = wanted
+            .iter()
+            .position(|rule| rule == SORTS_TO_SCANS)
+            .expect("the engine calls it something else now");
+        wanted.insert(at, "FirstRowsFirst".to_owned());
+        assert_eq!(names(&base_session(&Limits::default()).unwrap()), wanted, "all others stay");
     }
 }

@@ -91,11 +91,15 @@ impl FileBounds {
         let columns = &mut known.column_statistics;
         columns.truncate(schema.index_of(TIME).map_or(0, |index| index + 1));
         let time = self.kept.columns.get(TIME);
-        if let (Some(Range { least: Some(least), greatest: Some(greatest), .. }), Some(column)) =
+        if let (Some(Range { least: Some(least), greatest: Some(greatest), nulls }), Some(column)) =
             (time, columns.last_mut())
         {
             column.min_value = Precision::Exact(least.clone());
             column.max_value = Precision::Exact(greatest.clone());
+            // Nulls come first where the latest do: without this no file could be left out for them.
+            if *nulls == Some(0) {
+                column.null_count = Precision::Exact(0);
+            }
         }
         columns.shrink_to_fit();
         known
@@ -211,6 +215,8 @@ impl PruningStatistics for Bounds {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::common::ColumnStatistics;
+
     use super::*;
     use crate::table::full_schema;
 
@@ -245,7 +251,7 @@ mod tests {
     #[test]
     fn the_engine_is_given_the_time_alone_and_never_as_one_value() {
         let stats = r#"{"numRecords":1,"minValues":{"log_offset":5,"event_id":"a","time":"2026-11-27T10:00:00Z"},
-            "maxValues":{"log_offset":5,"event_id":"a","time":"2026-11-27T10:00:00Z"}}"#;
+            "maxValues":{"log_offset":5,"event_id":"a","time":"2026-11-27T10:00:00Z"},"nullCount":{"time":0,"event_id":0}}"#;
         let schema = full_schema();
         let known = FileBounds::new(Some(stats), std::iter::empty(), &schema).time_only(&schema);
         let at = schema.index_of(TIME).unwrap();
@@ -256,11 +262,9 @@ mod tests {
                 let [least, greatest] =
                     [&column.min_value, &column.max_value].map(|end| end.get_value().unwrap());
                 assert!(least < greatest, "{least} {greatest}");
+                assert_eq!(column.null_count, Precision::Exact(0));
             } else {
-                assert_eq!(
-                    (&column.min_value, &column.max_value),
-                    (&Precision::Absent, &Precision::Absent)
-                );
+                assert_eq!(column, &ColumnStatistics::new_unknown());
             }
         }
     }

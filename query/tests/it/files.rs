@@ -93,6 +93,67 @@ async fn a_question_opens_only_files_that_can_have_its_rows() {
     world.running.stop().await;
 }
 
+/// Through the filter of a view and beside events that no file has yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_rows_are_looked_for_in_the_files_that_can_have_them() {
+    let world = World::start().await;
+    let statements: Vec<String> = (0..9).map(|number| format!("SELECT {number}")).collect();
+    let all: Vec<&str> = statements.iter().map(String::as_str).collect();
+    record(&world, &all).await;
+    world.commit(event("SELECT 'not in the lake'")).await;
+    let files = data_files(&world);
+    let [oldest, .., newest] = files.as_slice() else { panic!("{files:?}") };
+    until_snapshot(&world, 8).await;
+    for (hidden, sql, found) in [
+        (newest, "SELECT statement FROM commands ORDER BY time LIMIT 2", ["SELECT 0", "SELECT 1"]),
+        (
+            newest,
+            "SELECT statement FROM commands ORDER BY time, log_offset LIMIT 2",
+            ["SELECT 0", "SELECT 1"],
+        ),
+        (
+            oldest,
+            "SELECT s FROM (SELECT statement AS s, time + INTERVAL '0 s' AS other, time AS t FROM commands WHERE statement <> 'x') ORDER BY t DESC LIMIT 2",
+            ["SELECT 'not in the lake'", "SELECT 8"],
+        ),
+    ] {
+        let hidden = hide(&[hidden]);
+        let found: Vec<Value> = found.iter().map(|statement| json!([statement])).collect();
+        assert_eq!(world.rows(sql).await, found, "{sql}");
+        show(hidden);
+    }
+    // It is not that missing files are never missed.
+    let hidden = hide(&[newest]);
+    let all = "SELECT statement FROM commands ORDER BY statement LIMIT 2";
+    assert!(fails(&world.try_sql("auditor", all).await), "{all}");
+    show(hidden);
+    world.running.stop().await;
+}
+
+/// Nothing above the files asks once more what their scan has asked of every row.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_of_a_file_is_asked_once() {
+    let world = World::start().await;
+    recorded(&world, &["SELECT 1", "SELECT 2"]).await;
+    let explained = world
+        .rows("EXPLAIN SELECT statement FROM commands WHERE reverse(statement) = '2 TCELES'")
+        .await;
+    let plan: String = explained.iter().map(|row| row[1].as_str().unwrap()).collect();
+    let lines: Vec<&str> = plan.lines().collect();
+    let scan = lines.iter().position(|line| line.contains("file_groups=")).expect(&plan);
+    assert!(lines[scan].contains("predicate=") && lines[scan].contains("reverse("), "{plan}");
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let above = lines[..scan].iter().rev().scan(depth(lines[scan]), |below, line| {
+        let is_above = depth(line) < *below;
+        *below = depth(line).min(*below);
+        Some((is_above, line))
+    });
+    for (_, line) in above.filter(|(is_above, _)| *is_above) {
+        assert!(!line.contains("FilterExec"), "{plan}");
+    }
+    world.running.stop().await;
+}
+
 /// Least and greatest values in the log of a table may be cut, and a bound that is cut wrongly would hide an event.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_text_longer_than_what_is_kept_of_it_is_found() {
