@@ -30,6 +30,7 @@ use crate::catalog::{self, CATALOG, PUBLIC};
 use crate::config::Limits;
 use crate::error::{QueryError, StartError};
 use crate::functions;
+use crate::instead::OurOwnWay;
 use crate::lake::{FirstRowsFirst, Lake, Snapshot};
 use crate::panics::caught;
 use crate::reader::{Gate, Permit, Reader};
@@ -305,6 +306,7 @@ pub(crate) fn base_session(limits: &Limits) -> Result<SessionState, StartError> 
     rules.insert(at, Arc::new(FirstRowsFirst));
     let mut state =
         SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rules(rules).build();
+    state.add_analyzer_rule(Arc::new(OurOwnWay::new()));
     functions::restrict(&mut state)?;
     Ok(state)
 }

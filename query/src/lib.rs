@@ -18,6 +18,7 @@ mod engine;
 mod error;
 mod functions;
 mod http;
+mod instead;
 mod lake;
 mod meters;
 mod panics;

@@ -4,6 +4,7 @@
 mod abuse;
 mod ask;
 mod cases;
+mod distinct;
 mod files;
 mod freshness;
 mod http;
