@@ -67,6 +67,7 @@ async fn kafka_keeps_the_promises() {
     }
     what_is_unsafe_or_absent_is_refused(&service).await;
     what_kafka_deleted_is_told_as_truncated(&service).await;
+    a_reader_that_keeps_up_is_not_made_to_wait(&service).await;
 }
 
 fn tool(service: &DevService, args: &[&str]) {
@@ -182,6 +183,34 @@ async fn what_kafka_deleted_is_told_as_truncated(service: &DevService) {
     assert!(matches!(gone, Err(ReadError::Truncated { wanted: 0, earliest: 15, .. })), "{gone:?}");
     let kept = Position { offset: 15, ..start };
     assert_eq!(log.read(Topic::Audit, kept, 1 << 20, PATIENCE).await.unwrap().len(), 5);
+}
+
+/// A client that has enough of a partition here asks again after a second unless it is told otherwise, and a reader has
+/// long read it by then. Beside it, what the reader does with each record, and the time they took to become durable.
+async fn a_reader_that_keeps_up_is_not_made_to_wait(service: &DevService) {
+    const RECORDS: u64 = 64;
+    let log = open(&url(service, "topic_prefix=quick.&partitions=1")).await.unwrap();
+    let random = || -> Vec<u8> { std::iter::repeat_with(rand::random).take(1 << 20).collect() };
+    let mut appending = Duration::ZERO;
+    for _ in 0..RECORDS / 4 {
+        let batch = (0..4).map(|number| Record { value: random().into(), ..record(number) });
+        let batch = batch.collect();
+        let begun = Instant::now();
+        log.append(batch).await.unwrap();
+        appending += begun.elapsed();
+    }
+    let begun = Instant::now();
+    let mut working = Duration::ZERO;
+    let mut from = Position { partition: 0, offset: 0 };
+    while from.offset < RECORDS {
+        let read = log.read(Topic::Audit, from, 1 << 20, PATIENCE).await.unwrap();
+        from.offset += read.len() as u64;
+        let work = Instant::now();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        working += work.elapsed();
+    }
+    let reading = begun.elapsed();
+    assert!(reading < 2 * (working + appending), "{reading:?}, {working:?}, {appending:?}");
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);
