@@ -139,24 +139,23 @@ async fn what_is_not_taken_is_on_record_with_its_reason_and_told_as_an_invalid_g
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_given_out_before_it_is_on_record() {
-    let world = world!(saml: exchange(), max_wait: std::time::Duration::from_millis(300),);
-    for (n, kind) in
-        [FaultKind::Refuse, FaultKind::Unknown, FaultKind::Hang].into_iter().enumerate()
-    {
+    for kind in [FaultKind::Refuse, FaultKind::Unknown, FaultKind::Hang] {
         for persisted in [true, false] {
+            // A world per case: the gap of one is explained in an append of its own, which must not take the fault of the
+            // next.
+            let world = world!(saml: exchange(), max_wait: std::time::Duration::from_millis(300),);
             world.faults.set(Fault::once(kind, persisted));
-            let id = format!("_a{n}{persisted}");
-            let (status, _, answer) = ask(&world.gateway, &assertion(&id)).await;
+            let (status, _, answer) = ask(&world.gateway, &assertion("_a")).await;
             world.faults.release_hung();
-            assert_eq!(status, 503, "{kind:?}: {answer}");
+            assert_eq!(status, 503, "{kind:?}, {persisted}: {answer}");
             assert_eq!(answer["error"], "temporarily_unavailable");
             assert_eq!(answer["access_token"], Value::Null);
             // It is used up all the same: what is on record of it is not known.
-            let (status, _, answer) = ask(&world.gateway, &assertion(&id)).await;
+            let (status, _, answer) = ask(&world.gateway, &assertion("_a")).await;
             assert_eq!((status, &answer["error"]), (400, &json!("invalid_grant")), "{kind:?}");
+            assert_eq!(ask(&world.gateway, &assertion("_b")).await.0, 200, "and it goes on");
         }
     }
-    assert_eq!(ask(&world.gateway, &assertion("_b")).await.0, 200, "and it goes on");
 }
 
 /// What was exchanged is on the control topic: another gateway knows, and so does one that starts with nothing but the log.

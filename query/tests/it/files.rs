@@ -39,7 +39,7 @@ async fn recorded(world: &World, statements: &[&str]) {
     until_snapshot(world, statements.len() as u64 - 1).await;
 }
 
-async fn until_snapshot(world: &World, version: u64) {
+pub async fn until_snapshot(world: &World, version: u64) {
     let found = async {
         loop {
             let (status, answer) = world.try_sql("auditor", NOTHING).await;
@@ -235,7 +235,7 @@ async fn a_table_that_asks_more_of_its_readers_is_answered_all_the_same() {
     world.running.stop().await;
 }
 
-fn write_commit(events: &Path, version: u64, actions: &[Value]) {
+pub fn write_commit(events: &Path, version: u64, actions: &[Value]) {
     let lines: Vec<String> = actions.iter().map(Value::to_string).collect();
     let path = events.join(format!("_delta_log/{version:020}.json"));
     std::fs::write(path, lines.join("\n")).unwrap();
@@ -261,7 +261,7 @@ fn remove_of(add: &Value) -> Value {
     }})
 }
 
-fn events_of(world: &World) -> PathBuf {
+pub fn events_of(world: &World) -> PathBuf {
     world.lake.url.to_file_path().unwrap().join(lake::EVENTS_TABLE)
 }
 

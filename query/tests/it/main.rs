@@ -6,6 +6,7 @@ mod ask;
 mod cases;
 mod distinct;
 mod files;
+mod filters;
 mod freshness;
 mod http;
 mod leaving;

@@ -6,7 +6,7 @@ use tallyport_schemas::*;
 use crate::story::{at, command_id, id, principal, session};
 use crate::world::{Merge, World, record_without};
 
-const NEW: [&str; 5] =
+pub const NEW: [&str; 5] =
     ["call_id", "call_server", "call_tool", "command_definition_sha256", "findings"];
 
 /// The context of call `number`, in a session of its own.
@@ -66,7 +66,7 @@ pub fn answered(number: u128, findings: Vec<Finding>) -> Body {
 }
 
 /// A merge waits, is approved by Grace and runs; a deletion is denied; a resource is read, which is no call.
-fn drafts() -> Vec<Draft> {
+pub fn drafts() -> Vec<Draft> {
     let merge = calling(0x71, "merge");
     let delete = calling(0x72, "delete_repo");
     let approval_id = ApprovalId::from_uuid(id(0xb1));
