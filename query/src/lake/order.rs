@@ -9,6 +9,8 @@ use std::sync::Arc;
 use datafusion::arrow::compute::SortOptions;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
+use datafusion::datasource::physical_plan::{FileSource as _, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalSortExpr;
 use datafusion::physical_expr::expressions::Column;
@@ -67,8 +69,8 @@ fn begun(
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(below) = beneath(plan, column) else {
         let schema = plan.schema();
-        let expr = Arc::new(Column::new(schema.field(column).name(), column));
-        let first = PhysicalSortExpr { expr, options };
+        let name = name_in_files(plan, column).unwrap_or_else(|| schema.field(column).name());
+        let first = PhysicalSortExpr { expr: Arc::new(Column::new(name, column)), options };
         return Ok(match plan.try_pushdown_sort(&[first])? {
             SortOrderPushdownResult::Inexact { inner } => Some(inner),
             // What is exact would be about this column alone.
@@ -88,6 +90,14 @@ fn begun(
     replace_children_if_necessary(Arc::clone(plan), children).map(Some)
 }
 
+/// What the `column` of a scan is called in its files: by that name the scan knows it.
+fn name_in_files(plan: &Arc<dyn ExecutionPlan>, column: usize) -> Option<&str> {
+    let (_, files) =
+        plan.downcast_ref::<DataSourceExec>()?.downcast_to_file_source::<ParquetSource>()?;
+    let expr = &files.projection()?.as_ref().get(column)?.expr;
+    expr.downcast_ref::<Column>().map(Column::name)
+}
+
 /// Where the children of `plan` have its `column`, when it passes rows on as they come.
 fn beneath(plan: &Arc<dyn ExecutionPlan>, column: usize) -> Option<usize> {
     if let Some(filter) = plan.downcast_ref::<FilterExec>() {
@@ -102,4 +112,40 @@ fn beneath(plan: &Arc<dyn ExecutionPlan>, column: usize) -> Option<usize> {
         || plan.is::<RepartitionExec>()
         || plan.is::<CoalescePartitionsExec>();
     passes.then_some(column)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::physical_expr::expressions::{col, lit};
+    use datafusion::physical_plan::PhysicalExpr;
+    use datafusion::physical_plan::empty::EmptyExec;
+    use datafusion::physical_plan::filter::FilterExecBuilder;
+
+    use super::*;
+
+    #[test]
+    fn a_column_is_followed_to_its_place_below() {
+        let fields = ["a", "b", "c"].map(|name| Field::new(name, DataType::Boolean, true));
+        let schema = Arc::new(Schema::new(fields.to_vec()));
+        let rows: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(Arc::clone(&schema)));
+        assert_eq!(beneath(&rows, 1), None, "nothing is below");
+        let filter = FilterExecBuilder::new(col("a", &schema).unwrap(), Arc::clone(&rows));
+        let filter: Arc<dyn ExecutionPlan> = Arc::new(filter.build().unwrap());
+        assert_eq!(beneath(&filter, 1), Some(1));
+        let narrow = FilterExecBuilder::new(col("a", &schema).unwrap(), Arc::clone(&rows));
+        let narrow = narrow.apply_projection(Some(vec![2, 1])).unwrap().build().unwrap();
+        let narrow: Arc<dyn ExecutionPlan> = Arc::new(narrow);
+        assert_eq!([0, 1].map(|column| beneath(&narrow, column)), [Some(2), Some(1)]);
+        let exprs: [(Arc<dyn PhysicalExpr>, String); 3] = [
+            (col("c", &schema).unwrap(), "a".to_owned()),
+            (lit(true), "b".to_owned()),
+            (col("a", &schema).unwrap(), "c".to_owned()),
+        ];
+        let projection = ProjectionExec::try_new(exprs, Arc::clone(&rows)).unwrap();
+        let projection: Arc<dyn ExecutionPlan> = Arc::new(projection);
+        assert_eq!([0, 1, 2].map(|column| beneath(&projection, column)), [Some(2), None, Some(0)]);
+        let union = UnionExec::try_new(vec![Arc::clone(&rows), rows]).unwrap();
+        assert_eq!(beneath(&union, 2), Some(2));
+    }
 }

@@ -112,6 +112,17 @@ async fn the_first_rows_are_looked_for_in_the_files_that_can_have_them() {
             ["SELECT 0", "SELECT 1"],
         ),
         (
+            newest,
+            "SELECT s FROM (SELECT statement AS s, time AS t, reverse(phase) AS other FROM commands) ORDER BY t, other LIMIT 2",
+            ["SELECT 0", "SELECT 1"],
+        ),
+        // A filter that no scan can ask stands between.
+        (
+            newest,
+            "SELECT statement FROM commands WHERE event_id = 'x' OR coalesce(cardinality(columns), 0) >= 0 ORDER BY time LIMIT 2",
+            ["SELECT 0", "SELECT 1"],
+        ),
+        (
             oldest,
             "SELECT s FROM (SELECT statement AS s, time + INTERVAL '0 s' AS other, time AS t FROM commands WHERE statement <> 'x') ORDER BY t DESC LIMIT 2",
             ["SELECT 'not in the lake'", "SELECT 8"],
