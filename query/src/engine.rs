@@ -49,6 +49,9 @@ const PIN_TRIES: usize = 3;
 const METADATA_CACHE_BYTES: usize = 512 * 1024 * 1024;
 /// What the first read of a file fetches of its end, in bytes: one round trip for footer and indexes.
 const METADATA_SIZE_HINT: usize = 2 * 1024 * 1024;
+/// The rule of the engine that pushes filters above a scan into it. The one for filters that are only known while the
+/// question runs has another name, and stays.
+const FILTERS_FROM_ABOVE: &str = "FilterPushdown";
 /// The rule of the engine that tells scans what they are sorted by; what is known only while the question runs comes later.
 const SORTS_TO_SCANS: &str = "PushdownSort";
 /// Consumers that the log names when memory runs out.
@@ -301,7 +304,10 @@ pub(crate) fn base_session(limits: &Limits) -> Result<SessionState, StartError> 
     let context = SessionContext::new_with_config_rt(config, runtime);
     setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
     let state = context.state();
+    // The engine takes a filter away from above a scan that then drops what it cannot ask of a file, and finds columns by
+    // name where two have the same: the scan has its filters from us, and they stay above.
     let mut rules = state.physical_optimizers().to_vec();
+    rules.retain(|rule| rule.name() != FILTERS_FROM_ABOVE);
     let at = rules.iter().position(|rule| rule.name() == SORTS_TO_SCANS).unwrap_or(rules.len());
     rules.insert(at, Arc::new(FirstRowsFirst));
     let mut state =
@@ -332,6 +338,11 @@ mod tests {
         };
         let usual = names(&SessionContext::new().state());
         let mut wanted = usual;
+        assert!(
+            wanted.iter().any(|rule| rule == FILTERS_FROM_ABOVE),
+            "it has another name: {wanted:?}"
+        );
+        wanted.retain(|rule| rule != FILTERS_FROM_ABOVE);
         let at = wanted
             .iter()
             .position(|rule| rule == SORTS_TO_SCANS)

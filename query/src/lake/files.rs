@@ -231,6 +231,9 @@ impl TableProvider for Files {
             source = source.with_metadata_size_hint(hint);
         }
         source = source.with_table_parquet_options(options);
+        if let Some(predicate) = predicate {
+            source = source.with_predicate(predicate);
+        }
         // No more than a guess: an answer is counted, never taken from what the log of the table says.
         let mut statistics = Statistics::new_unknown(schema);
         statistics.num_rows = Precision::Inexact(usize::try_from(self.rows).unwrap_or(usize::MAX));
@@ -243,7 +246,7 @@ impl TableProvider for Files {
         Ok(DataSourceExec::from_data_source(config))
     }
 
-    /// Files are skipped by them here. Pages and rows are when the engine gives the scan the filter that stands above it.
+    /// Files, pages and rows are skipped by them; the question asks them again above the scan.
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],

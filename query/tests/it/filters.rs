@@ -8,7 +8,7 @@ use crate::world::{Merge, World, record_without};
 
 /// Of every kind that scans treat in a way of their own: lists, columns that a file lacks or a day has, parts of times,
 /// what needs no column at all.
-const FILTERS: [&str; 34] = [
+const FILTERS: [&str; 36] = [
     "family = 'response'",
     "family <> 'response' OR bytes > 10",
     "family IN ('command', 'session') AND target IS NOT NULL",
@@ -40,6 +40,8 @@ const FILTERS: [&str; 34] = [
     "bytes + rows > 3",
     "CASE WHEN family = 'response' THEN bytes > 1 ELSE call_id IS NULL END",
     "session_id IN (SELECT session_id FROM events WHERE family = 'session')",
+    "ingest_date IS NULL OR cardinality(tables) > 2",
+    "array_has(findings, 'x') OR cardinality(tables) > 5",
     "1 = 0",
     "NULL",
     "random() >= 0.0 AND family = 'command'",
