@@ -28,7 +28,8 @@ pub(crate) const CATALOG: &str = "tallyport";
 pub(crate) const PUBLIC: &str = "public";
 /// PostgreSQL's own catalog, as far as clients ask it.
 pub(crate) const PG_CATALOG: &str = "pg_catalog";
-const INFORMATION_SCHEMA: &str = "information_schema";
+/// What is known of tables and columns, as the standard of SQL has it.
+pub(crate) const INFORMATION_SCHEMA: &str = "information_schema";
 
 /// A session state whose names are those of one query.
 pub(crate) fn state_for(

@@ -1,12 +1,24 @@
 //! What a text asks for. Only questions pass; everything else is named and refused.
 
-use datafusion::sql::sqlparser::ast::{Query, SetExpr, Statement};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{ObjectName, Query, SetExpr, Statement, visit_relations};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
+use datafusion_postgres::datafusion_pg_catalog::sql::rules::{
+    AliasDuplicatedProjectionRewrite, CurrentUserVariableToSessionUserFunctionCall,
+    FixArrayLiteral, FixVersionColumnName, PrependUnqualifiedPgTableName,
+    ResolveUnqualifiedIdentifier, RewriteArrayAnyAllOperation, RewritePgCatalogOperator,
+    RewriteRegCastToSubquery, SqlStatementRewriteRule, StripCallableQualifier, StripCollate,
+};
 
+use crate::catalog::{INFORMATION_SCHEMA, PG_CATALOG};
 use crate::error::QueryError;
+use crate::views::{EVENTS, View};
 
 /// Words and signs of one text that may nest something: a chain of so many operators still fits a thread's stack,
 /// also when it is dropped. Lists of values are flat and do not count.
@@ -15,15 +27,38 @@ const MAX_NESTING: usize = 1_000;
 const MAX_STATEMENTS: usize = 16;
 
 /// Parses texts in PostgreSQL's dialect, with the rewrites that PostgreSQL's own clients need.
+///
+/// What clients ask of PostgreSQL's own catalog may be more than the engine can plan, so that there an answer may be made
+/// up: whole statements are known by heart, and a question within a question becomes NULL when it looks at the outer one.
+/// Whoever asks for events must never get that.
 #[derive(Debug)]
 pub(crate) struct Statements {
-    parser: PostgresCompatibilityParser,
+    of_catalog: PostgresCompatibilityParser,
+    of_rows: Vec<Arc<dyn SqlStatementRewriteRule>>,
     max_bytes: usize,
+}
+
+/// The rewrites that leave what is asked as it is, in the order of [`PostgresCompatibilityParser`].
+fn true_rewrites() -> Vec<Arc<dyn SqlStatementRewriteRule>> {
+    vec![
+        Arc::new(AliasDuplicatedProjectionRewrite),
+        Arc::new(ResolveUnqualifiedIdentifier),
+        Arc::new(RewriteArrayAnyAllOperation),
+        Arc::new(PrependUnqualifiedPgTableName),
+        Arc::new(StripCallableQualifier),
+        Arc::new(FixArrayLiteral),
+        Arc::new(CurrentUserVariableToSessionUserFunctionCall),
+        Arc::new(StripCollate),
+        Arc::new(RewritePgCatalogOperator),
+        Arc::new(RewriteRegCastToSubquery::new()),
+        Arc::new(FixVersionColumnName),
+    ]
 }
 
 impl Statements {
     pub(crate) fn new(max_bytes: usize) -> Self {
-        Self { parser: PostgresCompatibilityParser::new(), max_bytes }
+        let of_catalog = PostgresCompatibilityParser::new();
+        Self { of_catalog, of_rows: true_rewrites(), max_bytes }
     }
 
     /// The statements of `sql`; none when it is empty.
@@ -41,12 +76,25 @@ impl Statements {
             );
             return Err(QueryError::Invalid { message, sqlstate: "54001" });
         }
-        let statements = self.parser.parse(sql).map_err(|error| syntax(error.to_string()))?;
+        let statements = self.rewritten(sql).map_err(|error| syntax(error.to_string()))?;
         if statements.len() > MAX_STATEMENTS {
             let message = format!("more than {MAX_STATEMENTS} statements in one text; send fewer");
             return Err(QueryError::Invalid { message, sqlstate: "54001" });
         }
         Ok(statements)
+    }
+
+    fn rewritten(&self, sql: &str) -> Result<Vec<Statement>, ParserError> {
+        match Parser::parse_sql(&PostgreSqlDialect {}, sql) {
+            Ok(statements) if !statements.iter().all(asks_the_catalog_alone) => {
+                let rewrite = |statement| {
+                    self.of_rows.iter().fold(statement, |statement, rule| rule.rewrite(statement))
+                };
+                Ok(statements.into_iter().map(rewrite).collect())
+            }
+            // What only PostgreSQL's clients say may not parse as it is.
+            Ok(_) | Err(_) => self.of_catalog.parse(sql),
+        }
     }
 
     /// The one statement of `sql`.
@@ -62,6 +110,23 @@ impl Statements {
             }),
         }
     }
+}
+
+/// Whether `statement` names relations of PostgreSQL's catalog, and none with events.
+fn asks_the_catalog_alone(statement: &Statement) -> bool {
+    let (mut catalog, mut rows) = (false, false);
+    let _all = visit_relations(statement, |name: &ObjectName| {
+        let mut parts = name.0.iter().rev().filter_map(|part| part.as_ident());
+        let own = parts.next().map(|part| part.value.to_lowercase()).unwrap_or_default();
+        let schema = parts.next().map(|part| part.value.to_lowercase());
+        match schema.as_deref() {
+            Some(PG_CATALOG | INFORMATION_SCHEMA) => catalog = true,
+            _ if own == EVENTS || View::named(&own).is_some() => rows = true,
+            _ => catalog |= own.starts_with("pg_"),
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    catalog && !rows
 }
 
 /// Whether something may be nested by `token`.
@@ -141,6 +206,29 @@ fn must_only_read(query: &Query) -> Result<(), QueryError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An answer that is made up is worse than none.
+    #[test]
+    fn a_question_for_events_is_asked_as_it_stands() {
+        let statements = Statements::new(64 * 1024);
+        for sql in [
+            "SELECT v.f, (SELECT count(*) FROM events e WHERE e.family = v.f) AS n FROM (VALUES ('a')) AS v (f)",
+            "SELECT (SELECT events.reason FROM events) AS r",
+            "SELECT (SELECT count(*) FROM public.commands WHERE statement = $1) AS n",
+            "SELECT c.statement, (SELECT max(r.rows) FROM responses AS r WHERE r.command_id = c.command_id) FROM commands AS c",
+            "SELECT (SELECT count(*) FROM events AS e WHERE e.family = t.typname) FROM pg_catalog.pg_type AS t",
+            "SELECT (SELECT v.n) FROM (VALUES (1)) AS v (n)",
+            "EXPLAIN SELECT (SELECT count(*) FROM EVENTS AS e WHERE e.family = v.f) FROM (VALUES ('a')) AS v (f)",
+        ] {
+            assert_eq!(statements.parse_one(sql).unwrap().to_string(), sql);
+        }
+        // What psql asks of the catalog still becomes what can be planned.
+        let psql = "SELECT (SELECT d.adbin FROM pg_catalog.pg_attrdef d WHERE d.adrelid = a.attrelid) FROM pg_catalog.pg_attribute a";
+        assert_eq!(
+            statements.parse_one(psql).unwrap().to_string(),
+            "SELECT NULL FROM pg_catalog.pg_attribute a"
+        );
+    }
 
     fn judged(sql: &str) -> Result<(), QueryError> {
         let statements = Statements::new(64 * 1024);
