@@ -40,6 +40,7 @@ use crate::statement::{Statements, must_be_a_question};
 use crate::table::{Pinned, RAW};
 use crate::tail::{PinnedTail, Tail, TailError};
 use crate::turns::Turns;
+use crate::unique::WhereNamesAreUnique;
 
 /// How long a snapshot counts as the newest without looking again.
 pub(crate) const SNAPSHOT_MAX_AGE: Duration = Duration::from_millis(200);
@@ -49,9 +50,10 @@ const PIN_TRIES: usize = 3;
 const METADATA_CACHE_BYTES: usize = 512 * 1024 * 1024;
 /// What the first read of a file fetches of its end, in bytes: one round trip for footer and indexes.
 const METADATA_SIZE_HINT: usize = 2 * 1024 * 1024;
-/// The rule of the engine that pushes filters above a scan into it. The one for filters that are only known while the
-/// question runs has another name, and stays.
+/// The rule of the engine that pushes filters above a scan into it.
 const FILTERS_FROM_ABOVE: &str = "FilterPushdown";
+/// The one for filters that are only known while the question runs.
+const FILTERS_OF_THE_RUN: &str = "FilterPushdown(Post)";
 /// The rule of the engine that tells scans what they are sorted by; what is known only while the question runs comes later.
 const SORTS_TO_SCANS: &str = "PushdownSort";
 /// Consumers that the log names when memory runs out.
@@ -308,6 +310,9 @@ pub(crate) fn base_session(limits: &Limits) -> Result<SessionState, StartError> 
     // name where two have the same: the scan has its filters from us, and they stay above.
     let mut rules = state.physical_optimizers().to_vec();
     rules.retain(|rule| rule.name() != FILTERS_FROM_ABOVE);
+    for rule in rules.iter_mut().filter(|rule| rule.name() == FILTERS_OF_THE_RUN) {
+        *rule = Arc::new(WhereNamesAreUnique::new(Arc::clone(rule)));
+    }
     let at = rules.iter().position(|rule| rule.name() == SORTS_TO_SCANS).unwrap_or(rules.len());
     rules.insert(at, Arc::new(FirstRowsFirst));
     let mut state =
@@ -338,10 +343,9 @@ mod tests {
         };
         let usual = names(&SessionContext::new().state());
         let mut wanted = usual;
-        assert!(
-            wanted.iter().any(|rule| rule == FILTERS_FROM_ABOVE),
-            "it has another name: {wanted:?}"
-        );
+        for ours in [FILTERS_FROM_ABOVE, FILTERS_OF_THE_RUN] {
+            assert!(wanted.iter().any(|rule| rule == ours), "{ours} has another name: {wanted:?}");
+        }
         wanted.retain(|rule| rule != FILTERS_FROM_ABOVE);
         let at = wanted
             .iter()

@@ -33,6 +33,7 @@ mod statement;
 mod table;
 mod tail;
 mod turns;
+mod unique;
 mod views;
 
 pub use config::{LakeConfig, Limits, ListenConfig, QueryConfig};

@@ -67,10 +67,10 @@ impl Numbers {
         std::mem::replace(&mut self.counts, behind)
     }
 
-    /// What it takes of memory.
+    /// What it takes of memory, and once more what it will when it is taken: then the blocks are here and there.
     pub(super) fn bytes(&self) -> usize {
         let counts = self.counts.capacity() * size_of::<i64>();
-        size_of::<Self>() + self.blocks.allocation_size() + counts
+        size_of::<Self>() + 2 * self.blocks.allocation_size() + counts
     }
 }
 
@@ -114,8 +114,8 @@ mod tests {
     #[test]
     fn dense_numbers_take_little_memory() {
         let dense = with((0..1_000_000).map(|number| (0, number)));
-        assert!(dense.bytes() < 1_000_000, "{}", dense.bytes());
+        assert!(dense.bytes() < 2_000_000, "{}", dense.bytes());
         let apart = with((0..1_000).map(|number| (0, number << 32)));
-        assert!(apart.bytes() > 24 * 1_000, "what is taken is said: {}", apart.bytes());
+        assert!(apart.bytes() > 48 * 1_000, "what is taken is said: {}", apart.bytes());
     }
 }

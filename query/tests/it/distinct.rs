@@ -48,8 +48,8 @@ async fn distinct_numbers_are_as_many_as_distinct_rows() {
     }
     let of_kinds = "SELECT v.f, (SELECT count(DISTINCT producer_seq) FROM events e WHERE e.family = v.f) AS n FROM (VALUES ('command'), ('nothing')) v(f) ORDER BY 1";
     assert_eq!(world.rows(of_kinds).await, vec![json!(["command", 40]), json!(["nothing", 0])]);
-    let sums = "SELECT family, count(DISTINCT producer_seq) FROM events WHERE family = 'command' GROUP BY ROLLUP (family) ORDER BY family IS NULL";
-    assert_eq!(world.rows(sums).await, vec![json!(["command", 40]), json!([null, 40])]);
+    let sums = "SELECT count(*), count(family), min(n), max(n) FROM (SELECT family, count(DISTINCT producer_seq) AS n FROM events WHERE family = 'command' GROUP BY ROLLUP (family)) s";
+    assert_eq!(world.rows(sums).await, vec![json!([2, 1, 40, 40])]);
     let none = "SELECT count(DISTINCT producer_seq) FROM events WHERE family = 'nothing'";
     assert_eq!(world.rows(none).await, vec![json!([0])]);
     let named =

@@ -93,6 +93,56 @@ async fn a_question_opens_only_files_that_can_have_its_rows() {
     world.running.stop().await;
 }
 
+/// Beside events that no file has yet. A filter above a scan gathers some thousand rows before it hands them on, so that
+/// with few rows nothing can be left out beneath one: there the plan is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_rows_are_looked_for_in_the_files_that_can_have_them() {
+    let world = World::start().await;
+    let statements: Vec<String> = (0..9).map(|number| format!("SELECT {number}")).collect();
+    record(&world, &statements.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let files = data_files(&world);
+    let [oldest, .., newest] = files.as_slice() else { panic!("{files:?}") };
+    until_snapshot(&world, 8).await;
+    world.commit(event("SELECT 'the latest'")).await;
+    for (hidden, sql, found) in [
+        (newest, "SELECT log_offset FROM events ORDER BY time LIMIT 2", json!([0])),
+        (
+            newest,
+            "SELECT o FROM (SELECT log_offset AS o, time AS t, reverse(family) AS other FROM events) ORDER BY t, other LIMIT 2",
+            json!([0]),
+        ),
+        (
+            oldest,
+            "SELECT statement FROM (SELECT time AS t, * FROM events) ORDER BY t DESC LIMIT 2",
+            Value::Null,
+        ),
+    ] {
+        let hidden = hide(&[hidden]);
+        let rows = world.rows(sql).await;
+        show(hidden);
+        assert_eq!(rows.len(), 2, "{sql}");
+        assert!(found.is_null() || rows[0] == found, "{sql}: {rows:?}");
+    }
+    // It is not that missing files are never missed.
+    let hidden = hide(&[newest]);
+    let all = "SELECT log_offset FROM events ORDER BY event_id LIMIT 2";
+    assert!(fails(&world.try_sql("auditor", all).await), "{all}");
+    show(hidden);
+    for (sql, order) in [
+        ("SELECT statement FROM commands ORDER BY time LIMIT 2", "time@0 ASC"),
+        (
+            "SELECT s FROM (SELECT statement AS s, time AS t FROM commands WHERE reverse(statement) <> 'x') ORDER BY t DESC LIMIT 2",
+            "time@0 DESC",
+        ),
+    ] {
+        let plan = world.rows(&format!("EXPLAIN {sql}")).await;
+        let plan: String = plan.iter().map(|row| row[1].as_str().unwrap()).collect();
+        let scan = plan.lines().find(|line| line.contains("file_groups=")).expect(&plan);
+        assert!(scan.contains(&format!("sort_order_for_reorder=[{order}")), "{plan}");
+    }
+    world.running.stop().await;
+}
+
 /// Least and greatest values in the log of a table may be cut, and a bound that is cut wrongly would hide an event.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_text_longer_than_what_is_kept_of_it_is_found() {

@@ -9,6 +9,7 @@ mod files;
 mod filters;
 mod freshness;
 mod http;
+mod joins;
 mod leaving;
 mod limits;
 mod pg;
