@@ -1,7 +1,7 @@
 //! `count(DISTINCT number)`, for numbers that lie close together: each event of a writer of the log has the next one, and
 //! whether one is missing is what auditors ask first.
 //!
-//! The engine keeps every number, some 24 bytes of each, so that a question about all events would need more memory than
+//! The engine keeps every number, 17 bytes or more of each, so that a question about all events would need more memory than
 //! it may have. Here a number takes a bit and its share of a block of 64 where its neighbours are there, and more than the engine's where it
 //! is alone.
 //! It is computed in two forms: over all rows, and over each of many groups.

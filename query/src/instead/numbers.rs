@@ -110,7 +110,7 @@ mod tests {
         assert_eq!((all.groups(), all.take_counts(0)), (0, Vec::new()));
     }
 
-    /// A million dense numbers, as a writer of the log has: a set of hashes takes 24 MB and more.
+    /// A million dense numbers, as a writer of the log has: a set of hashes takes 17 MB and more.
     #[test]
     fn dense_numbers_take_little_memory() {
         let dense = with((0..1_000_000).map(|number| (0, number)));
