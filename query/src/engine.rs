@@ -9,7 +9,7 @@ use datafusion::catalog::SchemaProvider;
 use datafusion::common::{ParamValues, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{FunctionRegistry as _, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
@@ -282,8 +282,9 @@ fn names_raw(error: &DataFusionError) -> bool {
 
 /// The session that every query starts from.
 pub(crate) fn base_session(limits: &Limits) -> Result<SessionState, StartError> {
+    // Nothing is written to disk, so a fair share of what could be would only be refused early.
     let pool =
-        TrackConsumersPool::new(FairSpillPool::new(limits.max_memory_bytes), NAMED_CONSUMERS);
+        TrackConsumersPool::new(GreedyMemoryPool::new(limits.max_memory_bytes), NAMED_CONSUMERS);
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
         .with_disk_manager_builder(

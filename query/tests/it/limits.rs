@@ -67,7 +67,8 @@ async fn memory_is_bounded() {
     world.running.stop().await;
 
     // Whether numbers are missing can be asked of many more of them than there is memory for, of those that lie apart not.
-    let world = limited(Limits { max_memory_bytes: 8 << 20, ..Limits::default() }).await;
+    // Rows on their way take up to half of it.
+    let world = limited(Limits { max_memory_bytes: 16 << 20, ..Limits::default() }).await;
     for grouped in ["", " GROUP BY value < 0"] {
         let sql = |number: &str| {
             format!(
@@ -78,6 +79,22 @@ async fn memory_is_bounded() {
         let (status, answer) = world.try_sql("auditor", &sql("value * 1000")).await;
         assert_eq!((status, code(&answer)), (422, "out_of_memory"), "{grouped}: {answer}");
     }
+    world.running.stop().await;
+}
+
+/// A question may have all that nobody else has: nothing is set aside for parts of it that could write to disk, since none does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_may_have_the_memory_that_nobody_has() {
+    let world = limited(Limits { max_memory_bytes: 64 << 20, ..Limits::default() }).await;
+    let sorted = |rows: u32| {
+        format!(
+            "SELECT max(n) FROM (SELECT row_number() OVER (ORDER BY value % 1000, value) AS n FROM generate_series(1, {rows})) t"
+        )
+    };
+    let parts: Vec<String> =
+        std::iter::once(1_000_000).chain(std::iter::repeat_n(1, 6)).map(sorted).collect();
+    let rows = world.rows(&parts.join(" UNION ALL ")).await;
+    assert!(rows.contains(&json!([1_000_000])) && rows.len() == 7, "{rows:?}");
     world.running.stop().await;
 }
 
