@@ -30,6 +30,7 @@ use crate::catalog::{self, CATALOG, PUBLIC};
 use crate::config::Limits;
 use crate::error::{QueryError, StartError};
 use crate::functions;
+use crate::groups::{GroupsByNumber, ListsInDictionaries};
 use crate::instead::OurOwnWay;
 use crate::lake::{FirstRowsFirst, Lake, Snapshot};
 use crate::panics::caught;
@@ -56,6 +57,8 @@ const FILTERS_FROM_ABOVE: &str = "FilterPushdown";
 const FILTERS_OF_THE_RUN: &str = "FilterPushdown(Post)";
 /// The rule of the engine that tells scans what they are sorted by; what is known only while the question runs comes later.
 const SORTS_TO_SCANS: &str = "PushdownSort";
+/// The rule of the engine that looks at the plan when it is done.
+const LAST_CHECK: &str = "SanityCheckPlan";
 /// Consumers that the log names when memory runs out.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 
@@ -316,6 +319,10 @@ pub(crate) fn base_session(limits: &Limits) -> Result<SessionState, StartError> 
     }
     let at = rules.iter().position(|rule| rule.name() == SORTS_TO_SCANS).unwrap_or(rules.len());
     rules.insert(at, Arc::new(FirstRowsFirst));
+    // After all that choose how rows are dealt out and which filters are told.
+    let at = rules.iter().position(|rule| rule.name() == LAST_CHECK).unwrap_or(rules.len());
+    rules.insert(at, Arc::new(GroupsByNumber));
+    rules.insert(at, Arc::new(ListsInDictionaries));
     let mut state =
         SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rules(rules).build();
     state.add_analyzer_rule(Arc::new(OurOwnWay::new()));
@@ -353,6 +360,8 @@ mod tests {
             .position(|rule| rule == SORTS_TO_SCANS)
             .expect("the engine calls it something else now");
         wanted.insert(at, "FirstRowsFirst".to_owned());
+        assert_eq!(wanted.pop().as_deref(), Some(LAST_CHECK), "what comes after ours");
+        wanted.extend(["ListsInDictionaries", "GroupsByNumber", LAST_CHECK].map(str::to_owned));
         assert_eq!(names(&base_session(&Limits::default()).unwrap()), wanted, "all others stay");
     }
 }

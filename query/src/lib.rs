@@ -17,6 +17,7 @@ mod config;
 mod engine;
 mod error;
 mod functions;
+mod groups;
 mod http;
 mod instead;
 mod lake;

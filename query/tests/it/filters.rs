@@ -1,10 +1,7 @@
 //! A filter that the scan of a file asks leaves the rows that it leaves above all scans, wherever the rows are.
 
-use serde_json::json;
-
-use crate::files::{events_of, until_snapshot, write_commit};
-use crate::tool_calls::NEW;
-use crate::world::{Merge, World, record_without};
+use crate::places::everywhere;
+use crate::world::World;
 
 /// Of every kind that scans treat in a way of their own: lists, columns that a file lacks or a day has, parts of times,
 /// what needs no column at all.
@@ -69,29 +66,5 @@ async fn compared(world: &World, place: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scan_leaves_the_rows_that_the_filter_leaves() {
-    let world = World::start().await;
-    for draft in crate::story::drafts() {
-        world.commit(draft).await;
-    }
-    compared(&world, "in the tail").await;
-    let older = world.latest(0).await;
-    record_without(world.log.as_ref(), &world.lake, 0, older / 2, &NEW, Merge::No).await;
-    compared(&world, "some in a lake that lacks columns").await;
-    record_without(world.log.as_ref(), &world.lake, 0, older, &NEW, Merge::No).await;
-    for draft in crate::tool_calls::drafts() {
-        world.commit(draft).await;
-    }
-    compared(&world, "in a lake that lacks columns, and the newest not").await;
-    let whole = world.latest(0).await;
-    record_without(world.log.as_ref(), &world.lake, 0, whole, &[], Merge::Yes).await;
-    compared(&world, "in files that lack columns and files that have them").await;
-    // The Delta library reads a table that asks more of its readers.
-    let protocol = json!({"protocol": {
-        "minReaderVersion": 3, "minWriterVersion": 7,
-        "readerFeatures": ["deletionVectors"], "writerFeatures": ["deletionVectors", "appendOnly"],
-    }});
-    write_commit(&events_of(&world), 3, &[protocol]);
-    until_snapshot(&world, 3).await;
-    compared(&world, "read by the library").await;
-    world.running.stop().await;
+    everywhere(compared).await;
 }

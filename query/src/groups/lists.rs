@@ -1,0 +1,68 @@
+//! Lists that only a filter looks into, for a text: their texts stay in the dictionary.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
+use datafusion::error::Result;
+use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
+
+use super::way::{in_dictionaries, looks_at};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct ListsInDictionaries;
+
+impl PhysicalOptimizerRule for ListsInDictionaries {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let filtered = |plan: Arc<dyn ExecutionPlan>| {
+            let Some(filter) = plan.downcast_ref::<FilterExec>() else {
+                return Ok(Transformed::no(plan));
+            };
+            Ok(match over_dictionaries(filter)? {
+                Some(other) => Transformed::yes(other),
+                None => Transformed::no(plan),
+            })
+        };
+        plan.transform_up(filtered).data()
+    }
+
+    fn name(&self) -> &str {
+        "ListsInDictionaries"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// `filter` over lists in dictionaries, those that nobody above it sees.
+fn over_dictionaries(filter: &FilterExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Some(kept) = filter.projection() else { return Ok(None) };
+    let mut input = Arc::clone(filter.input());
+    for column in collect_columns(filter.predicate()) {
+        let index = column.index();
+        let schema = input.schema();
+        let list = matches!(schema.field(index).data_type(), DataType::List(_));
+        if list
+            && !kept.contains(&index)
+            && !looks_at(filter.predicate(), index)
+            && let Some(other) = in_dictionaries(&input, index)?
+        {
+            input = other;
+        }
+    }
+    if Arc::ptr_eq(&input, filter.input()) {
+        return Ok(None);
+    }
+    let filter = FilterExecBuilder::from(filter).with_input(input).build()?;
+    Ok(Some(Arc::new(filter)))
+}

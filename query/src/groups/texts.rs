@@ -1,0 +1,216 @@
+//! Texts as numbers, in the order in which they were first seen. Pure data, no IO.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array as _, ArrayRef, AsArray as _, DictionaryArray, Int32Array, StringArray, StringBuilder,
+};
+use arrow::buffer::ScalarBuffer;
+use arrow::datatypes::Int32Type;
+use datafusion::common::hash_utils::RandomState;
+use datafusion::error::{DataFusionError, Result};
+use indexmap::IndexSet;
+
+/// What a text costs beside its bytes: where it lies, its hash and its share of the table.
+const TEXT_BYTES: usize = 48;
+/// An entry of a dictionary that was not looked up yet.
+const UNKNOWN: i32 = -1;
+
+/// The texts of one column. A text has one number, and a number one text, for ever.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    known: IndexSet<Box<str>, RandomState>,
+    bytes: usize,
+    last: Option<Dictionary>,
+}
+
+/// The dictionary that was read last, and the numbers of its entries: the rows of a row group share one.
+#[derive(Debug)]
+struct Dictionary {
+    entries: StringArray,
+    numbers: Vec<i32>,
+}
+
+impl Texts {
+    /// The numbers of `column`, a dictionary of texts. What is null stays so.
+    pub(super) fn numbers(&mut self, column: &ArrayRef) -> Result<Int32Array> {
+        let column = column.as_dictionary_opt::<Int32Type>();
+        let column = column.ok_or_else(|| internal("a column has no dictionary"))?;
+        let mut dictionary = self.dictionary(column)?;
+        let mut failed = None;
+        let nulls = column.logical_nulls();
+        let keys = column.keys().values();
+        let number = |(row, key): (usize, &i32)| {
+            if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+                return 0;
+            }
+            let entry = usize::try_from(*key).unwrap_or_default();
+            match dictionary.numbers.get(entry) {
+                Some(&known) if known != UNKNOWN => known,
+                _ => match self.learn(&mut dictionary, entry) {
+                    Ok(number) => number,
+                    Err(error) => {
+                        failed = Some(error);
+                        0
+                    }
+                },
+            }
+        };
+        let numbers: ScalarBuffer<i32> = keys.iter().enumerate().map(number).collect();
+        self.last = Some(dictionary);
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(Int32Array::new(numbers, nulls)),
+        }
+    }
+
+    /// The texts of `numbers`.
+    pub(super) fn texts(&self, numbers: &ArrayRef) -> Result<ArrayRef> {
+        let numbers = numbers.as_primitive_opt::<Int32Type>();
+        let numbers = numbers.ok_or_else(|| internal("a column of groups has no numbers"))?;
+        let mut texts = StringBuilder::with_capacity(numbers.len(), 0);
+        for number in numbers {
+            let Some(number) = number else {
+                texts.append_null();
+                continue;
+            };
+            let text = usize::try_from(number).ok().and_then(|number| self.known.get_index(number));
+            texts.append_value(text.ok_or_else(|| internal("a group has no text"))?);
+        }
+        Ok(Arc::new(texts.finish()))
+    }
+
+    /// About what it takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let last = self.last.as_ref().map_or(0, |last| last.numbers.capacity() * size_of::<i32>());
+        self.bytes + last
+    }
+
+    /// The dictionary of `column`, with the numbers of its entries as far as they are known.
+    fn dictionary(&mut self, column: &DictionaryArray<Int32Type>) -> Result<Dictionary> {
+        let entries = column.values().as_string_opt::<i32>();
+        let entries = entries.ok_or_else(|| internal("a dictionary is not of texts"))?;
+        match self.last.take() {
+            Some(last) if same(&last.entries, entries) => Ok(last),
+            _ => {
+                let numbers = vec![UNKNOWN; entries.len()];
+                Ok(Dictionary { entries: entries.clone(), numbers })
+            }
+        }
+    }
+
+    fn learn(&mut self, dictionary: &mut Dictionary, entry: usize) -> Result<i32> {
+        let Some(slot) = dictionary.numbers.get_mut(entry) else {
+            return Err(internal("a row lies beyond its dictionary"));
+        };
+        let text = dictionary.entries.value(entry);
+        let number = match self.known.get_index_of(text) {
+            Some(known) => known,
+            None => {
+                self.bytes += text.len() + TEXT_BYTES;
+                self.known.insert_full(text.into()).0
+            }
+        };
+        *slot = i32::try_from(number).map_err(|_| {
+            DataFusionError::ResourcesExhausted("a column has too many texts".to_owned())
+        })?;
+        Ok(*slot)
+    }
+}
+
+/// Whether both are the same bytes in the same place: while one is kept, nothing else can lie there.
+fn same(one: &StringArray, other: &StringArray) -> bool {
+    one.len() == other.len()
+        && one.value_offsets().as_ptr() == other.value_offsets().as_ptr()
+        && one.value_data().as_ptr() == other.value_data().as_ptr()
+        && one.nulls().is_none()
+        && other.nulls().is_none()
+}
+
+pub(super) fn internal(what: &str) -> DataFusionError {
+    DataFusionError::Internal(format!("rows are grouped by numbers of their texts: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(keys: &[Option<i32>], entries: &StringArray) -> ArrayRef {
+        let keys: Int32Array = keys.iter().copied().collect();
+        Arc::new(DictionaryArray::new(keys, Arc::new(entries.clone())))
+    }
+
+    fn texts_of(texts: &Texts, numbers: Int32Array) -> Vec<Option<String>> {
+        let array = texts.texts(&(Arc::new(numbers) as ArrayRef)).unwrap();
+        array.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect()
+    }
+
+    #[test]
+    fn a_text_has_one_number_in_every_dictionary() {
+        let mut texts = Texts::default();
+        let first = StringArray::from(vec!["alice", "bob", "never asked for"]);
+        let second = StringArray::from(vec!["bob", "", "alice"]);
+        let one = texts.numbers(&column(&[Some(1), None, Some(0), Some(1)], &first)).unwrap();
+        let other = texts.numbers(&column(&[Some(2), Some(0), Some(1)], &second)).unwrap();
+        let again = texts.numbers(&column(&[Some(0)], &first)).unwrap();
+        assert_eq!(Vec::from_iter(&one), [Some(0), None, Some(1), Some(0)]);
+        assert_eq!(Vec::from_iter(&other), [Some(1), Some(0), Some(2)]);
+        assert_eq!(Vec::from_iter(&again), [Some(1)]);
+        let named = |names: &[Option<&str>]| {
+            names.iter().map(|name| name.map(str::to_owned)).collect::<Vec<_>>()
+        };
+        assert_eq!(texts_of(&texts, one), named(&[Some("bob"), None, Some("alice"), Some("bob")]));
+        assert_eq!(texts_of(&texts, other), named(&[Some("alice"), Some("bob"), Some("")]));
+    }
+
+    #[test]
+    fn an_entry_that_is_null_is_no_text() {
+        let mut texts = Texts::default();
+        let entries = StringArray::from(vec![None, Some("alice")]);
+        for _ in 0..2 {
+            let numbers = texts.numbers(&column(&[Some(0), Some(1), None], &entries)).unwrap();
+            assert_eq!(Vec::from_iter(&numbers), [None, Some(0), None]);
+        }
+    }
+
+    /// Another dictionary may come to lie where one was: what was known of the first says nothing of it.
+    #[test]
+    fn a_dictionary_is_not_taken_for_the_one_before() {
+        let mut texts = Texts::default();
+        for round in 0..200 {
+            let word = format!("word-{:04}", round * 7 % 50);
+            let entries = StringArray::from(vec![word.clone()]);
+            let numbers = texts.numbers(&column(&[Some(0)], &entries)).unwrap();
+            drop(entries);
+            assert_eq!(texts_of(&texts, numbers), [Some(word)]);
+        }
+        let part = StringArray::from(vec!["a", "b", "c"]);
+        for (from, word) in [(0, "a"), (1, "b"), (2, "c")] {
+            let numbers = texts.numbers(&column(&[Some(0)], &part.slice(from, 1))).unwrap();
+            assert_eq!(texts_of(&texts, numbers), [Some(word.to_owned())], "from {from}");
+        }
+    }
+
+    #[test]
+    fn what_it_takes_is_told() {
+        let mut texts = Texts::default();
+        let words: Vec<String> = (0..1_000).map(|word| format!("a text, the {word}th")).collect();
+        let keys: Vec<Option<i32>> = (0..1_000).map(Some).collect();
+        let _numbers = texts.numbers(&column(&keys, &StringArray::from(words))).unwrap();
+        assert!((60_000..100_000).contains(&texts.bytes()), "{}", texts.bytes());
+        let known = texts.bytes();
+        let _again =
+            texts.numbers(&column(&[Some(0)], &StringArray::from(vec!["a text, the 5th"])));
+        assert!(texts.bytes() <= known, "a text is kept once");
+    }
+
+    #[test]
+    fn what_is_no_dictionary_of_texts_is_refused() {
+        let mut texts = Texts::default();
+        let plain: ArrayRef = Arc::new(StringArray::from(vec!["alice"]));
+        let numbers: ArrayRef = Arc::new(Int32Array::from(vec![7]));
+        assert!(texts.numbers(&plain).is_err());
+        assert!(texts.texts(&plain).is_err());
+        assert!(texts.texts(&numbers).is_err(), "nothing has that number");
+    }
+}
