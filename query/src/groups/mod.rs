@@ -14,7 +14,8 @@
 //!           DataSourceExec                  reads dictionaries
 //! ```
 //!
-//! It is done where nothing else looks at the column on its way, so no function meets a dictionary.
+//! It is done where nothing else looks at the column on its way but a filter for one text, which the engine has for
+//! dictionaries too, so no function meets one. Where a filter is all that looks, its columns stay in dictionaries as well.
 
 use std::sync::Arc;
 
@@ -29,13 +30,13 @@ use datafusion::physical_plan::{
     ExecutionPlan, ExecutionPlanProperties as _, InputOrderMode, PhysicalExpr,
 };
 
-mod lists;
+mod filters;
 mod nodes;
 mod scan;
 mod texts;
 mod way;
 
-pub(crate) use lists::ListsInDictionaries;
+pub(crate) use filters::FiltersInDictionaries;
 use nodes::{NumbersToTexts, Shared, TextsToNumbers};
 use way::{in_dictionaries, uses};
 

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema};
+use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::datasource::physical_plan::{FileScanConfig, FileSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::functions_nested::array_has::ArrayHas;
+use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::ScalarFunctionExpr;
-use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
+use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column, Literal};
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
@@ -152,23 +154,35 @@ impl Way {
     }
 }
 
-/// Whether `expr` looks at the `column` in another way than for a text in its list, which the engine does in a dictionary.
+/// Whether `expr` looks at the `column` in another way than those that the engine has for dictionaries: whether it is a
+/// text, or has one in its list.
 pub(super) fn looks_at(expr: &Arc<dyn PhysicalExpr>, column: usize) -> bool {
     let is_it = |expr: &Arc<dyn PhysicalExpr>| {
         expr.downcast_ref::<Column>().is_some_and(|one| one.index() == column)
     };
     let looks = |expr: &Arc<dyn PhysicalExpr>| {
-        if let Some(has) = ScalarFunctionExpr::try_downcast_func::<ArrayHas>(expr.as_ref())
-            && let [list, text] = has.args()
-            && is_it(list)
-            && text.is::<Literal>()
-        {
+        if asked_for(expr).is_some_and(is_it) {
             return Ok(TreeNodeRecursion::Jump);
         }
         Ok(if is_it(expr) { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     };
     // What cannot be told is a look.
     !matches!(expr.apply(looks), Ok(TreeNodeRecursion::Continue | TreeNodeRecursion::Jump))
+}
+
+/// What `expr` asks for one text: `column = 'text'`, `column <> 'text'`, `array_has(column, 'text')`.
+fn asked_for(expr: &Arc<dyn PhysicalExpr>) -> Option<&Arc<dyn PhysicalExpr>> {
+    let is_text = |expr: &Arc<dyn PhysicalExpr>| {
+        let literal = expr.downcast_ref::<Literal>();
+        literal.is_some_and(|literal| matches!(literal.value(), ScalarValue::Utf8(Some(_))))
+    };
+    if let Some(compared) = expr.downcast_ref::<BinaryExpr>() {
+        let equal = matches!(compared.op(), Operator::Eq | Operator::NotEq);
+        return (equal && is_text(compared.right())).then_some(compared.left());
+    }
+    let has = ScalarFunctionExpr::try_downcast_func::<ArrayHas>(expr.as_ref())?;
+    let [list, text] = has.args() else { return None };
+    is_text(text).then_some(list)
 }
 
 /// What the `column` of `scan` is called in the files, if it is asked for once, and by no filter.

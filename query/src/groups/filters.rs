@@ -1,8 +1,7 @@
-//! Lists that only a filter looks into, for a text: their texts stay in the dictionary.
+//! Columns that only a filter looks at, for a text that they are or have: their texts stay in the dictionary.
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
 use datafusion::error::Result;
@@ -15,9 +14,9 @@ use super::way::{in_dictionaries, looks_at};
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct ListsInDictionaries;
+pub(crate) struct FiltersInDictionaries;
 
-impl PhysicalOptimizerRule for ListsInDictionaries {
+impl PhysicalOptimizerRule for FiltersInDictionaries {
     fn optimize(
         &self,
         plan: Arc<dyn ExecutionPlan>,
@@ -36,7 +35,7 @@ impl PhysicalOptimizerRule for ListsInDictionaries {
     }
 
     fn name(&self) -> &str {
-        "ListsInDictionaries"
+        "FiltersInDictionaries"
     }
 
     fn schema_check(&self) -> bool {
@@ -44,16 +43,13 @@ impl PhysicalOptimizerRule for ListsInDictionaries {
     }
 }
 
-/// `filter` over lists in dictionaries, those that nobody above it sees.
+/// `filter` over columns in dictionaries, those that nobody above it sees.
 fn over_dictionaries(filter: &FilterExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let Some(kept) = filter.projection() else { return Ok(None) };
     let mut input = Arc::clone(filter.input());
     for column in collect_columns(filter.predicate()) {
         let index = column.index();
-        let schema = input.schema();
-        let list = matches!(schema.field(index).data_type(), DataType::List(_));
-        if list
-            && !kept.contains(&index)
+        if !kept.contains(&index)
             && !looks_at(filter.predicate(), index)
             && let Some(other) = in_dictionaries(&input, index)?
         {
