@@ -30,7 +30,7 @@ use crate::catalog::{self, CATALOG, PUBLIC};
 use crate::config::Limits;
 use crate::error::{QueryError, StartError};
 use crate::functions;
-use crate::groups::{FiltersInDictionaries, GroupsByNumber};
+use crate::groups::{CheapRowsUnasked, FiltersInDictionaries, GroupsByNumber};
 use crate::instead::OurOwnWay;
 use crate::lake::{FirstRowsFirst, Lake, Snapshot};
 use crate::panics::caught;
@@ -321,6 +321,7 @@ pub(crate) fn base_session(limits: &Limits) -> Result<SessionState, StartError> 
     rules.insert(at, Arc::new(FirstRowsFirst));
     // After all that choose how rows are dealt out and which filters are told.
     let at = rules.iter().position(|rule| rule.name() == LAST_CHECK).unwrap_or(rules.len());
+    rules.insert(at, Arc::new(CheapRowsUnasked));
     rules.insert(at, Arc::new(GroupsByNumber));
     rules.insert(at, Arc::new(FiltersInDictionaries));
     let mut state =
@@ -361,7 +362,10 @@ mod tests {
             .expect("the engine calls it something else now");
         wanted.insert(at, "FirstRowsFirst".to_owned());
         assert_eq!(wanted.pop().as_deref(), Some(LAST_CHECK), "what comes after ours");
-        wanted.extend(["FiltersInDictionaries", "GroupsByNumber", LAST_CHECK].map(str::to_owned));
+        wanted.extend(
+            ["FiltersInDictionaries", "GroupsByNumber", "CheapRowsUnasked", LAST_CHECK]
+                .map(str::to_owned),
+        );
         assert_eq!(names(&base_session(&Limits::default()).unwrap()), wanted, "all others stay");
     }
 }

@@ -34,10 +34,12 @@ mod filters;
 mod nodes;
 mod scan;
 mod texts;
+mod unasked;
 mod way;
 
 pub(crate) use filters::FiltersInDictionaries;
 use nodes::{NumbersToTexts, Shared, TextsToNumbers};
+pub(crate) use unasked::CheapRowsUnasked;
 use way::{in_dictionaries, uses};
 
 /// See the module.

@@ -65,6 +65,25 @@ pub(super) fn with_dictionary(
     Ok(Some(DataSourceExec::from_data_source(config)))
 }
 
+/// `scan` without its filter row by row, if it has one that does not narrow while it runs.
+pub(super) fn without_asking(scan: &DataSourceExec) -> Option<Arc<dyn ExecutionPlan>> {
+    let asks = |parquet: &ParquetSource| {
+        let filter = parquet.filter().filter(|filter| !narrows(filter));
+        filter.is_some() && parquet.table_parquet_options().global.pushdown_filters
+    };
+    let unasked = |parquet: &ParquetSource| parquet.clone().with_pushdown_filters(false);
+    let (config, source): (_, Arc<dyn FileSource>) =
+        if let Some((config, source)) = scan.downcast_to_file_source::<InDictionaries>() {
+            let parquet = asks(&source.parquet).then(|| unasked(&source.parquet))?;
+            (config, Arc::new(InDictionaries { parquet, ..source.clone() }))
+        } else {
+            let (config, source) = scan.downcast_to_file_source::<ParquetSource>()?;
+            (config, Arc::new(asks(source).then(|| unasked(source))?))
+        };
+    let config = FileScanConfigBuilder::from(config.clone()).with_source(source).build();
+    Some(DataSourceExec::from_data_source(config))
+}
+
 /// Whether `filter` has a part that is known only while the question runs.
 fn narrows(filter: &Arc<dyn PhysicalExpr>) -> bool {
     let dynamic = filter.exists(|expr| Ok(expr.is::<DynamicFilterPhysicalExpr>()));
