@@ -2,8 +2,8 @@
 //! whether one is missing is what auditors ask first.
 //!
 //! The engine keeps every number, 17 bytes or more of each, so that a question about all events would need more memory than
-//! it may have. Here a number takes a bit and its share of a block of 64 where its neighbours are there, and more than the engine's where it
-//! is alone.
+//! it may have. Here a number takes a bit and its share of a block of 64 where its neighbours are there, and more than the
+//! engine's where it is alone.
 //! It is computed in two forms: over all rows, and over each of many groups.
 
 use std::sync::Arc;
