@@ -30,10 +30,10 @@ use crate::catalog::{self, CATALOG, PUBLIC};
 use crate::config::Limits;
 use crate::error::{QueryError, StartError};
 use crate::functions;
-use crate::groups::{CheapRowsUnasked, FiltersInDictionaries, GroupsByNumber};
 use crate::instead::OurOwnWay;
-use crate::lake::{FirstRowsFirst, Lake, Snapshot};
+use crate::lake::{Lake, Snapshot};
 use crate::panics::caught;
+use crate::plan;
 use crate::reader::{Gate, Permit, Reader};
 use crate::record::Question;
 use crate::state::{LastLook, QueryState};
@@ -41,7 +41,6 @@ use crate::statement::{Statements, must_be_a_question};
 use crate::table::{Pinned, RAW};
 use crate::tail::{PinnedTail, Tail, TailError};
 use crate::turns::Turns;
-use crate::unique::WhereNamesAreUnique;
 
 /// How long a snapshot counts as the newest without looking again.
 pub(crate) const SNAPSHOT_MAX_AGE: Duration = Duration::from_millis(200);
@@ -51,14 +50,6 @@ const PIN_TRIES: usize = 3;
 const METADATA_CACHE_BYTES: usize = 512 * 1024 * 1024;
 /// What the first read of a file fetches of its end, in bytes: one round trip for footer and indexes.
 const METADATA_SIZE_HINT: usize = 2 * 1024 * 1024;
-/// The rule of the engine that pushes filters above a scan into it.
-const FILTERS_FROM_ABOVE: &str = "FilterPushdown";
-/// The one for filters that are only known while the question runs.
-const FILTERS_OF_THE_RUN: &str = "FilterPushdown(Post)";
-/// The rule of the engine that tells scans what they are sorted by; what is known only while the question runs comes later.
-const SORTS_TO_SCANS: &str = "PushdownSort";
-/// The rule of the engine that looks at the plan when it is done.
-const LAST_CHECK: &str = "SanityCheckPlan";
 /// Consumers that the log names when memory runs out.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 
@@ -310,20 +301,7 @@ pub(crate) fn base_session(limits: &Limits) -> Result<SessionState, StartError> 
     let context = SessionContext::new_with_config_rt(config, runtime);
     setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
     let state = context.state();
-    // The engine takes a filter away from above a scan that then drops what it cannot ask of a file, and finds columns by
-    // name where two have the same: the scan has its filters from us, and they stay above.
-    let mut rules = state.physical_optimizers().to_vec();
-    rules.retain(|rule| rule.name() != FILTERS_FROM_ABOVE);
-    for rule in rules.iter_mut().filter(|rule| rule.name() == FILTERS_OF_THE_RUN) {
-        *rule = Arc::new(WhereNamesAreUnique::new(Arc::clone(rule)));
-    }
-    let at = rules.iter().position(|rule| rule.name() == SORTS_TO_SCANS).unwrap_or(rules.len());
-    rules.insert(at, Arc::new(FirstRowsFirst));
-    // After all that choose how rows are dealt out and which filters are told.
-    let at = rules.iter().position(|rule| rule.name() == LAST_CHECK).unwrap_or(rules.len());
-    rules.insert(at, Arc::new(CheapRowsUnasked));
-    rules.insert(at, Arc::new(GroupsByNumber));
-    rules.insert(at, Arc::new(FiltersInDictionaries));
+    let rules = plan::rules(state.physical_optimizers());
     let mut state =
         SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rules(rules).build();
     state.add_analyzer_rule(Arc::new(OurOwnWay::new()));
@@ -337,35 +315,5 @@ impl fmt::Debug for Planned {
             .field("plan", &self.plan.display().to_string())
             .field("snapshot_version", &self.snapshot_version)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_scan_is_told_what_the_first_rows_are_sorted_by() {
-        let names = |state: &SessionState| {
-            let rules = state.physical_optimizers().iter();
-            rules.map(|rule| rule.name().to_owned()).collect::<Vec<_>>()
-        };
-        let usual = names(&SessionContext::new().state());
-        let mut wanted = usual;
-        for ours in [FILTERS_FROM_ABOVE, FILTERS_OF_THE_RUN] {
-            assert!(wanted.iter().any(|rule| rule == ours), "{ours} has another name: {wanted:?}");
-        }
-        wanted.retain(|rule| rule != FILTERS_FROM_ABOVE);
-        let at = wanted
-            .iter()
-            .position(|rule| rule == SORTS_TO_SCANS)
-            .expect("the engine calls it something else now");
-        wanted.insert(at, "FirstRowsFirst".to_owned());
-        assert_eq!(wanted.pop().as_deref(), Some(LAST_CHECK), "what comes after ours");
-        wanted.extend(
-            ["FiltersInDictionaries", "GroupsByNumber", "CheapRowsUnasked", LAST_CHECK]
-                .map(str::to_owned),
-        );
-        assert_eq!(names(&base_session(&Limits::default()).unwrap()), wanted, "all others stay");
     }
 }

@@ -18,10 +18,8 @@ use crate::error::QueryError;
 
 mod bounds;
 mod files;
-mod order;
 
 use files::Files;
-pub(crate) use order::FirstRowsFirst;
 
 /// Commits that are followed one by one. Then all positions are read anew, which costs about as much as one read per
 /// commit and shows a table that was replaced by another.

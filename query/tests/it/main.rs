@@ -4,11 +4,12 @@
 mod abuse;
 mod ask;
 mod cases;
+mod dictionaries;
 mod distinct;
 mod files;
 mod filters;
 mod freshness;
-mod groups;
+
 mod http;
 mod joins;
 mod leaving;

@@ -1,80 +1,20 @@
-//! Groups by texts, computed by numbers.
-//!
-//! In a file of the lake a text that many rows share stands once, in a dictionary, and each row has its place there. The
-//! engine copies it out for every row, hashes it and compares it. Here rows keep their places up to the aggregation, where
-//! a text becomes a number, looked up once for each entry of a dictionary; the aggregation groups by numbers, and
-//! what it hands on, a row for each group, has its texts again:
-//!
-//! ```text
-//! AggregateExec: mode=FinalPartitioned      as before
-//!   RepartitionExec
-//!     NumbersToTexts
-//!       AggregateExec: mode=Partial         as before, but by numbers
-//!         TextsToNumbers
-//!           DataSourceExec                  reads dictionaries
-//! ```
-//!
-//! It is done where nothing else looks at the column on its way but a filter for one text, which the engine has for
-//! dictionaries too, so no function meets one. Where a filter is all that looks, its columns stay in dictionaries as well.
+//! Rows that are grouped by texts are grouped by their numbers.
 
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
 use datafusion::error::Result;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::{
     ExecutionPlan, ExecutionPlanProperties as _, InputOrderMode, PhysicalExpr,
 };
 
-mod filters;
-mod nodes;
-mod scan;
-mod texts;
-mod unasked;
-mod way;
-
-pub(crate) use filters::FiltersInDictionaries;
-use nodes::{NumbersToTexts, Shared, TextsToNumbers};
-pub(crate) use unasked::CheapRowsUnasked;
-use way::{in_dictionaries, uses};
-
-/// See the module.
-#[derive(Debug)]
-pub(crate) struct GroupsByNumber;
-
-impl PhysicalOptimizerRule for GroupsByNumber {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let by_number = |plan: Arc<dyn ExecutionPlan>| {
-            let Some(aggregate) = plan.downcast_ref::<AggregateExec>() else {
-                return Ok(Transformed::no(plan));
-            };
-            Ok(match by_number(aggregate)? {
-                Some(other) => Transformed::yes(other),
-                None => Transformed::no(plan),
-            })
-        };
-        plan.transform_up(by_number).data()
-    }
-
-    fn name(&self) -> &str {
-        "GroupsByNumber"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
+use super::nodes::{Renumber, Shared, To};
+use super::way::{in_dictionaries, uses};
 
 /// `aggregate` with the texts it groups by as numbers, those that can be.
-fn by_number(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+pub(super) fn by_number(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let reads_rows = matches!(aggregate.mode(), AggregateMode::Partial | AggregateMode::Single);
     let plain = aggregate.group_expr().is_single()
         && aggregate.limit_options().is_none()
@@ -101,7 +41,7 @@ fn by_number(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>
         return Ok(None);
     }
     let shared = Shared::new(input.output_partitioning().partition_count());
-    let numbered = TextsToNumbers::new(input, below.into(), Arc::clone(&shared));
+    let numbered = Renumber::new(To::Numbers, input, below.into(), Arc::clone(&shared));
     let numbered: Arc<dyn ExecutionPlan> = Arc::new(numbered);
     let schema = numbered.schema();
     let by_numbers = AggregateExec::try_new(
@@ -116,7 +56,7 @@ fn by_number(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>
     if by_numbers.required_input_ordering().iter().any(Option::is_some) {
         return Ok(None);
     }
-    Ok(Some(Arc::new(NumbersToTexts::new(Arc::new(by_numbers), above.into(), shared))))
+    Ok(Some(Arc::new(Renumber::new(To::Texts, Arc::new(by_numbers), above.into(), shared))))
 }
 
 /// How often `aggregate` looks at the `column` of its input.

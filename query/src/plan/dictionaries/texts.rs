@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow::array::{
     Array as _, ArrayRef, AsArray as _, DictionaryArray, Int32Array, StringArray, StringBuilder,
 };
-use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::Int32Type;
 use datafusion::common::hash_utils::RandomState;
 use datafusion::error::{DataFusionError, Result};
@@ -37,31 +36,19 @@ impl Texts {
         let column = column.as_dictionary_opt::<Int32Type>();
         let column = column.ok_or_else(|| internal("a column has no dictionary"))?;
         let mut dictionary = self.dictionary(column)?;
-        let mut failed = None;
         let nulls = column.logical_nulls();
         let keys = column.keys().values();
-        let number = |(row, key): (usize, &i32)| {
-            if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
-                return 0;
-            }
+        let mut numbers = Vec::with_capacity(keys.len());
+        for (row, key) in keys.iter().enumerate() {
             let entry = usize::try_from(*key).unwrap_or_default();
-            match dictionary.numbers.get(entry) {
+            numbers.push(match dictionary.numbers.get(entry) {
+                _ if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) => 0,
                 Some(&known) if known != UNKNOWN => known,
-                _ => match self.learn(&mut dictionary, entry) {
-                    Ok(number) => number,
-                    Err(error) => {
-                        failed = Some(error);
-                        0
-                    }
-                },
-            }
-        };
-        let numbers: ScalarBuffer<i32> = keys.iter().enumerate().map(number).collect();
-        self.last = Some(dictionary);
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(Int32Array::new(numbers, nulls)),
+                _ => self.learn(&mut dictionary, entry)?,
+            });
         }
+        self.last = Some(dictionary);
+        Ok(Int32Array::new(numbers.into(), nulls))
     }
 
     /// The texts of `numbers`.

@@ -12,17 +12,16 @@ use datafusion::functions_nested::array_has::ArrayHas;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::ScalarFunctionExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column, Literal};
-use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
-use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{
     ExecutionPlan, Partitioning, PhysicalExpr, replace_children_if_necessary,
 };
 
 use super::scan::{in_dictionary, with_dictionary};
+use crate::plan::below::below;
 
 /// The columns whose texts many rows share. What is nearly a text a row (ids, statements) is not in a dictionary, or would
 /// have to be looked up a second time.
@@ -113,7 +112,7 @@ impl Way {
         {
             return Ok(Self { plan, of_files: true });
         }
-        let Some(below) = beneath(plan, column) else { return Self::made(plan, column) };
+        let Some(below) = unseen(plan, column) else { return Self::made(plan, column) };
         let mut of_files = false;
         let mut children = Vec::new();
         for child in plan.children() {
@@ -197,19 +196,7 @@ fn name_in_files(scan: &DataSourceExec, column: usize) -> Option<String> {
 }
 
 /// Where the children of `plan` have its `column`, when it passes it on without a look at it.
-fn beneath(plan: &Arc<dyn ExecutionPlan>, column: usize) -> Option<usize> {
-    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        let kept = filter.projection().as_ref();
-        let below = kept.map_or(Some(column), |kept| kept.get(column).copied())?;
-        let once = kept.is_none_or(|kept| kept.iter().filter(|one| **one == below).count() == 1);
-        return (once && !looks_at(filter.predicate(), below)).then_some(below);
-    }
-    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-        let exprs = projection.expr();
-        let below = exprs.get(column)?.expr.downcast_ref::<Column>()?.index();
-        let all: Vec<_> = exprs.iter().map(|one| Arc::clone(&one.expr)).collect();
-        return (uses(&all, below) == 1).then_some(below);
-    }
+fn unseen(plan: &Arc<dyn ExecutionPlan>, column: usize) -> Option<usize> {
     if let Some(unnest) = plan.downcast_ref::<UnnestExec>() {
         let lists = unnest.list_column_indices();
         let mut places: Vec<usize> = lists.iter().map(|list| list.index_in_input_schema).collect();
@@ -220,10 +207,19 @@ fn beneath(plan: &Arc<dyn ExecutionPlan>, column: usize) -> Option<usize> {
             && lists.iter().all(|list| list.depth == 1);
         return plain.then_some(column);
     }
-    let dealt = plan
-        .downcast_ref::<RepartitionExec>()
-        .is_some_and(|dealt| matches!(dealt.partitioning(), Partitioning::RoundRobinBatch(_)));
-    (dealt || plan.is::<UnionExec>() || plan.is::<CooperativeExec>()).then_some(column)
+    let below = below(plan, column)?;
+    let seen = if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        let kept = filter.projection().iter().flat_map(|kept| kept.iter());
+        kept.filter(|one| **one == below).count() > 1 || looks_at(filter.predicate(), below)
+    } else if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        let all: Vec<_> = projection.expr().iter().map(|one| Arc::clone(&one.expr)).collect();
+        uses(&all, below) > 1
+    } else if let Some(dealt) = plan.downcast_ref::<RepartitionExec>() {
+        !matches!(dealt.partitioning(), Partitioning::RoundRobinBatch(_))
+    } else {
+        false
+    };
+    (!seen).then_some(below)
 }
 
 /// `unnest` over other children, its `column` in dictionaries as theirs is.

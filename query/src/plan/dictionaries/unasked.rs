@@ -7,11 +7,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
 use datafusion::datasource::source::DataSourceExec;
-use datafusion::error::Result;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::scan::without_asking;
@@ -19,38 +15,14 @@ use super::scan::without_asking;
 /// With more of them, pages that no row is left of are more to read than a filter is to ask.
 const FEW_COLUMNS: usize = 8;
 
-/// See the module. Safe wherever a filter that a scan knows stands above it too, as all of ours do.
-#[derive(Debug)]
-pub(crate) struct CheapRowsUnasked;
-
-impl PhysicalOptimizerRule for CheapRowsUnasked {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _config: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let unasked = |plan: Arc<dyn ExecutionPlan>| {
-            let scan = plan.downcast_ref::<DataSourceExec>();
-            let cheap = |scan: &&DataSourceExec| {
-                let schema = scan.schema();
-                schema.fields().len() <= FEW_COLUMNS
-                    && schema.fields().iter().all(|field| is_cheap(field.data_type()))
-            };
-            Ok(match scan.filter(cheap).and_then(without_asking) {
-                Some(other) => Transformed::yes(other),
-                None => Transformed::no(plan),
-            })
-        };
-        plan.transform_up(unasked).data()
-    }
-
-    fn name(&self) -> &str {
-        "CheapRowsUnasked"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+/// `scan` without its filter row by row, where that spares nothing. Right wherever a filter that a scan knows stands above
+/// it too, as all of ours do.
+pub(super) fn unasked(scan: &DataSourceExec) -> Option<Arc<dyn ExecutionPlan>> {
+    let schema = scan.schema();
+    let fields = schema.fields();
+    let cheap =
+        fields.len() <= FEW_COLUMNS && fields.iter().all(|field| is_cheap(field.data_type()));
+    if cheap { without_asking(scan) } else { None }
 }
 
 /// Whether a value is read in a few instructions, however long it is.
@@ -87,8 +59,8 @@ mod tests {
             .with_pushdown_filters(true);
         let store = ObjectStoreUrl::local_filesystem();
         let config = FileScanConfigBuilder::new(store, Arc::new(source)).build();
-        let plan = DataSourceExec::from_data_source(config);
-        let plan = CheapRowsUnasked.optimize(plan, &ConfigOptions::default()).unwrap();
+        let scan = DataSourceExec::from_data_source(config);
+        let plan = unasked(&scan).unwrap_or(scan);
         let scan = plan.downcast_ref::<DataSourceExec>().unwrap();
         let (_, source) = scan.downcast_to_file_source::<ParquetSource>().unwrap();
         assert!(source.filter().is_some(), "files are still chosen by it");

@@ -1,10 +1,10 @@
-//! The two nodes around an aggregation: below it texts become numbers, above it numbers become texts again.
+//! The node on either side of an aggregation: below it texts become numbers, above it numbers become texts again.
 
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -40,11 +40,23 @@ impl Shared {
         let partitions = std::iter::repeat_with(|| Mutex::new(None)).take(partitions).collect();
         Arc::new(Self { started: Mutex::new(()), partitions })
     }
+
+    fn partition(&self, partition: usize) -> Result<&Mutex<Option<Arc<Mutex<Seen>>>>> {
+        self.partitions.get(partition).ok_or_else(|| internal("a partition is not there"))
+    }
 }
 
-/// Makes numbers of the texts of some columns.
+/// What becomes of the columns.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum To {
+    Numbers,
+    Texts,
+}
+
+/// Makes numbers of the texts of some columns, or texts of the numbers again.
 #[derive(Debug)]
-pub(super) struct TextsToNumbers {
+pub(super) struct Renumber {
+    to: To,
     input: Arc<dyn ExecutionPlan>,
     /// Where they are, in the order of the texts.
     columns: Arc<[usize]>,
@@ -52,34 +64,46 @@ pub(super) struct TextsToNumbers {
     properties: Arc<PlanProperties>,
 }
 
-/// Makes texts of numbers again.
-#[derive(Debug)]
-pub(super) struct NumbersToTexts {
-    input: Arc<dyn ExecutionPlan>,
-    columns: Arc<[usize]>,
-    shared: Arc<Shared>,
-    properties: Arc<PlanProperties>,
-}
-
-impl TextsToNumbers {
+impl Renumber {
     pub(super) fn new(
+        to: To,
         input: Arc<dyn ExecutionPlan>,
         columns: Arc<[usize]>,
         shared: Arc<Shared>,
     ) -> Self {
-        let properties = properties(&input, &columns, &DataType::Int32);
-        Self { input, columns, shared, properties }
+        let of = match to {
+            To::Numbers => DataType::Int32,
+            To::Texts => DataType::Utf8,
+        };
+        let properties = properties(&input, &columns, &of);
+        Self { to, input, columns, shared, properties }
     }
-}
 
-impl NumbersToTexts {
-    pub(super) fn new(
-        input: Arc<dyn ExecutionPlan>,
-        columns: Arc<[usize]>,
-        shared: Arc<Shared>,
-    ) -> Self {
-        let properties = properties(&input, &columns, &DataType::Utf8);
-        Self { input, columns, shared, properties }
+    /// Begins with no text.
+    fn begin(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<(SendableRecordBatchStream, Arc<Mutex<Seen>>)> {
+        let memory = MemoryConsumer::new(format!("{}[{partition}]", self.name()));
+        let memory = memory.register(context.memory_pool());
+        let texts = self.columns.iter().map(|_| Texts::default()).collect();
+        let seen = Arc::new(Mutex::new(Seen { texts, memory }));
+        let rows = self.input.execute(partition, context)?;
+        *self.shared.partition(partition)?.lock() = Some(Arc::clone(&seen));
+        Ok((rows, seen))
+    }
+
+    /// The aggregation begins below while nobody else can, so that the texts are those of its own rows.
+    fn follow(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<(SendableRecordBatchStream, Arc<Mutex<Seen>>)> {
+        let _started = self.shared.started.lock();
+        let groups = self.input.execute(partition, context)?;
+        let seen = self.shared.partition(partition)?.lock().take();
+        Ok((groups, seen.ok_or_else(|| internal("nothing was numbered"))?))
     }
 }
 
@@ -107,24 +131,33 @@ fn properties(
     ))
 }
 
-/// `batch` with `columns` as `made` makes them.
-fn made(
-    batch: &RecordBatch,
-    columns: &[usize],
-    schema: &SchemaRef,
-    mut made: impl FnMut(usize, &ArrayRef) -> Result<ArrayRef>,
-) -> Result<RecordBatch> {
-    let mut arrays = batch.columns().to_vec();
-    for (index, column) in columns.iter().enumerate() {
-        let array = arrays.get_mut(*column).ok_or_else(|| internal("a column is not there"))?;
-        *array = made(index, array)?;
+impl Seen {
+    /// The columns of `batch`, those at `places` as `to` has them.
+    fn renumbered(
+        &mut self,
+        to: To,
+        batch: &RecordBatch,
+        places: &[usize],
+    ) -> Result<Vec<ArrayRef>> {
+        let mut arrays = batch.columns().to_vec();
+        for (texts, place) in self.texts.iter_mut().zip(places) {
+            let array = arrays.get_mut(*place).ok_or_else(|| internal("a column is not there"))?;
+            *array = match to {
+                To::Numbers => Arc::new(texts.numbers(array)?),
+                To::Texts => texts.texts(array)?,
+            };
+        }
+        self.memory.try_resize(self.texts.iter().map(Texts::bytes).sum())?;
+        Ok(arrays)
     }
-    Ok(RecordBatch::try_new(Arc::clone(schema), arrays)?)
 }
 
-impl ExecutionPlan for TextsToNumbers {
+impl ExecutionPlan for Renumber {
     fn name(&self) -> &str {
-        "TextsToNumbers"
+        match self.to {
+            To::Numbers => "TextsToNumbers",
+            To::Texts => "NumbersToTexts",
+        }
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -146,8 +179,10 @@ impl ExecutionPlan for TextsToNumbers {
         self: Arc<Self>,
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = only(children)?;
-        Ok(Arc::new(Self::new(input, Arc::clone(&self.columns), Arc::clone(&self.shared))))
+        let [input] = <[_; 1]>::try_from(children)
+            .map_err(|_| internal("a node has another number of inputs"))?;
+        let (columns, shared) = (Arc::clone(&self.columns), Arc::clone(&self.shared));
+        Ok(Arc::new(Self::new(self.to, input, columns, shared)))
     }
 
     fn execute(
@@ -155,113 +190,27 @@ impl ExecutionPlan for TextsToNumbers {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let rows = self.input.execute(partition, Arc::clone(&context))?;
-        let memory = MemoryConsumer::new(format!("{}[{partition}]", self.name()));
-        let memory = memory.register(context.memory_pool());
-        let texts = self.columns.iter().map(|_| Texts::default()).collect();
-        let seen = Arc::new(Mutex::new(Seen { texts, memory }));
-        let slot = self.shared.partitions.get(partition);
-        *slot.ok_or_else(|| internal("a partition is not there"))?.lock() = Some(Arc::clone(&seen));
-        let columns = Arc::clone(&self.columns);
-        let schema = self.schema();
-        let numbered = {
-            let schema = Arc::clone(&schema);
-            rows.map(move |batch| {
-                let Seen { texts, memory } = &mut *seen.lock();
-                let batch = made(&batch?, &columns, &schema, |index, array| {
-                    let texts = texts.get_mut(index).ok_or_else(|| internal("no texts"))?;
-                    Ok(Arc::new(texts.numbers(array)?))
-                })?;
-                memory.try_resize(texts.iter().map(Texts::bytes).sum())?;
-                Ok(batch)
-            })
+        let to = self.to;
+        let (rows, seen) = match to {
+            To::Numbers => self.begin(partition, context)?,
+            To::Texts => self.follow(partition, context)?,
         };
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, numbered)))
+        let (columns, schema) = (Arc::clone(&self.columns), self.schema());
+        let renumbered = rows.map(move |batch| {
+            let arrays = seen.lock().renumbered(to, &batch?, &columns)?;
+            Ok(RecordBatch::try_new(Arc::clone(&schema), arrays)?)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), renumbered)))
     }
 }
 
-impl ExecutionPlan for NumbersToTexts {
-    fn name(&self) -> &str {
-        "NumbersToTexts"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = only(children)?;
-        Ok(Arc::new(Self::new(input, Arc::clone(&self.columns), Arc::clone(&self.shared))))
-    }
-
-    /// The aggregation begins below while nobody else can, so that the texts are those of its own rows.
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
-        let started = self.shared.started.lock();
-        let groups = self.input.execute(partition, context)?;
-        let slot = self.shared.partitions.get(partition);
-        let slot = slot.ok_or_else(|| internal("a partition is not there"))?;
-        let seen = slot.lock().take().ok_or_else(|| internal("nothing was numbered"))?;
-        drop(started);
-        let columns = Arc::clone(&self.columns);
+impl DisplayAs for Renumber {
+    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let schema = self.schema();
-        let named = {
-            let schema = Arc::clone(&schema);
-            groups.map(move |batch| {
-                let seen = seen.lock();
-                made(&batch?, &columns, &schema, |index, array| {
-                    seen.texts.get(index).ok_or_else(|| internal("no texts"))?.texts(array)
-                })
-            })
-        };
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, named)))
+        let names = self.columns.iter().filter_map(|column| schema.fields().get(*column));
+        let names: Vec<&str> = names.map(|field| field.name().as_str()).collect();
+        write!(f, "{}: columns=[{}]", self.name(), names.join(", "))
     }
-}
-
-fn only(children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-    let [child] = <[_; 1]>::try_from(children)
-        .map_err(|_| internal("a node has another number of inputs"))?;
-    Ok(child)
-}
-
-impl DisplayAs for TextsToNumbers {
-    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        shown(f, self.name(), &self.columns, &self.schema())
-    }
-}
-
-impl DisplayAs for NumbersToTexts {
-    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        shown(f, self.name(), &self.columns, &self.schema())
-    }
-}
-
-fn shown(
-    f: &mut fmt::Formatter<'_>,
-    name: &str,
-    columns: &[usize],
-    schema: &SchemaRef,
-) -> fmt::Result {
-    let names = columns.iter().filter_map(|column| schema.fields().get(*column));
-    let names: Vec<&str> = names.map(|field| field.name().as_str()).collect();
-    write!(f, "{name}: columns=[{}]", names.join(", "))
 }
 
 #[cfg(test)]
@@ -287,8 +236,8 @@ mod tests {
         let schema = parts[0][0].schema();
         let rows = MemorySourceConfig::try_new_exec(&parts, schema, None).unwrap();
         let (columns, shared) = (Arc::<[usize]>::from([0]), Shared::new(2));
-        let numbers = TextsToNumbers::new(rows, Arc::clone(&columns), Arc::clone(&shared));
-        Arc::new(NumbersToTexts::new(Arc::new(numbers), columns, shared))
+        let below = Renumber::new(To::Numbers, rows, Arc::clone(&columns), Arc::clone(&shared));
+        Arc::new(Renumber::new(To::Texts, Arc::new(below), columns, shared))
     }
 
     fn texts(of: &str, count: usize) -> Vec<String> {
@@ -329,7 +278,7 @@ mod tests {
         let batch = RecordBatch::try_from_iter([("text", column)]).unwrap();
         let schema = batch.schema();
         let rows = MemorySourceConfig::try_new_exec(&[vec![batch]], schema, None).unwrap();
-        let plan = Arc::new(NumbersToTexts::new(rows, columns, Shared::new(1)));
+        let plan = Arc::new(Renumber::new(To::Texts, rows, columns, Shared::new(1)));
         assert!(collect(plan, Arc::default()).await.is_err());
     }
 }

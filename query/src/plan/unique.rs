@@ -15,12 +15,12 @@ use datafusion::physical_plan::ExecutionPlan;
 
 /// The engine's rule, for plans in which no node has two columns of one name.
 #[derive(Debug)]
-pub(crate) struct WhereNamesAreUnique {
+pub(super) struct WhereNamesAreUnique {
     rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>,
 }
 
 impl WhereNamesAreUnique {
-    pub(crate) fn new(rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>) -> Self {
+    pub(super) fn new(rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>) -> Self {
         Self { rule }
     }
 }

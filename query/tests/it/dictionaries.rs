@@ -1,4 +1,4 @@
-//! Groups by texts are those that the texts themselves give, though they are computed by numbers.
+//! Groups and filters by texts are those that the texts themselves give, though they are computed in dictionaries.
 
 use serde_json::{Value, json};
 
@@ -158,6 +158,6 @@ async fn compared(world: &World, place: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn groups_are_the_same_by_number() {
+async fn what_is_read_from_dictionaries_is_the_same() {
     everywhere(compared).await;
 }
