@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Twelve audit questions over what the recorder wrote: the query service beside DuckDB and chDB on the same files.
 
-    audit_questions.py [--events 10000000] [--rounds 5] [--compact] [--log kafka|embedded] [--only who-read,slow] [--json FILE]
+    audit_questions.py [--events 10000000] [--rounds 5] [--compact] [--log kafka|embedded] [--only who-read,slow] [--json FILE] [--keep DIR]
 
 Runs `cargo bench -p tallyport-lake-benches -- --serve` first, which fills the log, records it and prints its own figures
 (LAKE_BENCH is another way to start it); --compact rewrites the files first as `tallyport lake compact` does. All three read the same Parquet files; the query service also checks a
@@ -123,12 +123,14 @@ def main():
     parser.add_argument("--log", choices=("kafka", "embedded"), default="kafka")
     parser.add_argument("--only", default="")
     parser.add_argument("--json")
+    parser.add_argument("--keep", help="leave log and lake in this directory, or ask those that an earlier run left there (with --log embedded)")
     options = parser.parse_args()
     missing = [name for name in ("duckdb", "chdb") if importlib.util.find_spec(name) is None]
     if missing:
         sys.exit(f"{' and '.join(missing)} from PyPI must be installed for this Python; deploy/dev/bench does that")
     bench = shlex.split(os.environ.get("LAKE_BENCH", "cargo bench --locked -p tallyport-lake-benches --"))
-    service = subprocess.Popen([*bench, "--serve", "--events", str(options.events), "--log", options.log, *(["--compact"] if options.compact else [])],
+    service = subprocess.Popen([*bench, "--serve", "--events", str(options.events), "--log", options.log, *(["--compact"] if options.compact else []),
+                                *(["--keep", options.keep] if options.keep else [])],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         for line in service.stdout:

@@ -8,6 +8,7 @@
 //! `cargo bench -p tallyport-lake-benches [-- --help]`.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -68,6 +69,10 @@ struct Options {
     /// Rewrite the files into few large ones first, as `tallyport lake compact` does with closed days.
     #[arg(long)]
     compact: bool,
+    /// Leave log and lake in this directory, or use those that an earlier run left there: then nothing is appended, recorded
+    /// or compacted. With the embedded log.
+    #[arg(long, requires = "serve")]
+    keep: Option<PathBuf>,
     /// What `cargo bench` adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -82,19 +87,23 @@ enum Kind {
 fn main() -> Result<(), Failure> {
     let options = Options::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let temporary = tempfile::tempdir_in(std::env::current_dir()?)?;
     if options.log == Kind::Embedded {
-        let dir = tempfile::tempdir_in(std::env::current_dir()?)?;
+        let dir = options.keep.as_deref().unwrap_or(temporary.path());
         let log = LogUrl::Embedded(EmbeddedOptions {
             max_bytes: EMBEDDED_BYTES,
-            ..EmbeddedOptions::new(dir.path().join("log"))
+            ..EmbeddedOptions::new(dir.join("log"))
         });
-        return runtime.block_on(measure(&options, &log, None));
+        return runtime.block_on(run(&options, &log, dir, None));
+    }
+    if options.keep.is_some() {
+        return Err("--keep keeps the log of one machine: add `--log embedded`".into());
     }
     match DevService::start("kafka", &[]) {
         Ok(kafka) => {
             let bootstrap = kafka.text("bootstrap");
             let log = LogUrl::parse(&format!("kafka://{bootstrap}?partitions={PARTITIONS}"))?;
-            runtime.block_on(measure(&options, &log, Some(bootstrap.to_owned())))
+            runtime.block_on(run(&options, &log, temporary.path(), Some(bootstrap.to_owned())))
         }
         Err(StartError::NotInstallable { .. }) => {
             println!("NOT RUN: recorder and query service over Kafka: it cannot be installed");
@@ -104,15 +113,44 @@ fn main() -> Result<(), Failure> {
     }
 }
 
-/// `bootstrap` is where librdkafka finds the log.
-async fn measure(
+/// The lake is below `dir`; `bootstrap` is where librdkafka finds the log.
+async fn run(
     options: &Options,
     log: &LogUrl,
+    dir: &Path,
     bootstrap: Option<String>,
 ) -> Result<(), Failure> {
     let log = open(log).await?;
+    let kept = dir.join("lake/events");
+    let lake = Url::from_directory_path(dir.join("lake")).map_err(|()| "no such path")?;
+    if kept.exists() {
+        eprintln!("profile: {}; as {} was left", profile(), dir.display());
+    } else {
+        measure(options, &log, &lake, bootstrap).await?;
+    }
+    let recorder = recorder(&log, &lake).await?;
+    let query = Query::start(&log, &lake).await?;
+    query.freshness(options.appends).await?;
+    if options.serve {
+        let told = json!({"sql": query.url, "token": query.token, "pid": std::process::id(),
+            "events": kept, "count": options.events});
+        println!("{told}");
+        tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
+    }
+    query.running.stop().await;
+    recorder.stop().await?;
+    Ok(())
+}
+
+/// Fills the log, reads it alone and records it.
+async fn measure(
+    options: &Options,
+    log: &Arc<dyn Log>,
+    lake: &Url,
+    bootstrap: Option<String>,
+) -> Result<(), Failure> {
     eprintln!("profile: {}; appending {} events", profile(), options.events);
-    fill(&log, options.events).await?;
+    fill(log, options.events).await?;
     let mut ends = Vec::new();
     for partition in 0..log.partitions(Topic::Audit) {
         ends.push(log.latest(Topic::Audit, partition).await?);
@@ -123,11 +161,9 @@ async fn measure(
             let ends = ends.clone();
             tokio::task::spawn_blocking(move || consume(&bootstrap, &ends)).await??
         }
-        None => read(&log, &ends).await?,
+        None => read(log, &ends).await?,
     };
-    let dir = tempfile::tempdir_in(std::env::current_dir()?)?;
-    let lake = Url::from_directory_path(dir.path().join("lake")).map_err(|()| "no such path")?;
-    let recorded = record(&log, &lake, &ends, consumed.bytes).await?;
+    let recorded = record(log, lake, &ends, consumed.bytes).await?;
     eprintln!(
         "{:<18} {:>10} {:>8} {:>14} {:>14}",
         "way", "events/s", "MB/s", "of it alone", "us/event (cpu)"
@@ -144,19 +180,8 @@ async fn measure(
     }
     eprintln!("most memory of this process: {:.0} MiB", peak_kib(std::process::id()) / 1024.0);
     if options.compact {
-        compact(&lake).await?;
+        compact(lake).await?;
     }
-    let recorder = recorder(&log, &lake).await?;
-    let query = Query::start(&log, &lake).await?;
-    query.freshness(options.appends).await?;
-    if options.serve {
-        let told = json!({"sql": query.url, "token": query.token, "pid": std::process::id(),
-            "events": dir.path().join("lake/events"), "count": options.events});
-        println!("{told}");
-        tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
-    }
-    query.running.stop().await;
-    recorder.stop().await?;
     Ok(())
 }
 
