@@ -18,6 +18,7 @@ use crate::error::QueryError;
 
 mod bounds;
 mod files;
+mod footers;
 
 use files::Files;
 

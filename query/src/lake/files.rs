@@ -34,6 +34,7 @@ use deltalake::logstore::object_store::ObjectMeta;
 use deltalake::{DeltaTable, DeltaTableError};
 
 use super::bounds::{Bounds, FileBounds};
+use super::footers::WholeFooters;
 use crate::table::full_schema;
 
 /// Under this name the engine finds the store of the table's files.
@@ -45,7 +46,7 @@ const PLAIN_READER: i32 = 1;
 pub(crate) struct Files {
     table: TableSchema,
     store: ObjectStoreUrl,
-    reader: Arc<CachedParquetFileReaderFactory>,
+    reader: Arc<WholeFooters>,
     files: Vec<Arc<LakeFile>>,
     bounds: Bounds,
     rows: u64,
@@ -122,7 +123,7 @@ impl Files {
             bounds: Bounds::new(all, Arc::clone(schema.table_schema())),
             table: schema,
             store,
-            reader: Arc::new(CachedParquetFileReaderFactory::new(objects, cache)),
+            reader: Arc::new(WholeFooters::of(CachedParquetFileReaderFactory::new(objects, cache))),
             files,
         })
     }
