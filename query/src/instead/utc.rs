@@ -1,8 +1,9 @@
-//! `date_part` (and `EXTRACT`) of a time in UTC, which needs no look at the rules of a time zone.
+//! `date_part` (and `EXTRACT`) of a time in UTC, which needs no look at the rules of a time zone, and of what repeats every
+//! day or week not even one at the calendar.
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray as _, TimestampMicrosecondArray};
+use arrow::array::{AsArray as _, Int32Array, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, FieldRef, TimeUnit, TimestampMicrosecondType};
 use datafusion::error::Result;
 use datafusion::functions::datetime::date_part;
@@ -14,6 +15,14 @@ use datafusion::logical_expr::{
 };
 
 const UTC: &str = "UTC";
+const SECOND: i64 = 1_000_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+/// 1970-01-01 was a Thursday, and a week begins with Sunday, 0.
+const FIRST_DAY_OF_WEEK: i64 = 4;
+/// Beyond a hundred thousand years from 1970 the engine is asked: its calendar ends somewhere.
+const OUR_TIMES: std::ops::Range<i64> = -100_000 * 365 * DAY..100_000 * 365 * DAY;
 
 /// The engine's function, given times in UTC as times without a zone: their parts are the same.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -45,15 +54,16 @@ impl ScalarUDFImpl for DatePartInUtc {
     }
 
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        for arg in &mut args.args {
-            if let ColumnarValue::Array(times) = arg
-                && matches!(times.data_type(), DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if zone.as_ref() == UTC)
-            {
-                let times = times.as_primitive::<TimestampMicrosecondType>();
-                let without: TimestampMicrosecondArray =
-                    times.clone().with_timezone_opt(None::<&str>);
-                *arg = ColumnarValue::Array(Arc::new(without));
+        if let [ColumnarValue::Scalar(part), ColumnarValue::Array(times)] = args.args.as_mut_slice()
+            && matches!(times.data_type(), DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if zone.as_ref() == UTC)
+        {
+            let of = times.as_primitive::<TimestampMicrosecondType>();
+            let repeats = part.try_as_str().flatten().and_then(Repeats::named);
+            if let Some(parts) = repeats.and_then(|repeats| repeats.of_times(of)) {
+                return Ok(ColumnarValue::Array(Arc::new(parts)));
             }
+            let without: TimestampMicrosecondArray = of.clone().with_timezone_opt(None::<&str>);
+            *times = Arc::new(without);
         }
         self.engines.invoke_with_args(args)
     }
@@ -69,6 +79,39 @@ impl ScalarUDFImpl for DatePartInUtc {
 
     fn documentation(&self) -> Option<&Documentation> {
         self.engines.documentation()
+    }
+}
+
+/// A part of a time that comes again and again after the same span.
+struct Repeats {
+    /// How long it lasts, in microseconds.
+    lasts: i64,
+    /// How many there are until they begin again, and which of them 1970 began with.
+    count: i64,
+    first: i64,
+}
+
+impl Repeats {
+    /// By the names that people use; the engine knows others, too.
+    fn named(part: &str) -> Option<Self> {
+        let (lasts, count, first) = match part.to_ascii_lowercase().as_str() {
+            "minute" => (MINUTE, 60, 0),
+            "hour" => (HOUR, 24, 0),
+            "dow" => (DAY, 7, FIRST_DAY_OF_WEEK),
+            _ => return None,
+        };
+        Some(Self { lasts, count, first })
+    }
+
+    /// `None` when one of them may lie beyond the engine's calendar.
+    fn of_times(&self, times: &TimestampMicrosecondArray) -> Option<Int32Array> {
+        if !times.values().iter().all(|time| OUR_TIMES.contains(time)) {
+            return None;
+        }
+        let Self { lasts, count, first } = *self;
+        let part = |time: i64| (time.div_euclid(lasts) + first).rem_euclid(count);
+        // Less than `count`, which fits.
+        Some(times.unary(|time| part(time) as i32))
     }
 }
 
@@ -106,6 +149,10 @@ mod tests {
         found
     }
 
+    fn in_zone(micros: &[Option<i64>], zone: Option<&str>) -> ArrayRef {
+        Arc::new(TimestampMicrosecondArray::from(micros.to_vec()).with_timezone_opt(zone))
+    }
+
     #[test]
     fn parts_are_the_engines() {
         let ours = ScalarUDF::from(DatePartInUtc::new());
@@ -118,18 +165,38 @@ mod tests {
             Some(1_795_996_799_999_999),
             Some(i64::MAX / 1_000),
         ];
-        let of = |zone: Option<&str>| -> ArrayRef {
-            Arc::new(TimestampMicrosecondArray::from(micros.to_vec()).with_timezone_opt(zone))
-        };
-        for times in [of(Some(UTC)), of(Some("+02:00")), of(Some("Europe/Berlin")), of(None)] {
+        // One time at which our own way ends, and one beyond the engine's calendar, make all the engine's.
+        let far = [micros.as_slice(), &[Some(OUR_TIMES.end), Some(i64::MAX)]].concat();
+        for (micros, zone) in [
+            (micros.as_slice(), Some(UTC)),
+            (&micros, Some("+02:00")),
+            (&micros, Some("Europe/Berlin")),
+            (&micros, None),
+            (&far, Some(UTC)),
+        ] {
+            let times = in_zone(micros, zone);
             for part in [
                 "year", "quarter", "month", "week", "day", "hour", "minute", "second", "dow",
-                "doy", "isodow", "epoch",
+                "doy", "isodow", "epoch", "HOUR", "Dow", "hours", "minutes",
             ] {
                 let engines = part_of(&date_part(), part, &times);
                 let found = part_of(&ours, part, &times);
                 assert_eq!(&found, &engines, "{part} of {}", times.data_type());
             }
+        }
+    }
+
+    /// Each hour of some weeks on both sides of 1970, and the ends of hours and minutes.
+    #[test]
+    fn what_repeats_is_the_engines_every_hour() {
+        let ours = ScalarUDF::from(DatePartInUtc::new());
+        let edges = [-1, 0, 1, MINUTE - 1, MINUTE, 59 * MINUTE];
+        let hours = (-500..500).flat_map(|hour| edges.map(|edge| Some(hour * HOUR + edge)));
+        let times = in_zone(&hours.collect::<Vec<_>>(), Some(UTC));
+        for part in ["minute", "hour", "dow"] {
+            assert!(Repeats::named(part).is_some(), "{part} is the engine's");
+            let found = part_of(&ours, part, &times);
+            assert_eq!(&found, &part_of(&date_part(), part, &times), "{part}");
         }
     }
 }
