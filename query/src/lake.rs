@@ -20,6 +20,7 @@ mod bounds;
 mod files;
 mod footers;
 
+pub(crate) use bounds::TIME;
 use files::Files;
 
 /// Commits that are followed one by one. Then all positions are read anew, which costs about as much as one read per

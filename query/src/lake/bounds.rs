@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// The column that says which file is newer.
-const TIME: &str = "time";
+pub(crate) const TIME: &str = "time";
 /// Times in a Delta log may be cut to milliseconds.
 const MICROS_PER_MILLI: i64 = 1_000;
 

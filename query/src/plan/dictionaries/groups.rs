@@ -1,33 +1,51 @@
-//! Rows that are grouped by texts are grouped by their numbers.
+//! Rows that are grouped by texts are grouped by their numbers, and what is computed of groups is given dictionaries.
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::error::Result;
+use datafusion::logical_expr::AggregateUDF;
+use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::{
     ExecutionPlan, ExecutionPlanProperties as _, InputOrderMode, PhysicalExpr,
 };
 
+use super::extremes::Extreme;
 use super::nodes::{Renumber, Shared, To};
-use super::way::{in_dictionaries, uses};
+use super::scan::in_dictionary;
+use super::way::{in_dictionaries, looks_at, uses};
 
-/// `aggregate` with the texts it groups by as numbers, those that can be.
+type Function = Arc<AggregateFunctionExpr>;
+
+/// `aggregate` with the texts it groups by as numbers, and the others that it can take from their dictionaries, with the
+/// greatest and least texts of its groups computed in our own way. `None` where it stays as it is.
 pub(super) fn by_number(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let reads_rows = matches!(aggregate.mode(), AggregateMode::Partial | AggregateMode::Single);
-    let plain = aggregate.group_expr().is_single()
-        && aggregate.limit_options().is_none()
-        && *aggregate.input_order_mode() == InputOrderMode::Linear;
-    if !reads_rows || !plain {
+    if aggregate.group_expr().is_empty() || aggregate.limit_options().is_some() {
         return Ok(None);
     }
+    let reads_rows = matches!(aggregate.mode(), AggregateMode::Partial | AggregateMode::Single);
+    let plain = aggregate.group_expr().is_single()
+        && *aggregate.input_order_mode() == InputOrderMode::Linear;
+    if reads_rows
+        && plain
+        && let Some(over_dictionaries) = over_dictionaries(aggregate)?
+    {
+        return Ok(Some(over_dictionaries));
+    }
+    let functions = with_extremes(aggregate.aggr_expr(), &aggregate.input_schema())?;
+    let ours = functions.map(|functions| Arc::new(aggregate.with_new_aggr_exprs(functions)) as _);
+    Ok(ours)
+}
+
+/// `aggregate`, which reads rows, over dictionaries, if there is one for it.
+fn over_dictionaries(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let mut input = Arc::clone(aggregate.input());
     let (mut below, mut above) = (Vec::new(), Vec::new());
     for (group, (expr, _)) in aggregate.group_expr().expr().iter().enumerate() {
         let Some(column) = expr.downcast_ref::<Column>() else { continue };
-        let schema = input.schema();
-        let text = *schema.field(column.index()).data_type() == DataType::Utf8;
+        let text = *input.schema().field(column.index()).data_type() == DataType::Utf8;
         if !text || used(aggregate, column.index()) > 1 {
             continue;
         }
@@ -37,36 +55,109 @@ pub(super) fn by_number(aggregate: &AggregateExec) -> Result<Option<Arc<dyn Exec
             above.push(group);
         }
     }
-    if below.is_empty() {
+    let mut found = !below.is_empty();
+    for column in passed(aggregate) {
+        if let Some(other) = in_dictionaries(&input, column)? {
+            input = other;
+            found = true;
+        }
+    }
+    if !found {
         return Ok(None);
     }
     let shared = Shared::new(input.output_partitioning().partition_count());
-    let numbered = Renumber::new(To::Numbers, input, below.into(), Arc::clone(&shared));
-    let numbered: Arc<dyn ExecutionPlan> = Arc::new(numbered);
-    let schema = numbered.schema();
-    let by_numbers = AggregateExec::try_new(
+    if !below.is_empty() {
+        input = Arc::new(Renumber::new(To::Numbers, input, below.into(), Arc::clone(&shared)));
+    }
+    let schema = input.schema();
+    let functions = with_extremes(aggregate.aggr_expr(), &schema)?;
+    let over_dictionaries = AggregateExec::try_new(
         *aggregate.mode(),
         aggregate.group_expr().clone(),
-        aggregate.aggr_expr().to_vec(),
+        functions.unwrap_or_else(|| aggregate.aggr_expr().to_vec()),
         aggregate.filter_expr().to_vec(),
-        numbered,
+        input,
         schema,
     )?;
     // An order that was known to be there, of a column that a filter holds to one value, is not known of numbers.
-    if by_numbers.required_input_ordering().iter().any(Option::is_some) {
+    if over_dictionaries.required_input_ordering().iter().any(Option::is_some) {
         return Ok(None);
     }
-    Ok(Some(Arc::new(Renumber::new(To::Texts, Arc::new(by_numbers), above.into(), shared))))
+    let mut all: Arc<dyn ExecutionPlan> = Arc::new(over_dictionaries);
+    if !above.is_empty() {
+        all = Arc::new(Renumber::new(To::Texts, all, above.into(), shared));
+    }
+    Ok(Some(all))
+}
+
+/// `functions` over rows of `schema`, those that take the greatest or least text of a group as ours; `None` if there is
+/// no such one.
+fn with_extremes(functions: &[Function], schema: &SchemaRef) -> Result<Option<Vec<Function>>> {
+    let mut found = false;
+    let mut all = Vec::with_capacity(functions.len());
+    for function in functions {
+        let Some((extreme, _)) = extreme(function) else {
+            all.push(Arc::clone(function));
+            continue;
+        };
+        let extreme = Arc::new(AggregateUDF::from(extreme));
+        let mut builder = AggregateExprBuilder::new(extreme, function.expressions())
+            .schema(Arc::clone(schema))
+            .alias(function.name());
+        if let Some(display) = function.human_display() {
+            builder = builder.human_display(display);
+        }
+        if let Some(alias) = function.human_display_alias() {
+            builder = builder.human_display_alias(alias);
+        }
+        all.push(Arc::new(builder.build()?));
+        found = true;
+    }
+    Ok(found.then_some(all))
+}
+
+/// Ours in the place of `function`, and the column of texts that it takes the greatest or least of.
+fn extreme(function: &AggregateFunctionExpr) -> Option<(Extreme, usize)> {
+    let plain = !function.is_distinct() && function.order_bys().is_empty();
+    let [of] = &*function.expressions() else { return None };
+    let column = of.downcast_ref::<Column>()?.index();
+    let texts = plain && *function.field().data_type() == DataType::Utf8;
+    Some((Extreme::of(function.fun()).filter(|_| texts)?, column))
+}
+
+/// The columns of the input whose texts `aggregate` needs no more than whether they are one text, or which is the greatest
+/// or least.
+fn passed(aggregate: &AggregateExec) -> Vec<usize> {
+    let (mut extremes, mut looking) = (Vec::new(), Vec::new());
+    for function in aggregate.aggr_expr() {
+        match extreme(function) {
+            Some((_, column)) => extremes.push(column),
+            None => looking.extend(computed_of(function)),
+        }
+    }
+    looking.extend(aggregate.group_expr().expr().iter().map(|(expr, _)| Arc::clone(expr)));
+    looking.extend(aggregate.filter_expr().iter().flatten().cloned());
+    let schema = aggregate.input().schema();
+    let fields = schema.fields().iter().enumerate();
+    let texts = fields.filter(|(_, field)| in_dictionary(field.data_type()).is_some());
+    let passed = texts.map(|(column, _)| column).filter(|column| {
+        let asked = extremes.contains(column) || uses(&looking, *column) > 0;
+        asked && !looking.iter().any(|expr| looks_at(expr, *column))
+    });
+    passed.collect()
 }
 
 /// How often `aggregate` looks at the `column` of its input.
 fn used(aggregate: &AggregateExec, column: usize) -> usize {
     let groups = aggregate.group_expr().expr().iter().map(|(expr, _)| Arc::clone(expr));
-    let computed = aggregate.aggr_expr().iter().flat_map(|function| {
-        let ordered = function.order_bys().iter().map(|order| Arc::clone(&order.expr));
-        function.expressions().into_iter().chain(ordered.collect::<Vec<_>>())
-    });
+    let computed = aggregate.aggr_expr().iter().flat_map(|function| computed_of(function));
     let filters = aggregate.filter_expr().iter().flatten().cloned();
     let all: Vec<Arc<dyn PhysicalExpr>> = groups.chain(computed).chain(filters).collect();
     uses(&all, column)
+}
+
+/// What `function` looks at.
+fn computed_of(function: &AggregateFunctionExpr) -> Vec<Arc<dyn PhysicalExpr>> {
+    let ordered = function.order_bys().iter().map(|order| Arc::clone(&order.expr));
+    function.expressions().into_iter().chain(ordered).collect()
 }

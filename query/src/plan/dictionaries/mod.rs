@@ -15,7 +15,8 @@
 //! ```
 //!
 //! It is done where nothing else looks at the column on its way but a filter for one text, which the engine has for
-//! dictionaries too, so no function meets one. Where a filter is all that looks, its columns stay in dictionaries as well,
+//! dictionaries too, so no function meets one. What the aggregation takes the greatest or least text of stays in its
+//! dictionary up to there. Where a filter is all that looks, its columns stay in dictionaries as well,
 //! and where a scan has little else to give, it asks no filter row by row.
 
 use std::sync::Arc;
@@ -27,8 +28,11 @@ use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
+mod entries;
+mod extremes;
 mod filters;
 mod groups;
+mod kept;
 mod nodes;
 mod scan;
 mod texts;

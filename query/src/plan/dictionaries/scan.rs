@@ -19,11 +19,13 @@ use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
 use datafusion::parquet::arrow::parquet_to_arrow_schema;
 use datafusion::parquet::file::metadata::PageIndexPolicy;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan};
 use datafusion_datasource::morsel::{MorselPlan, MorselPlanner, Morselizer};
+
+use crate::lake::TIME;
 
 /// The type of a column of texts, or of lists of them, that stay in their dictionary.
 pub(super) fn in_dictionary(of: &DataType) -> Option<DataType> {
@@ -54,9 +56,8 @@ pub(super) fn with_dictionary(
         };
     let table = parquet.table_schema();
     let in_files = table.file_schema().field_with_name(column).is_ok();
-    // What narrows while it runs lets whole files be skipped, whose footers are then not to be asked for.
-    let narrows = parquet.filter().is_some_and(|filter| narrows(&filter));
-    if !in_files || narrows || parquet.parquet_file_reader_factory().is_none() {
+    let skips = parquet.filter().is_some_and(|filter| skips_files(&filter, table));
+    if !in_files || skips || parquet.parquet_file_reader_factory().is_none() {
         return Ok(None);
     }
     columns.insert(column.to_owned());
@@ -88,6 +89,24 @@ pub(super) fn without_asking(scan: &DataSourceExec) -> Option<Arc<dyn ExecutionP
 fn narrows(filter: &Arc<dyn PhysicalExpr>) -> bool {
     let dynamic = filter.exists(|expr| Ok(expr.is::<DynamicFilterPhysicalExpr>()));
     dynamic.unwrap_or(true)
+}
+
+/// Whether a part of `filter` that is known only while the question runs may skip whole files of `table`, by their time or
+/// their partition: their footers are then not to be asked for.
+fn skips_files(filter: &Arc<dyn PhysicalExpr>, table: &TableSchema) -> bool {
+    let by_file = |expr: &Arc<dyn PhysicalExpr>| {
+        let column = expr.downcast_ref::<Column>();
+        Ok(column.is_some_and(|column| {
+            let partitions = table.table_partition_cols();
+            column.name() == TIME || partitions.iter().any(|one| one.name() == column.name())
+        }))
+    };
+    let skips = filter.exists(|expr| {
+        let mut columns = expr.children().into_iter();
+        Ok(expr.is::<DynamicFilterPhysicalExpr>()
+            && columns.any(|column| column.exists(by_file).unwrap_or(true)))
+    });
+    skips.unwrap_or(true)
 }
 
 /// The engine's reader of Parquet, which is told of each file that some of its columns are dictionaries.

@@ -2,52 +2,45 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array as _, ArrayRef, AsArray as _, DictionaryArray, Int32Array, StringArray, StringBuilder,
-};
+use arrow::array::{Array as _, ArrayRef, AsArray as _, Int32Array, StringBuilder};
 use arrow::datatypes::Int32Type;
 use datafusion::common::hash_utils::RandomState;
 use datafusion::error::{DataFusionError, Result};
 use indexmap::IndexSet;
 
+use super::entries::{Entries, dictionary};
+
 /// What a text costs beside its bytes: where it lies, its hash and its share of the table.
 const TEXT_BYTES: usize = 48;
-/// An entry of a dictionary that was not looked up yet.
-const UNKNOWN: i32 = -1;
 
 /// The texts of one column. A text has one number, and a number one text, for ever.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
     known: IndexSet<Box<str>, RandomState>,
     bytes: usize,
-    last: Option<Dictionary>,
-}
-
-/// The dictionary that was read last, and the numbers of its entries: the rows of a row group share one.
-#[derive(Debug)]
-struct Dictionary {
-    entries: StringArray,
-    numbers: Vec<i32>,
+    last: Option<Entries<i32>>,
 }
 
 impl Texts {
     /// The numbers of `column`, a dictionary of texts. What is null stays so.
     pub(super) fn numbers(&mut self, column: &ArrayRef) -> Result<Int32Array> {
-        let column = column.as_dictionary_opt::<Int32Type>();
-        let column = column.ok_or_else(|| internal("a column has no dictionary"))?;
-        let mut dictionary = self.dictionary(column)?;
+        let column = dictionary(column)?;
+        let mut entries = Entries::of(column, self.last.take())?;
         let nulls = column.logical_nulls();
         let keys = column.keys().values();
         let mut numbers = Vec::with_capacity(keys.len());
-        for (row, key) in keys.iter().enumerate() {
-            let entry = usize::try_from(*key).unwrap_or_default();
-            numbers.push(match dictionary.numbers.get(entry) {
+        for (row, entry) in keys.iter().enumerate() {
+            numbers.push(match entries.known(*entry) {
                 _ if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) => 0,
-                Some(&known) if known != UNKNOWN => known,
-                _ => self.learn(&mut dictionary, entry)?,
+                Some(known) => known,
+                None => {
+                    let number = self.number(entries.text(*entry)?)?;
+                    entries.learn(*entry, number);
+                    number
+                }
             });
         }
-        self.last = Some(dictionary);
+        self.last = Some(entries);
         Ok(Int32Array::new(numbers.into(), nulls))
     }
 
@@ -69,28 +62,11 @@ impl Texts {
 
     /// About what it takes, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        let last = self.last.as_ref().map_or(0, |last| last.numbers.capacity() * size_of::<i32>());
-        self.bytes + last
+        self.bytes + self.last.as_ref().map_or(0, Entries::bytes)
     }
 
-    /// The dictionary of `column`, with the numbers of its entries as far as they are known.
-    fn dictionary(&mut self, column: &DictionaryArray<Int32Type>) -> Result<Dictionary> {
-        let entries = column.values().as_string_opt::<i32>();
-        let entries = entries.ok_or_else(|| internal("a dictionary is not of texts"))?;
-        match self.last.take() {
-            Some(last) if same(&last.entries, entries) => Ok(last),
-            _ => {
-                let numbers = vec![UNKNOWN; entries.len()];
-                Ok(Dictionary { entries: entries.clone(), numbers })
-            }
-        }
-    }
-
-    fn learn(&mut self, dictionary: &mut Dictionary, entry: usize) -> Result<i32> {
-        let Some(slot) = dictionary.numbers.get_mut(entry) else {
-            return Err(internal("a row lies beyond its dictionary"));
-        };
-        let text = dictionary.entries.value(entry);
+    /// The number of `text`, a new one if it was never seen.
+    fn number(&mut self, text: &str) -> Result<i32> {
         let number = match self.known.get_index_of(text) {
             Some(known) => known,
             None => {
@@ -98,28 +74,20 @@ impl Texts {
                 self.known.insert_full(text.into()).0
             }
         };
-        *slot = i32::try_from(number).map_err(|_| {
+        i32::try_from(number).map_err(|_| {
             DataFusionError::ResourcesExhausted("a column has too many texts".to_owned())
-        })?;
-        Ok(*slot)
+        })
     }
 }
 
-/// Whether both are the same bytes in the same place: while one is kept, nothing else can lie there.
-fn same(one: &StringArray, other: &StringArray) -> bool {
-    one.len() == other.len()
-        && one.value_offsets().as_ptr() == other.value_offsets().as_ptr()
-        && one.value_data().as_ptr() == other.value_data().as_ptr()
-        && one.nulls().is_none()
-        && other.nulls().is_none()
-}
-
 pub(super) fn internal(what: &str) -> DataFusionError {
-    DataFusionError::Internal(format!("rows are grouped by numbers of their texts: {what}"))
+    DataFusionError::Internal(format!("texts are read as dictionaries: {what}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::{DictionaryArray, StringArray};
+
     use super::*;
 
     fn column(keys: &[Option<i32>], entries: &StringArray) -> ArrayRef {
