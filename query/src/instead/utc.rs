@@ -58,9 +58,10 @@ impl ScalarUDFImpl for DatePartInUtc {
             && matches!(times.data_type(), DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if zone.as_ref() == UTC)
         {
             let of = times.as_primitive::<TimestampMicrosecondType>();
-            let repeats = part.try_as_str().flatten().and_then(Repeats::named);
-            if let Some(parts) = repeats.and_then(|repeats| repeats.of_times(of)) {
-                return Ok(ColumnarValue::Array(Arc::new(parts)));
+            if let Some(repeats) = part.try_as_str().flatten().and_then(repeats)
+                && of.values().iter().all(|time| OUR_TIMES.contains(time))
+            {
+                return Ok(ColumnarValue::Array(Arc::new(repeats(of))));
             }
             let without: TimestampMicrosecondArray = of.clone().with_timezone_opt(None::<&str>);
             *times = Arc::new(without);
@@ -82,37 +83,27 @@ impl ScalarUDFImpl for DatePartInUtc {
     }
 }
 
-/// A part of a time that comes again and again after the same span.
-struct Repeats {
-    /// How long it lasts, in microseconds.
-    lasts: i64,
-    /// How many there are until they begin again, and which of them 1970 began with.
-    count: i64,
-    first: i64,
+/// Gives the parts of times, one for each.
+type Parts = fn(&TimestampMicrosecondArray) -> Int32Array;
+
+/// How a part is computed that comes again and again after the same span, by the names that people use for it; the engine
+/// knows others, too.
+fn repeats(part: &str) -> Option<Parts> {
+    match part.to_ascii_lowercase().as_str() {
+        "minute" => Some(repeated::<MINUTE, 60, 0>),
+        "hour" => Some(repeated::<HOUR, 24, 0>),
+        "dow" => Some(repeated::<DAY, 7, FIRST_DAY_OF_WEEK>),
+        _ => None,
+    }
 }
 
-impl Repeats {
-    /// By the names that people use; the engine knows others, too.
-    fn named(part: &str) -> Option<Self> {
-        let (lasts, count, first) = match part.to_ascii_lowercase().as_str() {
-            "minute" => (MINUTE, 60, 0),
-            "hour" => (HOUR, 24, 0),
-            "dow" => (DAY, 7, FIRST_DAY_OF_WEEK),
-            _ => return None,
-        };
-        Some(Self { lasts, count, first })
-    }
-
-    /// `None` when one of them may lie beyond the engine's calendar.
-    fn of_times(&self, times: &TimestampMicrosecondArray) -> Option<Int32Array> {
-        if !times.values().iter().all(|time| OUR_TIMES.contains(time)) {
-            return None;
-        }
-        let Self { lasts, count, first } = *self;
-        let part = |time: i64| (time.div_euclid(lasts) + first).rem_euclid(count);
-        // Less than `count`, which fits.
-        Some(times.unary(|time| part(time) as i32))
-    }
+/// A part that lasts so many microseconds, begins again after so many, and of which 1970 began with that one. Constants:
+/// to divide by them is to multiply.
+fn repeated<const LASTS: i64, const COUNT: i64, const FIRST: i64>(
+    times: &TimestampMicrosecondArray,
+) -> Int32Array {
+    // Less than `COUNT`, which fits.
+    times.unary(|time| (time.div_euclid(LASTS) + FIRST).rem_euclid(COUNT) as i32)
 }
 
 #[cfg(test)]
@@ -194,7 +185,7 @@ mod tests {
         let hours = (-500..500).flat_map(|hour| edges.map(|edge| Some(hour * HOUR + edge)));
         let times = in_zone(&hours.collect::<Vec<_>>(), Some(UTC));
         for part in ["minute", "hour", "dow"] {
-            assert!(Repeats::named(part).is_some(), "{part} is the engine's");
+            assert!(repeats(part).is_some(), "{part} is the engine's");
             let found = part_of(&ours, part, &times);
             assert_eq!(&found, &part_of(&date_part(), part, &times), "{part}");
         }
