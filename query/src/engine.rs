@@ -50,6 +50,9 @@ const PIN_TRIES: usize = 3;
 const METADATA_CACHE_BYTES: usize = 512 * 1024 * 1024;
 /// What the first read of a file fetches of its end, in bytes: one round trip for footer and indexes.
 const METADATA_SIZE_HINT: usize = 2 * 1024 * 1024;
+/// With more groups than this of the first hundred thousand rows, rows are not gathered before they are dealt out by their
+/// groups: for two rows of a group (a session's) that takes longer than it spares.
+const FEW_ROWS_A_GROUP: f64 = 0.4;
 /// Consumers that the log names when memory runs out.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 
@@ -296,6 +299,7 @@ pub(crate) fn base_session(limits: &Limits) -> Result<SessionState, StartError> 
     options.execution.parquet.metadata_size_hint = Some(METADATA_SIZE_HINT);
     options.execution.parquet.schema_force_view_types = false;
     options.sql_parser.map_string_types_to_utf8view = false;
+    options.execution.skip_partial_aggregation_probe_ratio_threshold = FEW_ROWS_A_GROUP;
     options.execution.enable_recursive_ctes = false;
     options.execution.time_zone = Some("UTC".to_owned());
     let context = SessionContext::new_with_config_rt(config, runtime);

@@ -2,22 +2,20 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::DataType;
 use datafusion::error::Result;
-use datafusion::logical_expr::AggregateUDF;
-use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::{
     ExecutionPlan, ExecutionPlanProperties as _, InputOrderMode, PhysicalExpr,
 };
 
-use super::extremes::Extreme;
+use super::best::HandsOn;
+use super::halves::{extreme_of, extremes, with_our_extremes};
 use super::nodes::{Renumber, Shared, To};
 use super::scan::in_dictionary;
 use super::way::{in_dictionaries, looks_at, uses};
-
-type Function = Arc<AggregateFunctionExpr>;
 
 /// `aggregate` with the texts it groups by as numbers, and the others that it can take from their dictionaries, with the
 /// greatest and least texts of its groups computed in our own way. `None` where it stays as it is.
@@ -34,9 +32,7 @@ pub(super) fn by_number(aggregate: &AggregateExec) -> Result<Option<Arc<dyn Exec
     {
         return Ok(Some(over_dictionaries));
     }
-    let functions = with_extremes(aggregate.aggr_expr(), &aggregate.input_schema())?;
-    let ours = functions.map(|functions| Arc::new(aggregate.with_new_aggr_exprs(functions)) as _);
-    Ok(ours)
+    with_our_extremes(aggregate)
 }
 
 /// `aggregate`, which reads rows, over dictionaries, if there is one for it.
@@ -70,7 +66,7 @@ fn over_dictionaries(aggregate: &AggregateExec) -> Result<Option<Arc<dyn Executi
         input = Arc::new(Renumber::new(To::Numbers, input, below.into(), Arc::clone(&shared)));
     }
     let schema = input.schema();
-    let functions = with_extremes(aggregate.aggr_expr(), &schema)?;
+    let functions = extremes(aggregate.aggr_expr(), &schema, HandsOn::Texts)?;
     let over_dictionaries = AggregateExec::try_new(
         *aggregate.mode(),
         aggregate.group_expr().clone(),
@@ -90,47 +86,12 @@ fn over_dictionaries(aggregate: &AggregateExec) -> Result<Option<Arc<dyn Executi
     Ok(Some(all))
 }
 
-/// `functions` over rows of `schema`, those that take the greatest or least text of a group as ours; `None` if there is
-/// no such one.
-fn with_extremes(functions: &[Function], schema: &SchemaRef) -> Result<Option<Vec<Function>>> {
-    let mut found = false;
-    let mut all = Vec::with_capacity(functions.len());
-    for function in functions {
-        let Some((extreme, _)) = extreme(function) else {
-            all.push(Arc::clone(function));
-            continue;
-        };
-        let extreme = Arc::new(AggregateUDF::from(extreme));
-        let mut builder = AggregateExprBuilder::new(extreme, function.expressions())
-            .schema(Arc::clone(schema))
-            .alias(function.name());
-        if let Some(display) = function.human_display() {
-            builder = builder.human_display(display);
-        }
-        if let Some(alias) = function.human_display_alias() {
-            builder = builder.human_display_alias(alias);
-        }
-        all.push(Arc::new(builder.build()?));
-        found = true;
-    }
-    Ok(found.then_some(all))
-}
-
-/// Ours in the place of `function`, and the column of texts that it takes the greatest or least of.
-fn extreme(function: &AggregateFunctionExpr) -> Option<(Extreme, usize)> {
-    let plain = !function.is_distinct() && function.order_bys().is_empty();
-    let [of] = &*function.expressions() else { return None };
-    let column = of.downcast_ref::<Column>()?.index();
-    let texts = plain && *function.field().data_type() == DataType::Utf8;
-    Some((Extreme::of(function.fun()).filter(|_| texts)?, column))
-}
-
 /// The columns of the input whose texts `aggregate` needs no more than whether they are one text, or which is the greatest
 /// or least.
 fn passed(aggregate: &AggregateExec) -> Vec<usize> {
     let (mut extremes, mut looking) = (Vec::new(), Vec::new());
     for function in aggregate.aggr_expr() {
-        match extreme(function) {
+        match extreme_of(function, HandsOn::Texts) {
             Some((_, column)) => extremes.push(column),
             None => looking.extend(computed_of(function)),
         }

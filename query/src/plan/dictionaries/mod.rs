@@ -28,10 +28,12 @@ use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
+mod best;
 mod entries;
 mod extremes;
 mod filters;
 mod groups;
+mod halves;
 mod kept;
 mod nodes;
 mod scan;
