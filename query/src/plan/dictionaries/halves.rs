@@ -101,14 +101,14 @@ pub(super) fn extremes(
     Ok(found.then_some(all))
 }
 
-/// Ours in the place of `function`, and the column of texts that it takes the greatest or least of.
+/// Ours in the place of `function`, and the column of texts that it takes the greatest or least of. In which order rows
+/// come, and how often, is all the same to it.
 pub(super) fn extreme_of(
     function: &AggregateFunctionExpr,
     hands_on: HandsOn,
 ) -> Option<(Extreme, usize)> {
-    let plain = !function.is_distinct() && function.order_bys().is_empty();
     let [of] = &*function.expressions() else { return None };
     let column = of.downcast_ref::<Column>()?.index();
-    let texts = plain && *function.field().data_type() == DataType::Utf8;
+    let texts = *function.field().data_type() == DataType::Utf8;
     Some((Extreme::of(function.fun(), hands_on).filter(|_| texts)?, column))
 }
