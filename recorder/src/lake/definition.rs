@@ -34,6 +34,8 @@ pub(crate) struct TableDefinition {
     pub(crate) bloom_filters: &'static [&'static str],
     /// Columns too wide for statistics and dictionaries.
     pub(crate) opaque: &'static [&'static str],
+    /// Whole numbers and times of which hardly two rows have the same: kept as what each has more than the one before.
+    pub(crate) dense: &'static [&'static str],
     /// The order of the rows within a file.
     pub(crate) sorted_by: &'static [&'static str],
 }
@@ -46,6 +48,7 @@ impl TableDefinition {
             stats: "log_partition,log_offset,event_id,time,appended_at,family,activity,producer_id,producer_epoch,producer_seq,session_id,principal_issuer,principal_subject,actor,target,database,outcome,command_id",
             bloom_filters: &["event_id", "session_id", "command_id"],
             opaque: &["raw"],
+            dense: &["time", "log_offset", "producer_seq"],
             sorted_by: &SORTED_BY,
         }
     }
@@ -57,6 +60,7 @@ impl TableDefinition {
             stats: "log_partition,log_offset,appended_at",
             bloom_filters: &[],
             opaque: &["key", "value"],
+            dense: &["log_offset"],
             sorted_by: &[],
         }
     }
@@ -87,6 +91,7 @@ mod tests {
                 .split(',')
                 .chain(table.bloom_filters.iter().copied())
                 .chain(table.opaque.iter().copied())
+                .chain(table.dense.iter().copied())
                 .chain(table.sorted_by.iter().copied());
             for name in named.chain([INGEST_DATE]) {
                 assert!(table.schema.field_with_name(name).is_ok(), "{}: {name}", table.name);
