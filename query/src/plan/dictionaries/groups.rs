@@ -89,23 +89,17 @@ fn over_dictionaries(aggregate: &AggregateExec) -> Result<Option<Arc<dyn Executi
 /// The columns of the input whose texts `aggregate` needs no more than whether they are one text, or which is the greatest
 /// or least.
 fn passed(aggregate: &AggregateExec) -> Vec<usize> {
-    let (mut extremes, mut looking) = (Vec::new(), Vec::new());
-    for function in aggregate.aggr_expr() {
-        match extreme_of(function, HandsOn::Texts) {
-            Some((_, column)) => extremes.push(column),
-            None => looking.extend(computed_of(function)),
-        }
-    }
-    looking.extend(aggregate.group_expr().expr().iter().map(|(expr, _)| Arc::clone(expr)));
-    looking.extend(aggregate.filter_expr().iter().flatten().cloned());
+    let functions = aggregate.aggr_expr().iter();
+    let functions = functions.filter(|function| extreme_of(function, HandsOn::Texts).is_none());
+    let groups = aggregate.group_expr().expr().iter().map(|(expr, _)| Arc::clone(expr));
+    let filters = aggregate.filter_expr().iter().flatten().cloned();
+    let looking = functions.flat_map(|function| computed_of(function)).chain(groups).chain(filters);
+    let looking: Vec<Arc<dyn PhysicalExpr>> = looking.collect();
     let schema = aggregate.input().schema();
     let fields = schema.fields().iter().enumerate();
     let texts = fields.filter(|(_, field)| in_dictionary(field.data_type()).is_some());
-    let passed = texts.map(|(column, _)| column).filter(|column| {
-        let asked = extremes.contains(column) || uses(&looking, *column) > 0;
-        asked && !looking.iter().any(|expr| looks_at(expr, *column))
-    });
-    passed.collect()
+    let columns = texts.map(|(column, _)| column);
+    columns.filter(|column| !looking.iter().any(|expr| looks_at(expr, *column))).collect()
 }
 
 /// How often `aggregate` looks at the `column` of its input.
