@@ -47,7 +47,7 @@ pub(crate) const SNAPSHOT_MAX_AGE: Duration = Duration::from_millis(200);
 /// Tries to find a snapshot and a tail that meet, while recorder and log move on.
 const PIN_TRIES: usize = 3;
 /// What is kept of the lake's footers and indexes, in bytes.
-const METADATA_CACHE_BYTES: usize = 512 * 1024 * 1024;
+pub(crate) const METADATA_CACHE_BYTES: usize = 512 * 1024 * 1024;
 /// What the first read of a file fetches of its end, in bytes: one round trip for footer and indexes.
 const METADATA_SIZE_HINT: usize = 2 * 1024 * 1024;
 /// With more groups than this of the first hundred thousand rows, rows are not gathered before they are dealt out by their

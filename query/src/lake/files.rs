@@ -118,12 +118,14 @@ impl Files {
         runtime.register_object_store(store.as_ref(), Arc::clone(&objects));
         let cache = runtime.cache_manager.get_file_metadata_cache();
         let all = files.iter().map(|file| file.bounds.clone()).collect();
+        let rows = files.iter().filter_map(|file| file.bounds.rows()).sum();
+        let readers = CachedParquetFileReaderFactory::new(objects, cache);
         Ok(Self {
-            rows: files.iter().filter_map(|file| file.bounds.rows()).sum(),
+            rows,
             bounds: Bounds::new(all, Arc::clone(schema.table_schema())),
             table: schema,
             store,
-            reader: Arc::new(WholeFooters::of(CachedParquetFileReaderFactory::new(objects, cache))),
+            reader: Arc::new(WholeFooters::of(readers, rows)),
             files,
         })
     }

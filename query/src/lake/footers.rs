@@ -16,15 +16,26 @@ use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::future::BoxFuture;
 
+use crate::engine::METADATA_CACHE_BYTES;
+
 /// The engine's readers, whose footers are kept. The engine asks for a footer without the index of its pages, and reads that
 /// anew, past what is kept, for each question that wants it; here both are there from the first question on. They lie side
 /// by side at the end of a file and come with one read.
 #[derive(Debug)]
-pub(super) struct WholeFooters(CachedParquetFileReaderFactory);
+pub(super) struct WholeFooters {
+    files: CachedParquetFileReaderFactory,
+    whole: bool,
+}
+
+/// What footers and indexes of a compacted lake take for a row, in bytes, rather too much: the indexes are four fifths.
+const KEPT_BYTES_A_ROW: u64 = 3;
 
 impl WholeFooters {
-    pub(super) const fn of(files: CachedParquetFileReaderFactory) -> Self {
-        Self(files)
+    /// Of a lake of so many rows. Where the indexes of all would drive each other and the footers out, footers alone are
+    /// kept, as the engine does.
+    pub(super) const fn of(files: CachedParquetFileReaderFactory, rows: u64) -> Self {
+        let whole = rows.saturating_mul(KEPT_BYTES_A_ROW) <= METADATA_CACHE_BYTES as u64;
+        Self { files, whole }
     }
 }
 
@@ -36,8 +47,9 @@ impl ParquetFileReaderFactory for WholeFooters {
         metadata_size_hint: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        let reader = self.0.create_reader(partition_index, file, metadata_size_hint, metrics)?;
-        Ok(Box::new(WholeFooter(reader)))
+        let reader =
+            self.files.create_reader(partition_index, file, metadata_size_hint, metrics)?;
+        Ok(if self.whole { Box::new(WholeFooter(reader)) } else { reader })
     }
 }
 
@@ -98,10 +110,15 @@ mod tests {
         let file = PartitionedFile::new_from_meta(store.head(&path).await.unwrap());
         let caches = CacheManager::try_new(&CacheManagerConfig::default()).unwrap();
         let kept = caches.get_file_metadata_cache();
-        let files = CachedParquetFileReaderFactory::new(Arc::clone(&store), Arc::clone(&kept));
-        let whole = WholeFooters::of(files);
+        let files = || CachedParquetFileReaderFactory::new(Arc::clone(&store), Arc::clone(&kept));
+        let whole = WholeFooters::of(files(), 1_000_000);
         let metrics = ExecutionPlanMetricsSet::new();
         let as_engine = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Skip);
+        let mut reader = WholeFooters::of(files(), 1_000_000_000)
+            .create_reader(0, file.clone(), None, &metrics)
+            .unwrap();
+        let footer = reader.get_metadata(Some(&as_engine)).await.unwrap();
+        assert!(footer.column_index().is_none(), "of so many not all can be kept");
         for options in [Some(&as_engine), None] {
             let mut reader = whole.create_reader(0, file.clone(), None, &metrics).unwrap();
             let footer = reader.get_metadata(options).await.unwrap();

@@ -43,9 +43,9 @@ impl<Known: Copy> Entries<Known> {
         }
     }
 
-    /// What is known takes so much, in bytes.
-    pub(super) const fn bytes(&self) -> usize {
-        self.known.capacity() * size_of::<Option<Known>>()
+    /// They take so much, in bytes, with what is known of them.
+    pub(super) fn bytes(&self) -> usize {
+        self.texts.get_buffer_memory_size() + self.known.capacity() * size_of::<Option<Known>>()
     }
 }
 

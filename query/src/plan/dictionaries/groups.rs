@@ -12,7 +12,7 @@ use datafusion::physical_plan::{
 };
 
 use super::best::HandsOn;
-use super::halves::{extreme_of, extremes, with_our_extremes};
+use super::halves::{extreme_of, extremes, over_halves};
 use super::nodes::{Renumber, Shared, To};
 use super::scan::in_dictionary;
 use super::way::{in_dictionaries, looks_at, uses};
@@ -32,7 +32,7 @@ pub(super) fn by_number(aggregate: &AggregateExec) -> Result<Option<Arc<dyn Exec
     {
         return Ok(Some(over_dictionaries));
     }
-    with_our_extremes(aggregate)
+    over_halves(aggregate)
 }
 
 /// `aggregate`, which reads rows, over dictionaries, if there is one for it.
