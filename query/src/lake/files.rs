@@ -125,7 +125,7 @@ impl Files {
             bounds: Bounds::new(all, Arc::clone(schema.table_schema())),
             table: schema,
             store,
-            reader: Arc::new(WholeFooters::of(readers, rows)),
+            reader: Arc::new(WholeFooters::of(readers, files.len() as u64, rows)),
             files,
         })
     }

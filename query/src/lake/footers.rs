@@ -27,15 +27,17 @@ pub(super) struct WholeFooters {
     whole: bool,
 }
 
-/// What footers and indexes of a compacted lake take for a row, in bytes, rather too much: the indexes are four fifths.
+/// What footer and index of a file take at most, in bytes: so much each, and so much more for each row.
+const KEPT_BYTES_A_FILE: u64 = 64 * 1024;
 const KEPT_BYTES_A_ROW: u64 = 3;
 
 impl WholeFooters {
-    /// Of a lake of so many rows. Where the indexes of all would drive each other and the footers out, footers alone are
-    /// kept, as the engine does.
-    pub(super) const fn of(files: CachedParquetFileReaderFactory, rows: u64) -> Self {
-        let whole = rows.saturating_mul(KEPT_BYTES_A_ROW) <= METADATA_CACHE_BYTES as u64;
-        Self { files, whole }
+    /// Of a lake of so many files and rows. Where the indexes of all would drive each other and the footers out, footers
+    /// alone are kept, as the engine does.
+    pub(super) const fn of(readers: CachedParquetFileReaderFactory, files: u64, rows: u64) -> Self {
+        let rows = rows.saturating_mul(KEPT_BYTES_A_ROW);
+        let all = files.saturating_mul(KEPT_BYTES_A_FILE).saturating_add(rows);
+        Self { files: readers, whole: all <= METADATA_CACHE_BYTES as u64 }
     }
 }
 
@@ -111,14 +113,15 @@ mod tests {
         let caches = CacheManager::try_new(&CacheManagerConfig::default()).unwrap();
         let kept = caches.get_file_metadata_cache();
         let files = || CachedParquetFileReaderFactory::new(Arc::clone(&store), Arc::clone(&kept));
-        let whole = WholeFooters::of(files(), 1_000_000);
+        let whole = WholeFooters::of(files(), 10, 1_000_000);
         let metrics = ExecutionPlanMetricsSet::new();
         let as_engine = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Skip);
-        let mut reader = WholeFooters::of(files(), 1_000_000_000)
-            .create_reader(0, file.clone(), None, &metrics)
-            .unwrap();
-        let footer = reader.get_metadata(Some(&as_engine)).await.unwrap();
-        assert!(footer.column_index().is_none(), "of so many not all can be kept");
+        for (count, rows) in [(10, 1_000_000_000), (1_000_000, 1_000_000)] {
+            let many = WholeFooters::of(files(), count, rows);
+            let mut reader = many.create_reader(0, file.clone(), None, &metrics).unwrap();
+            let footer = reader.get_metadata(Some(&as_engine)).await.unwrap();
+            assert!(footer.column_index().is_none(), "of so many not all can be kept");
+        }
         for options in [Some(&as_engine), None] {
             let mut reader = whole.create_reader(0, file.clone(), None, &metrics).unwrap();
             let footer = reader.get_metadata(options).await.unwrap();
