@@ -41,6 +41,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PARTITIONS: u32 = 6;
 const POLICY: &str = r#"@id("all") permit (principal, action, resource);"#;
 const AUDITOR: &str = "bench-auditor";
+/// Beside log and lake: what they hold, once they hold all of it.
+const COMPLETE: &str = "complete";
 /// Records of one append while the topic is filled.
 const BATCH: u64 = 5_000;
 /// More than fit into a commit of the default size.
@@ -123,10 +125,18 @@ async fn run(
     let log = open(log).await?;
     let kept = dir.join("lake/events");
     let lake = Url::from_directory_path(dir.join("lake")).map_err(|()| "no such path")?;
-    if kept.exists() {
-        eprintln!("profile: {}; as {} was left", profile(), dir.display());
-    } else {
-        measure(options, &log, &lake, bootstrap).await?;
+    let of = format!("{} events, compact: {}", options.events, options.compact);
+    match std::fs::read_to_string(dir.join(COMPLETE)) {
+        Ok(left) if left == of => eprintln!("profile: {}; {} as left", profile(), dir.display()),
+        Ok(left) => return Err(format!("{} has {left}; asked for: {of}", dir.display()).into()),
+        Err(_) if kept.exists() => {
+            let unfinished = "what is left there is of a run that did not end: remove it";
+            return Err(format!("{}: {unfinished}", dir.display()).into());
+        }
+        Err(_) => {
+            measure(options, &log, &lake, bootstrap).await?;
+            std::fs::write(dir.join(COMPLETE), of)?;
+        }
     }
     let recorder = recorder(&log, &lake).await?;
     let query = Query::start(&log, &lake).await?;
