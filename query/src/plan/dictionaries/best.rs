@@ -5,8 +5,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array as _, ArrayRef, AsArray as _, BooleanArray, DictionaryArray, Int32Array, StringArray,
-    StringBuilder,
+    Array as _, ArrayRef, BooleanArray, DictionaryArray, Int32Array, StringArray, StringBuilder,
 };
 use arrow::compute::{cast, nullif};
 use arrow::datatypes::DataType;
@@ -26,7 +25,7 @@ pub(super) enum Which {
     Greatest,
 }
 
-/// What one half of an aggregation gives to the other. Either takes both.
+/// What one half of an aggregation gives to the other. Each takes dictionaries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum HandsOn {
     /// As the engine's.
@@ -70,16 +69,7 @@ impl OfGroups {
         Ok(group.filter(|_| better))
     }
 
-    fn offer_texts(&mut self, texts: &StringArray, groups: &[usize]) -> Result<()> {
-        for (text, group) in texts.iter().zip(groups) {
-            if let Some(text) = text {
-                let _place = self.offer(*group, text, None)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn offer_dictionary(&mut self, column: &ArrayRef, groups: &[usize]) -> Result<()> {
+    fn offer_all(&mut self, column: &ArrayRef, groups: &[usize]) -> Result<()> {
         let column = dictionary(column)?;
         let mut entries = Entries::of(column, self.last.take())?;
         let nulls = column.logical_nulls();
@@ -132,10 +122,7 @@ impl GroupsAccumulator for OfGroups {
         self.forget()?;
         self.groups.resize(total_num_groups.max(self.groups.len()), None);
         let values = counted(values, opt_filter)?;
-        match values.as_string_opt::<i32>() {
-            Some(texts) => self.offer_texts(texts, group_indices),
-            None => self.offer_dictionary(&values, group_indices),
-        }
+        self.offer_all(&values, group_indices)
     }
 
     fn merge_batch(
@@ -214,6 +201,7 @@ fn counted(values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<ArrayRe
 mod tests {
     use std::collections::BTreeSet;
 
+    use arrow::array::AsArray as _;
     use arrow::datatypes::{Field, Int32Type, Schema};
     use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
     use datafusion::logical_expr::AggregateUDF;
@@ -266,11 +254,11 @@ mod tests {
         for engines in [max_udaf(), min_udaf()] {
             let mut dice = Dice(7);
             let mut wanted = groups_of(Arc::clone(&engines), &DataType::Utf8);
-            let mut plain = groups_of(ours(&engines, HandsOn::Texts), &DataType::Utf8);
+            let mut to_texts = groups_of(ours(&engines, HandsOn::Texts), &dictionary_of_texts());
             let mut by_entry =
                 groups_of(ours(&engines, HandsOn::Dictionaries), &dictionary_of_texts());
             let (mut merged, mut groups) =
-                (groups_of(ours(&engines, HandsOn::Texts), &DataType::Utf8), 0);
+                (groups_of(ours(&engines, HandsOn::Dictionaries), &dictionary_of_texts()), 0);
             for round in 0..200 {
                 groups += dice.below(4);
                 let groups_of_rows: Vec<usize> =
@@ -290,17 +278,18 @@ mod tests {
                 let values: [ArrayRef; 1] = [Arc::new(texts.clone())];
                 let entries = [in_dictionary(&texts)];
                 wanted.update_batch(&values, &groups_of_rows, filter, rows).unwrap();
-                plain.update_batch(&values, &groups_of_rows, filter, rows).unwrap();
+                to_texts.update_batch(&entries, &groups_of_rows, filter, rows).unwrap();
                 by_entry.update_batch(&entries, &groups_of_rows, filter, rows).unwrap();
                 // Rows as they are, as if they had been gathered.
-                let source = if round % 2 == 0 { &values } else { &entries };
-                let rows_as_state = merged.convert_to_state(source, filter).unwrap();
+                let rows_as_state = merged.convert_to_state(&entries, filter).unwrap();
+                let as_texts = to_texts.convert_to_state(&entries, filter).unwrap();
+                assert_eq!(&cast(&rows_as_state[0], &DataType::Utf8).unwrap(), &as_texts[0]);
                 merged.merge_batch(&rows_as_state, &groups_of_rows, rows).unwrap();
                 if round % 20 == 19 {
                     let first = EmitTo::First(dice.below(groups as u64 + 1));
                     let first = if round == 99 { EmitTo::All } else { first };
                     let texts = wanted.evaluate(first).unwrap();
-                    assert_eq!(&plain.evaluate(first).unwrap(), &texts, "{round}");
+                    assert_eq!(&to_texts.state(first).unwrap()[0], &texts, "{round}");
                     let handed_on = by_entry.state(first).unwrap();
                     let entries = dictionary(&handed_on[0]).unwrap().values();
                     let different: BTreeSet<_> = entries.as_string::<i32>().iter().collect();
@@ -317,12 +306,13 @@ mod tests {
     /// A group whose text changes with every row keeps one.
     #[test]
     fn texts_that_are_no_longer_needed_are_forgotten() {
-        let mut greatest = groups_of(ours(&max_udaf(), HandsOn::Texts), &DataType::Utf8);
+        let mut greatest = groups_of(ours(&max_udaf(), HandsOn::Texts), &dictionary_of_texts());
         for batch in 0..200 {
             let texts: StringArray = (0..1_000)
                 .map(|row| Some(format!("a text of some length, the {:08}th", batch * 1_000 + row)))
                 .collect();
-            greatest.update_batch(&[Arc::new(texts)], &[0; 1_000], None, 1).unwrap();
+            let texts = cast(&texts, &dictionary_of_texts()).unwrap();
+            greatest.update_batch(&[texts], &[0; 1_000], None, 1).unwrap();
         }
         assert!(greatest.size() < 2_500_000, "{}", greatest.size());
         let last = greatest.evaluate(EmitTo::All).unwrap();
@@ -332,33 +322,33 @@ mod tests {
     /// What was known of a dictionary's entries says nothing of where they lie after that.
     #[test]
     fn a_dictionary_outlives_what_is_forgotten() {
-        let mut greatest = groups_of(ours(&max_udaf(), HandsOn::Texts), &DataType::Utf8);
-        let same = [in_dictionary(&StringArray::from(vec!["mine", "yours"]))];
-        greatest.update_batch(&same, &[1, 0], None, 2).unwrap();
-        for batch in 0..5 {
-            let text = Some(batch.to_string().repeat(500_000));
-            let other: ArrayRef = Arc::new(StringArray::from(vec![text]));
-            greatest.update_batch(&[other], &[2], None, 3).unwrap();
-            let new = [3 + 2 * batch, 4 + 2 * batch];
-            greatest.update_batch(&same, &new, None, new[1] + 1).unwrap();
-        }
+        let mut greatest = groups_of(ours(&max_udaf(), HandsOn::Texts), &dictionary_of_texts());
+        let long = ["1", "2", "3"].map(|text| text.repeat(500_000));
+        let entries = ["mine", "yours"].into_iter().chain(long.iter().map(String::as_str));
+        let entries: ArrayRef = Arc::new(StringArray::from_iter_values(entries));
+        let rows = |keys: Vec<i32>| -> [ArrayRef; 1] {
+            let keys = Int32Array::from(keys);
+            [Arc::new(DictionaryArray::<Int32Type>::new(keys, Arc::clone(&entries)))]
+        };
+        // Otherwise than they were kept, so that they lie elsewhere then.
+        greatest.update_batch(&rows(vec![0, 1, 2, 3, 4]), &[1, 0, 2, 3, 4], None, 5).unwrap();
+        greatest.update_batch(&rows(vec![0, 1]), &[5, 6], None, 7).unwrap();
         let found = greatest.evaluate(EmitTo::All).unwrap();
         let found: Vec<_> = found.as_string::<i32>().iter().flatten().collect();
         assert_eq!(found[..2], ["yours", "mine"]);
-        assert_eq!(found[3..], ["mine", "yours"].repeat(5));
+        assert_eq!(found[5..], ["mine", "yours"]);
     }
 
     #[test]
     fn what_is_given_out_counts_before_it_is() {
         let text = "x".repeat(1_100);
-        let one: [ArrayRef; 1] = [Arc::new(StringArray::from(vec![text.as_str()]))];
         let entry = in_dictionary(&StringArray::from(vec![text.as_str()]));
-        let mut groups = groups_of(ours(&max_udaf(), HandsOn::Texts), &DataType::Utf8);
+        let mut groups = groups_of(ours(&max_udaf(), HandsOn::Texts), &dictionary_of_texts());
         let before = groups.size();
-        groups.update_batch(&one, &[0], None, 1).unwrap();
+        groups.update_batch(&[Arc::clone(&entry)], &[0], None, 1).unwrap();
         assert!(groups.size() >= before + 2 * text.len(), "{}", groups.size());
         let many: Vec<usize> = (0..2_000_000).collect();
-        let keys = arrow::array::Int32Array::from(vec![0; many.len()]);
+        let keys = Int32Array::from(vec![0; many.len()]);
         let values = Arc::clone(entry.as_dictionary::<Int32Type>().values());
         let all: ArrayRef = Arc::new(DictionaryArray::<Int32Type>::new(keys, values));
         groups.update_batch(&[all], &many, None, many.len()).unwrap();
