@@ -11,7 +11,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `LOCK` | held (`flock`) by the process that has the log open |
-//! | `events.db`, `-wal`, `-shm` | the SQLite database |
+//! | `events.db`, `-wal` | the SQLite database, no other program's while it is open |
 //! | `acknowledged` | the next offsets as of the last acknowledged append: shows a loss, see [`mark`] |
 
 use std::path::PathBuf;

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::block::Block;
 use super::recent::Recent;
-use super::schema::{signed, table, unsigned};
+use super::schema::{ALONE, signed, table, unsigned};
 use super::store::Lost;
 use crate::backends::ReadBudget;
 use crate::{Entry, ReadError, Topic};
@@ -76,7 +76,7 @@ impl Readers {
 
 fn open(database: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(database, flags)?;
+    let db = Connection::open_with_flags_and_vfs(database, flags, ALONE)?;
     db.busy_timeout(BUSY_TIMEOUT)?;
     Ok(db)
 }

@@ -34,6 +34,8 @@ pub(super) struct Store {
     db: Connection,
     path: PathBuf,
     wal: PathBuf,
+    /// At least the length of the write-ahead log, where it is known: as it was looked at last, and what was let in since.
+    wal_bytes: Option<u64>,
     mark: Mark,
     packer: Packer,
     recent: Arc<Recent>,
@@ -86,6 +88,7 @@ impl Store {
             db,
             path: path.clone(),
             wal: dir.wal(),
+            wal_bytes: None,
             mark,
             packer,
             recent: Arc::default(),
@@ -129,9 +132,10 @@ impl Store {
         let wal_bound = wal_bound(self.max_bytes);
         let database_bound = self.max_bytes - wal_bound;
         let failed = |error: rusqlite::Error| refused(&error);
-        if self.wal_bytes() + wanted > wal_bound {
+        let known = self.wal_bytes.is_some_and(|bytes| bytes + wanted <= wal_bound);
+        if !known && self.look_at_wal() + wanted > wal_bound {
             self.checkpoint(true);
-            let wal_bytes = self.wal_bytes();
+            let wal_bytes = self.look_at_wal();
             if wal_bytes + wanted > wal_bound {
                 let reason = format!(
                     "the append needs {wanted} bytes of the write-ahead log, where {wal_bytes} of \
@@ -140,6 +144,7 @@ impl Store {
                 return Err(CommitFailure { certain: true, reason });
             }
         }
+        self.wal_bytes = self.wal_bytes.map(|bytes| bytes + wanted);
         if self.live_bytes + wanted <= database_bound {
             self.live_bytes += wanted;
             return Ok(());
@@ -211,6 +216,7 @@ impl Store {
         if upto <= earliest {
             return Ok(());
         }
+        self.wal_bytes = None;
         let sql = "UPDATE earliest SET offset = ?2 WHERE topic = ?1";
         self.db.execute(sql, params![table(topic), signed(upto)])?;
         self.kept.get_mut(topic).earliest = upto;
@@ -220,6 +226,7 @@ impl Store {
 
     /// Deletes one slice of released rows; false when there is none left.
     pub(super) fn sweep(&mut self) -> rusqlite::Result<bool> {
+        self.wal_bytes = None;
         self.wal_pending_bytes += COMMIT_PAGES * PAGE_BYTES;
         for topic in Topic::ALL {
             if !*self.leftovers.get(topic) {
@@ -254,7 +261,7 @@ impl Store {
             return;
         }
         // TRUNCATE waits for readers, bounded by the busy timeout; PASSIVE does what it can without waiting.
-        let long = self.wal_bytes() >= wal_bound(self.max_bytes) / 2;
+        let long = self.look_at_wal() >= wal_bound(self.max_bytes) / 2;
         let mode = if now || long { "TRUNCATE" } else { "PASSIVE" };
         let done = self.db.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
             let (all, moved): (i64, i64) = (row.get(1)?, row.get(2)?);
@@ -267,8 +274,8 @@ impl Store {
         }
     }
 
-    fn wal_bytes(&self) -> u64 {
-        std::fs::metadata(&self.wal).map_or(0, |found| found.len())
+    fn look_at_wal(&mut self) -> u64 {
+        *self.wal_bytes.insert(std::fs::metadata(&self.wal).map_or(0, |found| found.len()))
     }
 
     /// Counts the pages in use; free pages in the file are used again.

@@ -84,7 +84,7 @@ async fn its_files_are_for_their_owner_only() {
         names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
     }
     names.sort();
-    assert_eq!(names, ["LOCK", "acknowledged", "events.db", "events.db-shm", "events.db-wal"]);
+    assert_eq!(names, ["LOCK", "acknowledged", "events.db", "events.db-wal"]);
 }
 
 #[tokio::test]
