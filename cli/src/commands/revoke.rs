@@ -85,6 +85,14 @@ fn tell(args: &GatewayArgs, revocation: &Value, verb: &str) -> Result<(), Failur
         return print_line(format_args!("{revocation:#}"));
     }
     let id = text(revocation, "/revocation_id");
+    if text(revocation, "/revoked/kind") == "session" {
+        // No gateway knows the sessions of all.
+        let session = text(revocation, "/revoked/session_id");
+        return print_line(format_args!(
+            "ordered the end of session {session}  ({id}); the gateway that has it ends it at once, and \
+             `tallyport sessions show {session}` says so. Nothing happens where none has it"
+        ));
+    }
     print_line(format_args!("{verb} {}  ({id})", revoked(revocation)))
 }
 

@@ -1,17 +1,22 @@
 //! `/v1/revocations`: access ends before its time, on every gateway.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
+use gateway_core::approval::{NotCounted, State as Stands};
 use gateway_core::revocation::StandingRevocation;
 use gateway_core::verdict;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tallyport_access::policy::Action;
 use tallyport_schemas::{
-    Body, Decision, Draft, Effect, Principal, Revocation, RevocationId, RevocationOrder, Revoked,
+    ApprovalId, Body, Decision, Draft, Effect, Principal, Revocation, RevocationId,
+    RevocationOrder, Revoked,
 };
+
+use tokio::time::timeout;
 
 use super::error::ApiError;
 use super::extract::{Id, Sent};
@@ -19,6 +24,8 @@ use super::{answered, body, recorded};
 use crate::service::{Caller, Inner};
 
 const MAX_NAME_BYTES: usize = 2_048;
+/// The longest that what another gateway put on the control log may be on its way to this one.
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
 const FORM: &str = "{\"revoked\":{\"kind\":\"principal\",\"issuer\":\"https://idp\",\"subject\":\"agent-7\"},\"reason\":\"why\"}, \
                     where the kind is session (session_id), principal (issuer, subject), agent (subject, and issuer or \
                     none), issuer (issuer) or grant (grant_id), and `until` may say a time";
@@ -102,6 +109,9 @@ pub(super) async fn revoke(
         ));
     }
     permitted(&inner, &caller, Action::Revoke, order.revoked.kind()).await?;
+    if let Revoked::Grant { grant_id } = order.revoked {
+        can_end(&inner, grant_id).await?;
+    }
     let order = RevocationOrder {
         revocation_id: RevocationId::new(),
         revoked: order.revoked,
@@ -114,6 +124,21 @@ pub(super) async fn revoke(
     let known = inner.control.known();
     let view = known.revocations.get(id).map(RevocationView::new);
     Ok(answered(view.ok_or_else(ApiError::unknown_revocation)?))
+}
+
+/// Refuses to end what nobody asked for, and what is over: an order that does nothing must not be on record as one that
+/// did. Of two who order it at once, the second is told once it is on record.
+async fn can_end(inner: &Inner, id: ApprovalId) -> Result<(), ApiError> {
+    let mut changes = inner.control.changes();
+    let known = changes.wait_for(|_| inner.control.case(id).is_some());
+    // It may have been asked for at another gateway a moment ago.
+    let _known = timeout(READ_TIMEOUT, known).await;
+    let state = inner.control.case(id).map(|case| case.state(Timestamp::now()));
+    match state {
+        None => Err(NotCounted::Unknown.into()),
+        Some(Stands::Pending | Stands::Approved) => Ok(()),
+        Some(over) => Err(NotCounted::Over(over).into()),
+    }
 }
 
 /// What a caller says along with lifting one.

@@ -230,6 +230,9 @@ async fn a_grant_ends_its_sessions_on_every_gateway_when_it_is_revoked_or_given_
             let order = json!({"kind": "grant", "grant_id": id});
             assert_eq!(Desk::of(&world, "sam").await.revoke(order.clone()).await.0, 200);
             assert_eq!(Desk::of(&world, "sam").await.revoke(order).await.0, 409, "over already");
+            let events = world.events().await;
+            let orders = events.iter().filter(|event| matches!(event.body, Body::Revocation(_)));
+            assert_eq!(orders.count(), 1, "the second ended nothing");
         } else {
             assert_eq!(Desk::of(&world, "agent").await.withdraw(&grant).await.0, 200);
         }

@@ -225,6 +225,9 @@ async fn a_wrong_order_is_told_what_to_send() {
     }
     let unknown = json!({"kind": "grant", "grant_id": "01a20635-5f36-74df-bd6e-bebe288245d9"});
     assert_eq!(dana.revoke(unknown).await.0, 404);
+    let events = world.events().await;
+    let orders = events.iter().filter(|event| matches!(event.body, Body::Revocation(_)));
+    assert_eq!(orders.count(), 0, "what was refused is on record as ordered");
     assert_eq!(dana.lift(&json!({"revocation_id": "7"})).await.0, 400);
     assert!(world.open(&world.token("agent", None).await, "db").await.is_ok());
 }

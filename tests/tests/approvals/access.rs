@@ -113,7 +113,7 @@ fn an_agent_asks_for_access_a_human_agrees_and_another_ends_it() {
     let (child, session) = world.stay();
     let kill = ["sessions", "kill", &session, "--reason", "it hangs"];
     let killed = said(&world.run("approver", &kill));
-    assert!(killed.contains(&format!("revoked session {session}")), "{killed}");
+    assert!(killed.contains(&format!("ordered the end of session {session}")), "{killed}");
     is_out(child);
     assert_eq!(world.ask(), "t");
 

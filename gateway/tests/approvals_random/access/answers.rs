@@ -134,7 +134,11 @@ impl Call<'_> {
                 until.is_some_and(|until| until <= self.times.1)
             }
             403 => self.asked.who == "dana",
-            404 => order["revoked"]["kind"] == "grant" && known().is_none(),
+            // There is none, or it was not read yet.
+            404 => {
+                order["revoked"]["kind"] == "grant"
+                    && known().is_none_or(|grant| grant.from >= *self.known.start())
+            }
             409 => known().is_some_and(|grant| {
                 !matches!(grant.state(*self.known.end(), self.times.1), "pending" | "approved")
             }),

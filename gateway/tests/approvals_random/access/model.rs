@@ -31,7 +31,7 @@ pub struct Grant {
     pub actors: Vec<Actor>,
     pub target: String,
     asked: ApprovalRequest,
-    from: u64,
+    pub from: u64,
     agreed: Vec<Principal>,
     /// Where enough had agreed, and when.
     approved: Option<(u64, Timestamp)>,
