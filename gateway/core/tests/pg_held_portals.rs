@@ -22,7 +22,8 @@ fn what_execute_runs_cannot_be_approved() {
     let text = "UPDATE app.orders SET note = 'x' WHERE id = 1";
     let _passes = session.agent(&[parse("s", text), sync()].concat()).forwarded();
     let _ready = session.target(&[frame(b'1', b""), frame(b'Z', b"I")].concat());
-    for text in ["EXECUTE s", "EXPLAIN ANALYZE EXECUTE s"] {
+    let prepare = format!("PREPARE p AS {text}");
+    for text in ["EXECUTE s", "EXPLAIN ANALYZE EXECUTE s", &prepare] {
         let drafts = session.agent(&query(text)).refused();
         let reasons = decisions(&drafts)[0].reasons.join(";");
         assert!(reasons.contains("reviewers cannot read what EXECUTE runs"), "{text}: {reasons}");

@@ -11,7 +11,7 @@ use tallyport_schemas::{
 use super::Denial;
 use super::span::Detail;
 use crate::approval::{Ask, Bond, Standing, digest};
-use crate::sql::{Parsed, SessionState, Trace, executed};
+use crate::sql::{Parsed, SessionState, Trace, executed, prepares};
 use crate::verdict::Facts;
 
 /// A longer statement cannot be approved: nobody would read it to its end.
@@ -106,7 +106,8 @@ pub(super) fn settle(
             denial: Denial::Gateway { sqlstate: "26000", reason },
         };
     };
-    if parsed.statements().iter().any(|statement| executed(statement).is_some()) {
+    // What PREPARE leaves would wait for an approval and could never run.
+    if parsed.statements().iter().any(|it| executed(it).is_some() || prepares(it)) {
         let reason = format!(
             "it needs an approval ({demand}), and reviewers cannot read what EXECUTE runs; send the statement itself"
         );

@@ -23,8 +23,8 @@ pub(crate) mod tree;
 
 pub use catalog::Catalog;
 pub use parse::{Parsed, SyntaxError};
-pub(crate) use session::executed;
 pub use session::{Revision, SessionState};
+pub(crate) use session::{executed, prepares};
 pub use trace::Trace;
 
 /// Stack that a walk must have left before it enters another level, in bytes.

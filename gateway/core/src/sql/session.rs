@@ -346,6 +346,11 @@ pub(crate) fn executed(statement: &Node) -> Option<&Node> {
     Some(statement).filter(is_execute).or_else(|| inside().filter(is_execute))
 }
 
+/// Whether it gives a statement a name, to be run by that.
+pub(crate) fn prepares(statement: &Node) -> bool {
+    statement.kind() == "PrepareStmt"
+}
+
 impl Names {
     /// Adds a body; whether anything is known otherwise now.
     fn add(&mut self, name: &str, body: Body) -> bool {
