@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::exit::Failure;
+use crate::exit::{Failure, with_causes};
 
 /// The longest an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -77,7 +77,11 @@ impl Asker {
         request: reqwest::RequestBuilder,
     ) -> Result<T, Failure> {
         let unreachable = |error: reqwest::Error| {
-            Failure::failed(format!("the query service at {} does not answer: {error}", self.base))
+            Failure::failed(format!(
+                "the query service at {} does not answer: {}",
+                self.base,
+                with_causes(&error)
+            ))
         };
         let request =
             request.bearer_auth(&self.token).header("accept", "application/json").timeout(TIMEOUT);

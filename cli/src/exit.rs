@@ -18,6 +18,20 @@ enum Kind {
     Integrity,
 }
 
+/// An error and its causes in one line: some libraries say the reason in a cause alone.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = tallyport_gateway::tls::in_words(&error.to_string());
+        if !told.contains(&said) {
+            told = format!("{told}: {said}");
+        }
+        cause = error.source();
+    }
+    told
+}
+
 impl Failure {
     /// It was tried and failed: exit code 1.
     pub fn failed(message: impl fmt::Display) -> Self {

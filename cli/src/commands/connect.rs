@@ -43,7 +43,7 @@ pub async fn run(args: &ConnectArgs) -> Result<(), Failure> {
             ))?;
         }
         None => print_line(format_args!(
-            "{target} is at {address}; try: psql -h {ip} -p {port}, or curl http://{address}/"
+            "{target} is at {address}; try: psql -h {ip} -p {port} (a database), curl http://{address}/ (a service)"
         ))?,
     }
     interrupted().await;

@@ -8,7 +8,7 @@ use tallyport_access::client::TokenSource;
 
 use crate::access::{self, Access};
 use crate::args::GatewayArgs;
-use crate::exit::Failure;
+use crate::exit::{Failure, with_causes};
 
 /// Longer than any wait for news.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -65,7 +65,11 @@ impl Api {
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {
         let unreachable = |error: reqwest::Error| {
-            Failure::failed(format!("the gateway at {} does not answer: {error}", self.base))
+            Failure::failed(format!(
+                "the gateway at {} does not answer: {}",
+                self.base,
+                with_causes(&error)
+            ))
         };
         let token = self.tokens.token().await.map_err(|error| access::no_token(&error))?;
         let request = request.bearer_auth(token.expose()).timeout(TIMEOUT);

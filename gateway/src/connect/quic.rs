@@ -25,7 +25,7 @@ use super::request::{Ask, Body, Reply};
 use super::{Tunnel, resolve};
 use crate::front::h3_tunnel::H3Tunnel;
 use crate::front::transport::{self, BidiStream, Opener, RecvHalf, SendHalf};
-use crate::tls::{self, ALPN_H3, Written};
+use crate::tls::{self, ALPN_H3, Written, in_words};
 
 /// Under the gateway's bound for one connection, which is 256 by default.
 const TUNNELS_PER_CONNECTION: usize = 200;
@@ -205,7 +205,7 @@ impl Pool {
             quinn::ConnectionError::TransportError(inner)
                 if is_certificate_alert(u64::from(inner.code)) =>
             {
-                Attempt::NotTrusted(inner.reason)
+                Attempt::NotTrusted(in_words(&inner.reason))
             }
             other => failed(&other),
         })

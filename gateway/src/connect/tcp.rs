@@ -20,7 +20,7 @@ use super::error::ConnectError;
 use super::quic::MAX_REFUSAL_BYTES;
 use super::request::{Ask, Body, Reply};
 use super::{Transport, Tunnel, resolve};
-use crate::tls::{self, ALPN_H2, Written};
+use crate::tls::{self, ALPN_H2, Written, in_words};
 
 const STREAM_RECEIVE_WINDOW_BYTES: u32 = 4 << 20;
 const RECEIVE_WINDOW_BYTES: u32 = 16 << 20;
@@ -110,7 +110,7 @@ impl Pool {
             let refused = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
             match refused {
                 Some(rustls::Error::InvalidCertificate(why)) => {
-                    ConnectError::NotTrusted { reason: why.to_string() }
+                    ConnectError::NotTrusted { reason: in_words(&why.to_string()) }
                 }
                 _ => unreachable(config, &error.to_string()),
             }

@@ -4,6 +4,17 @@ use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem;
 
+/// What rustls says of a certificate, with what to do where its own words do not tell.
+#[must_use]
+pub fn in_words(reason: &str) -> String {
+    if reason.contains("CaUsedAsEndEntity") {
+        return "it is a CA's own certificate, which no server may show: issue one with \
+                basicConstraints CA:FALSE"
+            .to_owned();
+    }
+    reason.to_owned()
+}
+
 /// A certificate or key cannot be used. The messages name files, never key material.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {

@@ -25,7 +25,7 @@ use client_certificate::AnyCertificate;
 pub use client_certificate::CertificateFiles;
 pub(crate) use client_certificate::Written;
 pub use dev_ca::DevCa;
-pub use error::TlsError;
+pub use error::{TlsError, in_words};
 
 use crate::mcp::Seal;
 

@@ -115,3 +115,26 @@ fn the_seal_outlives_a_start_and_is_one_certificates_own() {
     assert_eq!(seal(&ca).taken_off(b"context", 0, &marked), Some("state"));
     assert_eq!(seal(&other).taken_off(b"context", 0, &marked), None);
 }
+
+#[tokio::test]
+async fn a_ca_that_is_shown_as_a_server_is_told_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&pair).unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&cert, certificate.pem()).unwrap();
+    std::fs::write(&key, pair.serialize_pem()).unwrap();
+
+    let server = ServerIdentity::load(&cert, &key).unwrap().tcp_config().unwrap();
+    let client = client_config(Some(&cert), None, ALPN_H2).unwrap();
+    let (here, there) = tokio::io::duplex(1 << 16);
+    let accept = tokio_rustls::TlsAcceptor::from(Arc::new(server)).accept(there);
+    let name = "localhost".try_into().unwrap();
+    let connect = tokio_rustls::TlsConnector::from(Arc::new(client)).connect(name, here);
+    let (connected, _refused) = tokio::join!(connect, accept);
+    let said = in_words(&connected.unwrap_err().to_string());
+    assert!(said.contains("CA:FALSE"), "{said}");
+    assert_eq!(in_words("certificate expired"), "certificate expired");
+}
