@@ -350,6 +350,9 @@ pub enum ConfigCommand {
     Check {
         /// The configuration file (TOML).
         path: PathBuf,
+        /// The name of this machine, instead of `node` in the file.
+        #[arg(long, value_name = "NAME", env = "TALLYPORT_NODE")]
+        node: Option<String>,
     },
     /// List every key of a configuration file, with its type, its default and what it does.
     #[command(

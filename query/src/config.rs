@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::error::StartError;
+
 /// Everything the service needs beside the log, the identities and the policy.
 #[derive(Clone, Debug)]
 pub struct QueryConfig {
@@ -37,6 +39,20 @@ pub struct ListenConfig {
     pub address: SocketAddr,
     /// TLS. Without it only loopback addresses are accepted, because readers send their tokens here.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+impl ListenConfig {
+    /// Whether readers may send their tokens here.
+    ///
+    /// # Errors
+    /// [`StartError::CleartextTokens`].
+    pub fn check(&self, face: &'static str) -> Result<(), StartError> {
+        let address = self.address;
+        if self.tls.is_none() && !address.ip().is_loopback() {
+            return Err(StartError::CleartextTokens { face, address });
+        }
+        Ok(())
+    }
 }
 
 /// Bounds of the service. Every one is enforced and says so by name in its error.

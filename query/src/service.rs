@@ -191,10 +191,8 @@ async fn listen(
     config: Option<&ListenConfig>,
 ) -> Result<Option<Bound>, StartError> {
     let Some(config) = config else { return Ok(None) };
+    config.check(face)?;
     let address = config.address;
-    if config.tls.is_none() && !address.ip().is_loopback() {
-        return Err(StartError::CleartextTokens { face, address });
-    }
     let failed = |source| StartError::Listen { face, address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;

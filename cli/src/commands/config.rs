@@ -15,14 +15,14 @@ const NO_TERMINAL_WIDTH: u16 = 120;
 /// Runs one of them.
 pub fn run(command: &ConfigCommand) -> Result<(), Failure> {
     match command {
-        ConfigCommand::Check { path } => check(path),
+        ConfigCommand::Check { path, node } => check(path, node.as_deref()),
         ConfigCommand::Keys { prefix, format } => list(prefix, *format),
     }
 }
 
 /// Checks the file and everything it names; opens nothing.
-fn check(path: &Path) -> Result<(), Failure> {
-    let config = Config::read(path)?;
+fn check(path: &Path, node: Option<&str>) -> Result<(), Failure> {
+    let config = Config::read(path, node)?;
     crate::services::up::check(&config)?;
     print_line(format_args!("{}: in order", path.display()))
 }

@@ -11,6 +11,9 @@ use crate::config::Config;
 use crate::exit::Failure;
 use crate::output::print_line;
 
+/// What rewrites files writes no events: its machine needs no name.
+const NO_NODE: &str = "lake";
+
 /// Runs one of them.
 pub async fn run(command: &LakeCommand) -> Result<(), Failure> {
     match command {
@@ -19,7 +22,7 @@ pub async fn run(command: &LakeCommand) -> Result<(), Failure> {
 }
 
 async fn compact(path: &Path, with_today: bool) -> Result<(), Failure> {
-    let config = Config::read(path)?.recorder_config()?;
+    let config = Config::read(path, Some(NO_NODE))?.recorder_config()?;
     // Days are the log's: UTC.
     let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
     let before = if with_today { today.tomorrow().map_err(Failure::failed)? } else { today };

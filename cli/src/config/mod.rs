@@ -94,28 +94,29 @@ pub struct QuerySettings {
 }
 
 impl Config {
-    /// Reads and checks a file.
-    pub fn read(path: &Path) -> Result<Self, Failure> {
+    /// Reads and checks a file; with another name of this machine than the file's where one is given.
+    pub fn read(path: &Path, node: Option<&str>) -> Result<Self, Failure> {
+        if let Some(node) = node {
+            check_node(node)
+                .map_err(|error| Failure::usage(format!("--node (or TALLYPORT_NODE): {error}")))?;
+        }
         let named =
             |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
         let raw: RawConfig =
             toml::from_str(&text).map_err(|error| named(&problem::describe(&text, &error)))?;
-        Self::check(raw, path).map_err(|error| named(&error))
+        Self::check(raw, path, node).map_err(|error| named(&error))
     }
 
-    /// With another name of this machine than the file's.
-    pub fn named(self, node: Option<&str>) -> Result<Self, Failure> {
-        let Some(node) = node else { return Ok(self) };
-        check_node(node)
-            .map_err(|error| Failure::usage(format!("--node (or TALLYPORT_NODE): {error}")))?;
-        Ok(Self { node: node.to_owned(), ..self })
-    }
-
-    fn check(raw: RawConfig, path: &Path) -> Result<Self, String> {
+    fn check(raw: RawConfig, path: &Path, node: Option<&str>) -> Result<Self, String> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let log = LogUrl::parse(&raw.log.url).map_err(|error| format!("log.url: {error}"))?;
-        check_node(&raw.node).map_err(|error| format!("node: {error}"))?;
+        if let Some(node) = &raw.node {
+            check_node(node).map_err(|error| format!("node: {error}"))?;
+        }
+        let node = node.map(str::to_owned).or(raw.node).ok_or(
+            "node: this machine has no name; set it in the file, with --node or as TALLYPORT_NODE",
+        )?;
         #[cfg(feature = "lake")]
         let lake = raw.lake.map(|lake| {
             let url = LakeUrl::parse(&lake.url).map_err(|error| format!("lake.url: {error}"))?;
@@ -153,7 +154,7 @@ impl Config {
                 max_wait: Duration::from_millis(raw.log.max_wait_ms),
                 ..AppenderOptions::default()
             },
-            node: raw.node,
+            node,
             issuers,
             trust_domains,
             policy: folder.join(raw.policy.path),
@@ -200,6 +201,8 @@ impl Config {
 }
 
 fn check_node(node: &str) -> Result<ProducerId, ParseIdError> {
+    // Nobody's name would do as a part of one.
+    ProducerId::parse(node)?;
     ProducerId::parse(format!("{node}/gateway"))
 }
 

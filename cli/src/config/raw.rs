@@ -26,8 +26,9 @@ use super::telemetry::RawTelemetry;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawConfig {
-    /// Names this machine in producer ids; unique among all machines that write to one log.
-    pub node: String,
+    /// Names this machine in producer ids; unique among all machines that write to one log. Left out where `--node` or
+    /// `TALLYPORT_NODE` says it.
+    pub node: Option<String>,
     /// The log that nothing passes without.
     pub log: RawLog,
     /// Who is trusted to issue tokens; at least one, or one of `trust_domains`.

@@ -68,7 +68,7 @@ impl GatewayPlan {
         let identity = ServerIdentity::load(&section.cert, &section.key).map_err(Failure::usage)?;
         let identity =
             if section.ask_client_certificates { identity.asking_clients() } else { identity };
-        Ok(Self {
+        let plan = Self {
             listen: section.listen,
             node: Some(config.node.clone()),
             takeover_socket: section.takeover_socket.clone(),
@@ -85,7 +85,9 @@ impl GatewayPlan {
             masking,
             console: ConsolePlan::from_config(config)?,
             drain: Duration::from_secs(section.drain_seconds),
-        })
+        };
+        plan.config.check_names().map_err(|error| named(&error))?;
+        Ok(plan)
     }
 
     /// For `dev`: one target, a development certificate.

@@ -86,7 +86,7 @@ impl Roles {
 
 /// Serves these roles, or those of the file, until it is told to stop or a service fails for good.
 pub async fn run(args: &ConfigArgs, roles: Option<Roles>, logs: &Logs) -> Result<(), Failure> {
-    let config = Config::read(&args.config)?.named(args.node.as_deref())?;
+    let config = Config::read(&args.config, args.node.as_deref())?;
     let roles = roles.map_or_else(|| Roles::of(&config)?.built(&config), Ok)?;
     let mut observed = Observed::start(&config.telemetry, &config.node, logs).await?;
     let served = serve(&config, roles, &mut observed).await;
@@ -190,10 +190,16 @@ fn query_config(config: &Config) -> Result<QueryConfig, Failure> {
             Arc::new(tls)
         }),
     };
+    let http = settings.http.map(|address| listen(address, &[b"h2", b"http/1.1"]));
+    let pgwire = settings.pgwire.map(|address| listen(address, &[b"postgresql"]));
+    for (key, face) in [("query.http", &http), ("query.pgwire", &pgwire)] {
+        let checked = face.as_ref().map_or(Ok(()), |face| face.check(key));
+        checked.map_err(|error| Failure::usage(format!("{}: {error}", config.path.display())))?;
+    }
     Ok(QueryConfig {
         lake: LakeConfig { url: lake.as_url().clone(), storage_options: options },
-        http: settings.http.map(|address| listen(address, &[b"h2", b"http/1.1"])),
-        pgwire: settings.pgwire.map(|address| listen(address, &[b"postgresql"])),
+        http,
+        pgwire,
         limits: tallyport_query::Limits::default(),
     })
 }

@@ -80,13 +80,12 @@ impl McpState {
         (names, seal): (&[String], &Seal),
         authenticator: &Authenticator,
         saml: Option<&SamlExchange>,
-        is_taken: impl Fn(&str) -> bool,
     ) -> Result<Self, UpstreamError> {
         let own = saml.map(SamlExchange::issuer);
         let mut authorization_servers: Vec<String> =
             authenticator.authorization_servers().map(str::to_owned).collect();
         authorization_servers.sort_by_key(|issuer| own == Some(issuer.as_str()));
-        let upstreams = Upstreams::new(config.servers.clone(), seal, is_taken)?;
+        let upstreams = Upstreams::new(config.servers.clone(), seal)?;
         Ok(Self {
             upstreams,
             tasks: Tasks::default(),

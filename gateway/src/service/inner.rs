@@ -1,6 +1,6 @@
 //! What all tunnels share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::entry::{Postgres, TargetEntry};
 use super::slots::Slots;
 use super::strangers::Strangers;
-use crate::config::{GatewayConfig, GatewayLimits};
+use crate::config::{AnyTarget, GatewayConfig, GatewayLimits};
 use crate::control::{Control, carry, follow};
 use crate::inside::{Cursors, Parked};
 use crate::mcp::{McpState, UpstreamError};
@@ -34,6 +34,9 @@ pub enum StartError {
     /// Two targets have one name.
     #[error("targets.{0}: the name is used twice; give each target its own")]
     DuplicateTarget(String),
+    /// An MCP server has the name of another, or of a target.
+    #[error("gateway.mcp.servers.{0}: the name is used twice, or is a target's; give each its own")]
+    DuplicateServer(String),
     /// An MCP server cannot be used.
     #[error(transparent)]
     McpServer(#[from] UpstreamError),
@@ -51,6 +54,27 @@ pub enum StartError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl GatewayConfig {
+    /// Whether each target and each MCP server has a name of its own.
+    ///
+    /// # Errors
+    /// With the first that has not.
+    pub fn check_names(&self) -> Result<(), StartError> {
+        let mut taken = HashSet::new();
+        for name in self.targets.iter().map(AnyTarget::name) {
+            if !taken.insert(name) {
+                return Err(StartError::DuplicateTarget(name.to_owned()));
+            }
+        }
+        for server in self.mcp.iter().flat_map(|mcp| &mcp.servers) {
+            if !taken.insert(&server.name) {
+                return Err(StartError::DuplicateServer(server.name.clone()));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What all tunnels share.
@@ -95,13 +119,12 @@ impl Inner {
         masking: MaskingStore,
         appender: Appender,
     ) -> Result<Self, StartError> {
+        config.check_names()?;
         let mut targets = HashMap::new();
         for target in config.targets {
             let name = target.name().to_owned();
             let entry = TargetEntry::new(target, config.limits.dial_timeout)?;
-            if targets.insert(name.clone(), Arc::new(entry)).is_some() {
-                return Err(StartError::DuplicateTarget(name));
-            }
+            targets.insert(name, Arc::new(entry));
         }
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
         let changes = [policy.watch(cancel.clone()), masking.watch(cancel.clone())];
@@ -121,10 +144,9 @@ impl Inner {
             tasks.spawn(deliver(webhook, post, control.clone(), me, cancel.clone()));
         }
         let saml = config.saml.as_deref();
-        let is_taken = |name: &str| targets.contains_key(name);
-        let mcp = config.mcp.map(|mcp| {
-            McpState::new(mcp, (&config.names, &config.seal), &authenticator, saml, is_taken)
-        });
+        let mcp = config
+            .mcp
+            .map(|mcp| McpState::new(mcp, (&config.names, &config.seal), &authenticator, saml));
         let mcp = mcp.transpose()?;
         Ok(Self {
             control,

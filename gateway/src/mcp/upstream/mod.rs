@@ -70,9 +70,6 @@ pub(super) struct Upstream {
 /// The servers cannot be used as they are configured.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
-    /// Two have one name.
-    #[error("gateway.mcp.servers.{0}: the name is used twice, or is a target's; give each its own")]
-    Duplicate(String),
     /// Its certificates cannot be used.
     #[error("gateway.mcp.servers.{name}.ca: {problem}")]
     Setup {
@@ -84,11 +81,7 @@ pub enum UpstreamError {
 }
 
 impl Upstreams {
-    pub(super) fn new(
-        servers: Vec<McpServer>,
-        seal: &Seal,
-        is_taken: impl Fn(&str) -> bool,
-    ) -> Result<Self, UpstreamError> {
+    pub(super) fn new(servers: Vec<McpServer>, seal: &Seal) -> Result<Self, UpstreamError> {
         let mut all = BTreeMap::new();
         for config in servers {
             let name = config.name.clone();
@@ -101,9 +94,7 @@ impl Upstreams {
             let meters = RequestMeters::new(&name);
             let seal = seal.clone();
             let upstream = Upstream { config, wire, gate, definitions, seal, meters };
-            if is_taken(&name) || all.insert(name.clone(), Arc::new(upstream)).is_some() {
-                return Err(UpstreamError::Duplicate(name));
-            }
+            all.insert(name, Arc::new(upstream));
         }
         Ok(Self { servers: all, sessions: Sessions::default() })
     }

@@ -1,0 +1,118 @@
+//! `tallyport config check` says what a start would.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests say what they expect by failing"
+)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tallyport_gateway::tls::DevCa;
+
+const HEAD: &str = "[log]\nurl = \"embedded:log\"\n[[issuers]]\nissuer = \"https://idp.example\"\naudiences = [\"a\"]\n\
+                    [policy]\npath = \"policy.cedar\"\n[lake]\nurl = \"file:///lake\"\n";
+const GATEWAY: &str =
+    "[gateway]\nlisten = \"127.0.0.1:0\"\ncert = \"tls/server.pem\"\nkey = \"tls/server.key\"\n";
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    DevCa::create_or_load(&folder.path().join("tls")).unwrap();
+    let policy = "@id(\"all\") permit (principal, action, resource);";
+    std::fs::write(folder.path().join("policy.cedar"), policy).unwrap();
+    folder
+}
+
+fn check(folder: &Path, text: &str, more: &[&str], node: Option<&str>) -> (Option<i32>, String) {
+    let file = folder.join("t.toml");
+    std::fs::write(&file, text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tallyport"));
+    command.args(["config", "check"]).arg(&file).args(more).env_remove("TALLYPORT_NODE");
+    if let Some(node) = node {
+        command.env("TALLYPORT_NODE", node);
+    }
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let said = [stdout, stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    (status.code(), said)
+}
+
+fn target(name: &str) -> String {
+    format!(
+        "[[targets]]\nname = \"{name}\"\naddress = \"db:5432\"\ndatabase = \"d\"\nuser = \"u\"\npassword = {{ env = \"P\" }}\n"
+    )
+}
+
+#[test]
+fn names_must_be_of_one_alone() {
+    let folder = folder();
+    let server = |name: &str| {
+        format!("[[gateway.mcp.servers]]\nname = \"{name}\"\nurl = \"https://crm.example/mcp\"\n")
+    };
+    let mcp = "[gateway.mcp]\nhosts = [\"localhost:1\"]\n";
+    for (more, twice) in [
+        (format!("{}{}", target("a"), target("b")), None),
+        (format!("{}{}", target("a"), target("a")), Some("targets.a: the name is used twice")),
+        (format!("{mcp}{}{}", server("c"), target("a")), None),
+        (
+            format!("{mcp}{}{}", server("a"), target("a")),
+            Some("gateway.mcp.servers.a: the name is used twice, or is a target's"),
+        ),
+        (
+            format!("{mcp}{}{}", server("c"), server("c")),
+            Some("gateway.mcp.servers.c: the name is used twice"),
+        ),
+    ] {
+        let text = format!("node = \"n\"\n{HEAD}{GATEWAY}{more}");
+        let (code, said) = check(folder.path(), &text, &[], None);
+        match twice {
+            None => assert_eq!(code, Some(0), "{said}"),
+            Some(twice) => {
+                assert_eq!(code, Some(2), "{said}");
+                assert!(said.contains(twice), "{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn tokens_of_readers_cross_no_network_in_the_clear() {
+    let folder = folder();
+    let tls = "cert = \"tls/server.pem\"\nkey = \"tls/server.key\"\n";
+    for face in ["http", "pgwire"] {
+        for (address, tls, good) in
+            [("127.0.0.1:1", "", true), ("0.0.0.0:1", "", false), ("0.0.0.0:1", tls, true)]
+        {
+            let text = format!("node = \"n\"\n{HEAD}[query]\n{face} = \"{address}\"\n{tls}");
+            let (code, said) = check(folder.path(), &text, &[], None);
+            assert_eq!(code, Some(if good { 0 } else { 2 }), "{said}");
+            let told = format!("query.{face} listener {address} is not on loopback and has no TLS");
+            assert_eq!(said.contains(&told), !good, "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_machine_has_its_name_from_the_file_or_from_outside() {
+    let folder = folder();
+    let bare = format!("{HEAD}{GATEWAY}");
+    let named = format!("node = \"n\"\n{bare}");
+    let bad = format!("node = \"\"\n{bare}");
+    for (text, more, node, says) in [
+        (&named, &[][..], None, Ok(())),
+        (&bare, &["--node", "m"], None, Ok(())),
+        (&bare, &[], Some("m"), Ok(())),
+        (&bare, &[], None, Err("node: this machine has no name; set it in the file, with --node")),
+        (&named, &["--node", ""], None, Err("--node (or TALLYPORT_NODE): ")),
+        // What stands in the file is looked at all the same.
+        (&bad, &["--node", "m"], None, Err("node: ")),
+    ] {
+        let (code, said) = check(folder.path(), text, more, node);
+        match says {
+            Ok(()) => assert_eq!(code, Some(0), "{said}"),
+            Err(words) => {
+                assert_eq!(code, Some(2), "{said}");
+                assert!(said.contains(words), "{said}");
+            }
+        }
+    }
+}
