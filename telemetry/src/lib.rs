@@ -13,6 +13,7 @@ mod export;
 mod listener;
 mod logs;
 mod meters;
+mod panics;
 mod readiness;
 mod routes;
 mod service;

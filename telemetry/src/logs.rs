@@ -7,6 +7,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::export::Exporter;
+use crate::panics;
 
 /// A line that cannot be written is lost: to tell so on the same standard error would panic whoever wanted to log,
 /// such as the task that appends to the audit log, when a disk is full.
@@ -33,6 +34,7 @@ impl Logs {
         } else {
             lines.with_ansi(std::io::stderr().is_terminal()).init();
         }
+        panics::install();
     }
 
     /// Starts logging, and exporting spans.
@@ -47,6 +49,7 @@ impl Logs {
             lines.with_ansi(std::io::stderr().is_terminal()).with_filter(self.filter()).boxed()
         };
         tracing_subscriber::registry().with(lines).with(exporter.layer()).init();
+        panics::install();
     }
 
     fn filter(&self) -> EnvFilter {
