@@ -6,14 +6,14 @@ use crate::cases::{self, Case};
 use crate::story;
 use crate::world::World;
 
-async fn ask(world: &World, question: &str, parameters: &Value) -> Value {
+pub async fn ask(world: &World, question: &str, parameters: &Value) -> Value {
     let (status, answer) = world.post("auditor", &format!("/v1/ask/{question}"), parameters).await;
     assert_eq!(status, 200, "{question} {parameters}: {answer}");
     assert!(answer.get("error").is_none(), "{question}: {answer}");
     answer
 }
 
-fn picked(answer: &Value, columns: &[&str]) -> Vec<Value> {
+pub fn picked(answer: &Value, columns: &[&str]) -> Vec<Value> {
     let names: Vec<_> =
         answer["columns"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
     let place = |name: &&str| {
@@ -72,9 +72,17 @@ async fn the_list_is_the_documented_one() {
     let cookbook = dev_services::repo_root().join("docs/audit-cookbook.md");
     let cookbook = std::fs::read_to_string(cookbook).unwrap();
     for question in questions {
-        let heading = format!("### {}", question["name"].as_str().unwrap());
-        assert!(cookbook.contains(&heading), "docs/audit-cookbook.md lacks `{heading}`");
-        assert!(question["parameters"].is_array());
+        let heading = format!("\n### {}\n", question["name"].as_str().unwrap());
+        let Some((_, page)) = cookbook.split_once(&heading) else {
+            panic!("docs/audit-cookbook.md lacks `{heading}`");
+        };
+        let page = page.split_once("\n### ").map_or(page, |(own, _)| own);
+        let parameters = question["parameters"].as_array().unwrap();
+        let about = parameters.iter().map(|parameter| &parameter["about"]);
+        for told in [&question["tells"], &question["sql"]].into_iter().chain(about) {
+            let told = told.as_str().unwrap().trim();
+            assert!(page.contains(told), "docs/audit-cookbook.md, {heading} lacks: {told}");
+        }
     }
     world.running.stop().await;
 }
