@@ -159,6 +159,14 @@ pub enum LakeError {
         /// The table.
         url: Url,
     },
+    /// It was there when the recorder started.
+    #[error(
+        "the lake at {url} is not there any more; mount it or put it back where it was, and the recorder goes on"
+    )]
+    Gone {
+        /// The table.
+        url: Url,
+    },
     /// There is something else at that place.
     #[error("{url} has files but is no Delta table; give the lake a place of its own")]
     NotATable {
@@ -247,7 +255,13 @@ pub enum LakeError {
 impl LakeError {
     /// Whether waiting may help: the recorder retries these for ever and says so, and ends on the others.
     pub(crate) const fn may_pass(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Denied { .. } | Self::Contended { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Denied { .. }
+                | Self::Contended { .. }
+                | Self::Gone { .. }
+        )
     }
 
     /// What an error of the Delta library means for the table at `url`.
@@ -264,6 +278,14 @@ impl LakeError {
             }
             other if is_denied(other) => Self::Denied { url, reason },
             _ => Self::Unreachable { url, reason },
+        }
+    }
+
+    /// The same of a table that was open already: what is no table now was one.
+    pub(crate) fn once_open(self) -> Self {
+        match self {
+            Self::NotATable { url } | Self::Absent { url } => Self::Gone { url },
+            other => other,
         }
     }
 

@@ -13,13 +13,15 @@ use crate::batch::Pending;
 use crate::config::RecorderConfig;
 use crate::dead_letter;
 use crate::error::{IntegrityError, LakeError, RecorderError};
-use crate::lake::{Change, Lake, Outcome, dead_letters_app_id};
+use crate::lake::{Lake, Outcome, dead_letters_app_id};
 use crate::meters::Meters;
 use crate::pauses::Pauses;
 use crate::progress::{Condition, Outage, Reporter};
 use crate::release::ReleaseGate;
 use crate::rows::Rows;
 use crate::start::StartPoint;
+
+mod retrying;
 
 /// What is recorded: every event is on this topic.
 pub(crate) const TOPIC: Topic = Topic::Audit;
@@ -187,11 +189,9 @@ impl PartitionTask {
         self.record_dead_letters(&pending).await?;
         // A crash right here: the dead letters' own position says what is there, and they are not written again.
         let rows = blocking(move || pending.into_events()).await?.map_err(LakeError::Encode)?;
-        let events = &self.lake.events;
-        let adds = self.retrying(|| events.write(&rows)).await?;
+        let from = self.start.position;
         let app_id = app_id(self.partition);
-        let change = Change { app_id: &app_id, from: self.start.position, to: next, adds: &adds };
-        let outcome = self.retrying(|| events.commit(&change)).await?;
+        let outcome = self.put(&self.lake.events, &rows, &app_id, (from, next)).await?;
         let reached = match outcome {
             Outcome::Committed(version) => {
                 tracing::debug!(
@@ -267,9 +267,7 @@ impl PartitionTask {
                 "records that are no events go to the table of dead letters"
             );
             let rows = Rows::of(dead_letter::batch(&letters).map_err(LakeError::Encode)?);
-            let adds = self.retrying(|| table.write(&rows)).await?;
-            let change = Change { app_id: &app_id, from: position, to: pending.next, adds: &adds };
-            match self.retrying(|| table.commit(&change)).await? {
+            match self.put(table, &rows, &app_id, (position, pending.next)).await? {
                 Outcome::Committed(_) => return Ok(()),
                 Outcome::Elsewhere(found) if found < position => {
                     return Err(IntegrityError::PositionWentBack {
@@ -292,44 +290,6 @@ impl PartitionTask {
         let upto = Position { partition: self.partition, offset };
         if let Err(error) = self.log.release(TOPIC, upto).await {
             tracing::warn!(partition = self.partition, offset, %error, "the log was not released; a later commit does it");
-        }
-    }
-
-    /// Does `work` until it succeeds, fails for good, or time is over.
-    async fn retrying<T, F>(&self, work: impl Fn() -> F) -> Result<T, RecorderError>
-    where
-        F: Future<Output = Result<T, LakeError>>,
-    {
-        let mut pauses = Pauses::default();
-        loop {
-            let done = select! {
-                biased;
-                () = self.give_up.cancelled() => return Err(self.unfinished()),
-                done = work() => done,
-            };
-            match done {
-                Ok(value) => {
-                    self.reporter.recording();
-                    return Ok(value);
-                }
-                Err(error) if error.may_pass() => {
-                    self.meters.failed();
-                    self.reporter.retrying(Outage::Lake, &error.to_string());
-                    tracing::warn!(partition = self.partition, %error, "the lake cannot be written; trying again");
-                    self.pause(&mut pauses).await?;
-                }
-                Err(error) => {
-                    self.meters.failed();
-                    return Err(error.into());
-                }
-            }
-        }
-    }
-
-    async fn pause(&self, pauses: &mut Pauses) -> Result<(), RecorderError> {
-        select! {
-            () = self.give_up.cancelled() => Err(self.unfinished()),
-            () = tokio::time::sleep(pauses.next()) => Ok(()),
         }
     }
 
@@ -358,10 +318,6 @@ impl PartitionTask {
             one.lag = Duration::from_millis(age_ms);
             one.oldest = pending.oldest_ms.and_then(|ms| u64::try_from(ms).ok()).map(since_epoch);
         });
-    }
-
-    const fn unfinished(&self) -> RecorderError {
-        RecorderError::Unfinished { partition: self.partition }
     }
 }
 

@@ -8,6 +8,18 @@ use uuid::Uuid;
 
 use super::store::DELTA_LOG;
 
+/// Whether the log of a table is below `root`.
+///
+/// # Errors
+/// When it cannot be said.
+pub(super) fn is_there(root: &Path) -> io::Result<bool> {
+    match std::fs::read_dir(root.join(DELTA_LOG)) {
+        Ok(mut log) => Ok(log.next().is_some()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Syncs files below `root`, and their directories. Before the commit that names them: a crash right here leaves
 /// files that no commit names.
 pub(super) fn sync_files(root: &Path, files: &[String]) -> io::Result<()> {
@@ -28,7 +40,10 @@ pub(super) fn sync_files(root: &Path, files: &[String]) -> io::Result<()> {
 /// `AlreadyExists` when another commit has that version. After any other error the commit may or may not be there.
 pub(super) fn publish(root: &Path, version: u64, content: &[u8]) -> io::Result<()> {
     let log = root.join(DELTA_LOG);
-    std::fs::create_dir_all(&log)?;
+    // Where the log of an open table has gone, none is begun.
+    if version == 0 {
+        std::fs::create_dir_all(&log)?;
+    }
     // Readers of Delta logs skip this name, and the cleanup of expired logs removes what a crash right here leaves.
     let staged = log.join(format!("_commit_{}.json.tmp", Uuid::new_v4()));
     let mut file = OpenOptions::new().write(true).create_new(true).open(&staged)?;
@@ -49,14 +64,19 @@ mod tests {
     #[test]
     fn a_version_is_published_once() {
         let dir = tempfile::tempdir().unwrap();
-        publish(dir.path(), 7, b"first").unwrap();
-        let second = publish(dir.path(), 7, b"second").unwrap_err();
-        assert_eq!(second.kind(), io::ErrorKind::AlreadyExists);
         let log = dir.path().join(DELTA_LOG);
+        assert!(!is_there(dir.path()).unwrap());
+        let nowhere = publish(dir.path(), 7, b"first").unwrap_err();
+        assert_eq!(nowhere.kind(), io::ErrorKind::NotFound);
+        assert!(!log.exists());
+        publish(dir.path(), 0, b"first").unwrap();
+        assert!(is_there(dir.path()).unwrap());
+        let second = publish(dir.path(), 0, b"second").unwrap_err();
+        assert_eq!(second.kind(), io::ErrorKind::AlreadyExists);
         let names: Vec<_> =
             std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(names, ["00000000000000000007.json"], "nothing staged is left");
-        assert_eq!(std::fs::read(log.join("00000000000000000007.json")).unwrap(), b"first");
+        assert_eq!(names, ["00000000000000000000.json"], "nothing staged is left");
+        assert_eq!(std::fs::read(log.join("00000000000000000000.json")).unwrap(), b"first");
     }
 
     #[test]

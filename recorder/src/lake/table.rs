@@ -103,22 +103,24 @@ impl Table {
 
     /// Looks at the newest version.
     pub(crate) async fn touch(&self) -> Result<(), LakeError> {
-        self.head.lock().await.refresh(&self.storage, &self.app_ids).await
+        self.refresh(&mut *self.head.lock().await).await
     }
 
     /// Where an application id is, as of the newest version.
     pub(crate) async fn position(&self, app_id: &str) -> Result<Option<u64>, LakeError> {
         let mut head = self.head.lock().await;
-        head.refresh(&self.storage, &self.app_ids).await?;
+        self.refresh(&mut head).await?;
         Ok(head.position(app_id))
     }
 
     /// Writes rows to files that no commit names yet. A crash right here leaves files that nobody sees; a vacuum
-    /// removes them.
+    /// removes them. On this machine nothing is written where the table is not: a disk that is not mounted leaves an
+    /// empty directory.
     pub(crate) async fn write(&self, rows: &Rows) -> Result<Vec<Add>, LakeError> {
         if rows.len() == 0 {
             return Ok(Vec::new());
         }
+        self.be_there().await?;
         let table = self.head.lock().await.table.clone();
         let adds = self.encode(&table, rows).await.map_err(|error| self.error(&error))?;
         if let Some(root) = self.storage.local.clone() {
@@ -136,7 +138,7 @@ impl Table {
     pub(crate) async fn commit(&self, change: &Change<'_>) -> Result<Outcome, LakeError> {
         let mut head = self.head.lock().await;
         for attempt in 1..=MAX_TRIES {
-            head.refresh(&self.storage, &self.app_ids).await?;
+            self.refresh(&mut head).await?;
             let position = head.position(change.app_id);
             if position != change.from {
                 return Ok(Outcome::Elsewhere(position));
@@ -160,6 +162,24 @@ impl Table {
             }
         }
         Err(LakeError::Contended { url: self.storage.url.clone(), tries: MAX_TRIES })
+    }
+
+    async fn refresh(&self, head: &mut Head) -> Result<(), LakeError> {
+        let Err(error) = head.refresh(&self.storage, &self.app_ids).await else { return Ok(()) };
+        // A directory that is missing has another error than one that is empty.
+        self.be_there().await?;
+        Err(error.once_open())
+    }
+
+    /// On this machine: whether the table, which was open, still is where it was.
+    async fn be_there(&self) -> Result<(), LakeError> {
+        let Some(root) = self.storage.local.clone() else { return Ok(()) };
+        let there = tokio::task::spawn_blocking(move || local::is_there(&root)).await;
+        let there = there.unwrap_or_else(|error| Err(io::Error::other(error)));
+        if there.map_err(|error| io_error(&self.storage.url, &error))? {
+            return Ok(());
+        }
+        Err(LakeError::Gone { url: self.storage.url.clone() })
     }
 
     async fn encode(

@@ -12,6 +12,7 @@ mod compaction;
 mod crash;
 mod embedded;
 mod file_lake;
+mod gone;
 mod integrity;
 mod refusals;
 mod rows;

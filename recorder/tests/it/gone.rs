@@ -1,0 +1,90 @@
+//! A lake that goes while it is written: a disk that is unmounted, a directory that is moved away.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use tallyport_recorder::{Condition, Progress, RunningRecorder};
+
+use crate::file_lake::{SOON, start};
+use crate::rows::{assert_complete, config, logging};
+use crate::scripted_log::ScriptedLog;
+
+async fn missing(recorder: &RunningRecorder) {
+    let mut progress = recorder.progress();
+    let gone = |all: &Progress| {
+        matches!(&all.partitions[0].condition, Condition::Retrying { reason, .. }
+            if reason.contains("is not there any more; mount it or put it back"))
+    };
+    tokio::time::timeout(SOON, progress.wait_for(gone)).await.unwrap().unwrap();
+}
+
+fn data_files(lake: &Path) -> Vec<std::path::PathBuf> {
+    let days = fs::read_dir(lake.join("events")).into_iter().flatten().flatten();
+    let days = days.filter(|day| day.file_name().to_string_lossy().starts_with("ingest_date"));
+    let files = days.flat_map(|day| fs::read_dir(day.path()).unwrap().flatten());
+    files.map(|file| file.path()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_that_goes_is_waited_for_and_nothing_is_written_in_its_place() {
+    logging();
+    for empty_place in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let log = ScriptedLog::open(dir.path(), 1);
+        let lake = dir.path().join("lake");
+        let config = config(&lake);
+        let recorder = start(&config, &log).await;
+        log.set_end(0, 100);
+        recorder.wait_until(0, 100, SOON).await.unwrap();
+
+        let away = dir.path().join("away");
+        fs::rename(&lake, &away).unwrap();
+        if empty_place {
+            fs::create_dir(&lake).unwrap();
+        }
+        log.set_end(0, 200);
+        missing(&recorder).await;
+        let left: Vec<_> = fs::read_dir(&lake).into_iter().flatten().flatten().collect();
+        assert!(left.is_empty(), "{left:?}");
+
+        let _ = fs::remove_dir(&lake);
+        fs::rename(&away, &lake).unwrap();
+        recorder.wait_until(0, 200, SOON).await.unwrap();
+        recorder.stop().await.unwrap();
+        assert_complete(&config, 0, 200).await;
+    }
+}
+
+/// What was written before the table went may not be in what comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_written_anew_for_a_table_that_came_back_without_them() {
+    logging();
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let lake = dir.path().join("lake");
+    let config = config(&lake);
+    let recorder = start(&config, &log).await;
+    log.set_end(0, 100);
+    recorder.wait_until(0, 100, SOON).await.unwrap();
+    let before = data_files(&lake);
+
+    // A log in which nothing is a commit: files can be written, and no commit can be made.
+    let (delta_log, away) = (lake.join("events/_delta_log"), dir.path().join("away"));
+    fs::rename(&delta_log, &away).unwrap();
+    fs::create_dir(&delta_log).unwrap();
+    fs::write(delta_log.join("nothing"), b"").unwrap();
+    log.set_end(0, 200);
+    missing(&recorder).await;
+    let written = || data_files(&lake).into_iter().filter(|file| !before.contains(file));
+    assert!(written().next().is_some());
+
+    // Moved away first, so that no try is between the two.
+    fs::rename(&delta_log, dir.path().join("other")).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    written().for_each(|file| fs::remove_file(file).unwrap());
+    fs::rename(&away, &delta_log).unwrap();
+    recorder.wait_until(0, 200, SOON).await.unwrap();
+    recorder.stop().await.unwrap();
+    assert_complete(&config, 0, 200).await;
+}
