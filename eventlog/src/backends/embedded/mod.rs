@@ -163,14 +163,14 @@ impl Log for EmbeddedLog {
     ) -> Result<Vec<Entry>, ReadError> {
         check_partition(topic, from.partition)?;
         let deadline = read_deadline(wait);
-        let mut kept = self.writer.kept();
+        let mut kept = self.writer.kept(topic);
         loop {
-            let span = *kept.borrow_and_update().get(topic);
+            let span = *kept.borrow_and_update();
             check_kept(from, span.earliest)?;
             if from.offset < span.next {
                 let read = self.readers.read(topic, from.offset..span.next, max_bytes).await;
                 // Released while it was read: what is missing then is no damage.
-                check_kept(from, kept.borrow().get(topic).earliest)?;
+                check_kept(from, kept.borrow().earliest)?;
                 let entries = read?;
                 if !entries.is_empty() {
                     return Ok(entries);
@@ -184,12 +184,12 @@ impl Log for EmbeddedLog {
 
     async fn earliest(&self, topic: Topic, partition: u32) -> Result<u64, ReadError> {
         check_partition(topic, partition)?;
-        Ok(self.writer.kept().borrow().get(topic).earliest)
+        Ok(self.writer.kept(topic).borrow().earliest)
     }
 
     async fn latest(&self, topic: Topic, partition: u32) -> Result<u64, ReadError> {
         check_partition(topic, partition)?;
-        Ok(self.writer.kept().borrow().get(topic).next)
+        Ok(self.writer.kept(topic).borrow().next)
     }
 
     async fn release(&self, topic: Topic, upto: Position) -> Result<(), ReadError> {

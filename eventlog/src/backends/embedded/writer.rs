@@ -18,14 +18,16 @@ const RELEASE_WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Writer {
     store: Mutex<Store>,
-    kept: watch::Sender<PerTopic<Span>>,
+    kept: PerTopic<watch::Sender<Span>>,
     /// Dropped last: the database is closed before another process may open it.
     _dir: LogDir,
 }
 
 impl Writer {
     pub(super) fn new(store: Store, dir: LogDir) -> Self {
-        let kept = watch::Sender::new(store.kept());
+        let PerTopic { audit, control } = store.kept();
+        let kept =
+            PerTopic { audit: watch::Sender::new(audit), control: watch::Sender::new(control) };
         Self { store: Mutex::new(store), kept, _dir: dir }
     }
 
@@ -35,7 +37,7 @@ impl Writer {
         let mut store = self.store.lock();
         store.check_room(bytes, batch.len() as u64)?;
         let committed = store.commit(batch);
-        self.kept.send_replace(store.kept());
+        self.tell(store.kept());
         Ok(committed?)
     }
 
@@ -53,7 +55,7 @@ impl Writer {
             || unavailable("nothing was released: an append is still at the disk".to_owned());
         let mut store = self.store.try_lock_for(RELEASE_WAIT).ok_or_else(busy)?;
         let released = store.release(topic, upto);
-        self.kept.send_replace(store.kept());
+        self.tell(store.kept());
         released.map_err(|error| unavailable(format!("nothing was released: {error}")))?;
         while store.has_leftovers() {
             if let Err(error) = store.sweep() {
@@ -70,9 +72,17 @@ impl Writer {
         Ok(())
     }
 
-    /// What is durable and kept; changes after every commit and release.
-    pub(super) fn kept(&self) -> watch::Receiver<PerTopic<Span>> {
-        self.kept.subscribe()
+    /// Wakes those who follow a topic that has something new, and nobody else: most appends are to one of them.
+    fn tell(&self, kept: PerTopic<Span>) {
+        for topic in Topic::ALL {
+            let now = *kept.get(topic);
+            self.kept.get(topic).send_if_modified(|span| std::mem::replace(span, now) != now);
+        }
+    }
+
+    /// What is durable and kept of a topic; changes after every commit and release.
+    pub(super) fn kept(&self, topic: Topic) -> watch::Receiver<Span> {
+        self.kept.get(topic).subscribe()
     }
 }
 
