@@ -1,5 +1,5 @@
 //! One large result, and one large COPY into a table: direct and through the gateway, with everything recorded and with
-//! digests only; and the most memory that the gateway's process had meanwhile.
+//! digests only; and the most memory that the gateway's process had meanwhile. Beside it bare tunnels over QUIC.
 //!
 //! The gateway runs alone in this process on an embedded log, `connect` in a child, PostgreSQL is the real one. The
 //! client reads and throws away. The ways take turns within every round.
@@ -15,6 +15,7 @@ use tallyport_benches::figures::{
 };
 use tallyport_benches::load::{postgres, psql};
 use tallyport_benches::stand::{ALLOW_ALL, Peer, Setup, Stand, run};
+use tallyport_benches::tunnel::{self, Tunnel};
 use tallyport_benches::wire::Client;
 use tokio::net::TcpStream;
 
@@ -50,6 +51,8 @@ struct Options {
 struct Way {
     name: &'static str,
     port: u16,
+    /// Whose processor time is told.
+    process: u32,
     gateway: Option<(Stand, Peer)>,
     select: Waits,
     copy: Waits,
@@ -61,7 +64,8 @@ struct Way {
 impl Way {
     fn new(name: &'static str, port: u16, gateway: Option<(Stand, Peer)>) -> Self {
         let (select, copy) = <(Waits, Waits)>::default();
-        Self { name, port, gateway, select, copy, peak: 0.0, recorded: 0, processor: 0.0 }
+        let process = std::process::id();
+        Self { name, port, process, gateway, select, copy, peak: 0.0, recorded: 0, processor: 0.0 }
     }
 
     async fn through(name: &'static str, setup: Setup) -> Result<Self, Failure> {
@@ -72,7 +76,12 @@ impl Way {
 }
 
 fn main() -> Result<(), Failure> {
-    run(async |arguments| measure(&Options::parse_from(arguments)).await)
+    run(async |arguments| {
+        if tunnel::serve(&arguments).await? {
+            return Ok(());
+        }
+        measure(&Options::parse_from(arguments)).await
+    })
 }
 
 async fn measure(options: &Options) -> Result<(), Failure> {
@@ -82,10 +91,21 @@ async fn measure(options: &Options) -> Result<(), Failure> {
     println!("profile: {}; filling a table of {} MiB", profile(), options.mib);
     fill(direct, bytes / ROW).await?;
     let digest = Setup { policy: DIGEST, ..Setup::new(direct) };
+    let recorded = Way::through("all recorded", Setup { policy: ALLOW_ALL, ..digest }).await?;
+    let digested = Way::through("digest only", digest).await?;
+    let (stand, _) = recorded.gateway.as_ref().ok_or("no gateway")?;
+    let [plain, synced] =
+        [Tunnel::start(stand, direct, false).await?, Tunnel::start(stand, direct, true).await?];
+    let bare = |name, tunnel: &Tunnel| {
+        let [process, _] = tunnel.ids();
+        Way { process, ..Way::new(name, tunnel.port, None) }
+    };
     let mut ways = [
         Way::new("direct", direct, None),
-        Way::through("all recorded", Setup { policy: ALLOW_ALL, ..digest }).await?,
-        Way::through("digest only", digest).await?,
+        bare("tunnel", &plain),
+        bare("synced tunnel", &synced),
+        recorded,
+        digested,
     ];
     let lines = copy_lines();
     for round in 1..=options.rounds {
@@ -132,7 +152,7 @@ fn copy_lines() -> Vec<String> {
 async fn turn(way: &mut Way, lines: &[String], bytes: usize) -> Result<(), Failure> {
     let before = resident_kib(std::process::id());
     forget_peak()?;
-    let processor = processor_us(std::process::id());
+    let processor = processor_us(way.process);
     let mut client = Client::login(TcpStream::connect(("127.0.0.1", way.port)).await?).await?;
     let begun = Instant::now();
     let answer = client.query("SELECT id, body FROM wide").await?;
@@ -140,7 +160,7 @@ async fn turn(way: &mut Way, lines: &[String], bytes: usize) -> Result<(), Failu
     if answer.bytes < bytes as u64 / 2 {
         return Err(format!("an answer of {} bytes", answer.bytes).into());
     }
-    way.processor += processor_us(std::process::id()) - processor;
+    way.processor += processor_us(way.process) - processor;
     let begun = Instant::now();
     client.copy_in("COPY sink FROM STDIN", lines, bytes).await?;
     way.copy.add(begun.elapsed());

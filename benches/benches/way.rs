@@ -1,5 +1,6 @@
 //! `pgbench -S -M prepared` through the gateway alone, without recorder and query service: throughput beside a direct
-//! connection and beside pgbouncer in session mode, and the processor time of each process per transaction.
+//! connection, beside pgbouncer in session mode and beside bare tunnels over QUIC, and the processor time of each process
+//! per transaction.
 //!
 //! The gateway runs in this process on an embedded log, `connect` in a child process (this program again), PostgreSQL
 //! and pgbench are the real ones.
@@ -11,6 +12,7 @@ use tallyport_benches::Failure;
 use tallyport_benches::figures::{processor_us, profile};
 use tallyport_benches::load::{Load, pgbench, pgbench_tables, pgbouncer, postgres};
 use tallyport_benches::stand::{Setup, Stand, run};
+use tallyport_benches::tunnel::{self, Tunnel};
 
 /// As in the binary.
 #[global_allocator]
@@ -37,7 +39,12 @@ struct Options {
 }
 
 fn main() -> Result<(), Failure> {
-    run(async |arguments| measure(&Options::parse_from(arguments)).await)
+    run(async |arguments| {
+        if tunnel::serve(&arguments).await? {
+            return Ok(());
+        }
+        measure(&Options::parse_from(arguments)).await
+    })
 }
 
 async fn measure(options: &Options) -> Result<(), Failure> {
@@ -49,12 +56,19 @@ async fn measure(options: &Options) -> Result<(), Failure> {
     let stand =
         Stand::start(Setup { in_memory: options.log == "memory", ..Setup::new(direct) }).await?;
     let (connect, port) = stand.connect().await?;
-    for port in [Some(direct), peer, Some(port)].into_iter().flatten() {
+    let tunnels =
+        [Tunnel::start(&stand, direct, false).await?, Tunnel::start(&stand, direct, true).await?];
+    let ways = [
+        ("tunnel", tunnels[0].port, tunnels[0].ids()),
+        ("synced tunnel", tunnels[1].port, tunnels[1].ids()),
+        ("gateway", port, [std::process::id(), connect.id()]),
+    ];
+    for port in [Some(direct), peer].into_iter().flatten().chain(ways.map(|(_, port, _)| port)) {
         pgbench(port, 2, 2).await?;
     }
     println!("profile: {}", profile());
     println!(
-        "{:>7} {:<10} {:>8} {:>9} {:>12} {:>8} {:>8} {:>8} {:>14} {:>14}",
+        "{:>7} {:<13} {:>8} {:>9} {:>12} {:>8} {:>8} {:>8} {:>14} {:>14}",
         "clients",
         "way",
         "tps",
@@ -75,15 +89,16 @@ async fn measure(options: &Options) -> Result<(), Failure> {
             print(clients, "pgbouncer", &load, &straight, Some(&load), "");
             bounced = Some(load);
         }
-        let pids = [std::process::id(), connect.id()];
-        let before = pids.map(processor_us);
-        let through = pgbench(port, clients, options.seconds).await?;
-        let after = pids.map(processor_us);
-        let transactions = through.tps * f64::from(options.seconds);
-        let [gateway_us, connect_us] =
-            [0, 1].map(|n: usize| spent(&before, &after, n) / transactions);
-        let processor = format!(" {gateway_us:>14.1} {connect_us:>14.1}");
-        print(clients, "gateway", &through, &straight, bounced.as_ref(), &processor);
+        for (name, port, pids) in ways {
+            let before = pids.map(processor_us);
+            let through = pgbench(port, clients, options.seconds).await?;
+            let after = pids.map(processor_us);
+            let transactions = through.tps * f64::from(options.seconds);
+            let [gateway_us, connect_us] =
+                [0, 1].map(|n: usize| spent(&before, &after, n) / transactions);
+            let processor = format!(" {gateway_us:>14.1} {connect_us:>14.1}");
+            print(clients, name, &through, &straight, bounced.as_ref(), &processor);
+        }
     }
     if options.hold {
         println!(
@@ -106,7 +121,7 @@ fn spent(before: &[f64; 2], after: &[f64; 2], n: usize) -> f64 {
 fn print(clients: u32, way: &str, load: &Load, direct: &Load, peer: Option<&Load>, more: &str) {
     let of_peer = peer.map_or(f64::NAN, |peer| load.tps / peer.tps);
     println!(
-        "{clients:>7} {way:<10} {:>8.0} {:>9.3} {of_peer:>12.3} {:>8.2} {:>8.2} {:>8.2}{more}",
+        "{clients:>7} {way:<13} {:>8.0} {:>9.3} {of_peer:>12.3} {:>8.2} {:>8.2} {:>8.2}{more}",
         load.tps,
         load.tps / direct.tps,
         load.p50_ms,

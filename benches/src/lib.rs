@@ -4,6 +4,7 @@ pub mod caller;
 pub mod figures;
 pub mod load;
 pub mod stand;
+pub mod tunnel;
 pub mod upstream;
 pub mod wire;
 

@@ -351,7 +351,11 @@ fn draft(version: String) -> Draft {
     Draft::new(Context::default().into(), None, Body::Integrity(body))
 }
 
-fn path(path: PathBuf) -> Result<String, Failure> {
+/// A path as an argument.
+///
+/// # Errors
+/// When it is no text.
+pub(crate) fn path(path: PathBuf) -> Result<String, Failure> {
     path.into_os_string()
         .into_string()
         .map_err(|path| format!("{} is no text", path.display()).into())
