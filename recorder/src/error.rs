@@ -38,7 +38,7 @@ impl RecorderError {
     /// Whether log and lake contradict each other: the command line ends with exit code 4 then.
     #[must_use]
     pub const fn is_integrity(&self) -> bool {
-        matches!(self, Self::Integrity(_))
+        matches!(self, Self::Integrity(_) | Self::Lake(LakeError::OtherLog(_)))
     }
 }
 
@@ -167,6 +167,15 @@ pub enum LakeError {
         /// The table.
         url: Url,
     },
+    /// Files that were written for a commit are not there when it is made: what is there is a copy of before.
+    #[error("files that were just written to {url} are not there any more; they are written anew")]
+    FilesGone {
+        /// The table.
+        url: Url,
+    },
+    /// What is there now is another log's.
+    #[error("integrity violation: {0}")]
+    OtherLog(IntegrityError),
     /// There is something else at that place.
     #[error("{url} has files but is no Delta table; give the lake a place of its own")]
     NotATable {
@@ -261,6 +270,7 @@ impl LakeError {
                 | Self::Denied { .. }
                 | Self::Contended { .. }
                 | Self::Gone { .. }
+                | Self::FilesGone { .. }
         )
     }
 

@@ -6,7 +6,9 @@ use deltalake::kernel::{Action, EagerSnapshot, Version};
 use deltalake::logstore::get_actions;
 use deltalake::{BlindDeltaTable, DeltaTableError};
 use tallyport_lake::{Positions, PositionsError};
+use tallyport_schemas::lake::LOG_ID_PROPERTY;
 
+use super::local::Place;
 use super::store::Storage;
 use crate::error::LakeError;
 
@@ -21,6 +23,10 @@ pub(super) struct Head {
     checkpoint: Option<Version>,
     /// The offset per application id, exactly as of `version`.
     positions: BTreeMap<String, u64>,
+    /// Where it was read last; on this machine alone.
+    pub(super) place: Option<Place>,
+    /// It may be another table by now: it is to be read from its beginning.
+    pub(super) suspect: bool,
     /// Schema, properties and protocol as of `version`.
     pub(super) table: BlindDeltaTable,
 }
@@ -37,7 +43,12 @@ impl Head {
         let checkpoint = known.checkpoint();
         let of_ours = |app_id: &String| Some((app_id.clone(), known.get(app_id)?));
         let positions = app_ids.iter().filter_map(of_ours).collect();
-        Ok(Self { version, checkpoint, positions, table })
+        Ok(Self { version, checkpoint, positions, place: None, suspect: false, table })
+    }
+
+    /// The log that the table says it is of.
+    pub(super) fn log_id(&self) -> Option<String> {
+        self.table.metadata().configuration().get(LOG_ID_PROPERTY).cloned()
     }
 
     pub(super) const fn version(&self) -> Version {
@@ -105,7 +116,11 @@ impl Head {
         Ok(true)
     }
 
-    async fn reload(&mut self, storage: &Storage, app_ids: &[String]) -> Result<(), LakeError> {
+    pub(super) async fn reload(
+        &mut self,
+        storage: &Storage,
+        app_ids: &[String],
+    ) -> Result<(), LakeError> {
         *self = Self::load(storage, app_ids).await?;
         Ok(())
     }

@@ -2,22 +2,38 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
 use super::store::DELTA_LOG;
 
-/// Whether the log of a table is below `root`.
+/// Which directory on which disk.
+pub(super) type Place = (u64, u64);
+
+/// The directory of the log of a table below `root`, where there is one with something in it.
 ///
 /// # Errors
 /// When it cannot be said.
-pub(super) fn is_there(root: &Path) -> io::Result<bool> {
-    match std::fs::read_dir(root.join(DELTA_LOG)) {
-        Ok(mut log) => Ok(log.next().is_some()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+pub(super) fn place(root: &Path) -> io::Result<Option<Place>> {
+    let log = root.join(DELTA_LOG);
+    let none = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(None),
+        _ => Err(error),
+    };
+    match std::fs::read_dir(&log).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => {
+            std::fs::metadata(&log).map(|found| Some((found.dev(), found.ino()))).or_else(none)
+        }
+        Ok(false) => Ok(None),
+        Err(error) => none(error),
     }
+}
+
+/// Whether a file is there in its whole length.
+pub(super) fn has((path, bytes): &(PathBuf, i64)) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| i64::try_from(found.len()) == Ok(*bytes))
 }
 
 /// Syncs files below `root`, and their directories. Before the commit that names them: a crash right here leaves
@@ -65,12 +81,13 @@ mod tests {
     fn a_version_is_published_once() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join(DELTA_LOG);
-        assert!(!is_there(dir.path()).unwrap());
+        assert_eq!(place(dir.path()).unwrap(), None);
         let nowhere = publish(dir.path(), 7, b"first").unwrap_err();
         assert_eq!(nowhere.kind(), io::ErrorKind::NotFound);
         assert!(!log.exists());
         publish(dir.path(), 0, b"first").unwrap();
-        assert!(is_there(dir.path()).unwrap());
+        let there = place(dir.path()).unwrap();
+        assert!(there.is_some() && there == place(dir.path()).unwrap());
         let second = publish(dir.path(), 0, b"second").unwrap_err();
         assert_eq!(second.kind(), io::ErrorKind::AlreadyExists);
         let names: Vec<_> =

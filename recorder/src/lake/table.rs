@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::checkpoint::Checkpoints;
 use super::definition::{INGEST_DATE, TableDefinition};
 use super::head::Head;
+use super::local::Place;
 use super::publish::{MAX_TRIES, PublishError, commit_bytes, on_disk, pause, publish};
 use super::store::{Storage, io_error};
 use super::{local, reconcile, writer_properties};
@@ -38,6 +39,8 @@ pub(crate) struct Table {
     definition: TableDefinition,
     columns: StructType,
     app_ids: Vec<String>,
+    /// The log that it said it was of when it was opened.
+    log_id: Option<String>,
     head: Mutex<Head>,
     checkpoints: Checkpoints,
 }
@@ -78,8 +81,9 @@ impl Table {
         }
         let head = Head::load(&storage, &app_ids).await?;
         let checkpoints = Checkpoints::new(head.checkpoint(), background);
+        let log_id = head.log_id();
         let head = Mutex::new(head);
-        let table = Self { storage, definition, columns, app_ids, head, checkpoints };
+        let table = Self { storage, definition, columns, app_ids, log_id, head, checkpoints };
         table.add_missing_columns().await?;
         Ok(table)
     }
@@ -93,12 +97,21 @@ impl Table {
     /// # Errors
     /// [`IntegrityError::OtherLog`].
     pub(crate) async fn check_log(&self, ours: &LogId) -> Result<(), IntegrityError> {
-        let head = self.head.lock().await;
-        let found = head.table.metadata().configuration().get(LOG_ID_PROPERTY).cloned();
+        let found = self.head.lock().await.log_id();
         if found.as_deref() == Some(ours.as_str()) {
             return Ok(());
         }
         Err(IntegrityError::OtherLog { table: self.name(), found, ours: ours.to_string() })
+    }
+
+    /// Refuses a table that has come into the place of the one that was opened: its positions are another log's.
+    fn check_same(&self, head: &Head) -> Result<(), LakeError> {
+        let found = head.log_id();
+        if found == self.log_id {
+            return Ok(());
+        }
+        let ours = self.log_id.clone().unwrap_or_default();
+        Err(LakeError::OtherLog(IntegrityError::OtherLog { table: self.name(), found, ours }))
     }
 
     /// Looks at the newest version.
@@ -120,7 +133,7 @@ impl Table {
         if rows.len() == 0 {
             return Ok(Vec::new());
         }
-        self.be_there().await?;
+        self.place().await?;
         let table = self.head.lock().await.table.clone();
         let adds = self.encode(&table, rows).await.map_err(|error| self.error(&error))?;
         if let Some(root) = self.storage.local.clone() {
@@ -144,6 +157,7 @@ impl Table {
                 return Ok(Outcome::Elsewhere(position));
             }
             self.check(&head)?;
+            self.have(change.adds).await?;
             let version = head.version().saturating_add(1);
             let content = self.append_commit(change)?;
             // A crash right here: nothing is committed, the files are written again after the restart.
@@ -164,22 +178,43 @@ impl Table {
         Err(LakeError::Contended { url: self.storage.url.clone(), tries: MAX_TRIES })
     }
 
+    /// Brings what is known to the newest version. After an error, and where the directory is another one, nothing that
+    /// was known counts: another table may have come into its place.
     async fn refresh(&self, head: &mut Head) -> Result<(), LakeError> {
-        let Err(error) = head.refresh(&self.storage, &self.app_ids).await else { return Ok(()) };
-        // A directory that is missing has another error than one that is empty.
-        self.be_there().await?;
-        Err(error.once_open())
+        let place = self.place().await;
+        head.suspect |= place.as_ref().map_or(true, |place| *place != head.place);
+        let place = place?;
+        let read = match head.suspect {
+            true => head.reload(&self.storage, &self.app_ids).await,
+            false => head.refresh(&self.storage, &self.app_ids).await,
+        };
+        head.suspect = read.is_err();
+        read.map_err(LakeError::once_open)?;
+        head.place = place;
+        self.check_same(head)
     }
 
-    /// On this machine: whether the table, which was open, still is where it was.
-    async fn be_there(&self) -> Result<(), LakeError> {
-        let Some(root) = self.storage.local.clone() else { return Ok(()) };
-        let there = tokio::task::spawn_blocking(move || local::is_there(&root)).await;
-        let there = there.unwrap_or_else(|error| Err(io::Error::other(error)));
-        if there.map_err(|error| io_error(&self.storage.url, &error))? {
-            return Ok(());
+    /// On this machine: where the table is, which was open.
+    async fn place(&self) -> Result<Option<Place>, LakeError> {
+        let Some(root) = self.storage.local.clone() else { return Ok(None) };
+        let place = tokio::task::spawn_blocking(move || local::place(&root)).await;
+        let place = place.unwrap_or_else(|error| Err(io::Error::other(error)));
+        match place.map_err(|error| io_error(&self.storage.url, &error))? {
+            Some(place) => Ok(Some(place)),
+            None => Err(LakeError::Gone { url: self.storage.url.clone() }),
         }
-        Err(LakeError::Gone { url: self.storage.url.clone() })
+    }
+
+    /// On this machine: whether the files of a commit are where they were written. A disk may have come between.
+    async fn have(&self, adds: &[Add]) -> Result<(), LakeError> {
+        let Some(root) = self.storage.local.clone() else { return Ok(()) };
+        let files: Vec<_> = adds.iter().map(|add| (root.join(&add.path), add.size)).collect();
+        let there = tokio::task::spawn_blocking(move || files.iter().all(local::has));
+        match there.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(LakeError::FilesGone { url: self.storage.url.clone() }),
+            Err(error) => Err(io_error(&self.storage.url, &io::Error::other(error))),
+        }
     }
 
     async fn encode(

@@ -22,22 +22,33 @@ impl PartitionTask {
         loop {
             let adds = self.retrying(|| table.write(rows)).await?;
             let change = Change { app_id, from, to, adds: &adds };
-            let commit = || async {
-                match table.commit(&change).await {
-                    // What comes back may be a copy of before: without the files that were just written.
-                    Err(gone @ LakeError::Gone { .. }) => Ok(Err(gone)),
-                    other => other.map(Ok),
-                }
+            // What comes back may be a copy of before: without the files that were just written.
+            let anew = |error: &LakeError| {
+                matches!(error, LakeError::Gone { .. } | LakeError::FilesGone { .. })
             };
-            match self.retrying(commit).await? {
+            match self.trying(|| table.commit(&change), anew).await? {
                 Ok(outcome) => return Ok(outcome),
                 Err(gone) => self.failed(gone, &mut pauses).await?,
             }
+            // Not before it is there: each try would leave files that no commit names.
+            self.retrying(|| table.touch()).await?;
         }
     }
 
     /// Does `work` until it succeeds, fails for good, or time is over.
     pub(super) async fn retrying<T, F>(&self, work: impl Fn() -> F) -> Result<T, RecorderError>
+    where
+        F: Future<Output = Result<T, LakeError>>,
+    {
+        Ok(self.trying(work, |_| false).await??)
+    }
+
+    /// The same, and gives back errors of a kind.
+    async fn trying<T, F>(
+        &self,
+        work: impl Fn() -> F,
+        is_given_back: impl Fn(&LakeError) -> bool,
+    ) -> Result<Result<T, LakeError>, RecorderError>
     where
         F: Future<Output = Result<T, LakeError>>,
     {
@@ -51,8 +62,9 @@ impl PartitionTask {
             match done {
                 Ok(value) => {
                     self.reporter.recording();
-                    return Ok(value);
+                    return Ok(Ok(value));
                 }
+                Err(error) if is_given_back(&error) => return Ok(Err(error)),
                 Err(error) => self.failed(error, &mut pauses).await?,
             }
         }

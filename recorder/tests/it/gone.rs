@@ -88,3 +88,67 @@ async fn rows_are_written_anew_for_a_table_that_came_back_without_them() {
     recorder.stop().await.unwrap();
     assert_complete(&config, 0, 200).await;
 }
+
+/// A commit never names files that are not there, whatever came between.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_went_before_their_commit_are_written_anew() {
+    logging();
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let lake = dir.path().join("lake");
+    let config = config(&lake);
+    let recorder = start(&config, &log).await;
+    log.set_end(0, 100);
+    recorder.wait_until(0, 100, SOON).await.unwrap();
+    let before = data_files(&lake);
+
+    // A commit of a version that cannot be read keeps ours from being made: written, and not committed.
+    let delta_log = lake.join("events/_delta_log");
+    let next = fs::read_dir(&delta_log).unwrap().flatten().map(|entry| entry.path());
+    let newest =
+        next.filter(|path| path.extension().is_some_and(|kind| kind == "json")).max().unwrap();
+    let version: u64 = newest.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    let blocked = delta_log.join(format!("{:020}.json", version + 1));
+    fs::create_dir(&blocked).unwrap();
+    log.set_end(0, 200);
+    let mut progress = recorder.progress();
+    let waits = |all: &Progress| matches!(all.partitions[0].condition, Condition::Retrying { .. });
+    tokio::time::timeout(SOON, progress.wait_for(waits)).await.unwrap().unwrap();
+    let written = || data_files(&lake).into_iter().filter(|file| !before.contains(file));
+    assert!(written().next().is_some());
+    written().for_each(|file| fs::remove_file(file).unwrap());
+    fs::remove_dir(&blocked).unwrap();
+    recorder.wait_until(0, 200, SOON).await.unwrap();
+    recorder.stop().await.unwrap();
+    assert_complete(&config, 0, 200).await;
+}
+
+/// Another lake in its place has positions, too: they mean nothing for this log.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_of_another_log_in_its_place_ends_the_recorder() {
+    logging();
+    let dir = tempfile::tempdir().unwrap();
+    let lake = dir.path().join("lake");
+    let config = config(&lake);
+    fs::create_dir(dir.path().join("other")).unwrap();
+    let other = ScriptedLog::open(&dir.path().join("other"), 1);
+    let recorder = start(&config, &other).await;
+    other.set_end(0, 900);
+    recorder.wait_until(0, 900, SOON).await.unwrap();
+    recorder.stop().await.unwrap();
+    let others = dir.path().join("others");
+    fs::rename(&lake, &others).unwrap();
+
+    let log = ScriptedLog::open(dir.path(), 1);
+    let mut recorder = start(&config, &log).await;
+    log.set_end(0, 100);
+    recorder.wait_until(0, 100, SOON).await.unwrap();
+    fs::rename(&lake, dir.path().join("away")).unwrap();
+    log.set_end(0, 200);
+    missing(&recorder).await;
+    fs::rename(&others, &lake).unwrap();
+    let ended = tokio::time::timeout(SOON, recorder.ended()).await.unwrap();
+    let error = ended.unwrap_err();
+    assert!(error.is_integrity(), "{error}");
+    assert!(error.to_string().contains("was recorded from the log"), "{error}");
+}
