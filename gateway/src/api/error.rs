@@ -8,7 +8,7 @@ use gateway_core::verdict::NOT_A_PERSON;
 
 use tallyport_eventlog::CommitError;
 
-use crate::control::ControlError;
+use crate::control::{ControlError, Stale};
 use crate::front::{answer, refusal_answer};
 use crate::tunnel::Refusal;
 
@@ -151,6 +151,12 @@ impl From<ControlError> for ApiError {
         tracing::error!(%error, "what a caller asked for is not on record, or not known to count");
         let message = "it is not known whether what you asked for counts: the log does not answer; look again, then ask again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "log_unavailable", message)
+    }
+}
+
+impl From<Stale> for ApiError {
+    fn from(stale: Stale) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "control_unavailable", &stale.to_string())
     }
 }
 

@@ -1,7 +1,6 @@
 //! `/v1/revocations`: access ends before its time, on every gateway.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -16,16 +15,12 @@ use tallyport_schemas::{
     RevocationOrder, Revoked,
 };
 
-use tokio::time::timeout;
-
 use super::error::ApiError;
 use super::extract::{Id, Sent};
 use super::{answered, body, recorded};
 use crate::service::{Caller, Inner};
 
 const MAX_NAME_BYTES: usize = 2_048;
-/// The longest that what another gateway put on the control log may be on its way to this one.
-const READ_TIMEOUT: Duration = Duration::from_secs(1);
 const FORM: &str = "{\"revoked\":{\"kind\":\"principal\",\"issuer\":\"https://idp\",\"subject\":\"agent-7\"},\"reason\":\"why\"}, \
                     where the kind is session (session_id), principal (issuer, subject), agent (subject, and issuer or \
                     none), issuer (issuer) or grant (grant_id), and `until` may say a time";
@@ -129,10 +124,8 @@ pub(super) async fn revoke(
 /// Refuses to end what nobody asked for, and what is over: an order that does nothing must not be on record as one that
 /// did. Of two who order it at once, the second is told once it is on record.
 async fn can_end(inner: &Inner, id: ApprovalId) -> Result<(), ApiError> {
-    let mut changes = inner.control.changes();
-    let known = changes.wait_for(|_| inner.control.case(id).is_some());
     // It may have been asked for at another gateway a moment ago.
-    let _known = timeout(READ_TIMEOUT, known).await;
+    inner.control.case_or_none(id).await?;
     let state = inner.control.case(id).map(|case| case.state(Timestamp::now()));
     match state {
         None => Err(NotCounted::Unknown.into()),

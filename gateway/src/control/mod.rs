@@ -123,6 +123,21 @@ impl Control {
         }
     }
 
+    /// Waits until a request is known, or the log was read since the call without finding it.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn case_or_none(&self, id: ApprovalId) -> Result<(), Stale> {
+        let asked = Instant::now();
+        let (mut seen, mut read_at) = (self.changes(), self.inner.read_at.subscribe());
+        let known = seen.wait_for(|_| self.case(id).is_some());
+        let read = read_at.wait_for(|at| at.is_some_and(|at| at > asked));
+        tokio::select! {
+            Ok(_) = known => Ok(()),
+            read = timeout(CURRENT_TIMEOUT, read) => read.map_err(|_| Stale)?.map(drop).map_err(|_| Stale),
+        }
+    }
+
     /// Whether what is known is what the log says now.
     pub(crate) fn is_current(&self) -> bool {
         is_fresh(&self.inner.read_at.borrow())

@@ -275,7 +275,9 @@ impl Store {
     }
 
     fn look_at_wal(&mut self) -> u64 {
-        *self.wal_bytes.insert(std::fs::metadata(&self.wal).map_or(0, |found| found.len()))
+        // Where it cannot be told it is asked again next time.
+        self.wal_bytes = std::fs::metadata(&self.wal).ok().map(|found| found.len());
+        self.wal_bytes.unwrap_or_default()
     }
 
     /// Counts the pages in use; free pages in the file are used again.

@@ -109,7 +109,8 @@ pub(super) fn settle(
     // What PREPARE leaves would wait for an approval and could never run.
     if parsed.statements().iter().any(|it| executed(it).is_some() || prepares(it)) {
         let reason = format!(
-            "it needs an approval ({demand}), and reviewers cannot read what EXECUTE runs; send the statement itself"
+            "it needs an approval ({demand}), and reviewers cannot read what EXECUTE runs; send the statement itself, \
+             without PREPARE"
         );
         return Settled::Denied {
             command_id,
