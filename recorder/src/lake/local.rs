@@ -12,22 +12,15 @@ use super::store::DELTA_LOG;
 /// Which directory on which disk.
 pub(super) type Place = (u64, u64);
 
-/// The directory of the log of a table below `root`, where there is one with something in it.
+/// The directory of the log of a table below `root`, where there is one.
 ///
 /// # Errors
 /// When it cannot be said.
 pub(super) fn place(root: &Path) -> io::Result<Option<Place>> {
-    let log = root.join(DELTA_LOG);
-    let none = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(None),
-        _ => Err(error),
-    };
-    match std::fs::read_dir(&log).map(|mut entries| entries.next().is_some()) {
-        Ok(true) => {
-            std::fs::metadata(&log).map(|found| Some((found.dev(), found.ino()))).or_else(none)
-        }
-        Ok(false) => Ok(None),
-        Err(error) => none(error),
+    match std::fs::metadata(root.join(DELTA_LOG)) {
+        Ok(found) => Ok(Some((found.dev(), found.ino()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
