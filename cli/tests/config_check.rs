@@ -91,6 +91,27 @@ fn tokens_of_readers_cross_no_network_in_the_clear() {
     }
 }
 
+/// What rewrites files needs no name; and why nobody answers is said.
+#[test]
+fn what_is_not_needed_is_not_asked_for_and_causes_are_told() {
+    let folder = folder();
+    let file = folder.path().join("t.toml");
+    let lake = format!("file://{}", folder.path().join("lake").display());
+    let text = format!("{}[recorder]\n", HEAD.replace("file:///lake", &lake));
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_string_lossy().into_owned();
+    for (arguments, says) in [
+        (&["lake", "compact", "--config", &file][..], "there is no lake at"),
+        (&["whoami", "--gateway", "127.0.0.1:1", "--token", "t"], "Connection refused"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tallyport"));
+        let output = command.args(arguments).env_remove("TALLYPORT_NODE").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(says), "{said}");
+    }
+}
+
 #[test]
 fn a_machine_has_its_name_from_the_file_or_from_outside() {
     let folder = folder();

@@ -248,6 +248,18 @@ async fn a_gateway_with_nothing_but_the_log_lets_nobody_in_who_is_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_grant_is_unknown_only_where_the_log_was_read() {
+    let world = world!(policy: POLICY,);
+    let dana = Desk::of(&world, "dana").await;
+    world.faults.fail_reads(u32::MAX);
+    // A read that was under way when reads began to fail may still say how things stand.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let grant = json!({"kind": "grant", "grant_id": "01a20635-5f36-74df-bd6e-bebe288245d9"});
+    let (status, answer) = dana.revoke(grant).await;
+    assert_eq!((status, answer["code"].as_str()), (503, Some("control_unavailable")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_let_in_while_the_control_log_cannot_be_read() {
     let world = world!(policy: POLICY,);
     let mut wire = session(&world, &world.gateway, "agent").await;

@@ -1,14 +1,46 @@
 //! A lake that goes while it is written: a disk that is unmounted, a directory that is moved away.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tallyport_recorder::{Condition, Progress, RunningRecorder};
+use tempfile::TempDir;
 
 use crate::file_lake::{SOON, start};
 use crate::rows::{assert_complete, config, logging};
 use crate::scripted_log::ScriptedLog;
+
+/// A lake with 100 records, and its recorder at work.
+struct Scene {
+    dir: TempDir,
+    log: Arc<ScriptedLog>,
+    recorder: RunningRecorder,
+}
+
+impl Scene {
+    async fn set(dir: TempDir) -> Self {
+        logging();
+        let log = ScriptedLog::open(dir.path(), 1);
+        let recorder = start(&config(&dir.path().join("lake")), &log).await;
+        log.set_end(0, 100);
+        recorder.wait_until(0, 100, SOON).await.unwrap();
+        Self { dir, log, recorder }
+    }
+
+    fn lake(&self) -> PathBuf {
+        self.dir.path().join("lake")
+    }
+
+    /// All 200 records are in the lake once.
+    async fn ends_whole(self) {
+        self.recorder.wait_until(0, 200, SOON).await.unwrap();
+        let config = config(&self.lake());
+        self.recorder.stop().await.unwrap();
+        assert_complete(&config, 0, 200).await;
+    }
+}
 
 async fn missing(recorder: &RunningRecorder) {
     let mut progress = recorder.progress();
@@ -19,7 +51,7 @@ async fn missing(recorder: &RunningRecorder) {
     tokio::time::timeout(SOON, progress.wait_for(gone)).await.unwrap().unwrap();
 }
 
-fn data_files(lake: &Path) -> Vec<std::path::PathBuf> {
+fn data_files(lake: &Path) -> Vec<PathBuf> {
     let days = fs::read_dir(lake.join("events")).into_iter().flatten().flatten();
     let days = days.filter(|day| day.file_name().to_string_lossy().starts_with("ingest_date"));
     let files = days.flat_map(|day| fs::read_dir(day.path()).unwrap().flatten());
@@ -28,78 +60,54 @@ fn data_files(lake: &Path) -> Vec<std::path::PathBuf> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lake_that_goes_is_waited_for_and_nothing_is_written_in_its_place() {
-    logging();
     for empty_place in [false, true] {
-        let dir = tempfile::tempdir().unwrap();
-        let log = ScriptedLog::open(dir.path(), 1);
-        let lake = dir.path().join("lake");
-        let config = config(&lake);
-        let recorder = start(&config, &log).await;
-        log.set_end(0, 100);
-        recorder.wait_until(0, 100, SOON).await.unwrap();
-
-        let away = dir.path().join("away");
+        let scene = Scene::set(tempfile::tempdir().unwrap()).await;
+        let (lake, away) = (scene.lake(), scene.dir.path().join("away"));
         fs::rename(&lake, &away).unwrap();
         if empty_place {
             fs::create_dir(&lake).unwrap();
         }
-        log.set_end(0, 200);
-        missing(&recorder).await;
+        scene.log.set_end(0, 200);
+        missing(&scene.recorder).await;
         let left: Vec<_> = fs::read_dir(&lake).into_iter().flatten().flatten().collect();
         assert!(left.is_empty(), "{left:?}");
 
         let _ = fs::remove_dir(&lake);
         fs::rename(&away, &lake).unwrap();
-        recorder.wait_until(0, 200, SOON).await.unwrap();
-        recorder.stop().await.unwrap();
-        assert_complete(&config, 0, 200).await;
+        scene.ends_whole().await;
     }
 }
 
 /// What was written before the table went may not be in what comes back.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_are_written_anew_for_a_table_that_came_back_without_them() {
-    logging();
-    let dir = tempfile::tempdir().unwrap();
-    let log = ScriptedLog::open(dir.path(), 1);
-    let lake = dir.path().join("lake");
-    let config = config(&lake);
-    let recorder = start(&config, &log).await;
-    log.set_end(0, 100);
-    recorder.wait_until(0, 100, SOON).await.unwrap();
+    let scene = Scene::set(tempfile::tempdir().unwrap()).await;
+    let lake = scene.lake();
     let before = data_files(&lake);
 
     // A log in which nothing is a commit: files can be written, and no commit can be made.
-    let (delta_log, away) = (lake.join("events/_delta_log"), dir.path().join("away"));
+    let (delta_log, away) = (lake.join("events/_delta_log"), scene.dir.path().join("away"));
     fs::rename(&delta_log, &away).unwrap();
     fs::create_dir(&delta_log).unwrap();
     fs::write(delta_log.join("nothing"), b"").unwrap();
-    log.set_end(0, 200);
-    missing(&recorder).await;
+    scene.log.set_end(0, 200);
+    missing(&scene.recorder).await;
     let written = || data_files(&lake).into_iter().filter(|file| !before.contains(file));
     assert!(written().next().is_some());
 
     // Moved away first, so that no try is between the two.
-    fs::rename(&delta_log, dir.path().join("other")).unwrap();
+    fs::rename(&delta_log, scene.dir.path().join("other")).unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     written().for_each(|file| fs::remove_file(file).unwrap());
     fs::rename(&away, &delta_log).unwrap();
-    recorder.wait_until(0, 200, SOON).await.unwrap();
-    recorder.stop().await.unwrap();
-    assert_complete(&config, 0, 200).await;
+    scene.ends_whole().await;
 }
 
 /// A commit never names files that are not there, whatever came between.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_went_before_their_commit_are_written_anew() {
-    logging();
-    let dir = tempfile::tempdir().unwrap();
-    let log = ScriptedLog::open(dir.path(), 1);
-    let lake = dir.path().join("lake");
-    let config = config(&lake);
-    let recorder = start(&config, &log).await;
-    log.set_end(0, 100);
-    recorder.wait_until(0, 100, SOON).await.unwrap();
+    let scene = Scene::set(tempfile::tempdir().unwrap()).await;
+    let lake = scene.lake();
     let before = data_files(&lake);
 
     // A commit of a version that cannot be read keeps ours from being made: written, and not committed.
@@ -110,17 +118,15 @@ async fn files_that_went_before_their_commit_are_written_anew() {
     let version: u64 = newest.file_stem().unwrap().to_str().unwrap().parse().unwrap();
     let blocked = delta_log.join(format!("{:020}.json", version + 1));
     fs::create_dir(&blocked).unwrap();
-    log.set_end(0, 200);
-    let mut progress = recorder.progress();
+    scene.log.set_end(0, 200);
+    let mut progress = scene.recorder.progress();
     let waits = |all: &Progress| matches!(all.partitions[0].condition, Condition::Retrying { .. });
     tokio::time::timeout(SOON, progress.wait_for(waits)).await.unwrap().unwrap();
     let written = || data_files(&lake).into_iter().filter(|file| !before.contains(file));
     assert!(written().next().is_some());
     written().for_each(|file| fs::remove_file(file).unwrap());
     fs::remove_dir(&blocked).unwrap();
-    recorder.wait_until(0, 200, SOON).await.unwrap();
-    recorder.stop().await.unwrap();
-    assert_complete(&config, 0, 200).await;
+    scene.ends_whole().await;
 }
 
 /// Another lake in its place has positions, too: they mean nothing for this log.
@@ -139,15 +145,12 @@ async fn a_lake_of_another_log_in_its_place_ends_the_recorder() {
     let others = dir.path().join("others");
     fs::rename(&lake, &others).unwrap();
 
-    let log = ScriptedLog::open(dir.path(), 1);
-    let mut recorder = start(&config, &log).await;
-    log.set_end(0, 100);
-    recorder.wait_until(0, 100, SOON).await.unwrap();
-    fs::rename(&lake, dir.path().join("away")).unwrap();
-    log.set_end(0, 200);
-    missing(&recorder).await;
+    let mut scene = Scene::set(dir).await;
+    fs::rename(&lake, scene.dir.path().join("away")).unwrap();
+    scene.log.set_end(0, 200);
+    missing(&scene.recorder).await;
     fs::rename(&others, &lake).unwrap();
-    let ended = tokio::time::timeout(SOON, recorder.ended()).await.unwrap();
+    let ended = tokio::time::timeout(SOON, scene.recorder.ended()).await.unwrap();
     let error = ended.unwrap_err();
     assert!(error.is_integrity(), "{error}");
     assert!(error.to_string().contains("was recorded from the log"), "{error}");
