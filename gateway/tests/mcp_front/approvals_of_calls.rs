@@ -208,6 +208,7 @@ async fn nothing_runs_that_is_not_on_record_as_used() {
         for persisted in [true, false] {
             let id = waits(&say(&world, &token, refund(json!({}))).await);
             assert_eq!(answer(&world, &dana, &id, "approve").await, 200);
+            world.settled().await;
             // The check of the token passes; that it is used does not.
             world.faults.set(Fault::once(FaultKind::Delay(Duration::ZERO), true));
             world.faults.set(Fault::once(kind, persisted));

@@ -97,6 +97,7 @@ async fn a_check_is_on_record_with_the_call_or_before_anything_is_told() {
         message.clone().send(&world, Way::H2).await;
         assert_eq!(world.checks().await.len(), checks + 1, "{}", message.body);
         for kind in KINDS {
+            world.settled().await;
             world.faults.set(Fault::once(kind, false));
             let told = message.clone().send(&world, Way::H2).await;
             let said = String::from_utf8(told.body.to_vec()).unwrap();

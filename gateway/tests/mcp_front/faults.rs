@@ -33,6 +33,7 @@ async fn without_a_record_nothing_passes() {
             for (way, message) in WAYS.into_iter().cycle().zip(messages()) {
                 let case =
                     format!("{kind:?}, persisted {persisted}, {way:?} {}", message.body["method"]);
+                world.settled().await;
                 world.faults.set(Fault::once(kind, persisted));
                 let answer = message.clone().token(&token).send(&world, way).await;
                 assert_nothing_passed(&answer, &case);
@@ -56,6 +57,7 @@ async fn no_challenge_of_scopes_without_its_decision_on_record() {
                 // What the last fault left behind is put in order first.
                 let answer = modern("tools/list", json!({})).token(&token).send(&world, way).await;
                 assert_eq!(answer.status, 403, "{case}: it recovers without a restart");
+                world.settled().await;
                 // The check of the token passes; the decision does not.
                 world.faults.set(Fault::once(FaultKind::Delay(std::time::Duration::ZERO), true));
                 world.faults.set(Fault::once(kind, persisted));

@@ -14,7 +14,8 @@ use crate::world::World;
 pub const KINDS: [FaultKind; 3] = [FaultKind::Refuse, FaultKind::Unknown, FaultKind::Hang];
 
 /// Lets so many appends pass before `fault`.
-fn after(world: &World, passes: usize, fault: Fault) {
+async fn after(world: &World, passes: usize, fault: Fault) {
+    world.settled().await;
     for _ in 0..passes {
         world.faults.set(Fault::once(FaultKind::Delay(Duration::ZERO), true));
     }
@@ -38,6 +39,7 @@ async fn nothing_reaches_a_server_without_its_record() {
         for persisted in [true, false] {
             for message in ways() {
                 let case = format!("{kind:?}, persisted {persisted}");
+                world.settled().await;
                 // The check of the token goes on record in one with the command.
                 world.faults.set(Fault::once(kind, persisted));
                 let told =
@@ -66,7 +68,7 @@ async fn nothing_of_an_answer_passes_without_its_record() {
         for persisted in [true, false] {
             for message in ways() {
                 let case = format!("{kind:?}, persisted {persisted}");
-                after(&world, 1, Fault::once(kind, persisted));
+                after(&world, 1, Fault::once(kind, persisted)).await;
                 let told = message.clone().token(&token).send(&world, Way::H2).await;
                 let told = String::from_utf8(told.body.to_vec()).unwrap();
                 assert!(told.contains("the audit log is not available"), "{case}: {told}");
@@ -95,7 +97,7 @@ async fn nothing_that_a_server_says_aside_passes_without_its_record() {
     assert!(String::from_utf8(whole.body.to_vec()).unwrap().contains("found ada"));
     for kind in KINDS {
         for persisted in [true, false] {
-            after(&world, 1, Fault::once(kind, persisted));
+            after(&world, 1, Fault::once(kind, persisted)).await;
             let told = find(json!({})).token(&token).send(&world, Way::H2).await;
             let told = String::from_utf8(told.body.to_vec()).unwrap();
             assert!(!told.contains("found ada"), "{kind:?} {persisted}: {told}");

@@ -106,6 +106,7 @@ async fn no_refusal_is_told_without_its_record() {
             // It recovers without a restart.
             let told = forget().send(&world, Way::H2).await;
             assert_eq!(told.code(), -32601, "{case}: {told:?}");
+            world.settled().await;
             // The check of the token passes; the decision does not.
             world.faults.set(Fault::once(FaultKind::Delay(Duration::ZERO), true));
             world.faults.set(Fault::once(kind, persisted));

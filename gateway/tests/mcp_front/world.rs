@@ -47,6 +47,7 @@ pub struct World {
     pub gateway: Gateway,
     pub front: RunningFront,
     pub faults: Arc<FaultLog>,
+    appender: Appender,
     pub ca: DevCa,
     pub issuer: DevIssuer,
     pub log: Arc<MemoryLog>,
@@ -124,16 +125,26 @@ impl World {
             ..GatewayConfig::default()
         };
         let policy = PolicyStore::from_text(POLICY, "test.cedar").unwrap();
+        let masking = MaskingStore::none();
         let gateway =
-            Gateway::start(config, authenticator, policy, MaskingStore::none(), appender).unwrap();
+            Gateway::start(config, authenticator, policy, masking, appender.clone()).unwrap();
         let mut config = FrontConfig::new(local, identity);
         front_limits(&mut config.limits);
         let service = Arc::new(gateway.clone());
         let front = Front::start(config, service, api::router(&gateway)).await.unwrap();
-        let world = Self { gateway, front, faults, ca, issuer, log, _folder: folder };
+        let world = Self { gateway, front, faults, appender, ca, issuer, log, _folder: folder };
         // Both stores report what is in force at the start: later faults meet nothing of that.
         world.wait_for("the start", |events| events.len() >= 2).await;
         world
+    }
+
+    /// Waits until the log owes no explanation of the last fault, so that the next one meets what the test sends.
+    pub async fn settled(&self) {
+        let deadline = Instant::now() + SOON;
+        while self.appender.health().unexplained_gaps > 0 {
+            assert!(Instant::now() < deadline, "a gap stays unexplained");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     pub async fn token(&self, client: &str, ttl: Option<u64>) -> String {
