@@ -17,6 +17,7 @@ use tallyport_benches::caller::{self, Callee, Caller, Calls};
 use tallyport_benches::figures::{processor_us, profile, resident_kib};
 use tallyport_benches::load::peer;
 use tallyport_benches::stand::{Peer, SERVER, SERVICE, Setup, Stand, role, run};
+use tallyport_benches::watched::{self, Watch};
 use tallyport_benches::{Failure, upstream};
 use tokio::io::AsyncWriteExt as _;
 
@@ -49,6 +50,8 @@ struct Options {
     /// Calls of a tool that are held open at once.
     #[arg(long, default_value_t = 10_000)]
     streams: usize,
+    #[command(flatten)]
+    watch: Watch,
     /// Stay up after the load and print the process ids, for a profiler.
     #[arg(long)]
     hold: bool,
@@ -85,6 +88,9 @@ fn main() -> Result<(), Failure> {
         if role(&arguments, upstream::ROLE).is_some() {
             return upstream::serve().await;
         }
+        if watched::serve(&arguments).await? {
+            return Ok(());
+        }
         match role(&arguments, caller::ROLE) {
             Some(rest) => caller::serve(rest).await,
             None => measure(&Options::parse_from(arguments)).await,
@@ -96,6 +102,7 @@ async fn measure(options: &Options) -> Result<(), Failure> {
     // Each held call is a connection to the upstream, here and, since it is inherited, in the other processes.
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })?;
+    let watched = options.watch.start().await?;
     let (mut server, port) = upstream::start().await?;
     let sessions = options.streams.max(4096);
     let stand = Stand::start(Setup { sessions, ..Setup::before(port) }).await?;
@@ -128,7 +135,10 @@ async fn measure(options: &Options) -> Result<(), Failure> {
     }
     connect.kill().await?;
     stand.stop().await;
-    Ok(())
+    match watched {
+        Some(watched) => watched.stop().await,
+        None => Ok(()),
+    }
 }
 
 /// nginx in front of the upstream, with the gateway's certificate; none, said, where it cannot be installed.

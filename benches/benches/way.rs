@@ -13,6 +13,7 @@ use tallyport_benches::figures::{processor_us, profile};
 use tallyport_benches::load::{Load, pgbench, pgbench_tables, pgbouncer, postgres};
 use tallyport_benches::stand::{Setup, Stand, run};
 use tallyport_benches::tunnel::{self, Tunnel};
+use tallyport_benches::watched::{self, Watch};
 
 /// As in the binary.
 #[global_allocator]
@@ -30,6 +31,8 @@ struct Options {
     /// `embedded`, or `memory`, which takes the disk and SQLite away.
     #[arg(long, default_value = "embedded", value_parser = ["embedded", "memory"])]
     log: String,
+    #[command(flatten)]
+    watch: Watch,
     /// Stay up after the load and print the process ids, for a profiler.
     #[arg(long)]
     hold: bool,
@@ -40,7 +43,7 @@ struct Options {
 
 fn main() -> Result<(), Failure> {
     run(async |arguments| {
-        if tunnel::serve(&arguments).await? {
+        if tunnel::serve(&arguments).await? || watched::serve(&arguments).await? {
             return Ok(());
         }
         measure(&Options::parse_from(arguments)).await
@@ -48,6 +51,7 @@ fn main() -> Result<(), Failure> {
 }
 
 async fn measure(options: &Options) -> Result<(), Failure> {
+    let watched = options.watch.start().await?;
     let postgres = postgres(&[]).await?;
     let direct = postgres.port("port");
     pgbench_tables(direct).await?;
@@ -110,7 +114,10 @@ async fn measure(options: &Options) -> Result<(), Failure> {
     }
     connect.kill().await?;
     stand.stop().await;
-    Ok(())
+    match watched {
+        Some(watched) => watched.stop().await,
+        None => Ok(()),
+    }
 }
 
 fn spent(before: &[f64; 2], after: &[f64; 2], n: usize) -> f64 {

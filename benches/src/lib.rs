@@ -6,6 +6,7 @@ pub mod load;
 pub mod stand;
 pub mod tunnel;
 pub mod upstream;
+pub mod watched;
 pub mod wire;
 
 /// A bench ends with the first thing that goes wrong.
