@@ -90,6 +90,7 @@ async fn serve(stream: TcpStream, sources: Sources) {
         let answer = routes::answer(
             request.method(),
             request.uri().path(),
+            request.uri().query(),
             &sources.meters,
             &sources.readiness,
         );

@@ -11,6 +11,9 @@ use tokio_util::sync::CancellationToken;
 /// How often checks look although nobody asks, so that `since` is true.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// The state of a process that drains.
+const STOPPING: &str = "stopping";
+
 /// What a check found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
@@ -69,24 +72,32 @@ impl Readiness {
         *self.state.lock() = State::Stopping;
     }
 
-    /// Whether it is ready, and what each check says.
+    /// Whether it is ready, and what each check says. What `without` names is told and does not count: checks, and
+    /// `stopping`, so that a process that drains is ready for what it has.
     #[must_use]
-    pub fn report(&self) -> (bool, Value) {
+    pub fn report(&self, without: &[&str]) -> (bool, Value) {
         let state = self.state.lock().clone();
         let (word, checks) = match &state {
             State::Starting => ("starting", None),
             State::Serving(checks) => ("serving", Some(checks)),
-            State::Stopping => ("stopping", None),
+            State::Stopping => (STOPPING, None),
         };
-        let mut ready = checks.is_some();
+        let drains = matches!(state, State::Stopping) && without.contains(&STOPPING);
+        let mut ready = checks.is_some() || drains;
         let mut said = Map::new();
         for check in checks.into_iter().flat_map(|checks| checks.iter()) {
             let (verdict, since) = check.look();
-            ready &= verdict.ok;
+            ready &= verdict.ok || without.contains(&check.name);
             let answer = json!({ "ok": verdict.ok, "since": since, "detail": verdict.detail });
             said.insert(check.name.to_owned(), answer);
         }
-        (ready, json!({ "ready": ready, "state": word, "checks": said }))
+        let mut report = json!({ "ready": ready, "state": word, "checks": said });
+        if let Some(report) = report.as_object_mut()
+            && !without.is_empty()
+        {
+            report.insert("without".to_owned(), json!(without));
+        }
+        (ready, report)
     }
 
     /// Looks now and then until `stop`.
@@ -94,7 +105,7 @@ impl Readiness {
         let looking = async {
             loop {
                 tokio::time::sleep(LOOK_EVERY).await;
-                let _report = self.report();
+                let _report = self.report(&[]);
             }
         };
         stop.run_until_cancelled(looking).await;
@@ -116,7 +127,7 @@ mod tests {
     #[test]
     fn it_is_ready_only_while_it_serves_and_every_check_agrees() {
         let readiness = Readiness::default();
-        assert!(!readiness.report().0, "nothing runs yet");
+        assert!(!readiness.report(&["stopping"]).0, "nothing runs yet");
         let good = Arc::new(AtomicBool::new(true));
         let looked = Arc::clone(&good);
         let sound = Check::new("sound", || Verdict { ok: true, detail: Value::Null });
@@ -125,19 +136,25 @@ mod tests {
             detail: json!({ "n": 1 }),
         });
         readiness.serving(vec![sound, other]);
-        let (ready, said) = readiness.report();
+        let (ready, said) = readiness.report(&[]);
         assert!(ready);
         assert_eq!(said["checks"]["other"]["detail"], json!({ "n": 1 }));
         let since = said["checks"]["other"]["since"].clone();
-        assert_eq!(readiness.report().1["checks"]["other"]["since"], since, "nothing changed");
+        assert_eq!(readiness.report(&[]).1["checks"]["other"]["since"], since, "nothing changed");
         good.store(false, Ordering::Relaxed);
-        let (ready, said) = readiness.report();
+        let (ready, said) = readiness.report(&[]);
         assert!(!ready, "one check is enough");
         assert_ne!(said["checks"]["other"]["since"], since, "it says so since now");
         assert_eq!(said["checks"]["sound"]["ok"], json!(true));
+        assert!(!readiness.report(&["sound", "stopping"]).0, "another one does not count");
+        let (ready, said) = readiness.report(&["other"]);
+        assert!(ready, "it does not count");
+        assert_eq!(said["checks"]["other"]["ok"], json!(false), "and is told");
+        assert_eq!(said["without"], json!(["other"]));
         good.store(true, Ordering::Relaxed);
-        assert!(readiness.report().0);
+        assert!(readiness.report(&[]).0);
         readiness.stopping();
-        assert!(!readiness.report().0, "what drains takes nothing new");
+        assert!(!readiness.report(&[]).0, "what drains takes nothing new");
+        assert!(readiness.report(&["stopping"]).0, "and keeps what it has");
     }
 }

@@ -15,10 +15,11 @@ const PROMETHEUS: HeaderValue =
     HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Answers a request by its method and path.
+/// Answers a request by its method, path and query.
 pub(crate) fn answer(
     method: &Method,
     path: &str,
+    query: Option<&str>,
     meters: &Meters,
     readiness: &Readiness,
 ) -> Response<Bytes> {
@@ -36,11 +37,25 @@ pub(crate) fn answer(
         // Whoever reads this answer knows that the process lives and its runtime takes up work: no more is said.
         "/healthz" => as_json(StatusCode::OK, &json!({ "status": "ok" })),
         _ => {
-            let (ready, report) = readiness.report();
+            let Some(without) = without(query) else {
+                let message = "write `?without=` and names of checks, or `stopping`, with commas: ?without=targets,stopping";
+                return told(StatusCode::BAD_REQUEST, "invalid_request", message);
+            };
+            let (ready, report) = readiness.report(&without);
             let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             as_json(status, &report)
         }
     }
+}
+
+/// The names of `without=a,b`; none where the query asks for something else, which must not look like an answer to it.
+fn without(query: Option<&str>) -> Option<Vec<&str>> {
+    let Some(query) = query.filter(|query| !query.is_empty()) else { return Some(Vec::new()) };
+    let names = query.strip_prefix("without=")?.split(',');
+    let is_name = |name: &&str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    names.map(|name| is_name(&name).then_some(name)).collect()
 }
 
 fn told(status: StatusCode, code: &str, message: &str) -> Response<Bytes> {

@@ -117,6 +117,19 @@ fn readiness_goes_and_comes_with_target_and_log() {
             && checks["targets"]["detail"]["sample"]["ok"] == false
             && checks["log"]["ok"] == true
     });
+    // A balancer that would take the revocations and approvals away, too, asks for the rest.
+    let (status, _, body) = ask(&up.address, "GET", "/readyz?without=targets,stopping");
+    assert_eq!(status, 200, "{body}");
+    assert!(body.contains(r#""without":["targets","stopping"]"#), "{body}");
+    assert_eq!(
+        ask(&up.address, "GET", "/readyz?without=lake").0,
+        503,
+        "another one does not count"
+    );
+    for query in ["without", "without=", "without=targets,", "without=a%20b", "with=targets"] {
+        let (status, _, body) = ask(&up.address, "GET", &format!("/readyz?{query}"));
+        assert_eq!(status, 400, "{query}: {body}");
+    }
     let server = postgres(&data, port).unwrap();
     up.becomes(true, "the target is back", |checks| {
         checks["targets"]["detail"]["sample"]["ok"] == true && checks["log"]["since"] == since
