@@ -51,11 +51,12 @@ async fn jwt_2_to_5_only_a_token_of_the_domain_for_us_is_taken() {
     for (what, changes, code) in [
         ("3.1: no subject", json!({"sub": null}), "missing_claim"),
         ("3.1: a subject that is no id", json!({"sub": "billing"}), "missing_claim"),
-        ("3.1: the domain itself", json!({"sub": domain()}), "missing_claim"),
+        ("3.1: the domain itself", json!({"sub": domain()}), "svid"),
+        ("3.1: of capitals", json!({"sub": "spiffe://PROD.example.com/x"}), "svid"),
         (
             "of a domain that is not trusted",
             json!({"sub": "spiffe://staging.example.com/x"}),
-            "missing_claim",
+            "unknown_trust_domain",
         ),
         ("of no rule", json!({"sub": "spiffe://prod.example.com/x"}), "unknown_workload"),
         ("3.2: no audience", json!({"aud": null}), "missing_claim"),

@@ -6,10 +6,16 @@ use std::process::Command;
 
 use tallyport_gateway::tls::DevCa;
 
+const ISSUER: &str = "[[issuers]]\nissuer = \"https://idp.example\"\naudiences = [\"a\"]\n";
+
 /// The exit code and what was said of a file with this section.
 fn check(folder: &Path, saml: &str) -> (Option<i32>, String) {
+    check_with(folder, ISSUER, saml)
+}
+
+fn check_with(folder: &Path, issuers: &str, saml: &str) -> (Option<i32>, String) {
     let text = format!(
-        "node = \"n\"\n[log]\nurl = \"embedded:log\"\n[[issuers]]\nissuer = \"https://idp.example\"\naudiences = [\"a\"]\n\
+        "node = \"n\"\n[log]\nurl = \"embedded:log\"\n{issuers}\
          [policy]\npath = \"policy.cedar\"\n[gateway]\nlisten = \"127.0.0.1:0\"\ncert = \"tls/server.pem\"\n\
          key = \"tls/server.key\"\n{saml}"
     );
@@ -24,6 +30,16 @@ fn check(folder: &Path, saml: &str) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&told).into_owned())
 }
 
+const GOOD: &str = "[gateway.saml]\nissuer = \"https://g.example\"\ntoken_key = { file = \"tls/server.key\" }\n\
+                [[gateway.saml.idp]]\nentity_id = \"https://saml.example/metadata\"\n\
+                certificate_files = [\"tls/server.pem\"]\naudience = \"https://g.example/saml\"\n\
+                recipient = \"https://g.example/saml/token\"\n[gateway.saml.idp.attributes]\ngroups = \"groups\"\n";
+const HOOK: &str = "[[gateway.webhooks]]\nname = \"chat\"\nurl = \"http://127.0.0.1:1/in\"\n\
+                    secret = { value = \"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\" }\n[gateway.webhooks.answers]\n\
+                    secret = { value = \"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB\" }\n\
+                    [[gateway.webhooks.answers.reviewers]]\nid = \"@dora\"\nissuer = \"https://g.example\"\n\
+                    subject = \"https://saml.example/metadata#dora\"\ndisplay_name = \"Dora\"\ngroups = [\"dba\"]\n";
+
 #[test]
 fn what_cannot_work_is_said_before_anything_starts() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -31,12 +47,19 @@ fn what_cannot_work_is_said_before_anything_starts() {
     DevCa::create_or_load(&folder.path().join("tls")).expect("a certificate");
     let policy = "@id(\"all\") permit (principal, action, resource);";
     std::fs::write(folder.path().join("policy.cedar"), policy).expect("writable");
-    let good = "[gateway.saml]\nissuer = \"https://g.example\"\ntoken_key = { file = \"tls/server.key\" }\n\
-                [[gateway.saml.idp]]\nentity_id = \"https://saml.example/metadata\"\n\
-                certificate_files = [\"tls/server.pem\"]\naudience = \"https://g.example/saml\"\n\
-                recipient = \"https://g.example/saml/token\"\n[gateway.saml.idp.attributes]\ngroups = \"groups\"\n";
+    let good = GOOD;
     let (code, told) = check(folder.path(), good);
     assert_eq!(code, Some(0), "{told}");
+    // Nobody else need be trusted, also for people who answer by a webhook.
+    let (code, told) = check_with(folder.path(), "", good);
+    assert_eq!(code, Some(0), "{told}");
+    let (code, told) = check_with(folder.path(), "", &format!("{good}{HOOK}"));
+    assert_eq!(code, Some(0), "{told}");
+    let stranger = HOOK.replace("https://g.example", "https://other.example");
+    let (code, told) = check_with(folder.path(), "", &format!("{good}{stranger}"));
+    assert!(code == Some(2) && told.contains("none of [[issuers]]"), "{told}");
+    let (code, told) = check_with(folder.path(), "", "");
+    assert!(code == Some(2) && told.contains("or [gateway.saml]"), "{told}");
     for (from, to, saying) in [
         ("https://g.example\"", "https://g.example/\"", "gateway.saml.issuer: write the https URL"),
         ("tls/server.key\"", "tls/none.key\"", "gateway.saml.token_key: "),

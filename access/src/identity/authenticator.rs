@@ -140,6 +140,18 @@ impl Authenticator {
         verified.map_err(|reason| AuthFailure::new(reason, None).by(AuthMethod::X509Svid))
     }
 
+    /// Whether anybody that this service lets in may be of this issuer.
+    #[must_use]
+    pub fn knows_issuer(&self, issuer: &str) -> bool {
+        self.inner.trusted.contains_key(issuer)
+            || issuer.strip_prefix("spiffe://").is_some_and(|name| self.inner.domains.has(name))
+    }
+
+    /// The trust domains whose workloads are let in, as `spiffe://NAME`, sorted.
+    pub fn domains(&self) -> impl Iterator<Item = String> {
+        self.inner.domains.names().map(|name| format!("spiffe://{name}"))
+    }
+
     /// The issuers that are trusted, sorted.
     pub fn issuers(&self) -> impl Iterator<Item = &str> {
         self.inner.trusted.keys().map(String::as_str)
@@ -198,6 +210,9 @@ impl Authenticator {
             }
             let of = (&id, token.len());
             return self.inner.domains.verify_token(&parsed, of, Timestamp::now()).map_err(failed);
+        }
+        if let Some((reason, domain)) = Domains::stranger(&parsed) {
+            return Err(AuthFailure::new(reason, domain).by(AuthMethod::JwtSvid));
         }
         self.verify_parsed(&parsed, token, holder)
             .await

@@ -13,13 +13,28 @@ pub struct AuthFailure {
     reason: Reason,
     method: AuthMethod,
     claimed_issuer: Option<String>,
+    /// Of what was signed by whom we trust, and was refused all the same. For the record alone.
+    proven: Option<Box<ProvenFacts>>,
+}
+
+/// What was proven of whoever was refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProvenFacts {
+    pub(crate) token_id: Option<String>,
+    pub(crate) key_id: Option<String>,
+    pub(crate) subject: Option<String>,
 }
 
 impl AuthFailure {
     /// Nothing was presented.
     #[must_use]
     pub const fn missing() -> Self {
-        Self { reason: Reason::Missing, method: AuthMethod::None, claimed_issuer: None }
+        Self {
+            reason: Reason::Missing,
+            method: AuthMethod::None,
+            claimed_issuer: None,
+            proven: None,
+        }
     }
 
     /// The token is good, and whoever it names is not welcome any more.
@@ -31,13 +46,18 @@ impl AuthFailure {
 
     /// Nobody was signed in: `code` and `what` are of our own words.
     #[must_use]
-    pub const fn sign_in(code: &'static str, what: &'static str, issuer: Option<String>) -> Self {
+    pub fn sign_in(code: &'static str, what: &'static str, issuer: Option<String>) -> Self {
         Self::new(Reason::SignIn { code, what }, issuer)
     }
 
     /// An assertion was not exchanged; `idp` is the identity provider that it is of, where that is a configured one.
     pub(crate) const fn saml(why: Refused, idp: Option<String>) -> Self {
-        Self { reason: Reason::Saml(why), claimed_issuer: idp, method: AuthMethod::Saml }
+        Self {
+            reason: Reason::Saml(why),
+            claimed_issuer: idp,
+            method: AuthMethod::Saml,
+            proven: None,
+        }
     }
 
     /// The same, of an exchange: the assertion was good and led to nothing.
@@ -99,8 +119,25 @@ impl AuthFailure {
         self.method
     }
 
-    pub(super) const fn new(reason: Reason, claimed_issuer: Option<String>) -> Self {
-        Self { reason, method: AuthMethod::Oidc, claimed_issuer }
+    pub(super) fn new(reason: Reason, claimed_issuer: Option<String>) -> Self {
+        let workload = match &reason {
+            Reason::UnknownWorkload(id) => Some(id.clone()),
+            _ => None,
+        };
+        let domain = |id: &String| id.split('/').take(3).collect::<Vec<_>>().join("/");
+        let claimed_issuer = claimed_issuer.or_else(|| workload.as_ref().map(domain));
+        let proven = workload.map(|id| ProvenFacts { subject: Some(id), ..ProvenFacts::default() });
+        Self { reason, method: AuthMethod::Oidc, claimed_issuer, proven: proven.map(Box::new) }
+    }
+
+    /// The same, with what was proven.
+    pub(crate) fn of(self, proven: Option<ProvenFacts>) -> Self {
+        Self { proven: proven.map(Box::new), ..self }
+    }
+
+    /// What was proven, for the record.
+    pub(crate) fn proven(&self) -> Option<&ProvenFacts> {
+        self.proven.as_deref()
     }
 
     pub(super) fn by(self, method: AuthMethod) -> Self {
@@ -182,12 +219,16 @@ pub(super) enum Reason {
         "the token is bound to another client certificate than the one of this connection (RFC 8705)"
     )]
     OtherCertificate,
+    #[error(
+        "the token's subject is no SPIFFE ID (JWT-SVID section 3.1); correct the entry at whoever issues it"
+    )]
+    NoSpiffeId,
     #[error("the client certificate is no X.509-SVID that is taken: {0}")]
     Svid(&'static str),
     #[error("the workload is of a trust domain that this service does not take it from")]
     UnknownTrustDomain,
     #[error("no rule of the trust domain is for this workload; ask whoever runs this gateway")]
-    UnknownWorkload,
+    UnknownWorkload(String),
     #[error("the issuer says that the token does not count any more; get a new one")]
     Inactive,
     #[error("the issuer does not say whether the token still counts; try again later")]
@@ -227,9 +268,9 @@ impl Reason {
             Self::SenderConstrained => "sender_constrained",
             Self::NoCertificate => "no_certificate",
             Self::OtherCertificate => "other_certificate",
-            Self::Svid(_) => "svid",
+            Self::NoSpiffeId | Self::Svid(_) => "svid",
             Self::UnknownTrustDomain => "unknown_trust_domain",
-            Self::UnknownWorkload => "unknown_workload",
+            Self::UnknownWorkload(_) => "unknown_workload",
             Self::Inactive => "inactive",
             Self::IntrospectionUnavailable => "introspection_unavailable",
             Self::Revoked(_) => "revoked",

@@ -36,6 +36,7 @@ pub use authenticator::{Authenticator, Presented};
 pub use certificate::ClientCertificate;
 pub use config::{IssuerConfig, KeyCacheConfig};
 pub use failure::AuthFailure;
+pub(crate) use failure::ProvenFacts;
 pub use introspection::IntrospectionConfig;
 pub use issuer::ConfigError;
 pub(crate) use issuer::is_loopback;

@@ -33,6 +33,7 @@ pub use idp::SamlConfigError;
 use issue::TokenKey;
 use replay::Replays;
 
+use crate::identity::ProvenFacts;
 use crate::{AuthFailure, ClaimSource, IssuerConfig, Profile, SecretToken, is_safe_url};
 
 const PROTOCOL: &str = "urn:oasis:names:tc:SAML:2.0:protocol";
@@ -72,17 +73,34 @@ pub struct Exchanged {
     pub token_id: String,
 }
 
+/// What is known of an assertion that is refused.
+#[derive(Default)]
+struct Known {
+    /// The provider whose keys were asked.
+    idp: Option<String>,
+    /// Once all that it says was accepted.
+    facts: Option<ProvenFacts>,
+}
+
 impl Exchanged {
     /// Somebody exchanged the same assertion before, maybe elsewhere.
     #[must_use]
     pub fn replayed(&self) -> AuthFailure {
-        AuthFailure::saml(Refused::Replayed, Some(self.idp.clone()))
+        AuthFailure::saml(Refused::Replayed, Some(self.idp.clone())).of(Some(self.facts()))
     }
 
     /// It cannot be remembered that this was exchanged.
     #[must_use]
     pub fn not_remembered(&self) -> AuthFailure {
-        AuthFailure::saml(Refused::Full, Some(self.idp.clone()))
+        AuthFailure::saml(Refused::Full, Some(self.idp.clone())).of(Some(self.facts()))
+    }
+
+    fn facts(&self) -> ProvenFacts {
+        ProvenFacts {
+            token_id: Some(self.token_id.clone()),
+            key_id: Some(self.certificate.clone()),
+            subject: None,
+        }
     }
 }
 
@@ -129,16 +147,16 @@ impl SamlExchange {
     /// # Errors
     /// [`AuthFailure`]; the caller puts it on record and gives nothing out.
     pub fn exchange(&self, encoded: &str, now: Timestamp) -> Result<Exchanged, AuthFailure> {
-        let mut known = None;
-        self.exchange_known(encoded, now, &mut known).map_err(|why| AuthFailure::saml(why, known))
+        let mut known = Known::default();
+        self.exchange_known(encoded, now, &mut known)
+            .map_err(|why| AuthFailure::saml(why, known.idp).of(known.facts))
     }
 
-    /// `known` is the provider whose keys were asked, once there is one.
     fn exchange_known(
         &self,
         encoded: &str,
         now: Timestamp,
-        known: &mut Option<String>,
+        known: &mut Known,
     ) -> Result<Exchanged, Refused> {
         let text = decode(encoded)?;
         let xml = Xml::parse(&text)?;
@@ -146,7 +164,7 @@ impl SamlExchange {
         let issuer = assertion::issuer(unverified)?;
         let idp = self.idps.iter().find(|idp| idp.entity_id == issuer);
         let idp = idp.ok_or(Refused::UnknownIdp)?;
-        *known = Some(idp.entity_id.clone());
+        known.idp = Some(idp.entity_id.clone());
         let signed = signature::verify(&xml, unverified, &idp.keys)?;
         let assertion = Assertion::read(&signed)?;
         let accepted = idp.accept(&assertion, now)?;
@@ -156,6 +174,11 @@ impl SamlExchange {
         for (claim, value) in [("iss", &self.issuer), ("aud", &self.issuer), ("jti", &token_id)] {
             claims.insert(claim.to_owned(), json!(value));
         }
+        known.facts = Some(ProvenFacts {
+            token_id: Some(token_id.clone()),
+            key_id: Some(signed.fingerprint().to_owned()),
+            subject: None,
+        });
         let full = now.checked_add(self.life).map_err(|_| Refused::NotIssued)?;
         let expires_at = accepted.ends.map_or(full, |ends| ends.min(full));
         // No token outlives what the assertion vouches for, so that no skew is allowed for its end; a token tells whole
@@ -178,6 +201,12 @@ impl SamlExchange {
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
+    }
+
+    /// Whether assertions of this provider are taken, by its entity id.
+    #[must_use]
+    pub fn knows_provider(&self, entity_id: &str) -> bool {
+        self.idps.iter().any(|idp| idp.entity_id == entity_id)
     }
 
     /// The public keys of its tokens (RFC 7517).

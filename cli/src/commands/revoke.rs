@@ -1,7 +1,5 @@
 //! `tallyport revoke ...`, and `tallyport sessions kill`.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tallyport_schemas::{ApprovalId, SessionId};
@@ -9,7 +7,7 @@ use tallyport_schemas::{ApprovalId, SessionId};
 use super::approvals::print::{escaped, moment};
 use super::gateway_api::Api;
 use crate::answer::Answer;
-use crate::args::{Format, GatewayArgs, ReasonArgs, RevokeCommand};
+use crate::args::{Format, GatewayArgs, ReasonArgs, RevokeArgs, RevokeCommand};
 use crate::exit::Failure;
 use crate::output::print_line;
 
@@ -23,7 +21,7 @@ pub async fn run(command: &RevokeCommand) -> Result<(), Failure> {
                 )));
             };
             let revoked = json!({"kind": "principal", "issuer": issuer, "subject": subject});
-            revoke(&order.args, revoked, &order.reason, order.period).await
+            ordered(order, revoked).await
         }
         RevokeCommand::Agent { agent, order } => {
             // An issuer is a URL without a fragment (OpenID Connect Discovery 1.0, section 2).
@@ -33,11 +31,11 @@ pub async fn run(command: &RevokeCommand) -> Result<(), Failure> {
                 }
                 _ => json!({"kind": "agent", "subject": agent}),
             };
-            revoke(&order.args, revoked, &order.reason, order.period).await
+            ordered(order, revoked).await
         }
         RevokeCommand::Issuer { revoked_issuer, order } => {
             let revoked = json!({"kind": "issuer", "issuer": revoked_issuer});
-            revoke(&order.args, revoked, &order.reason, order.period).await
+            ordered(order, revoked).await
         }
         RevokeCommand::Grant { id, order } => grant(*id, order).await,
         RevokeCommand::List { args } => list(args).await,
@@ -53,30 +51,35 @@ pub async fn run(command: &RevokeCommand) -> Result<(), Failure> {
 /// Ends one session.
 pub async fn kill(session: SessionId, order: &ReasonArgs) -> Result<(), Failure> {
     let revoked = json!({"kind": "session", "session_id": session});
-    revoke(&order.args, revoked, &order.reason, None).await
+    let body = json!({"revoked": revoked, "reason": order.reason});
+    revoke(&order.args, &body).await
 }
 
 async fn grant(id: ApprovalId, order: &ReasonArgs) -> Result<(), Failure> {
     let revoked = json!({"kind": "grant", "grant_id": id});
-    revoke(&order.args, revoked, &order.reason, None).await
+    let body = json!({"revoked": revoked, "reason": order.reason});
+    revoke(&order.args, &body).await
 }
 
-async fn revoke(
-    args: &GatewayArgs,
-    revoked: Value,
-    reason: &str,
-    period: Option<Duration>,
-) -> Result<(), Failure> {
-    let mut order = json!({"revoked": revoked, "reason": reason});
-    if let (Some(period), Some(fields)) = (period, order.as_object_mut()) {
+/// With what such orders may say besides.
+async fn ordered(order: &RevokeArgs, revoked: Value) -> Result<(), Failure> {
+    let mut fields = json!({"revoked": revoked, "reason": order.reason});
+    if let (Some(period), Some(fields)) = (order.period, fields.as_object_mut()) {
         let until = SignedDuration::try_from(period)
             .ok()
             .and_then(|period| Timestamp::now().checked_add(period).ok())
             .ok_or_else(|| Failure::usage("--for is too long; leave it out"))?;
         fields.insert("until".to_owned(), json!(until));
     }
+    if let (true, Some(fields)) = (order.unknown_issuer, fields.as_object_mut()) {
+        fields.insert("unknown_issuer".to_owned(), json!(true));
+    }
+    revoke(&order.args, &fields).await
+}
+
+async fn revoke(args: &GatewayArgs, order: &Value) -> Result<(), Failure> {
     let api = Api::new(args).await?;
-    let answer = api.post("/v1/revocations", &order).await?;
+    let answer = api.post("/v1/revocations", order).await?;
     tell(args, &answer, "revoked")
 }
 

@@ -131,10 +131,12 @@ impl Config {
             (None, None) => Ok(QuerySettings { http: query.http, pgwire: query.pgwire, tls: None }),
             _ => Err("query.cert and query.key: give both, or neither on loopback".to_owned()),
         });
-        if raw.issuers.is_empty() && raw.trust_domains.is_empty() {
+        let by_assertion = raw.gateway.as_ref().is_some_and(|gateway| gateway.saml.is_some());
+        let by_name = !raw.issuers.is_empty() || !raw.trust_domains.is_empty();
+        if !by_name && !by_assertion {
             return Err(
                 "issuers: at least one [[issuers]] with issuer and audiences is needed, or one of \
-                        [[trust_domains]]"
+                        [[trust_domains]], or [gateway.saml] for the gateway"
                     .to_owned(),
             );
         }
@@ -145,8 +147,10 @@ impl Config {
         let trust_domains: Vec<_> = raw.trust_domains.into_iter().map(in_folder).collect();
         let issuers =
             raw.issuers.into_iter().map(|issuer| relative_to(issuer, folder)).collect::<Vec<_>>();
-        Authenticator::trusting(issuers.clone(), trust_domains.clone(), None)
-            .map_err(|error| format!("issuers: {error}"))?;
+        if by_name {
+            Authenticator::trusting(issuers.clone(), trust_domains.clone(), None)
+                .map_err(|error| format!("issuers: {error}"))?;
+        }
         Ok(Self {
             path: path.to_path_buf(),
             log,

@@ -162,7 +162,10 @@ fn dev_mcp(port: u16) -> Result<McpConfig, Failure> {
 
 fn webhooks(config: &Config, folder: &Path) -> Result<Vec<Webhook>, ConfigError> {
     let raw = config.gateway.as_ref().map_or(&[][..], |section| &section.webhooks);
-    let issuers: Vec<&str> = config.issuers.iter().map(|it| it.issuer.as_str()).collect();
+    // People sign in at the gateway itself where that is by SAML.
+    let own = config.gateway.as_ref().and_then(|gateway| gateway.saml.as_ref());
+    let issuers = config.issuers.iter().map(|it| it.issuer.as_str());
+    let issuers: Vec<&str> = issuers.chain(own.map(|saml| saml.issuer.as_str())).collect();
     let page = config.console.as_ref().map(|console| &console.public_url);
     RawWebhook::check_all(raw, folder, &issuers, page)
 }

@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tallyport_schemas::{ApprovalId, ApprovalRequirement, Front, TraceId};
 
-use super::approvals::{Answer, Said, parse_id, review, seen};
+use super::approvals::{Answer, Said, note_refused, parse_id, review, seen};
 use super::error::ApiError;
 use super::extract::{Id, Sent};
 use super::{answered, body};
 use crate::service::{Caller, Inner, Vouched};
-use crate::webhooks::Webhook;
+use crate::webhooks::{Webhook, shows_what_is_asked};
 
 const FORM: &str = "{\"approval_id\":\"...\",\"answer\":\"approve\",\"reviewer\":\"@ann:chat.example.com\",\"digest\":\"...\",\
                     \"comment\":\"...\"}";
@@ -92,11 +92,20 @@ async fn pass_on(
         answer.must_name_its_digest()?;
     }
     let id = parse_id(&passed.approval_id)?;
-    // What it is not told of is not there for it.
-    if !seen(inner, caller, id, |case| webhook.is_told_of(case))? {
-        return Err(ApiError::unknown());
-    }
     let said = Said { agrees, webhook: Some(webhook.name.clone()) };
+    let may = seen(inner, caller, id, |case| {
+        // What it is not told of is not there for it.
+        if !webhook.is_told_of(case) {
+            return Err(ApiError::unknown());
+        }
+        if agrees && !shows_what_is_asked(webhook, case, Timestamp::now()) {
+            return Err(ApiError::not_shown());
+        }
+        Ok(())
+    });
+    if let Err(error) = may.flatten() {
+        return Err(note_refused(inner, caller, id, &said, error).await);
+    }
     review(inner, caller, id, answer, said).await?;
     Ok(answered(seen(inner, caller, id, Stands::new)?))
 }

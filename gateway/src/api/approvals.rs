@@ -8,13 +8,13 @@ use axum::response::Response;
 use gateway_core::approval::{Case, GIVEN_BACK, NotCounted, State as Standing};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tallyport_schemas::{Approval, ApprovalId, Body, Draft};
+use tallyport_schemas::{Approval, ApprovalId, Body, Decision, Draft, Effect};
 use tokio::time::timeout;
 
 use super::error::ApiError;
 use super::extract::{Id, Sent};
 use super::view::{ApprovalView, has_asked, may_answer, may_see};
-use super::{answered, body};
+use super::{answered, body, recorded};
 use crate::service::{Caller, Inner};
 
 /// Requests in one answer, where the caller does not say, and at most.
@@ -215,13 +215,53 @@ pub(crate) async fn give_back(
     view(inner, caller, approval_id)
 }
 
-/// Puts an answer on the log, where it counts as the events before it let it.
+/// Puts an answer on the log, where it counts as the events before it let it. One that does not count is on record as
+/// denied: who tried to give it, and why it was none.
 pub(super) async fn review(
     inner: &Inner,
     caller: &Caller,
     approval_id: ApprovalId,
     answer: Answer,
     said: Said,
+) -> Result<(), ApiError> {
+    match counted(inner, caller, approval_id, answer, &said).await {
+        Err(error) => Err(note_refused(inner, caller, approval_id, &said, error).await),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Puts on record that an answer was refused; what the caller is told then.
+pub(super) async fn note_refused(
+    inner: &Inner,
+    caller: &Caller,
+    approval_id: ApprovalId,
+    said: &Said,
+    error: ApiError,
+) -> ApiError {
+    let Some(why) = error.refuses() else { return error };
+    let webhook = said.webhook.iter().map(|name| format!("webhook/{name}"));
+    let decision = Decision {
+        effect: Effect::Deny,
+        actions: vec![if said.agrees { "approval:approve" } else { "approval:deny" }.to_owned()],
+        resources: std::iter::once(format!("approval/{approval_id}")).chain(webhook).collect(),
+        policy_ids: Vec::new(),
+        policy_version: inner.policy.current().version().to_owned(),
+        obligations: Vec::new(),
+        reasons: vec![why.to_owned()],
+        command_id: None,
+    };
+    match recorded(inner, caller.context(), decision).await {
+        Ok(()) => error,
+        Err(not_on_record) => not_on_record,
+    }
+}
+
+async fn counted(
+    inner: &Inner,
+    caller: &Caller,
+    approval_id: ApprovalId,
+    answer: Answer,
+    said: &Said,
 ) -> Result<(), ApiError> {
     let identity = caller.identity();
     let context = seen(inner, caller, approval_id, |case| {
@@ -234,7 +274,8 @@ pub(super) async fn review(
         }
         Ok(case.context().clone())
     })??;
-    let (reviewer, comment, webhook) = (identity.principal.clone(), answer.comment, said.webhook);
+    let (reviewer, comment) = (identity.principal.clone(), answer.comment);
+    let webhook = said.webhook.clone();
     let approval = if said.agrees {
         Approval::Granted { approval_id, reviewer, comment, webhook }
     } else {

@@ -15,9 +15,24 @@ use crate::tunnel::Refusal;
 /// An answer that is not what was asked for.
 pub(crate) struct ApiError(Box<Response>);
 
+/// Code and message, for whoever puts a refusal on record.
+#[derive(Clone)]
+struct Why(String);
+
 impl ApiError {
     fn new(status: StatusCode, code: &str, message: &str) -> Self {
-        Self(Box::new(answer(status, code, message).map(Body::from)))
+        let mut response = answer(status, code, message).map(Body::from);
+        response.extensions_mut().insert(Why(format!("{code}: {message}")));
+        Self(Box::new(response))
+    }
+
+    /// Why the caller may not do it, or cannot any more; none where the form is wrong or the service is out.
+    pub(super) fn refuses(&self) -> Option<&str> {
+        let is_refusal = matches!(
+            self.0.status(),
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::CONFLICT
+        );
+        self.0.extensions().get::<Why>().filter(|_| is_refusal).map(|why| why.0.as_str())
     }
 
     pub(super) fn refusal(refusal: &Refusal, token_was_sent: bool) -> Self {
@@ -53,6 +68,15 @@ impl ApiError {
     pub(super) fn unknown() -> Self {
         let message = "there is no request with this id, or you may not know of it";
         Self::new(StatusCode::NOT_FOUND, "unknown_approval", message)
+    }
+
+    /// `problem` says what was meant, as far as that can be told.
+    pub(super) fn nobody(problem: &str) -> Self {
+        let message = format!(
+            "{problem}; to order it all the same, for whoever another gateway lets in, send `\"unknown_issuer\": true` \
+             (`--unknown-issuer`)"
+        );
+        Self::new(StatusCode::NOT_FOUND, "unknown_issuer", &message)
     }
 
     pub(super) fn unknown_revocation() -> Self {
@@ -113,6 +137,12 @@ impl ApiError {
     pub(super) fn other_digest() -> Self {
         let message = "the digest is not that of the request; read the request again and answer what it says now";
         Self::new(StatusCode::CONFLICT, "other_digest", message)
+    }
+
+    pub(super) fn not_shown() -> Self {
+        let message = "this webhook's messages do not show the statement, so nobody agrees to it by this webhook: it can be denied \
+                       here, and approved on the page, with a token, or by a webhook with `statements`";
+        Self::new(StatusCode::FORBIDDEN, "no_statements", message)
     }
 
     pub(super) fn delegated() -> Self {

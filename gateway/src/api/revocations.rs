@@ -21,6 +21,8 @@ use super::{answered, body, recorded};
 use crate::service::{Caller, Inner};
 
 const MAX_NAME_BYTES: usize = 2_048;
+/// Issuers that an error names.
+const MAX_NAMED: usize = 10;
 const FORM: &str = "{\"revoked\":{\"kind\":\"principal\",\"issuer\":\"https://idp\",\"subject\":\"agent-7\"},\"reason\":\"why\"}, \
                     where the kind is session (session_id), principal (issuer, subject), agent (subject, and issuer or \
                     none), issuer (issuer) or grant (grant_id), and `until` may say a time";
@@ -34,6 +36,9 @@ struct Order {
     reason: String,
     #[serde(default)]
     until: Option<Timestamp>,
+    /// Also of whom this gateway lets nobody in.
+    #[serde(default)]
+    unknown_issuer: bool,
 }
 
 #[derive(Serialize)]
@@ -104,6 +109,9 @@ pub(super) async fn revoke(
         ));
     }
     permitted(&inner, &caller, Action::Revoke, order.revoked.kind()).await?;
+    if !order.unknown_issuer {
+        can_be_somebody(&inner, &order.revoked)?;
+    }
     if let Revoked::Grant { grant_id } = order.revoked {
         can_end(&inner, grant_id).await?;
     }
@@ -119,6 +127,56 @@ pub(super) async fn revoke(
     let known = inner.control.known();
     let view = known.revocations.get(id).map(RevocationView::new);
     Ok(answered(view.ok_or_else(ApiError::unknown_revocation)?))
+}
+
+/// Refuses names of which this gateway lets nobody in: an order for a name that is misspelt ends nothing, and would look
+/// as if it did.
+fn can_be_somebody(inner: &Inner, revoked: &Revoked) -> Result<(), ApiError> {
+    let (issuer, subject) = match revoked {
+        Revoked::Principal { issuer, subject } => (issuer, Some(subject)),
+        Revoked::Issuer { issuer } => (issuer, None),
+        // Actors may be of any issuer, as whoever is trusted says.
+        Revoked::Agent { .. } | Revoked::Session { .. } | Revoked::Grant { .. } => return Ok(()),
+    };
+    let saml = inner.saml.as_deref();
+    if !inner.authenticator.knows_issuer(issuer) {
+        let people_of = saml.filter(|exchange| exchange.knows_provider(issuer));
+        return Err(ApiError::nobody(&match (people_of, subject) {
+            (Some(exchange), Some(subject)) => format!(
+                "people of this SAML provider are principals of {own}: name {own}#{issuer}#{subject}",
+                own = exchange.issuer()
+            ),
+            (Some(exchange), None) => format!(
+                "people of this SAML provider are principals of {own}: revoke them one by one, as {own}#{issuer}#NAME, or take the \
+                 provider out of the configuration",
+                own = exchange.issuer()
+            ),
+            (None, _) => {
+                let issuers = inner.authenticator.issuers().map(str::to_owned);
+                let known = issuers.chain(inner.authenticator.domains());
+                let known: Vec<String> = known.take(MAX_NAMED).collect();
+                format!(
+                    "no issuer that is trusted here has this name; there are {}",
+                    known.join(", ")
+                )
+            }
+        }));
+    }
+    let Some(subject) = subject else { return Ok(()) };
+    if issuer.starts_with("spiffe://") && !subject.starts_with(&format!("{issuer}/")) {
+        return Err(ApiError::nobody(&format!(
+            "the subject of a workload is its whole SPIFFE ID: name {issuer}#{issuer}/PATH"
+        )));
+    }
+    let by_assertion = saml.filter(|exchange| exchange.issuer() == issuer);
+    if by_assertion.is_some_and(|exchange| {
+        !subject.split_once('#').is_some_and(|(provider, _)| exchange.knows_provider(provider))
+    }) {
+        return Err(ApiError::nobody(&format!(
+            "the subject of a person who came by SAML begins with their provider: name {issuer}#PROVIDER#NAME"
+        )));
+    }
+    Ok(())
 }
 
 /// Refuses to end what nobody asked for, and what is over: an order that does nothing must not be on record as one that

@@ -17,6 +17,9 @@ use super::open::log_unavailable;
 use crate::tunnel::Refusal;
 use crate::webhooks::{Answers, Keys, SignatureError, Webhook};
 
+/// More of what a webhook calls a reviewer does not go on record.
+const MAX_REVIEWER_CHARS: usize = 200;
+
 /// An answer as it came in.
 pub(crate) struct Vouched<'a> {
     /// The webhook that it names.
@@ -32,6 +35,20 @@ pub(crate) struct Vouched<'a> {
 struct Unvouched {
     code: &'static str,
     message: String,
+}
+
+/// What is known of an answer, also where that is not enough. It goes on record, and to nobody else: who cannot sign does
+/// not learn which webhooks there are.
+#[derive(Default)]
+struct Known {
+    /// The webhook that it names, where there is one.
+    webhook: Option<String>,
+    /// The id of the answer, which was signed.
+    answer_id: Option<String>,
+    /// What the webhook calls the reviewer, which was signed.
+    reviewer: Option<String>,
+    /// Whom it vouches for.
+    principal: Option<Principal>,
 }
 
 impl Inner {
@@ -54,9 +71,9 @@ impl Inner {
             trace_id: Some(vouched.trace_id),
             ..Context::default()
         };
-        let mut known = None;
+        let mut known = Known::default();
         let checked = self.check_vouched(vouched, reviewer, &mut known).await;
-        context.principal.clone_from(&known);
+        context.principal.clone_from(&known.principal);
         if let Err(unvouched) = &checked
             && !self.strangers.may_record_code(
                 (vouched.front, AuthMethod::Webhook),
@@ -67,7 +84,7 @@ impl Inner {
             return Err(unvouched.refusal());
         }
         let context = SharedContext::from(context);
-        let event = event(vouched.front, &checked);
+        let event = event(vouched.front, &checked, known);
         let draft = Draft::new(context.clone(), None, Body::Authentication(event));
         let recorded = self.appender.commit(Note::new(vec![draft])).await;
         let _on_record = recorded.map_err(|error| log_unavailable(&error))?;
@@ -77,14 +94,14 @@ impl Inner {
         }
     }
 
-    /// `known` is whom they vouch for, also where that is not enough.
     async fn check_vouched(
         &self,
         vouched: &Vouched<'_>,
         reviewer: impl FnOnce(&[u8]) -> Option<String> + Send,
-        known: &mut Option<Principal>,
+        known: &mut Known,
     ) -> Result<(Identity, &Webhook), Unvouched> {
         let webhook = self.webhooks.iter().find(|it| it.name == vouched.webhook);
+        known.webhook = webhook.map(|it| it.name.clone());
         let answering = webhook.and_then(|it| Some((it, it.answers.as_ref()?)));
         let keys = match answering {
             Some((webhook, answers)) => keys(webhook, answers).await?,
@@ -95,19 +112,22 @@ impl Inner {
         let unsigned = |error: SignatureError| Unvouched::new(error.code(), error.to_string());
         let signed = keys.verify(vouched.headers, vouched.body, now).map_err(unsigned)?;
         let (webhook, answers) = answering.ok_or_else(|| unsigned(SignatureError::Wrong))?;
+        known.answer_id = Some(signed.id.clone());
         let id = reviewer(vouched.body).ok_or_else(|| {
             Unvouched::new(
                 "malformed",
                 "send JSON with approval_id, answer, reviewer, digest and comment",
             )
         })?;
-        let principal = answers.reviewers.get(&id).ok_or_else(|| {
+        let found = answers.reviewers.get(&id);
+        known.reviewer = Some(id);
+        let principal = found.ok_or_else(|| {
             Unvouched::new(
                 "unknown_reviewer",
                 "the webhook vouches for no such reviewer; add them to its configuration",
             )
         })?;
-        *known = Some(principal.clone());
+        known.principal = Some(principal.clone());
         let identity = Identity {
             method: AuthMethod::Webhook,
             principal: principal.clone(),
@@ -136,7 +156,11 @@ async fn keys(webhook: &Webhook, answers: &Answers) -> Result<Keys, Unvouched> {
     Keys::parse(&secret).map_err(|error| unavailable(&error))
 }
 
-fn event(front: Front, checked: &Result<(Identity, &Webhook), Unvouched>) -> Authentication {
+fn event(
+    front: Front,
+    checked: &Result<(Identity, &Webhook), Unvouched>,
+    known: Known,
+) -> Authentication {
     let (identity, unvouched) = match checked {
         Ok((identity, _)) => (Some(identity), None),
         Err(unvouched) => (None, Some(unvouched)),
@@ -146,12 +170,29 @@ fn event(front: Front, checked: &Result<(Identity, &Webhook), Unvouched>) -> Aut
         method: AuthMethod::Webhook,
         front,
         failure: unvouched.map(|it| it.code.to_owned()),
-        message: unvouched.map(|it| it.message.clone()),
+        message: unvouched.map(|it| known.said(&it.message)),
         issuer: identity.map(|it| it.principal.issuer.clone()),
-        token_id: identity.and_then(|it| it.token_id.clone()),
+        token_id: known.answer_id,
         key_id: None,
         binding: None,
         expires_at: None,
+    }
+}
+
+impl Known {
+    /// `message`, and what it is about.
+    fn said(&self, message: &str) -> String {
+        let webhook = self.webhook.iter().map(|name| format!("webhook {name}"));
+        let reviewer = self.reviewer.iter().map(|id| {
+            let id: String = id.chars().take(MAX_REVIEWER_CHARS).collect();
+            format!("reviewer {id:?}")
+        });
+        let about: Vec<String> = webhook.chain(reviewer).collect();
+        if about.is_empty() {
+            message.to_owned()
+        } else {
+            format!("{message} ({})", about.join(", "))
+        }
     }
 }
 

@@ -42,6 +42,13 @@ impl Message {
     }
 }
 
+/// Whether a message of `webhook` shows what an approval stands for, and with it the digest: who was shown neither there
+/// may have the digest from elsewhere, and still did not see by this webhook what they would agree to.
+pub(crate) fn shows_what_is_asked(webhook: &Webhook, case: &Case, now: Timestamp) -> bool {
+    case.request().asked.command().is_none()
+        || (webhook.statements && data(webhook, case, now, true).len() <= MAX_BYTES)
+}
+
 /// `whole`: with the statement and its parameters, and with the digest. An approval names the digest: who was not shown what
 /// it stands for cannot approve it.
 fn data(webhook: &Webhook, case: &Case, now: Timestamp, whole: bool) -> Vec<u8> {

@@ -19,5 +19,6 @@ pub use config::{Answers, RawAnswers, RawReviewer, RawWebhook, Webhook};
 pub use post::WebhookError;
 
 pub(crate) use deliver::deliver;
+pub(crate) use message::shows_what_is_asked;
 pub(crate) use post::Post;
 pub(crate) use signature::{Keys, SignatureError};

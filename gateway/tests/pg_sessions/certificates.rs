@@ -180,6 +180,12 @@ async fn who_is_of_no_trust_domain_is_refused_on_record() {
     ];
     let once = once.map(|(method, code)| (method, code.to_owned()));
     assert_eq!(failed, [once.clone(), once].concat());
+    let unknown = checks(&events);
+    let unknown = unknown.iter().find(|it| it.failure.as_deref() == Some("unknown_workload"));
+    let unknown = unknown.unwrap();
+    let message = unknown.message.as_deref().unwrap();
+    assert!(message.ends_with("(it was spiffe://prod.example/ns/ops/x)"), "{message}");
+    assert_eq!(unknown.issuer.as_deref(), Some("spiffe://prod.example"));
 }
 
 /// Where nobody asks for it, no certificate is sent: it cannot let anybody in.

@@ -135,6 +135,9 @@ async fn what_is_not_taken_is_on_record_with_its_reason_and_told_as_an_invalid_g
             (Some("saml_unsigned"), Some(ENTITY), false)
         ]
     );
+    // Whose assertion was used again can be told: it is the token's id that the first use left.
+    let ids: Vec<_> = exchanges(&events).iter().map(|(it, _)| it.token_id.clone()).collect();
+    assert!(ids[0].is_some() && ids[0] == ids[1] && ids[2].is_none(), "{ids:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,8 +232,17 @@ async fn whoever_was_revoked_gets_no_token() {
     let world = world!(saml: exchange(),);
     let (.., answer) = ask(&world.gateway, &assertion("_a1")).await;
     let token = answer["access_token"].as_str().unwrap().to_owned();
+    let dana = Desk::of(&world, "dana").await;
+    // As one may well write it, and as it is.
+    for (issuer, subject) in [(ENTITY, "ada"), (ISSUER, "ada")] {
+        let wrong = json!({"kind": "principal", "issuer": issuer, "subject": subject});
+        let (status, told) = dana.revoke(wrong).await;
+        assert_eq!((status, &told["code"]), (404, &json!("unknown_issuer")), "{told}");
+        let way = format!("name {ISSUER}#{}", if issuer == ENTITY { ENTITY } else { "PROVIDER" });
+        assert!(told["message"].as_str().unwrap().contains(&way), "{told}");
+    }
     let whom = json!({"kind": "principal", "issuer": ISSUER, "subject": format!("{ENTITY}#ada")});
-    let (status, revoked) = Desk::of(&world, "dana").await.revoke(whom).await;
+    let (status, revoked) = dana.revoke(whom).await;
     assert_eq!(status, 200, "{revoked}");
     assert_eq!(Desk::with_token(&world, token).get("/v1/whoami").await.0, 401);
     let (status, _, answer) = ask(&world.gateway, &assertion("_a2")).await;

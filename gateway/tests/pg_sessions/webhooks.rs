@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use tallyport_eventlog::Topic;
 use tallyport_eventlog::faults::{Fault, FaultKind, FaultLog};
-use tallyport_schemas::{Approval, AuthMethod, Body, Event, Outcome};
+use tallyport_schemas::{Approval, AuthMethod, Body, Effect, Event, Outcome};
 
 use crate::chat::{Answer, Chat};
 use crate::harness::{World, world};
@@ -34,6 +34,19 @@ fn notified(events: &[Event]) -> Vec<(String, String)> {
     let of = |event: &Event| match &event.body {
         Body::Approval(Approval::Notified { webhook, step, .. }) => {
             Some((webhook.clone(), step.clone()))
+        }
+        _ => None,
+    };
+    events.iter().filter_map(of).collect()
+}
+
+/// Why answers were none, as decisions have it.
+pub fn refused(events: &[Event]) -> Vec<String> {
+    let of = |event: &Event| match &event.body {
+        Body::Decision(it) if it.actions.iter().any(|action| action.starts_with("approval:")) => {
+            assert_eq!(it.effect, Effect::Deny);
+            assert!(it.resources.iter().any(|resource| resource.starts_with("approval/")));
+            it.reasons.first()?.split_once(": ").map(|(code, _)| code.to_owned())
         }
         _ => None,
     };
@@ -126,7 +139,18 @@ async fn who_is_not_shown_the_statement_cannot_approve_it() {
     let (status, told) = Answer::new(&message, "dana", "approve").send(&world.gateway).await;
     assert_eq!((status, &told["code"]), (400, &json!("invalid_request")));
     let dana = Desk::of(&world, "dana").await;
+    let asked = dana.one().await;
+    assert_eq!(asked["state"], "pending");
+    // Nor with the digest, which a reviewer's own token tells.
+    let answer = Answer::new(&message, "dana", "approve").with("digest", asked["digest"].clone());
+    let (status, told) = answer.send(&world.gateway).await;
+    assert_eq!((status, &told["code"]), (403, &json!("no_statements")));
     assert_eq!(dana.one().await["state"], "pending");
+    assert!(!world.statements().await.contains("a-secret-name"));
+    // To deny, nobody has to see it.
+    let denied = Answer::new(&message, "dana", "deny").send(&world.gateway).await;
+    assert_eq!(denied.0, 200, "{denied:?}");
+    assert_eq!(refused(&world.events().await), ["no_statements"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

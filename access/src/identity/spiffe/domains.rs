@@ -35,6 +35,9 @@ struct Domain {
     workloads: Vec<Workload>,
 }
 
+/// Why it is refused, and the trust domain that it claims.
+type Stranger = (Reason, Option<String>);
+
 impl Domains {
     pub(in crate::identity) fn check(
         configs: Vec<TrustDomainConfig>,
@@ -88,9 +91,31 @@ impl Domains {
         self.domains.is_empty()
     }
 
+    pub(in crate::identity) fn names(&self) -> impl Iterator<Item = &str> {
+        self.domains.keys().map(String::as_str)
+    }
+
+    pub(in crate::identity) fn has(&self, name: &str) -> bool {
+        self.domains.contains_key(name)
+    }
+
     /// The largest token of any: of what is larger nobody says why it is not taken.
     pub(in crate::identity) fn max_token_bytes(&self) -> usize {
         if self.is_empty() { 0 } else { MAX_SVID_BYTES }
+    }
+
+    /// Why a token is refused that names no issuer, where it is one of a workload by its subject.
+    pub(in crate::identity) fn stranger(token: &UnverifiedToken<'_>) -> Option<Stranger> {
+        let subject = token.claims().get("sub").and_then(|sub| sub.as_str())?;
+        if token.issuer().is_some() || !subject.starts_with("spiffe:") {
+            return None;
+        }
+        Some(match SpiffeId::parse(subject) {
+            Some(id) => {
+                (Reason::UnknownTrustDomain, Some(format!("spiffe://{}", id.trust_domain())))
+            }
+            None => (Reason::NoSpiffeId, None),
+        })
     }
 
     /// Whose token it is, where that is said by its subject alone: JWT-SVID section 3 knows no issuer.
@@ -164,7 +189,7 @@ impl Domain {
     fn principal(&self, id: &SpiffeId) -> Result<(Principal, AgentAttributes), Reason> {
         let known = self.workloads.iter().find(|workload| workload.is_of(id));
         if known.is_none() && !self.workloads.is_empty() {
-            return Err(Reason::UnknownWorkload);
+            return Err(Reason::UnknownWorkload(id.as_str().to_owned()));
         }
         let prefixed = |group: &String| format!("{}{group}", self.group_prefix);
         let mut groups: Vec<String> =

@@ -245,7 +245,8 @@ impl Script {
         let millis = self.rng.random_range(30..600);
         let until = Timestamp::now() + SignedDuration::from_millis(millis);
         let until = if for_good { Value::Null } else { json!(until) };
-        json!({"revoked": victim, "reason": "why", "until": until})
+        let unknown_issuer = victim["issuer"] == ELSEWHERE;
+        json!({"revoked": victim, "reason": "why", "until": until, "unknown_issuer": unknown_issuer})
     }
 
     pub fn who_ends(&mut self) -> &'static str {
