@@ -11,6 +11,7 @@ DEV_CACHE=${TALLYPORT_DEV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tallyport-dev}
 DEV_PIDS=()
 DEV_STOP_SIGNAL=TERM
 DEV_TMP=
+DEV_READER=
 
 log() { printf '[%s] %s\n' "$(basename "$0")" "$*" >&2; }
 not_installable() { log "NOT RUN: $*"; exit 75; }
@@ -21,6 +22,7 @@ make_tmp() { DEV_TMP=$(mktemp -d "${TMPDIR:-/tmp}/tallyport-dev.XXXXXX"); }
 dev_cleanup() {
   local status=$? pid
   trap - EXIT
+  [ -z "$DEV_READER" ] || kill "$DEV_READER" 2>/dev/null || true
   for pid in ${DEV_PIDS[@]+"${DEV_PIDS[@]}"}; do kill "-$DEV_STOP_SIGNAL" "$pid" 2>/dev/null || true; done
   for pid in ${DEV_PIDS[@]+"${DEV_PIDS[@]}"}; do
     for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
@@ -116,8 +118,12 @@ npm_dir() {
   printf '%s\n' "$dir"
 }
 
-# ready JSON: says that the service answers, then waits for the end of stdin.
+# ready JSON: says that the service answers, then waits for the end of stdin, or for a signal. Bash holds a signal back while a
+# command runs in the foreground, and not while it waits for one in the background.
 ready() {
   printf '%s\n' "$1"
-  cat >/dev/null || true
+  cat <&0 >/dev/null &
+  DEV_READER=$!
+  wait "$DEV_READER" || true
+  DEV_READER=
 }

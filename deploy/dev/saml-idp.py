@@ -58,7 +58,7 @@ def response(asked):
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        text = response(parse_qs(urlsplit(self.path).query))
+        text = response(parse_qs(urlsplit(self.path).query, keep_blank_values=True))
         body = base64.urlsafe_b64encode(text.encode()).rstrip(b"=")
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
