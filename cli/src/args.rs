@@ -17,7 +17,7 @@ mod mcp_servers;
 pub use access::AccessArgs;
 pub use approvals::ApprovalsCommand;
 pub use dev::DevArgs;
-pub use gateway::{GatewayArgs, ReasonArgs, RequestArgs, RevokeCommand};
+pub use gateway::{GatewayArgs, ReasonArgs, RequestArgs, RevokeArgs, RevokeCommand};
 pub use login::{LoginArgs, LoginPlace};
 pub use mcp_servers::McpServersCommand;
 

@@ -17,12 +17,18 @@ pub struct AuthFailure {
     proven: Option<Box<ProvenFacts>>,
 }
 
-/// What was proven of whoever was refused.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What was proven of whoever was refused. It is shown to nobody, in no log line either.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct ProvenFacts {
     pub(crate) token_id: Option<String>,
     pub(crate) key_id: Option<String>,
     pub(crate) subject: Option<String>,
+}
+
+impl fmt::Debug for ProvenFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProvenFacts").finish_non_exhaustive()
+    }
 }
 
 impl AuthFailure {
@@ -120,14 +126,14 @@ impl AuthFailure {
     }
 
     pub(super) fn new(reason: Reason, claimed_issuer: Option<String>) -> Self {
-        let workload = match &reason {
-            Reason::UnknownWorkload(id) => Some(id.clone()),
+        let proven = match &reason {
+            Reason::UnknownWorkload(proven) => Some(proven.clone()),
             _ => None,
         };
-        let domain = |id: &String| id.split('/').take(3).collect::<Vec<_>>().join("/");
-        let claimed_issuer = claimed_issuer.or_else(|| workload.as_ref().map(domain));
-        let proven = workload.map(|id| ProvenFacts { subject: Some(id), ..ProvenFacts::default() });
-        Self { reason, method: AuthMethod::Oidc, claimed_issuer, proven: proven.map(Box::new) }
+        let subject = proven.as_ref().and_then(|it| it.subject.as_deref());
+        let domain = |id: &str| id.split('/').take(3).collect::<Vec<_>>().join("/");
+        let claimed_issuer = claimed_issuer.or_else(|| subject.map(domain));
+        Self { reason, method: AuthMethod::Oidc, claimed_issuer, proven }
     }
 
     /// The same, with what was proven.
@@ -228,7 +234,7 @@ pub(super) enum Reason {
     #[error("the workload is of a trust domain that this service does not take it from")]
     UnknownTrustDomain,
     #[error("no rule of the trust domain is for this workload; ask whoever runs this gateway")]
-    UnknownWorkload(String),
+    UnknownWorkload(Box<ProvenFacts>),
     #[error("the issuer says that the token does not count any more; get a new one")]
     Inactive,
     #[error("the issuer does not say whether the token still counts; try again later")]

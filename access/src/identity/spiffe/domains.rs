@@ -14,7 +14,7 @@ use super::id::SpiffeId;
 use super::x509::{Leaf, verify_path};
 use crate::identity::Identity;
 use crate::identity::certificate::thumbprint;
-use crate::identity::failure::Reason;
+use crate::identity::failure::{ProvenFacts, Reason};
 use crate::identity::issuer::{Issuer, MAX_SVID_BYTES};
 use crate::identity::token::UnverifiedToken;
 use crate::identity::verifier::{Candidate, Proven};
@@ -189,7 +189,9 @@ impl Domain {
     fn principal(&self, id: &SpiffeId) -> Result<(Principal, AgentAttributes), Reason> {
         let known = self.workloads.iter().find(|workload| workload.is_of(id));
         if known.is_none() && !self.workloads.is_empty() {
-            return Err(Reason::UnknownWorkload(id.as_str().to_owned()));
+            let subject = Some(id.as_str().to_owned());
+            let proven = ProvenFacts { subject, ..ProvenFacts::default() };
+            return Err(Reason::UnknownWorkload(Box::new(proven)));
         }
         let prefixed = |group: &String| format!("{}{group}", self.group_prefix);
         let mut groups: Vec<String> =
