@@ -107,6 +107,8 @@ def containers(root):
     toolchain = tomllib.loads((root / 'rust-toolchain.toml').read_text())['toolchain']['channel']
     expect(f'rust:{toolchain}-' in text and f'RUSTUP_TOOLCHAIN={toolchain}\n' in text, f'built with another Rust than {toolchain}')
     expect(re.search(r'^USER 65532', text, re.M), 'it runs as root')
+    last = re.findall(r'^FROM (\S+)', text, re.M)[-1]
+    expect(last.startswith('docker.io/library/debian:'), f'{last}: does it have `sleep`, which the chart runs before a pod ends?')
     expect('deploy/release/build' in text, 'it does not build as a release is built')
     ignored = (root / '.dockerignore').read_text().split('\n')
     for path in ('.git', 'target', 'deploy/compose/secrets'):

@@ -46,8 +46,8 @@ spec:
   imagePullSecrets: {{- toYaml . | nindent 4 }}
   {{- end }}
   securityContext: {{- toYaml .root.Values.podSecurityContext | nindent 4 }}
-  # Sessions drain for gateway.drain_seconds, then ends go on record; the recorder takes up to 20 s.
-  terminationGracePeriodSeconds: {{ add (.root.Values.config.gateway.drain_seconds | default 30) 30 }}
+  # The hook, then: sessions drain for gateway.drain_seconds and their ends go on record; recorder and query take up to 40 s.
+  terminationGracePeriodSeconds: {{ include "tallyport.stopSeconds" . }}
   {{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" }}
   {{- with index $values $key }}
   {{ $key }}: {{- toYaml . | nindent 4 }}
@@ -69,6 +69,10 @@ spec:
       {{- end }}
       ports: {{- include "tallyport.ports" . | nindent 8 }}
       {{- include "tallyport.probes" . | nindent 6 }}
+      {{- if $values.preStopSeconds }}
+      # It serves on until no node sends it anything new: after SIGTERM it refuses that at once.
+      lifecycle: {preStop: {exec: {command: [sleep, {{ int $values.preStopSeconds | quote }}]}}}
+      {{- end }}
       resources: {{- toYaml $values.resources | nindent 8 }}
       volumeMounts:
         - {name: config, mountPath: /etc/tallyport/config, readOnly: true}
@@ -118,15 +122,31 @@ spec:
 {{- end }}
 {{- end }}
 
-{{/* Readiness follows what the role needs; liveness only whether it answers: a log that fails is not mended by a restart. */}}
+{{/*
+Readiness follows what the role needs; liveness only whether it answers: a log that fails is not mended by a restart.
+A gateway stays in its Service while targets are out, since it answers for more than these. And while it drains: nothing new is
+sent to a pod that ends, but a pod that is not ready loses the QUIC connections that it has.
+*/}}
 {{- define "tallyport.probes" -}}
 {{- if .root.Values.telemetry.enabled }}
+{{- $ready := ternary "/readyz?without=targets,stopping" "/readyz" (eq .role "gateway") }}
 startupProbe: {httpGet: {path: /healthz, port: telemetry}, periodSeconds: 2, failureThreshold: 60}
 livenessProbe: {httpGet: {path: /healthz, port: telemetry}, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6}
-readinessProbe: {httpGet: {path: /readyz, port: telemetry}, periodSeconds: 5, timeoutSeconds: 5, failureThreshold: 3}
+readinessProbe: {httpGet: {path: {{ $ready | quote }}, port: telemetry}, periodSeconds: 5, timeoutSeconds: 5, failureThreshold: 3}
 {{- else if eq .role "gateway" }}
 readinessProbe: {tcpSocket: {port: https}, periodSeconds: 5}
 {{- else if and (eq .role "query") .root.Values.query.tls.existingSecret }}
 readinessProbe: {tcpSocket: {port: http}, periodSeconds: 5}
 {{- end }}
+{{- end }}
+
+{{/* How long a pod may take to end, as deploy/systemd has it. */}}
+{{- define "tallyport.stopSeconds" -}}
+{{- $values := .root.Values }}
+{{- $drain := 30 }}
+{{- if eq .role "gateway" }}
+{{- $said := ($values.config.gateway | default dict).drain_seconds }}
+{{- if not (kindIs "invalid" $said) }}{{ $drain = int $said }}{{ end }}
+{{- end }}
+{{- add $drain 30 ((index $values .role).preStopSeconds | default 0) }}
 {{- end }}
