@@ -34,7 +34,8 @@ app.kubernetes.io/component: {{ . }}
 {{- $values := index .root.Values .role }}
 {{- $tls := and (ne .role "recorder") $values.tls.existingSecret }}
 metadata:
-  labels: {{- include "tallyport.labels" . | nindent 4 }}
+  # Not the chart's version: a new chart alone restarts nothing.
+  labels: {{- include "tallyport.selector" . | nindent 4 }}
   annotations:
     # The file is read at the start.
     checksum/config: {{ include "tallyport.config" . | sha256sum }}
