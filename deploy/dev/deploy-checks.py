@@ -107,6 +107,8 @@ def containers(root):
     toolchain = tomllib.loads((root / 'rust-toolchain.toml').read_text())['toolchain']['channel']
     expect(f'rust:{toolchain}-' in text and f'RUSTUP_TOOLCHAIN={toolchain}\n' in text, f'built with another Rust than {toolchain}')
     expect(re.search(r'^USER 65532', text, re.M), 'it runs as root')
+    last = re.findall(r'^FROM (\S+)', text, re.M)[-1]
+    expect(last.startswith('docker.io/library/debian:'), f'{last}: does it have `sleep`, which the chart runs before a pod ends?')
     expect('deploy/release/build' in text, 'it does not build as a release is built')
     ignored = (root / '.dockerignore').read_text().split('\n')
     for path in ('.git', 'target', 'deploy/compose/secrets'):
@@ -154,53 +156,212 @@ def compose(root, secrets):
     expect({client['clientId'] for client in realm['clients']} == {'support-agent', 'auditor'}, 'other clients in the realm')
 
 
-def helm(rendered, out, telemetry):
+ROLES = ('gateway', 'recorder', 'query')
+CHART = 'deploy/helm/tallyport'
+SECTIONS = {'gateway': {'console', 'gateway', 'targets'}, 'recorder': {'lake', 'recorder'}, 'query': {'lake', 'query'}}
+TLS = {'cert': '/etc/tallyport/tls/tls.crt', 'key': '/etc/tallyport/tls/tls.key'}
+
+
+def by_kind(rendered):
     import yaml
-    out = pathlib.Path(out)
-    documents = [document for document in yaml.safe_load_all(pathlib.Path(rendered).read_text()) if document]
-    by_kind = {}
-    for document in documents:
-        by_kind.setdefault(document['kind'], {})[document['metadata']['name']] = document
-    expect(set(by_kind['Deployment']) == {'site-tallyport-gateway', 'site-tallyport-query'}, 'other deployments')
-    expect(set(by_kind['StatefulSet']) == {'site-tallyport-recorder'}, 'other stateful sets')
-    for kind in ('Service', 'ConfigMap', 'ServiceAccount', 'PodDisruptionBudget', 'NetworkPolicy', 'PodMonitor', 'PrometheusRule'):
-        expect(kind in by_kind, f'no {kind}')
-    maps = by_kind['ConfigMap']
-    for document in [*by_kind['Deployment'].values(), *by_kind['StatefulSet'].values()]:
-        name, spec = document['metadata']['name'], document['spec']['template']['spec']
-        labels = document['spec']['template']['metadata']['labels']
-        expect(document['spec']['selector']['matchLabels'].items() <= labels.items(), f'{name}: selects other pods')
-        pod, container = spec['securityContext'], spec['containers'][0]
-        own = container['securityContext']
-        expect(pod['runAsNonRoot'] and pod['seccompProfile']['type'] == 'RuntimeDefault', f'{name}: {pod}')
-        expect(own['readOnlyRootFilesystem'] and own['capabilities']['drop'] == ['ALL'] and not own['allowPrivilegeEscalation'], f'{name}: {own}')
-        expect(spec['automountServiceAccountToken'] is False, f'{name} gets a token of the cluster')
-        expect(spec['terminationGracePeriodSeconds'] >= 60 + 20, f'{name}: is killed while it drains')
-        volumes = {volume['name']: volume for volume in spec['volumes']}
-        for mount in container['volumeMounts']:
-            expect(mount['name'] in volumes, f'{name}: no volume {mount["name"]}')
-        for volume in volumes.values():
-            named = volume.get('configMap', {}).get('name')
-            expect(not named or named in maps or named == 'tallyport-ca', f'{name}: no config map {named}')
-        ports = {port['name'] for port in container['ports']}
-        probes = [probe for kind in ('startupProbe', 'livenessProbe', 'readinessProbe') for probe in [container.get(kind)] if probe]
-        expect(len(probes) == 3 or telemetry == 'false', f'{name}: {len(probes)} probes')
-        for probe in probes:
-            expect((probe.get('httpGet') or probe['tcpSocket'])['port'] in ports, f'{name}: a probe of no port of its own')
-    for service in by_kind['Service'].values():
+    kinds = {}
+    for document in yaml.safe_load_all(pathlib.Path(rendered).read_text()):
+        if document:
+            kinds.setdefault(document['kind'], {})[document['metadata']['name']] = document
+    return kinds
+
+
+def workloads(kinds):
+    """What makes the pods of each role."""
+    made = kinds['Deployment'] | kinds['StatefulSet']
+    expect(set(made) == {f'site-tallyport-{role}' for role in ROLES}, f'workloads: {sorted(made)}')
+    expect(set(kinds['StatefulSet']) == {'site-tallyport-recorder'}, 'other stateful sets')
+    return {role: made[f'site-tallyport-{role}'] for role in ROLES}
+
+
+def merged(under, over):
+    if isinstance(under, dict) and isinstance(over, dict):
+        return under | {key: merged(under.get(key), value) for key, value in over.items()}
+    return over
+
+
+def values_of(file, telemetry):
+    import yaml
+    values = yaml.safe_load(pathlib.Path(CHART, 'values.yaml').read_text())
+    values = merged(values, yaml.safe_load(pathlib.Path(file).read_text()))
+    values['telemetry']['enabled'] = telemetry == 'true'
+    return values
+
+
+def expected_config(role, values):
+    """The configuration file that these values mean: all that they say, but what others read; and what the chart sets."""
+    foreign = set().union(*(SECTIONS[other] for other in ROLES)) - SECTIONS[role]
+    config = {key: value for key, value in values['config'].items() if key not in foreign}
+    config |= {'node': 'set-by-TALLYPORT_NODE', 'policy': {'path': '/etc/tallyport/policy'}}
+    if role == 'gateway':
+        config['gateway'] = config['gateway'] | TLS | {'listen': '0.0.0.0:8443'}
+        config['masking'] = {'path': '/etc/tallyport/masking/masking.toml'}
+    if role == 'query':
+        config['query'] = config['query'] | TLS | {'http': '0.0.0.0:8444', 'pgwire': '0.0.0.0:5433'}
+    if role == 'recorder':
+        config['issuers'] = [{key: value for key, value in issuer.items() if key != 'introspection'} for issuer in config['issuers']]
+    telemetry = config.pop('telemetry', {})
+    if values['telemetry']['enabled']:
+        telemetry = telemetry | {'listen': '0.0.0.0:9464'}
+    if values['telemetry']['otlpEndpoint']:
+        telemetry = telemetry | {'otlp_endpoint': values['telemetry']['otlpEndpoint']}
+    return config | ({'telemetry': telemetry} if telemetry else {})
+
+
+def pod_is_confined(role, document):
+    spec = document['spec']['template']['spec']
+    pod, container = spec['securityContext'], spec['containers'][0]
+    own = container['securityContext']
+    expect(pod['runAsNonRoot'] and pod['seccompProfile']['type'] == 'RuntimeDefault', f'{role}: {pod}')
+    expect(own['readOnlyRootFilesystem'] and own['capabilities']['drop'] == ['ALL'] and not own['allowPrivilegeEscalation'], f'{role}: {own}')
+    expect(spec['automountServiceAccountToken'] is False, f'{role} gets a token of the cluster')
+
+
+def pod_has_its_own(role, document, values, kinds):
+    """Volumes, Secrets and an account of its own; nothing of another role."""
+    spec, given = document['spec']['template']['spec'], values[role]
+    container = spec['containers'][0]
+    volumes = {volume['name']: volume for volume in spec['volumes']}
+    for mount in container['volumeMounts']:
+        expect(mount['name'] in volumes, f'{role}: no volume {mount["name"]}')
+    for volume in volumes.values():
+        named = volume.get('configMap', {}).get('name')
+        expect(not named or named in kinds['ConfigMap'] or named == 'tallyport-ca', f'{role}: no config map {named}')
+    secrets = {volume['secret']['secretName'] for volume in volumes.values() if 'secret' in volume}
+    secrets |= {source['secretRef']['name'] for source in container.get('envFrom', [])}
+    allowed = {given['secrets']['existingSecret'], given['secrets'].get('lakeExistingSecret', ''), given.get('tls', {}).get('existingSecret', '')}
+    expect(secrets == allowed - {''}, f'{role}: gets the secrets {sorted(secrets)}')
+    account = f'site-tallyport-{role}'
+    expect(spec['serviceAccountName'] == account, f'{role}: runs as {spec["serviceAccountName"]}')
+    annotations = kinds['ServiceAccount'].get(account, {}).get('metadata', {}).get('annotations', {})
+    expect(annotations == given['serviceAccount']['annotations'], f'{role}: its account has {annotations}')
+    expect(document['metadata'].get('annotations', {}) == given['workloadAnnotations'], f'{role}: annotations of what makes it')
+
+
+def pod_starts_and_ends(role, document, values):
+    labels = document['spec']['template']['metadata']['labels']
+    expect(document['spec']['selector']['matchLabels'].items() <= labels.items(), f'{role}: selects other pods')
+    expect(set(labels) == {f'app.kubernetes.io/{name}' for name in ('name', 'instance', 'component')}, f'{role}: a new chart restarts it: {labels}')
+    spec = document['spec']['template']['spec']
+    container = spec['containers'][0]
+    ports = {port['name'] for port in container['ports']}
+    probes = {kind: container[kind] for kind in ('startupProbe', 'livenessProbe', 'readinessProbe') if kind in container}
+    expect(len(probes) == 3 or not values['telemetry']['enabled'], f'{role}: {len(probes)} probes')
+    for probe in probes.values():
+        expect((probe.get('httpGet') or probe['tcpSocket'])['port'] in ports, f'{role}: a probe of no port of its own')
+    if values['telemetry']['enabled']:
+        ready = '/readyz?without=targets,stopping' if role == 'gateway' else '/readyz'
+        said = probes['readinessProbe']['httpGet']['path']
+        expect(said == ready, f'{role}: is ready by {said}')
+    # The recorder has no clients that would come to it.
+    hook = 0 if role == 'recorder' else values[role]['preStopSeconds']
+    said = container.get('lifecycle', {}).get('preStop', {}).get('exec', {}).get('command', [])
+    expect(said == (['sleep', str(hook)] if hook else []), f'{role}: before SIGTERM it does {said}')
+    drain = values['config']['gateway']['drain_seconds'] if role == 'gateway' else 30
+    stop = spec['terminationGracePeriodSeconds']
+    expect(stop == hook + drain + 30, f'{role}: is killed after {stop} s, while it waits for {hook} s and drains for {drain} s')
+
+
+def helm(rendered, out, values_file, telemetry):
+    out, values, kinds = pathlib.Path(out), values_of(values_file, telemetry), by_kind(rendered)
+    for kind in ('Service', 'PodDisruptionBudget', 'NetworkPolicy'):
+        expect(kind in kinds, f'no {kind}')
+    for role, document in workloads(kinds).items():
+        pod_is_confined(role, document)
+        pod_has_its_own(role, document, values, kinds)
+        pod_starts_and_ends(role, document, values)
+    for service in kinds['Service'].values():
         expect({port['protocol'] for port in service['spec']['ports']} <= {'UDP', 'TCP'}, 'protocols of a service')
-    gateway = by_kind['Service']['site-tallyport-gateway']['spec']['ports']
+    gateway = kinds['Service']['site-tallyport-gateway']['spec']['ports']
     expect(sorted(port['protocol'] for port in gateway) == ['TCP', 'UDP'], 'the gateway is not reached over QUIC and TCP')
-    for group in by_kind['PrometheusRule']['site-tallyport']['spec']['groups']:
+    for kind, wanted in (('PodMonitor', 'podMonitor'), ('PrometheusRule', 'prometheusRule')):
+        wanted = values['monitoring'][wanted]['enabled'] and (kind != 'PodMonitor' or telemetry == 'true')
+        expect((kind in kinds) == wanted, f'{kind}: {"none" if wanted else "one that is not asked for"}')
+    for group in kinds.get('PrometheusRule', {}).get('site-tallyport', {}).get('spec', {}).get('groups', []):
         for rule in group['rules']:
             expect(rule['annotations']['runbook_url'].startswith('https://'), f'{rule["alert"]}: runbook without its base')
     out.mkdir(exist_ok=True)
-    for role in ('gateway', 'recorder', 'query'):
-        (out / f'{role}.toml').write_text(maps[f'site-tallyport-{role}']['data'][f'{role}.toml'])
+    maps = kinds['ConfigMap']
+    for role in ROLES:
+        text = maps[f'site-tallyport-{role}']['data'][f'{role}.toml']
+        (out / f'{role}.toml').write_text(text)
+        said, meant = tomllib.loads(text), expected_config(role, values)
+        for key in sorted(said.keys() | meant.keys()):
+            # As JSON, for which 1 and 1.0 are two things.
+            one, other = (json.dumps(config.get(key), sort_keys=True) for config in (said, meant))
+            expect(one == other, f'{role}.toml: {key} is {one}, and the values mean {other}')
     for folder, name in (('policy', 'site-tallyport-policy'), ('masking', 'site-tallyport-masking')):
         (out / folder).mkdir(exist_ok=True)
         for file, text in maps[name]['data'].items():
             (out / folder / file).write_text(text)
+
+
+def helm_sections(root, *values_files):
+    """Every section of the reference, and every table in one, is in a values file that is checked."""
+    import yaml
+    given = [yaml.safe_load(pathlib.Path(file).read_text())['config'] for file in values_files]
+    text = pathlib.Path(root, 'docs/reference/configuration-keys.md').read_text()
+    keys = [key.split('.') for key in re.findall(r'^\| `([^`]+)` \|', text, re.M)]
+    expect(len(keys) > 100, 'docs/reference/configuration-keys.md names hardly any key')
+    sections = {tuple(key[:2] if len(key) > 2 and '[' not in key[0] else key[:1]) for key in keys if len(key) > 1}
+    # These the chart has values of its own for.
+    for section in sorted(sections - {('policy',), ('masking',), ('query',)}):
+        found = given
+        for part in section:
+            found = [config[part.split('[')[0]] for config in found if config.get(part.split('[')[0])]
+        expect(found, f'no values file has [{".".join(section)}]')
+
+
+def helm_documented(root, values_file):
+    """The steps of docs/install.md make every Secret and ConfigMap that the example names, with the files that it names."""
+    import yaml
+    text = pathlib.Path(root, 'docs/install.md').read_text().replace('\\\n', ' ')
+    made = {name: rest for name, rest in re.findall(r'create (?:secret tls|secret generic|configmap) (\S+)(.*)', text)}
+    values = yaml.safe_load(pathlib.Path(values_file).read_text())
+    for role in ROLES:
+        named = set(values[role].get('secrets', {}).values()) | {values[role].get('tls', {}).get('existingSecret')}
+        expect(named - {None} <= made.keys(), f'docs/install.md does not make all of {sorted(named - {None})}')
+    said = json.dumps(values['config'])
+    for folder, owners in (('secrets', ['tallyport-gateway']), ('ca', [values['caConfigMap']])):
+        for file in re.findall(rf'/etc/tallyport/{folder}/([^"&?, ]+)', said):
+            expect(any(f'--from-file={file}' in made.get(owner, '') for owner in owners), f'docs/install.md puts {file} nowhere')
+
+
+def helm_secrets(out, role_file):
+    """Makes the files that a role's file names below secrets and ca, as its Secret and the ConfigMap would have them."""
+    import base64, hashlib, shutil
+    out, text = pathlib.Path(out), pathlib.Path(role_file).read_text()
+    for folder, name in set(re.findall(r'/etc/tallyport/(secrets|ca)/([^"&?, ]+)', text)):
+        (out / folder).mkdir(exist_ok=True)
+        # Keys and certificates are those of the directory; a webhook's secret has a form.
+        made = {'.key': 'tls/server.key', '.crt': 'tls/server.pem', '.pem': 'tls/server.pem'}.get(pathlib.Path(name).suffix)
+        if made:
+            shutil.copy(out / made, out / folder / name)
+        else:
+            random = base64.b64encode(hashlib.sha256(name.encode()).digest()).decode()
+            (out / folder / name).write_text(('whsec_' if name.endswith('.secret') else '') + random)
+
+
+def helm_unknown(rendered, role):
+    """What check-deploy puts into [later]. The library that reads YAML here does not take one of its characters: cut out by hand."""
+    import textwrap
+    text = re.search(rf'^  {role}.toml: \|\n((?:    .*\n)+)', pathlib.Path(rendered).read_text(), re.M)[1]
+    later = tomllib.loads(textwrap.dedent(text)).get('later')
+    meant = {'a.b': {'ü "c" \\ # \x07\x7f': [10000000000, -1, 0.25, 1e-7, True, ['x', []], {}, {}]}}
+    expect(json.dumps(later) == json.dumps(meant), f'{role}.toml: [later] is {later}')
+
+
+def helm_same_pods(one, other, *roles):
+    """The pods of these roles are the same in two renderings: nothing restarts them."""
+    one, other = workloads(by_kind(one)), workloads(by_kind(other))
+    for role in ROLES:
+        same = one[role]['spec'] == other[role]['spec']
+        expect(same == (role in roles), f'{role}: {"restarts" if not same else "does not change"}')
 
 
 def cyclonedx(file):
@@ -229,7 +390,7 @@ def deb(root):
         expect(conf.lstrip('/') in installed, f'{conf} is no file of the package')
 
 
-CHECKS = [alerts, dashboard, units, containers, compose, helm, cyclonedx, deb]
+CHECKS = [alerts, dashboard, units, containers, compose, helm, helm_sections, helm_documented, helm_secrets, helm_unknown, helm_same_pods, cyclonedx, deb]
 named = {check.__name__: check for check in CHECKS}
 named[sys.argv[1]](*sys.argv[2:])
 for problem in PROBLEMS:

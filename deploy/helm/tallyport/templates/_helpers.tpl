@@ -2,8 +2,10 @@
 {{- if contains "tallyport" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-tallyport" (.Release.Name | trunc 30) }}{{ end }}
 {{- end }}
 
+{{/* Each role has its own, as cloud roles are bound to it. */}}
 {{- define "tallyport.serviceAccount" -}}
-{{- if .Values.serviceAccount.create }}{{ .Values.serviceAccount.name | default (include "tallyport.fullname" .) }}{{ else }}{{ .Values.serviceAccount.name | default "default" }}{{ end }}
+{{- $account := (index .root.Values .role).serviceAccount }}
+{{- $account.name | default (ternary (printf "%s-%s" (include "tallyport.fullname" .root) .role) "default" $account.create) }}
 {{- end }}
 
 {{/* Labels of everything; with a role: dict "root" $ "role" "gateway". */}}
@@ -23,87 +25,8 @@ app.kubernetes.io/component: {{ . }}
 {{- end }}
 
 {{- define "tallyport.image" -}}
-{{- $digest := index .root.Values.image.digest .role -}}
-{{ .root.Values.image.repository }}-{{ .role }}{{ if $digest }}@{{ $digest }}{{ else }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}{{ end }}
-{{- end }}
-
-{{/* A value as TOML on one line. Helm reads every number of values as a float: whole ones are written without a point. */}}
-{{- define "tallyport.toml" -}}
-{{- if kindIs "map" . -}}
-{ {{- range $index, $key := keys . | sortAlpha }}{{ if $index }}, {{ end }}{{ include "tallyport.key" $key }} = {{ include "tallyport.toml" (index $ $key) }}{{ end -}} }
-{{- else if kindIs "slice" . -}}
-[ {{- range $index, $item := . }}{{ if $index }}, {{ end }}{{ include "tallyport.toml" $item }}{{ end -}} ]
-{{- else if kindIs "string" . -}}
-{{ toRawJson . }}
-{{- else if kindIs "float64" . -}}
-{{- if eq (float64 (int64 .)) . }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
-{{- else -}}
-{{ . }}
-{{- end -}}
-{{- end }}
-
-{{- define "tallyport.key" -}}
-{{- if regexMatch "^[A-Za-z0-9_-]+$" . }}{{ . }}{{ else }}{{ toRawJson . }}{{ end -}}
-{{- end }}
-
-{{/* A section: dict "name" "gateway" "keys" (dict ...). */}}
-{{- define "tallyport.section" -}}
-[{{ .name }}]
-{{ range $key := keys .keys | sortAlpha -}}
-{{ include "tallyport.key" $key }} = {{ include "tallyport.toml" (index $.keys $key) }}
-{{ end }}
-{{- end }}
-
-{{/* What every role reads. `node` comes from TALLYPORT_NODE: the name of the pod. */}}
-{{- define "tallyport.config.common" -}}
-node = "set-by-TALLYPORT_NODE"
-issuers = {{ include "tallyport.toml" (required "set config.issuers: who is trusted to issue tokens" .Values.config.issuers) }}
-
-{{- $log := required "set config.log.url to kafka://HOST:PORT,..." .Values.config.log.url }}
-{{- if hasPrefix "embedded:" $log }}{{ fail "config.log.url: the embedded log belongs to one process; use kafka://" }}{{ end }}
-
-{{ include "tallyport.section" (dict "name" "log" "keys" .Values.config.log) }}
-[policy]
-path = "/etc/tallyport/policy"
-{{ if .Values.telemetry.enabled }}
-[telemetry]
-listen = "0.0.0.0:{{ .Values.telemetry.port }}"
-{{- with .Values.telemetry.otlpEndpoint }}
-otlp_endpoint = {{ toRawJson . }}
-{{- end }}
-{{ end }}
-{{- end }}
-
-{{- define "tallyport.config.gateway" -}}
-{{- include "tallyport.config.common" . }}
-{{- if or .Values.masking.text .Values.masking.existingConfigMap }}
-[masking]
-path = "/etc/tallyport/masking/masking.toml"
-{{ end }}
-{{ include "tallyport.section" (dict "name" "gateway" "keys" (merge (dict "listen" "0.0.0.0:8443" "cert" "/etc/tallyport/tls/tls.crt" "key" "/etc/tallyport/tls/tls.key") .Values.config.gateway)) }}
-{{- range .Values.config.targets }}
-[[targets]]
-{{ $target := . }}{{ range $key := keys . | sortAlpha }}{{ include "tallyport.key" $key }} = {{ include "tallyport.toml" (index $target $key) }}
-{{ end }}
-{{- end }}
-{{- end }}
-
-{{- define "tallyport.config.recorder" -}}
-{{- include "tallyport.config.common" . }}
-{{- $_ := required "set config.lake.url to s3://BUCKET/PREFIX" .Values.config.lake.url }}
-{{ include "tallyport.section" (dict "name" "lake" "keys" .Values.config.lake) }}
-{{ include "tallyport.section" (dict "name" "recorder" "keys" .Values.config.recorder) }}
-{{- end }}
-
-{{- define "tallyport.config.query" -}}
-{{- include "tallyport.config.common" . }}
-{{- $_ := required "set config.lake.url to s3://BUCKET/PREFIX" .Values.config.lake.url }}
-{{- $own := dict "http" "127.0.0.1:8444" "pgwire" "127.0.0.1:5433" }}
-{{- if .Values.query.tls.existingSecret }}
-{{- $own = dict "http" "0.0.0.0:8444" "pgwire" "0.0.0.0:5433" "cert" "/etc/tallyport/tls/tls.crt" "key" "/etc/tallyport/tls/tls.key" }}
-{{- end }}
-{{ include "tallyport.section" (dict "name" "lake" "keys" .Values.config.lake) }}
-{{ include "tallyport.section" (dict "name" "query" "keys" (merge $own .Values.config.query)) }}
+{{- $own := (index .root.Values .role).image -}}
+{{ .root.Values.image.repository }}-{{ .role }}{{ if $own.digest }}@{{ $own.digest }}{{ else }}:{{ $own.tag | default .root.Values.image.tag | default .root.Chart.AppVersion }}{{ end }}
 {{- end }}
 
 {{/* The pod of a role: dict "root" $ "role" "gateway". */}}
@@ -111,20 +34,21 @@ path = "/etc/tallyport/masking/masking.toml"
 {{- $values := index .root.Values .role }}
 {{- $tls := and (ne .role "recorder") $values.tls.existingSecret }}
 metadata:
-  labels: {{- include "tallyport.labels" . | nindent 4 }}
+  # Not the chart's version: a new chart alone restarts nothing.
+  labels: {{- include "tallyport.selector" . | nindent 4 }}
   annotations:
-    # Everything in the file but policy and masking is read at the start.
-    checksum/config: {{ include (printf "tallyport.config.%s" .role) .root | sha256sum }}
+    # The file is read at the start.
+    checksum/config: {{ include "tallyport.config" . | sha256sum }}
     {{- with $values.annotations }}{{ toYaml . | nindent 4 }}{{ end }}
 spec:
-  serviceAccountName: {{ include "tallyport.serviceAccount" .root }}
+  serviceAccountName: {{ include "tallyport.serviceAccount" . }}
   automountServiceAccountToken: false
   {{- with .root.Values.image.pullSecrets }}
   imagePullSecrets: {{- toYaml . | nindent 4 }}
   {{- end }}
   securityContext: {{- toYaml .root.Values.podSecurityContext | nindent 4 }}
-  # Sessions drain for gateway.drain_seconds, then ends go on record; the recorder takes up to 20 s.
-  terminationGracePeriodSeconds: {{ add (.root.Values.config.gateway.drain_seconds | default 30) 30 }}
+  # The hook, then: sessions drain for gateway.drain_seconds and their ends go on record; recorder and query take up to 40 s.
+  terminationGracePeriodSeconds: {{ include "tallyport.stopSeconds" . }}
   {{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" }}
   {{- with index $values $key }}
   {{ $key }}: {{- toYaml . | nindent 4 }}
@@ -140,12 +64,16 @@ spec:
         - name: TALLYPORT_NODE
           valueFrom: {fieldRef: {fieldPath: metadata.name}}
         {{- with $values.extraEnv }}{{ toYaml . | nindent 8 }}{{ end }}
-      {{- if and .root.Values.secrets.lakeExistingSecret (ne .role "gateway") }}
+      {{- with $values.secrets.lakeExistingSecret }}
       envFrom:
-        - secretRef: {name: {{ .root.Values.secrets.lakeExistingSecret }}}
+        - secretRef: {name: {{ . }}}
       {{- end }}
       ports: {{- include "tallyport.ports" . | nindent 8 }}
       {{- include "tallyport.probes" . | nindent 6 }}
+      {{- if $values.preStopSeconds }}
+      # It serves on until no node sends it anything new: after SIGTERM it refuses that at once.
+      lifecycle: {preStop: {exec: {command: [sleep, {{ int $values.preStopSeconds | quote }}]}}}
+      {{- end }}
       resources: {{- toYaml $values.resources | nindent 8 }}
       volumeMounts:
         - {name: config, mountPath: /etc/tallyport/config, readOnly: true}
@@ -170,7 +98,7 @@ spec:
 {{/* Volumes that a role has when the values name them, and their mounts. */}}
 {{- define "tallyport.optional" -}}
 {{- $mount := eq .what "mount" }}
-{{- with .root.Values.secrets.existingSecret }}
+{{- with (index .root.Values .role).secrets.existingSecret }}
 - {{ if $mount }}{name: secrets, mountPath: /etc/tallyport/secrets, readOnly: true}{{ else }}{name: secrets, secret: {secretName: {{ . }}, defaultMode: 0440}}{{ end }}
 {{- end }}
 {{- with .root.Values.caConfigMap }}
@@ -195,15 +123,31 @@ spec:
 {{- end }}
 {{- end }}
 
-{{/* Readiness follows what the role needs; liveness only whether it answers: a log that fails is not mended by a restart. */}}
+{{/*
+Readiness follows what the role needs; liveness only whether it answers: a log that fails is not mended by a restart.
+A gateway stays in its Service while targets are out, since it answers for more than these. And while it drains: nothing new is
+sent to a pod that ends, but a pod that is not ready loses the QUIC connections that it has.
+*/}}
 {{- define "tallyport.probes" -}}
 {{- if .root.Values.telemetry.enabled }}
+{{- $ready := ternary "/readyz?without=targets,stopping" "/readyz" (eq .role "gateway") }}
 startupProbe: {httpGet: {path: /healthz, port: telemetry}, periodSeconds: 2, failureThreshold: 60}
 livenessProbe: {httpGet: {path: /healthz, port: telemetry}, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6}
-readinessProbe: {httpGet: {path: /readyz, port: telemetry}, periodSeconds: 5, timeoutSeconds: 5, failureThreshold: 3}
+readinessProbe: {httpGet: {path: {{ $ready | quote }}, port: telemetry}, periodSeconds: 5, timeoutSeconds: 5, failureThreshold: 3}
 {{- else if eq .role "gateway" }}
 readinessProbe: {tcpSocket: {port: https}, periodSeconds: 5}
 {{- else if and (eq .role "query") .root.Values.query.tls.existingSecret }}
 readinessProbe: {tcpSocket: {port: http}, periodSeconds: 5}
 {{- end }}
+{{- end }}
+
+{{/* How long a pod may take to end, as deploy/systemd has it. */}}
+{{- define "tallyport.stopSeconds" -}}
+{{- $values := .root.Values }}
+{{- $drain := 30 }}
+{{- if eq .role "gateway" }}
+{{- $said := ($values.config.gateway | default dict).drain_seconds }}
+{{- if not (kindIs "invalid" $said) }}{{ $drain = int $said }}{{ end }}
+{{- end }}
+{{- add $drain 30 ((index $values .role).preStopSeconds | default 0) }}
 {{- end }}
