@@ -47,7 +47,7 @@ pub struct RevokeArgs {
     /// For how long, such as 30m or 12h; until somebody lifts it when absent.
     #[arg(long = "for", value_name = "TIME", value_parser = period)]
     pub period: Option<Duration>,
-    /// Also where the gateway that is asked lets nobody of this issuer in, such as for principals of others.
+    /// Also where the gateway that is asked lets nobody of this issuer in: for actors, and principals of other gateways.
     #[arg(long)]
     pub unknown_issuer: bool,
     #[command(flatten)]

@@ -73,7 +73,7 @@ impl ApiError {
     /// `problem` says what was meant, as far as that can be told.
     pub(super) fn nobody(problem: &str) -> Self {
         let message = format!(
-            "{problem}; to order it all the same, for whoever another gateway lets in, send `\"unknown_issuer\": true` \
+            "{problem}; to order it all the same, for actors of other issuers or whoever another gateway lets in, send `\"unknown_issuer\": true` \
              (`--unknown-issuer`)"
         );
         Self::new(StatusCode::NOT_FOUND, "unknown_issuer", &message)

@@ -56,7 +56,9 @@ async fn an_actor_anywhere_in_the_chain_can_be_revoked() {
     ] {
         let token = world.token("ada-by-agent", None).await;
         let (mut wire, _) = Wire::start(world.tunnel_with(&token).await, &[("user", "u")]).await;
-        let (_, revoked) = dana.revoke(revoked).await;
+        // Nobody but actors is of that issuer here.
+        let order = json!({"revoked": revoked, "reason": "leaked", "unknown_issuer": true});
+        let (_, revoked) = dana.send("POST", "/v1/revocations", order.to_string()).await;
         assert_eq!(error_field(&wire.rest().await, b'C'), "57P01");
         assert!(world.open(&token, "db").await.is_err());
         assert!(world.open(&world.token("agent", None).await, "db").await.is_ok());

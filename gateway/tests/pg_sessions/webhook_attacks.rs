@@ -130,18 +130,7 @@ async fn what_is_not_signed_for_answers_counts_for_nothing() {
     scene.nobody_agreed().await;
     let events = scene.world.events().await;
     assert_eq!(refused(&events), wanted);
-    // Which webhook was attacked is on record, and nothing that anybody wrote who cannot sign.
-    let told = |event: &Event| match &event.body {
-        Body::Authentication(it) if it.failure.as_deref() == Some("bad_signature") => {
-            it.message.clone()
-        }
-        _ => None,
-    };
-    let told: Vec<String> = events.iter().filter_map(told).collect();
-    for name in ["chat", "silent"] {
-        assert!(told.iter().any(|it| it.ends_with(&format!("(webhook {name})"))), "{told:?}");
-    }
-    assert!(!told.iter().any(|it| it.contains("nobody)") || it.contains("chat.example")));
+    names_what_was_attacked(&events);
     // The same with nothing forged.
     assert_eq!(send(gateway, "chat", &fields, body).await.0, 200);
 }
@@ -215,19 +204,39 @@ async fn who_may_not_answer_may_not_by_a_webhook_either() {
         refused(&events),
         ["unknown_reviewer", "unknown_reviewer", "malformed", "malformed", "malformed"]
     );
-    // Who was signed for and may not: with the reviewer's name for them, the webhook, and the answer's id.
+    says_who_may_not(&events, &good.id);
+}
+
+/// Which webhook was attacked is on record, and nothing that anybody wrote who cannot sign.
+fn names_what_was_attacked(events: &[Event]) {
+    let told = |event: &Event| match &event.body {
+        Body::Authentication(it) if it.failure.as_deref() == Some("bad_signature") => {
+            it.message.clone()
+        }
+        _ => None,
+    };
+    let told: Vec<String> = events.iter().filter_map(told).collect();
+    for name in ["chat", "silent"] {
+        assert!(told.iter().any(|it| it.ends_with(&format!("(webhook {name})"))), "{told:?}");
+    }
+    assert!(!told.iter().any(|it| it.contains("nobody)") || it.contains("chat.example")));
+}
+
+/// Of whoever was signed for: with the reviewer's name for them, the webhook, and the answer's id.
+fn says_who_may_not(events: &[Event], answer_id: &String) {
     let strangers = events.iter().filter_map(|event| match &event.body {
         Body::Authentication(it) if it.failure.as_deref() == Some("unknown_reviewer") => Some(it),
         _ => None,
     });
+    assert_eq!(strangers.clone().count(), 2);
     for (it, who) in strangers.zip(["@mallory:chat.example", "@DANA:chat.example"]) {
         let message = it.message.as_deref().unwrap();
         assert!(message.ends_with(&format!("(webhook chat, reviewer {who:?})")), "{message}");
-        assert_eq!(it.token_id.as_ref(), Some(&good.id));
+        assert_eq!(it.token_id.as_ref(), Some(answer_id));
     }
     // Who was vouched for and whose answer was none.
     assert_eq!(
-        crate::webhooks::refused(&events),
+        crate::webhooks::refused(events),
         ["not_a_reviewer", "unknown_approval", "other_digest", "unknown_approval"]
     );
 }
