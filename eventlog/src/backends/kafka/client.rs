@@ -23,6 +23,8 @@ pub(super) fn base(options: &KafkaOptions) -> Result<ClientConfig, KafkaError> {
         .set("client.id", "tallyport")
         .set("security.protocol", &options.security_protocol)
         .set("socket.keepalive.enable", "true")
+        // A small request behind another one does not wait for the broker's acknowledgement of that (RFC 896).
+        .set("socket.nagle.disable", "true")
         .set("socket.connection.setup.timeout.ms", "5000")
         // A broker that comes back is found within a second.
         .set("reconnect.backoff.ms", "50")
@@ -57,8 +59,9 @@ pub(super) fn producer(base: &ClientConfig, options: &KafkaOptions) -> ClientCon
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("compression.codec", "zstd")
-        // The appender groups already; this only lets one group leave as one request.
-        .set("linger.ms", "1")
+        // The appender groups already, and everybody waits for what it groups: to linger for more, be it for less than a
+        // millisecond, costs a whole one.
+        .set("linger.ms", "0")
         .set("batch.num.messages", "10000")
         .set("batch.size", "4194304")
         .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
