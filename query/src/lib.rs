@@ -21,6 +21,7 @@ mod http;
 mod instead;
 mod lake;
 mod meters;
+mod misread;
 mod panics;
 mod pg;
 mod plan;

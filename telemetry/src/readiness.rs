@@ -41,7 +41,10 @@ enum State {
     #[default]
     Starting,
     Serving(Arc<[Check]>),
-    Stopping,
+    /// It drains; and whether that is because something failed.
+    Stopping {
+        failed: bool,
+    },
 }
 
 impl Check {
@@ -67,9 +70,12 @@ impl Readiness {
         *self.state.lock() = State::Serving(checks.into());
     }
 
-    /// The process ends: it is not ready any more, so that nothing new is sent to it while it drains.
-    pub fn stopping(&self) {
-        *self.state.lock() = State::Stopping;
+    /// The process ends: it is not ready any more, so that nothing new is sent to it while it drains. Where it ends because
+    /// something failed, nobody takes it out of service but by its readiness.
+    pub fn stopping(&self, failed: bool) {
+        let mut state = self.state.lock();
+        let failed = failed || matches!(*state, State::Stopping { failed: true });
+        *state = State::Stopping { failed };
     }
 
     /// Whether it is ready, and what each check says. What `without` names is told and does not count: checks, and
@@ -80,9 +86,11 @@ impl Readiness {
         let (word, checks) = match &state {
             State::Starting => ("starting", None),
             State::Serving(checks) => ("serving", Some(checks)),
-            State::Stopping => (STOPPING, None),
+            State::Stopping { failed: false } => (STOPPING, None),
+            State::Stopping { failed: true } => ("failed", None),
         };
-        let drains = matches!(state, State::Stopping) && without.contains(&STOPPING);
+        let drains =
+            matches!(state, State::Stopping { failed: false }) && without.contains(&STOPPING);
         let mut ready = checks.is_some() || drains;
         let mut said = Map::new();
         for check in checks.into_iter().flat_map(|checks| checks.iter()) {
@@ -91,11 +99,18 @@ impl Readiness {
             let answer = json!({ "ok": verdict.ok, "since": since, "detail": verdict.detail });
             said.insert(check.name.to_owned(), answer);
         }
-        let mut report = json!({ "ready": ready, "state": word, "checks": said });
-        if let Some(report) = report.as_object_mut()
-            && !without.is_empty()
-        {
-            report.insert("without".to_owned(), json!(without));
+        // A name that is misspelt would leave nothing out, and look as if it did.
+        let is_unknown = |name: &&&str| **name != STOPPING && !said.contains_key(**name);
+        let unknown: Vec<_> =
+            without.iter().filter(|_| checks.is_some()).filter(is_unknown).collect();
+        ready &= unknown.is_empty();
+        let mut report = json!({ "ready": ready, "state": word });
+        let more = [("without", json!(without)), ("unknown", json!(unknown))];
+        if let Some(report) = report.as_object_mut() {
+            let more =
+                more.into_iter().filter(|(_, it)| it.as_array().is_some_and(|it| !it.is_empty()));
+            report.extend(more.map(|(name, it)| (name.to_owned(), it)));
+            report.insert("checks".to_owned(), Value::Object(said));
         }
         (ready, report)
     }
@@ -153,8 +168,15 @@ mod tests {
         assert_eq!(said["without"], json!(["other"]));
         good.store(true, Ordering::Relaxed);
         assert!(readiness.report(&[]).0);
-        readiness.stopping();
+        let (ready, said) = readiness.report(&["sound", "other", "sounds"]);
+        assert!(!ready, "a name that is misspelt is told");
+        assert_eq!((&said["unknown"], &said["ready"]), (&json!(["sounds"]), &json!(false)));
+        readiness.stopping(false);
         assert!(!readiness.report(&[]).0, "what drains takes nothing new");
-        assert!(readiness.report(&["stopping"]).0, "and keeps what it has");
+        assert!(readiness.report(&["stopping", "other"]).0, "and keeps what it has");
+        readiness.stopping(true);
+        let (ready, said) = readiness.report(&["stopping"]);
+        assert!(!ready, "nobody takes it out of service otherwise");
+        assert_eq!(said["state"], "failed");
     }
 }

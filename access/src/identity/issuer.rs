@@ -28,7 +28,7 @@ const TIMEOUT_SECONDS: std::ops::RangeInclusive<u64> = 1..=30;
 pub enum ConfigError {
     /// No issuer at all.
     #[error(
-        "`issuers` is empty; name at least one issuer whose tokens are trusted, or one of trust_domains"
+        "`issuers` is empty; name at least one issuer whose tokens are trusted, or one of trust_domains; gateway.saml lets people in at the gateway alone"
     )]
     NoIssuers,
     /// Two entries for one issuer.

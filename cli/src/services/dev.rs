@@ -103,7 +103,7 @@ async fn serve(args: &DevArgs, observed: &mut Observed) -> Result<(), Failure> {
         running.services.recorder = None;
     }
     end_at_once_on_another_signal();
-    observed.stopping().await;
+    observed.stopping(failure.is_some()).await;
     let stopped = running.shutdown().await;
     failure.map_or(stopped, Err)
 }

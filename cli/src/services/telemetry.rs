@@ -68,8 +68,8 @@ impl Observed {
     }
 
     /// The services are about to stop: the process is not ready any more.
-    pub async fn stopping(&mut self) {
-        self.telemetry.readiness().stopping();
+    pub async fn stopping(&mut self, failed: bool) {
+        self.telemetry.readiness().stopping(failed);
         if let Some(watch) = self.watch.take() {
             watch.stop().await;
         }
@@ -77,7 +77,7 @@ impl Observed {
 
     /// The services have stopped.
     pub async fn stop(mut self) {
-        self.stopping().await;
+        self.stopping(false).await;
         self.telemetry.stop().await;
     }
 }

@@ -121,7 +121,7 @@ async fn serve(config: &Config, roles: Roles, observed: &mut Observed) -> Result
             Some(failure)
         }
     };
-    observed.stopping().await;
+    observed.stopping(failure.is_some()).await;
     if failure.is_some() {
         // The recorder has ended already and may be waited for only once.
         #[cfg(feature = "recorder")]

@@ -141,7 +141,7 @@ impl ApiError {
 
     pub(super) fn not_shown() -> Self {
         let message = "this webhook's messages do not show the statement, so nobody agrees to it by this webhook: it can be denied \
-                       here, and approved on the page, with a token, or by a webhook with `statements`";
+                       here, and approved on the page or with a token";
         Self::new(StatusCode::FORBIDDEN, "no_statements", message)
     }
 

@@ -108,13 +108,28 @@ pub(super) async fn revoke(
             "`until` is over already; leave it out, or say a later time",
         ));
     }
-    permitted(&inner, &caller, Action::Revoke, order.revoked.kind()).await?;
-    if !order.unknown_issuer {
-        can_be_somebody(&inner, &order.revoked)?;
+    let by_name = matches!(order.revoked, Revoked::Principal { .. } | Revoked::Issuer { .. });
+    if order.unknown_issuer && !by_name {
+        return Err(ApiError::bad_request(
+            "`unknown_issuer` is for principals and issuers; leave it out",
+        ));
     }
-    if let Revoked::Grant { grant_id } = order.revoked {
-        can_end(&inner, grant_id).await?;
+    let decision = decide(&inner, &caller, Action::Revoke, order.revoked.kind());
+    if decision.effect != Effect::Allow {
+        return Err(refused(&inner, &caller, decision).await);
     }
+    // An order that is not taken is on record as denied, whatever policy says.
+    if let Err(error) = means_somebody(&inner, &order).await {
+        let Some(why) = error.refuses() else { return Err(error) };
+        let denied = Decision {
+            effect: Effect::Deny,
+            policy_ids: Vec::new(),
+            reasons: vec![why.to_owned()],
+            ..decision
+        };
+        return Err(recorded(&inner, caller.context(), denied).await.err().unwrap_or(error));
+    }
+    recorded(&inner, caller.context(), decision).await?;
     let order = RevocationOrder {
         revocation_id: RevocationId::new(),
         revoked: order.revoked,
@@ -127,6 +142,15 @@ pub(super) async fn revoke(
     let known = inner.control.known();
     let view = known.revocations.get(id).map(RevocationView::new);
     Ok(answered(view.ok_or_else(ApiError::unknown_revocation)?))
+}
+
+/// Refuses what would end nothing.
+async fn means_somebody(inner: &Inner, order: &Order) -> Result<(), ApiError> {
+    match order.revoked {
+        Revoked::Grant { grant_id } => can_end(inner, grant_id).await,
+        _ if order.unknown_issuer => Ok(()),
+        _ => can_be_somebody(inner, &order.revoked),
+    }
 }
 
 /// Refuses names of which this gateway lets nobody in: an order for a name that is misspelt ends nothing, and would look
@@ -243,12 +267,16 @@ async fn permitted(
     action: Action,
     kind: &str,
 ) -> Result<(), ApiError> {
-    let asker = inner.policy.current().asker(caller.identity());
-    let decision = verdict::access(&asker, action, kind, &caller.ask_context());
+    let decision = decide(inner, caller, action, kind);
     if decision.effect != Effect::Allow {
         return Err(refused(inner, caller, decision).await);
     }
     recorded(inner, caller.context(), decision).await
+}
+
+fn decide(inner: &Inner, caller: &Caller, action: Action, kind: &str) -> Decision {
+    let asker = inner.policy.current().asker(caller.identity());
+    verdict::access(&asker, action, kind, &caller.ask_context())
 }
 
 async fn refused(inner: &Inner, caller: &Caller, decision: Decision) -> ApiError {

@@ -239,6 +239,20 @@ async fn a_wrong_order_is_told_what_to_send() {
     let events = world.events().await;
     let orders = events.iter().filter(|event| matches!(event.body, Body::Revocation(_)));
     assert_eq!(orders.count(), 0, "what was refused is on record as ordered");
+    // Who was told so is on record, and nothing of it as permitted.
+    let decisions = events.iter().filter_map(|event| match &event.body {
+        Body::Decision(it) if it.actions == ["access:revoke"] => Some(it),
+        _ => None,
+    });
+    let told: Vec<_> = decisions
+        .map(|it| (it.effect, it.reasons.first().and_then(|it| it.split(':').next())))
+        .collect();
+    let denied = |code| (Effect::Deny, Some(code));
+    let unknown = denied("unknown_issuer");
+    assert_eq!(told, [denied("unknown_approval"), unknown, unknown, unknown]);
+    let agent = json!({"kind": "agent", "subject": "a"});
+    let order = json!({"revoked": agent, "reason": "x", "unknown_issuer": true});
+    assert_eq!(dana.send("POST", "/v1/revocations", order.to_string()).await.0, 400);
     let order =
         json!({"revoked": nobody[0], "reason": "of another gateway", "unknown_issuer": true});
     assert_eq!(dana.send("POST", "/v1/revocations", order.to_string()).await.0, 200);

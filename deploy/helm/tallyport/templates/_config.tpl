@@ -69,8 +69,15 @@ otlp_endpoint: {{ toRawJson . }}
 {{- $config := .Values.config }}
 {{- $log := required "set config.log.url to kafka://HOST:PORT,..." ($config.log | default dict).url }}
 {{- if hasPrefix "embedded:" $log }}{{ fail "config.log.url: the embedded log belongs to one process; use kafka://" }}{{ end }}
-{{- if not (or $config.issuers $config.trust_domains) }}
-{{- fail "set config.issuers, or config.trust_domains: who is trusted to issue tokens" }}
+{{- $alone := not (or .Values.recorder.enabled .Values.query.enabled) }}
+{{- if not (or $config.issuers $config.trust_domains (and $alone ($config.gateway | default dict).saml)) }}
+{{- fail "set config.issuers, or config.trust_domains: who is trusted to issue tokens (config.gateway.saml is enough where the gateway is alone)" }}
+{{- end }}
+{{- if regexMatch "[?&]sasl\\.password=" $log }}{{ fail "config.log.url: no secret belongs into values; use sasl.password_file=/etc/tallyport/secrets/NAME" }}{{ end }}
+{{- range $option, $_ := ($config.lake | default dict).options }}
+{{- if regexMatch "(?i)(secret|password|account_key|access_key$|sas_key|sas_token|session_token|private_key|service_account_key)" $option }}
+{{- fail (printf "config.lake.options.%s: no secret belongs into values; use recorder.secrets.lakeExistingSecret and query.secrets.lakeExistingSecret" $option) }}
+{{- end }}
 {{- end }}
 {{- if or .Values.recorder.enabled .Values.query.enabled }}
 {{- $lake := required "set config.lake.url to s3://BUCKET/PREFIX" ($config.lake | default dict).url }}
@@ -103,7 +110,9 @@ otlp_endpoint: {{ toRawJson . }}
 {{- define "tallyport.config.inClear" -}}
 {{- $path := .path }}
 {{- if kindIs "map" .value }}
-{{- if and (eq (len .value) 1) (kindIs "string" .value.value) }} {{ $path }}{{ end }}
+{{- /* Whatever it holds: where a secret may be, nothing else has a `value`. */}}
+{{- $isSecret := regexMatch "\\.(secret|password|token|token_key|client_secret|client_key|key|(headers|env)\\.[^.]+)$" $path }}
+{{- if and (hasKey .value "value") (or $isSecret (and (eq (len .value) 1) (kindIs "string" .value.value))) }} {{ $path }}{{ end }}
 {{- range $key, $value := .value }}{{ include "tallyport.config.inClear" (dict "path" (printf "%s.%s" $path $key) "value" $value) }}{{ end }}
 {{- else if kindIs "slice" .value }}
 {{- range $index, $value := .value }}{{ include "tallyport.config.inClear" (dict "path" (printf "%s[%d]" $path $index) "value" $value) }}{{ end }}
@@ -168,6 +177,7 @@ value
 {{- else if kindIs "string" . -}}
 {{ include "tallyport.string" . }}
 {{- else if kindIs "float64" . -}}
+{{- if or (gt . 9007199254740992.0) (lt . -9007199254740992.0) }}{{ fail (printf "config: %v is larger than Helm keeps whole" .) }}{{ end -}}
 {{- if eq (float64 (int64 .)) . }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
 {{- else if kindIs "invalid" . -}}
 {{ fail "config: a list holds null, which TOML does not have" }}
