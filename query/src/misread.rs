@@ -164,7 +164,7 @@ mod tests {
             ("SELECT reason ISNULL FROM events", ISNULL),
             ("SELECT 1 UNION SELECT reason IsNull FROM events", ISNULL),
             ("SELECT 'a' 'b'", TEXT_AS_NAME),
-            ("SELECT time 'x' FROM events", TEXT_AS_NAME),
+            ("SELECT reason 'x' FROM events", TEXT_AS_NAME),
         ] {
             let (sqlstate, said) = refused(sql).unwrap_or_else(|| panic!("{sql}"));
             assert_eq!(sqlstate, why.sqlstate, "{sql}: {said}");

@@ -108,12 +108,6 @@ pub(super) async fn revoke(
             "`until` is over already; leave it out, or say a later time",
         ));
     }
-    let by_name = matches!(order.revoked, Revoked::Principal { .. } | Revoked::Issuer { .. });
-    if order.unknown_issuer && !by_name {
-        return Err(ApiError::bad_request(
-            "`unknown_issuer` is for principals and issuers; leave it out",
-        ));
-    }
     let decision = decide(&inner, &caller, Action::Revoke, order.revoked.kind());
     if decision.effect != Effect::Allow {
         return Err(refused(&inner, &caller, decision).await);

@@ -35,6 +35,7 @@ mod record_policy;
 mod refusal;
 mod reviewers;
 mod revocations;
+mod revocations_of_nobody;
 mod saml;
 mod saml_idp;
 mod told;

@@ -225,37 +225,9 @@ async fn a_wrong_order_is_told_what_to_send() {
     }
     let unknown = json!({"kind": "grant", "grant_id": "01a20635-5f36-74df-bd6e-bebe288245d9"});
     assert_eq!(dana.revoke(unknown).await.0, 404);
-    // Of whom this gateway lets nobody in: a misspelt name ends nothing, and must not look as if it did.
-    let nobody = [
-        json!({"kind": "principal", "issuer": "https://idp.exmaple", "subject": "agent"}),
-        json!({"kind": "issuer", "issuer": format!("{}/", issuer(&world))}),
-        json!({"kind": "issuer", "issuer": "spiffe://nosuch.example"}),
-    ];
-    for revoked in &nobody {
-        let (status, told) = dana.revoke(revoked.clone()).await;
-        assert_eq!((status, told["code"].as_str()), (404, Some("unknown_issuer")), "{revoked}");
-        assert!(told["message"].as_str().unwrap().contains(&issuer(&world)), "{told}");
-    }
     let events = world.events().await;
     let orders = events.iter().filter(|event| matches!(event.body, Body::Revocation(_)));
     assert_eq!(orders.count(), 0, "what was refused is on record as ordered");
-    // Who was told so is on record, and nothing of it as permitted.
-    let decisions = events.iter().filter_map(|event| match &event.body {
-        Body::Decision(it) if it.actions == ["access:revoke"] => Some(it),
-        _ => None,
-    });
-    let told: Vec<_> = decisions
-        .map(|it| (it.effect, it.reasons.first().and_then(|it| it.split(':').next())))
-        .collect();
-    let denied = |code| (Effect::Deny, Some(code));
-    let unknown = denied("unknown_issuer");
-    assert_eq!(told, [denied("unknown_approval"), unknown, unknown, unknown]);
-    let agent = json!({"kind": "agent", "subject": "a"});
-    let order = json!({"revoked": agent, "reason": "x", "unknown_issuer": true});
-    assert_eq!(dana.send("POST", "/v1/revocations", order.to_string()).await.0, 400);
-    let order =
-        json!({"revoked": nobody[0], "reason": "of another gateway", "unknown_issuer": true});
-    assert_eq!(dana.send("POST", "/v1/revocations", order.to_string()).await.0, 200);
     assert_eq!(dana.lift(&json!({"revocation_id": "7"})).await.0, 400);
     assert!(world.open(&world.token("agent", None).await, "db").await.is_ok());
 }
