@@ -3,9 +3,9 @@
 //!
 //! Every writer waits for its event before it sends the next one; 1, 64 and 512 of them. The floor is a file that one
 //! thread appends events of the same size to and syncs once per group. Kafka's tool has the same acknowledgement (`acks=all`,
-//! idempotent, zstd) and runs twice for each number of writers: with room for as many records as there are writers, so
-//! that it too sends the next one when one is acknowledged, and with all the room it wants, which is what the broker
-//! allows when nobody waits for anything.
+//! idempotent, zstd) and runs once with all the room it wants, which is what the broker allows when nobody waits for anything,
+//! and once for each number of writers with room for as many records, so that it too sends the next one when one is
+//! acknowledged.
 //!
 //! `cargo bench -p tallyport-benches --bench append [-- SECONDS] [--log embedded|kafka|both]`; add `--profile dev` to
 //! measure the build that the tests use.
@@ -169,8 +169,9 @@ fn producer_perf_test(
     if let Some(in_flight) = in_flight {
         let room = in_flight * (event_bytes + RECORD_OVERHEAD_BYTES);
         tool.arg("linger.ms=0").arg(format!("buffer.memory={room}"));
-        // A batch has its room to itself from its first record on.
-        tool.arg(format!("batch.size={}", room.min(TOOL_BATCH_BYTES) / PARTITIONS.min(in_flight)));
+        // A batch has its room to itself from its first record on: each partition is to have one.
+        let batch = (room / PARTITIONS.min(in_flight)).min(TOOL_BATCH_BYTES);
+        tool.arg(format!("batch.size={batch}"));
     } else {
         tool.arg("linger.ms=1");
     }

@@ -104,14 +104,11 @@ impl Readiness {
         let unknown: Vec<_> =
             without.iter().filter(|_| checks.is_some()).filter(is_unknown).collect();
         ready &= unknown.is_empty();
-        let mut report = json!({ "ready": ready, "state": word });
-        let more = [("without", json!(without)), ("unknown", json!(unknown))];
-        if let Some(report) = report.as_object_mut() {
-            let more =
-                more.into_iter().filter(|(_, it)| it.as_array().is_some_and(|it| !it.is_empty()));
-            report.extend(more.map(|(name, it)| (name.to_owned(), it)));
-            report.insert("checks".to_owned(), Value::Object(said));
-        }
+        let report = if without.is_empty() {
+            json!({ "ready": ready, "state": word, "checks": said })
+        } else {
+            json!({ "ready": ready, "state": word, "without": without, "unknown": unknown, "checks": said })
+        };
         (ready, report)
     }
 

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::error::ApiError;
 use super::extract::{Id, Sent};
 use super::view::{ApprovalView, has_asked, may_answer, may_see};
-use super::{answered, body, recorded};
+use super::{answered, body, denied};
 use crate::service::{Caller, Inner};
 
 /// Requests in one answer, where the caller does not say, and at most.
@@ -238,22 +238,18 @@ pub(super) async fn note_refused(
     said: &Said,
     error: ApiError,
 ) -> ApiError {
-    let Some(why) = error.refuses() else { return error };
     let webhook = said.webhook.iter().map(|name| format!("webhook/{name}"));
-    let decision = Decision {
+    let asked = Decision {
         effect: Effect::Deny,
         actions: vec![if said.agrees { "approval:approve" } else { "approval:deny" }.to_owned()],
         resources: std::iter::once(format!("approval/{approval_id}")).chain(webhook).collect(),
         policy_ids: Vec::new(),
         policy_version: inner.policy.current().version().to_owned(),
         obligations: Vec::new(),
-        reasons: vec![why.to_owned()],
+        reasons: Vec::new(),
         command_id: None,
     };
-    match recorded(inner, caller.context(), decision).await {
-        Ok(()) => error,
-        Err(not_on_record) => not_on_record,
-    }
+    denied(inner, caller, asked, error).await
 }
 
 async fn counted(

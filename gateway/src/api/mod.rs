@@ -25,7 +25,7 @@ use axum::routing::{any, get, post};
 use axum::{Json, Router, middleware};
 use gateway_core::passage::Note;
 use serde_json::json;
-use tallyport_schemas::{Body, Decision, Draft, SharedContext};
+use tallyport_schemas::{Body, Decision, Draft, Effect, SharedContext};
 
 use crate::front::Authenticated;
 use crate::mcp;
@@ -104,6 +104,19 @@ pub(crate) async fn recorded(
     let draft = Draft::new(context.clone(), None, Body::Decision(decision));
     let recorded = inner.appender.commit(Note::new(vec![draft])).await;
     recorded.map(|_on_record| ()).map_err(|error| ApiError::not_on_record(&error))
+}
+
+/// Puts on record that what was asked for is refused, as `error` says; gives what the caller is told then.
+pub(crate) async fn denied(
+    inner: &Inner,
+    caller: &Caller,
+    asked: Decision,
+    error: ApiError,
+) -> ApiError {
+    let Some(why) = error.refuses() else { return error };
+    let reasons = vec![why.to_owned()];
+    let denied = Decision { effect: Effect::Deny, policy_ids: Vec::new(), reasons, ..asked };
+    recorded(inner, caller.context(), denied).await.err().unwrap_or(error)
 }
 
 /// An answer to a caller whose token is good: the connection counts as authenticated.

@@ -17,7 +17,7 @@ use tallyport_schemas::{
 
 use super::error::ApiError;
 use super::extract::{Id, Sent};
-use super::{answered, body, recorded};
+use super::{answered, body, denied, recorded};
 use crate::service::{Caller, Inner};
 
 const MAX_NAME_BYTES: usize = 2_048;
@@ -114,14 +114,7 @@ pub(super) async fn revoke(
     }
     // An order that is not taken is on record as denied, whatever policy says.
     if let Err(error) = means_somebody(&inner, &order).await {
-        let Some(why) = error.refuses() else { return Err(error) };
-        let denied = Decision {
-            effect: Effect::Deny,
-            policy_ids: Vec::new(),
-            reasons: vec![why.to_owned()],
-            ..decision
-        };
-        return Err(recorded(&inner, caller.context(), denied).await.err().unwrap_or(error));
+        return Err(denied(&inner, &caller, decision, error).await);
     }
     recorded(&inner, caller.context(), decision).await?;
     let order = RevocationOrder {

@@ -23,16 +23,11 @@ pub(super) struct Message {
 impl Message {
     /// What `webhook` is told of `case` at `now`.
     pub(super) fn new(webhook: &Webhook, case: &Case, now: Timestamp) -> Self {
-        let told = |whole: bool| data(webhook, case, now, whole);
-        let mut body = told(webhook.statements);
-        if webhook.statements && body.len() > MAX_BYTES {
-            body = told(false);
-        }
         Self {
             approval_id: case.request().approval_id,
             step: case.step(now),
             context: case.context().clone(),
-            body,
+            body: whole(webhook, case, now).unwrap_or_else(|| data(webhook, case, now, false)),
         }
     }
 
@@ -45,8 +40,13 @@ impl Message {
 /// Whether a message of `webhook` shows what an approval stands for, and with it the digest: who was shown neither there
 /// may have the digest from elsewhere, and still did not see by this webhook what they would agree to.
 pub(crate) fn shows_what_is_asked(webhook: &Webhook, case: &Case, now: Timestamp) -> bool {
-    case.request().asked.command().is_none()
-        || (webhook.statements && data(webhook, case, now, true).len() <= MAX_BYTES)
+    case.request().asked.command().is_none() || whole(webhook, case, now).is_some()
+}
+
+/// A message with the statement; none where the webhook is told none, or it would be too large.
+fn whole(webhook: &Webhook, case: &Case, now: Timestamp) -> Option<Vec<u8>> {
+    let body = webhook.statements.then(|| data(webhook, case, now, true))?;
+    (body.len() <= MAX_BYTES).then_some(body)
 }
 
 /// `whole`: with the statement and its parameters, and with the digest. An approval names the digest: who was not shown what

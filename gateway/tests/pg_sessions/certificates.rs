@@ -17,6 +17,7 @@ use tallyport_schemas::{AuthMethod, Authentication, Body, Event, Outcome, Sessio
 use tokio_postgres::NoTls;
 
 use crate::harness::{World, world};
+use crate::reviewers::Desk;
 
 const BILLING: &str = "spiffe://prod.example/ns/agents/sa/billing";
 const AGENTS: &str = r#"
@@ -186,6 +187,26 @@ async fn who_is_of_no_trust_domain_is_refused_on_record() {
     let message = unknown.message.as_deref().unwrap();
     assert!(message.ends_with("(it was spiffe://prod.example/ns/ops/x)"), "{message}");
     assert_eq!(unknown.issuer.as_deref(), Some("spiffe://prod.example"));
+}
+
+/// A subject without its domain is nobody's: an order for it would end nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workload_is_revoked_by_its_whole_id() {
+    const ENDS: &str =
+        r#"@id("dba") permit (principal in Tallyport::Group::"dba", action, resource);"#;
+    let domain = Domain::new();
+    let world = world!(policy: ENDS, trust_domains: vec![domain.config()],);
+    let dana = Desk::of(&world, "dana").await;
+    let named = |subject: &str| json!({"kind": "principal", "issuer": "spiffe://prod.example", "subject": subject});
+    for subject in
+        ["/ns/agents/sa/billing", "spiffe://prod.example", "spiffe://prod.example.evil/x"]
+    {
+        let (status, told) = dana.revoke(named(subject)).await;
+        assert_eq!((status, &told["code"]), (404, &json!("unknown_issuer")), "{subject}");
+        let way = "name spiffe://prod.example#spiffe://prod.example/PATH";
+        assert!(told["message"].as_str().unwrap().contains(way), "{told}");
+    }
+    assert_eq!(dana.revoke(named(BILLING)).await.0, 200);
 }
 
 /// Where nobody asks for it, no certificate is sent: it cannot let anybody in.

@@ -241,6 +241,9 @@ async fn whoever_was_revoked_gets_no_token() {
         let way = format!("name {ISSUER}#{}", if issuer == ENTITY { ENTITY } else { "PROVIDER" });
         assert!(told["message"].as_str().unwrap().contains(&way), "{told}");
     }
+    let (status, told) = dana.revoke(json!({"kind": "issuer", "issuer": ENTITY})).await;
+    assert_eq!((status, &told["code"]), (404, &json!("unknown_issuer")), "{told}");
+    assert!(told["message"].as_str().unwrap().contains("one by one"), "{told}");
     let whom = json!({"kind": "principal", "issuer": ISSUER, "subject": format!("{ENTITY}#ada")});
     let (status, revoked) = dana.revoke(whom).await;
     assert_eq!(status, 200, "{revoked}");

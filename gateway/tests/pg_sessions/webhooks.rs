@@ -106,6 +106,27 @@ async fn a_statement_is_approved_in_the_chat() {
     assert_eq!(ids.len(), count);
 }
 
+/// JSON makes six bytes of each of these, so the message is over 256 KiB where the statement is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_too_large_for_its_statement_approves_none() {
+    let chat = Chat::start().await;
+    let world = world!(policy: POLICY, webhooks: hook(&chat, "statements = true"),);
+    let (mut wire, _) = Wire::start(world.tunnel().await, &[("user", "u")]).await;
+    let large = "\u{1}".repeat(50_000);
+    wire.send(&query(&format!("DELETE FROM app.things WHERE body = '{large}'"))).await;
+    wire.until(b'N', 1).await;
+    let message = chat.told("pending-0").await;
+    let approval = &message["data"]["approval"];
+    let shown = (&approval["digest"], &approval["command"]["statement"]);
+    assert_eq!(shown, (&json!(null), &json!(null)));
+    let dana = Desk::of(&world, "dana").await;
+    let digest = dana.one().await["digest"].clone();
+    let answer = Answer::new(&message, "dana", "approve").with("digest", digest);
+    let (status, told) = answer.send(&world.gateway).await;
+    assert_eq!((status, &told["code"]), (403, &json!("no_statements")));
+    assert_eq!(dana.one().await["state"], "pending");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_is_denied_in_the_chat() {
     let chat = Chat::start().await;
