@@ -74,6 +74,32 @@ fn names_must_be_of_one_alone() {
     }
 }
 
+/// Who answers somebody has to know whom and by which policy; a recorder answers nobody.
+#[test]
+fn who_is_trusted_and_policy_are_asked_for_where_somebody_is_answered() {
+    let folder = folder();
+    let issuers = "[[issuers]]\nissuer = \"https://idp.example\"\naudiences = [\"a\"]\n";
+    let policy = "[policy]\npath = \"policy.cedar\"\n";
+    let absent = "[policy]\npath = \"absent.cedar\"\n";
+    let bare = HEAD.replace(issuers, "").replace(policy, "");
+    let query = "[query]\nhttp = \"127.0.0.1:1\"\n";
+    for (role, more, problem) in [
+        ("[recorder]\n", String::new(), None),
+        ("[recorder]\n", absent.to_owned(), None),
+        (GATEWAY, policy.to_owned(), Some("t.toml: issuers: at least one [[issuers]]")),
+        (query, policy.to_owned(), Some("t.toml: issuers: at least one [[issuers]]")),
+        (GATEWAY, issuers.to_owned(), Some("t.toml: policy: [policy] with path is needed")),
+        (query, issuers.to_owned(), Some("t.toml: policy: [policy] with path is needed")),
+        (query, format!("{issuers}{absent}"), Some("absent.cedar")),
+        (query, format!("{issuers}{policy}"), None),
+    ] {
+        let text = format!("node = \"n\"\n{bare}{role}{more}");
+        let (code, said) = check(folder.path(), &text, &[], None);
+        assert_eq!(code, Some(if problem.is_some() { 2 } else { 0 }), "{text}{said}");
+        assert!(problem.is_none_or(|problem| said.contains(problem)), "{text}{said}");
+    }
+}
+
 #[test]
 fn tokens_of_readers_cross_no_network_in_the_clear() {
     let folder = folder();

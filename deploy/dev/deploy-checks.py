@@ -158,7 +158,8 @@ def compose(root, secrets):
 
 ROLES = ('gateway', 'recorder', 'query')
 CHART = 'deploy/helm/tallyport'
-SECTIONS = {'gateway': {'console', 'gateway', 'targets'}, 'recorder': {'lake', 'recorder'}, 'query': {'lake', 'query'}}
+ASKED = {'issuers', 'trust_domains'}
+SECTIONS = {'gateway': ASKED | {'console', 'gateway', 'targets'}, 'recorder': {'lake', 'recorder'}, 'query': ASKED | {'lake', 'query'}}
 TLS = {'cert': '/etc/tallyport/tls/tls.crt', 'key': '/etc/tallyport/tls/tls.key'}
 
 
@@ -197,14 +198,14 @@ def expected_config(role, values):
     """The configuration file that these values mean: all that they say, but what others read; and what the chart sets."""
     foreign = set().union(*(SECTIONS[other] for other in ROLES)) - SECTIONS[role]
     config = {key: value for key, value in values['config'].items() if key not in foreign}
-    config |= {'node': 'set-by-TALLYPORT_NODE', 'policy': {'path': '/etc/tallyport/policy'}}
+    config['node'] = 'set-by-TALLYPORT_NODE'
+    if role != 'recorder':
+        config['policy'] = {'path': '/etc/tallyport/policy'}
     if role == 'gateway':
         config['gateway'] = config['gateway'] | TLS | {'listen': '0.0.0.0:8443'}
         config['masking'] = {'path': '/etc/tallyport/masking/masking.toml'}
     if role == 'query':
         config['query'] = config['query'] | TLS | {'http': '0.0.0.0:8444', 'pgwire': '0.0.0.0:5433'}
-    if role == 'recorder':
-        config['issuers'] = [{key: value for key, value in issuer.items() if key != 'introspection'} for issuer in config['issuers']]
     telemetry = config.pop('telemetry', {})
     if values['telemetry']['enabled']:
         telemetry = telemetry | {'listen': '0.0.0.0:9464'}
@@ -227,6 +228,7 @@ def pod_has_its_own(role, document, values, kinds):
     spec, given = document['spec']['template']['spec'], values[role]
     container = spec['containers'][0]
     volumes = {volume['name']: volume for volume in spec['volumes']}
+    expect(('policy' in volumes) == (role != 'recorder'), f'{role}: volumes {sorted(volumes)}')
     for mount in container['volumeMounts']:
         expect(mount['name'] in volumes, f'{role}: no volume {mount["name"]}')
     for volume in volumes.values():

@@ -44,7 +44,7 @@ pub struct Config {
     /// Whose workloads are let in by their SVIDs.
     pub trust_domains: Vec<TrustDomainConfig>,
     /// Cedar policies.
-    pub policy: PathBuf,
+    pub policy: Option<PathBuf>,
     /// Labels and masks.
     pub masking: Option<PathBuf>,
     /// Where the lake is, and its object store's options.
@@ -131,15 +131,6 @@ impl Config {
             (None, None) => Ok(QuerySettings { http: query.http, pgwire: query.pgwire, tls: None }),
             _ => Err("query.cert and query.key: give both, or neither on loopback".to_owned()),
         });
-        let by_assertion = raw.gateway.as_ref().is_some_and(|gateway| gateway.saml.is_some());
-        let by_name = !raw.issuers.is_empty() || !raw.trust_domains.is_empty();
-        if !by_name && !by_assertion {
-            return Err(
-                "issuers: at least one [[issuers]] with issuer and audiences is needed, or one of \
-                        [[trust_domains]], or [gateway.saml] for the gateway"
-                    .to_owned(),
-            );
-        }
         let in_folder = |domain: TrustDomainConfig| TrustDomainConfig {
             bundle_file: folder.join(&domain.bundle_file),
             ..domain
@@ -147,7 +138,7 @@ impl Config {
         let trust_domains: Vec<_> = raw.trust_domains.into_iter().map(in_folder).collect();
         let issuers =
             raw.issuers.into_iter().map(|issuer| relative_to(issuer, folder)).collect::<Vec<_>>();
-        if by_name {
+        if !issuers.is_empty() || !trust_domains.is_empty() {
             Authenticator::trusting(issuers.clone(), trust_domains.clone(), None)
                 .map_err(|error| format!("issuers: {error}"))?;
         }
@@ -161,7 +152,7 @@ impl Config {
             node,
             issuers,
             trust_domains,
-            policy: folder.join(raw.policy.path),
+            policy: raw.policy.map(|policy| folder.join(policy.path)),
             masking: raw.masking.map(|masking| folder.join(masking.path)),
             #[cfg(feature = "lake")]
             lake: lake.transpose()?,
@@ -175,15 +166,6 @@ impl Config {
             query: query.transpose()?,
             telemetry: raw.telemetry.check()?,
         })
-    }
-
-    /// Who verifies whom these services let in.
-    pub fn authenticator(
-        &self,
-        exchange: Option<&tallyport_access::saml::SamlExchange>,
-    ) -> Result<Authenticator, Failure> {
-        let (issuers, domains) = (self.issuers.clone(), self.trust_domains.clone());
-        Authenticator::trusting(issuers, domains, exchange).map_err(Failure::usage)
     }
 
     /// The recorder's settings.

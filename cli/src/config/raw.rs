@@ -31,14 +31,14 @@ pub struct RawConfig {
     pub node: Option<String>,
     /// The log that nothing passes without.
     pub log: RawLog,
-    /// Who is trusted to issue tokens; at least one, or one of `trust_domains`.
+    /// Who is trusted to issue tokens; for gateway and query service at least one, or one of `trust_domains`.
     #[serde(default)]
     pub issuers: Vec<IssuerConfig>,
     /// Whose workloads are let in by their SVIDs (SPIFFE).
     #[serde(default)]
     pub trust_domains: Vec<TrustDomainConfig>,
-    /// Who may do what: Cedar policies.
-    pub policy: RawPath,
+    /// Who may do what: Cedar policies. The recorder, which nobody asks, needs none.
+    pub policy: Option<RawPath>,
     /// Which columns are sensitive, and how they are masked.
     pub masking: Option<RawPath>,
     /// Where the recorder writes and the query service reads; one lake for one log.

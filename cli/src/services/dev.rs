@@ -13,6 +13,7 @@ use tallyport_query::{LakeConfig, ListenConfig, QueryConfig};
 use tallyport_recorder::{CommitPolicy, LakeUrl, RecorderConfig};
 use tallyport_telemetry::Logs;
 
+use super::admission::Admission;
 use super::console::ConsolePlan;
 use super::dev_target::DevTarget;
 use super::gateway::GatewayPlan;
@@ -195,19 +196,17 @@ pub async fn start(options: DevOptions) -> Result<Running, Failure> {
         audience: AUDIENCE.to_owned(),
         query: None,
     };
+    let gateway = GatewayPlan::dev(options.listen, identity, &target, &masking, console)?
+        .with_mcp_servers(&options.mcp_servers)?
+        .with_targets(super::more_targets::read(options.targets.as_deref())?);
+    let admission = Admission { authenticator, policy };
     let plan = Plan {
         log: LogUrl::parse(&log_url).map_err(Failure::usage)?,
         appender: AppenderOptions::default(),
         node: "dev".to_owned(),
-        authenticator,
-        policy,
-        gateway: Some(
-            GatewayPlan::dev(options.listen, identity, &target, &masking, console)?
-                .with_mcp_servers(&options.mcp_servers)?
-                .with_targets(super::more_targets::read(options.targets.as_deref())?),
-        ),
+        gateway: Some((gateway, admission.clone())),
         recorder: Some(recorder_config(&lake)),
-        query: Some(query_config(&lake)),
+        query: Some((query_config(&lake), admission)),
     };
     let services = Services::start(plan).await?;
     if let Err(failure) = reach(&services, &target).await {

@@ -7,6 +7,8 @@ pub mod dev;
 #[cfg(feature = "serve")]
 pub mod up;
 
+#[cfg(any(feature = "gateway", feature = "query"))]
+mod admission;
 #[cfg(feature = "gateway")]
 mod console;
 #[cfg(feature = "gateway")]

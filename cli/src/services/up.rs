@@ -3,7 +3,6 @@
 #[cfg(feature = "query")]
 use std::sync::Arc;
 
-use tallyport_access::policy::PolicyStore;
 use tallyport_eventlog::LogUrl;
 #[cfg(feature = "query")]
 use tallyport_gateway::tls::ServerIdentity;
@@ -11,6 +10,8 @@ use tallyport_gateway::tls::ServerIdentity;
 use tallyport_query::{LakeConfig, ListenConfig, QueryConfig};
 use tallyport_telemetry::Logs;
 
+#[cfg(any(feature = "gateway", feature = "query"))]
+use super::admission::{self, Admission};
 #[cfg(feature = "gateway")]
 use super::gateway::GatewayPlan;
 use super::telemetry::Observed;
@@ -143,7 +144,10 @@ pub fn check(config: &Config) -> Result<(), Failure> {
             crate::built::has()
         );
     }
-    PolicyStore::load(&config.policy).map_err(Failure::usage)?;
+    #[cfg(any(feature = "gateway", feature = "query"))]
+    if roles.gateway || roles.query {
+        admission::check_policies(config)?;
+    }
     Ok(())
 }
 
@@ -151,21 +155,28 @@ fn plan(config: &Config, roles: Roles) -> Result<Plan, Failure> {
     // The key of its tokens is read where it is used alone: by the gateway.
     #[cfg(feature = "gateway")]
     let saml = if roles.gateway { config.saml()? } else { None };
-    #[cfg(not(feature = "gateway"))]
-    let saml: Option<std::sync::Arc<tallyport_access::saml::SamlExchange>> = None;
-    let authenticator = config.authenticator(saml.as_deref())?;
+    #[cfg(all(feature = "query", not(feature = "gateway")))]
+    let saml: Option<Arc<tallyport_access::saml::SamlExchange>> = None;
+    #[cfg(any(feature = "gateway", feature = "query"))]
+    let admission = if roles.gateway || roles.query {
+        Some(Admission::from_config(config, saml.as_deref())?)
+    } else {
+        None
+    };
     Ok(Plan {
         log: config.log.clone(),
         appender: config.appender,
         node: config.node.clone(),
-        authenticator,
-        policy: config.policy.clone(),
         #[cfg(feature = "gateway")]
-        gateway: roles.gateway.then(|| GatewayPlan::from_config(config, saml)).transpose()?,
+        gateway: roles
+            .gateway
+            .then(|| GatewayPlan::from_config(config, saml))
+            .transpose()?
+            .zip(admission.clone()),
         #[cfg(feature = "recorder")]
         recorder: roles.recorder.then(|| config.recorder_config()).transpose()?,
         #[cfg(feature = "query")]
-        query: roles.query.then(|| query_config(config)).transpose()?,
+        query: roles.query.then(|| query_config(config)).transpose()?.zip(admission),
     })
 }
 

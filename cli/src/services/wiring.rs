@@ -1,10 +1,8 @@
 //! Services of one process, started and stopped in order.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tallyport_access::Authenticator;
 use tallyport_access::policy::PolicyStore;
 use tallyport_eventlog::{Appender, AppenderOptions, Log, LogUrl, Topic};
 #[cfg(feature = "query")]
@@ -15,6 +13,8 @@ use tallyport_schemas::{Body, Context, Draft, PolicyChange, ProducerId};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(any(feature = "gateway", feature = "query"))]
+use super::admission::Admission;
 #[cfg(feature = "gateway")]
 use super::gateway::{GatewayPlan, RunningGateway};
 use crate::exit::Failure;
@@ -34,19 +34,15 @@ pub struct Plan {
     pub appender: AppenderOptions,
     /// The name before the role in producer ids.
     pub node: String,
-    /// Who is trusted to issue tokens.
-    pub authenticator: Authenticator,
-    /// Cedar policies, a file or a directory.
-    pub policy: std::path::PathBuf,
     /// The gateway.
     #[cfg(feature = "gateway")]
-    pub gateway: Option<GatewayPlan>,
+    pub gateway: Option<(GatewayPlan, Admission)>,
     /// The recorder.
     #[cfg(feature = "recorder")]
     pub recorder: Option<RecorderConfig>,
     /// The query service.
     #[cfg(feature = "query")]
-    pub query: Option<QueryConfig>,
+    pub query: Option<(QueryConfig, Admission)>,
 }
 
 /// Services that run.
@@ -108,14 +104,14 @@ impl Services {
             self.recorder = Some(RecorderHere { running, max_lag, stop });
         }
         #[cfg(feature = "query")]
-        if let Some(config) = plan.query {
-            let policies = load_policy(&plan.policy)?;
+        if let Some((config, admission)) = plan.query {
+            let policies = admission.load_policies()?;
             let appender = appender(&self.log, &plan.node, "query", plan.appender).await?;
             let follower = PolicyFollower::start(&policies, appender.clone());
             let query = QueryService::start(
                 config,
                 Arc::clone(&self.log),
-                plan.authenticator.clone(),
+                admission.authenticator,
                 policies,
                 appender.clone(),
             )
@@ -124,7 +120,7 @@ impl Services {
             self.query = Some((query, appender, follower));
         }
         #[cfg(feature = "gateway")]
-        if let Some(gateway) = plan.gateway {
+        if let Some((gateway, admission)) = plan.gateway {
             #[cfg(feature = "query")]
             let gateway = {
                 let mut gateway = gateway;
@@ -133,11 +129,11 @@ impl Services {
                 }
                 gateway
             };
-            let policies = load_policy(&plan.policy)?;
+            let policies = admission.load_policies()?;
             let appender = appender(&self.log, &plan.node, "gateway", plan.appender).await?;
             let ending = appender.clone();
             let started =
-                RunningGateway::start(gateway, plan.authenticator, policies, appender).await;
+                RunningGateway::start(gateway, admission.authenticator, policies, appender).await;
             if started.is_err()
                 && let Err(error) = ending.stop().await
             {
@@ -256,10 +252,6 @@ async fn appender(
 ) -> Result<Appender, Failure> {
     let producer = ProducerId::parse(format!("{node}/{role}")).map_err(Failure::usage)?;
     Appender::start(Arc::clone(log), producer, role, options).await.map_err(Failure::failed)
-}
-
-fn load_policy(path: &Path) -> Result<PolicyStore, Failure> {
-    PolicyStore::load(path).map_err(Failure::usage)
 }
 
 #[cfg(feature = "recorder")]

@@ -104,7 +104,7 @@ async fn pass_on(
         Ok(())
     });
     if let Err(error) = may.flatten() {
-        return Err(note_refused(inner, caller, id, &said, error).await);
+        return Err(note_refused(inner, caller, id, said.order(), error).await);
     }
     review(inner, caller, id, answer, said).await?;
     Ok(answered(seen(inner, caller, id, Stands::new)?))

@@ -157,6 +157,17 @@ impl Said {
     const fn with_a_token(agrees: bool) -> Self {
         Self { agrees, webhook: None }
     }
+
+    pub(super) fn order(&self) -> Order<'_> {
+        let action = if self.agrees { "approval:approve" } else { "approval:deny" };
+        Order { action, webhook: self.webhook.as_deref() }
+    }
+}
+
+/// What is to become of a request, as it is on record where it is refused.
+pub(super) struct Order<'a> {
+    action: &'static str,
+    webhook: Option<&'a str>,
 }
 
 /// `POST /v1/approvals/{id}/approve` with the digest that was read.
@@ -195,12 +206,25 @@ pub(super) async fn withdraw(
     give_back(&inner, &caller, parse_id(&id)?).await
 }
 
-/// Takes back what the caller asked for.
+/// Takes back what the caller asked for. An order that counts for nothing is on record as denied.
 pub(crate) async fn give_back(
     inner: &Inner,
     caller: &Caller,
     approval_id: ApprovalId,
 ) -> Result<Response, ApiError> {
+    if let Err(error) = take_back(inner, caller, approval_id).await {
+        let order = Order { action: "approval:withdraw", webhook: None };
+        return Err(note_refused(inner, caller, approval_id, order, error).await);
+    }
+    view(inner, caller, approval_id)
+}
+
+/// The same for a caller who need not know whether there was something to take back.
+pub(crate) async fn take_back(
+    inner: &Inner,
+    caller: &Caller,
+    approval_id: ApprovalId,
+) -> Result<(), ApiError> {
     let context = seen(inner, caller, approval_id, |case| {
         if !has_asked(case, caller.identity()) {
             return Err(ApiError::not_yours());
@@ -212,7 +236,7 @@ pub(crate) async fn give_back(
     })??;
     let given_back = Approval::Withdrawn { approval_id, cause: GIVEN_BACK.to_owned() };
     inner.control.commit(Draft::new(context, None, Body::Approval(given_back))).await??;
-    view(inner, caller, approval_id)
+    Ok(())
 }
 
 /// Puts an answer on the log, where it counts as the events before it let it. One that does not count is on record as
@@ -225,23 +249,23 @@ pub(super) async fn review(
     said: Said,
 ) -> Result<(), ApiError> {
     match counted(inner, caller, approval_id, answer, &said).await {
-        Err(error) => Err(note_refused(inner, caller, approval_id, &said, error).await),
+        Err(error) => Err(note_refused(inner, caller, approval_id, said.order(), error).await),
         Ok(()) => Ok(()),
     }
 }
 
-/// Puts on record that an answer was refused; what the caller is told then.
+/// Puts on record that an answer or a withdrawal was refused; what the caller is told then.
 pub(super) async fn note_refused(
     inner: &Inner,
     caller: &Caller,
     approval_id: ApprovalId,
-    said: &Said,
+    order: Order<'_>,
     error: ApiError,
 ) -> ApiError {
-    let webhook = said.webhook.iter().map(|name| format!("webhook/{name}"));
+    let webhook = order.webhook.iter().map(|name| format!("webhook/{name}"));
     let asked = Decision {
         effect: Effect::Deny,
-        actions: vec![if said.agrees { "approval:approve" } else { "approval:deny" }.to_owned()],
+        actions: vec![order.action.to_owned()],
         resources: std::iter::once(format!("approval/{approval_id}")).chain(webhook).collect(),
         policy_ids: Vec::new(),
         policy_version: inner.policy.current().version().to_owned(),

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::Answered;
 use super::waiting::{Attempt, Awaited, Outcome, Whose, words};
-use crate::api::approvals::give_back;
+use crate::api::approvals::take_back;
 use crate::inside::{Who, who};
 use crate::service::{Caller, Inner};
 
@@ -292,7 +292,7 @@ impl Task {
         self.over(Status::Cancelled);
         for approval_id in &self.approvals {
             // It may be over, or used up by the call that ended just now.
-            let _given_back_or_over = give_back(inner, caller, *approval_id).await;
+            let _taken_back_or_over = take_back(inner, caller, *approval_id).await;
             inner.parked.give_up(&self.who, *approval_id);
         }
     }

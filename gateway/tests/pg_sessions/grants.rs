@@ -8,7 +8,7 @@ use tallyport_eventlog::faults::{Fault, FaultKind};
 use tallyport_eventlog::{Appender, AppenderOptions, Log};
 use tallyport_gateway::Gateway;
 use tallyport_schemas::{
-    Approval, Body, Command, Decision, Draft, Effect, Event, ProducerId, Session,
+    Approval, ApprovalId, Body, Command, Decision, Draft, Effect, Event, ProducerId, Session,
 };
 
 use crate::harness::{SOON, World, commands, world};
@@ -214,6 +214,28 @@ async fn the_same_wish_finds_the_request_that_waits_and_nobody_floods_the_inbox(
     let dana = Desk::of(&world, "dana").await;
     assert_eq!(dana.approve(&one, None).await.0, 409);
     assert_eq!(dana.withdraw(&again).await.0, 403, "it is not hers");
+    assert_eq!(desk.withdraw(&one).await.0, 409, "it is over");
+    let nobodys = json!({ "approval_id": ApprovalId::new() });
+    assert_eq!(desk.withdraw(&nobodys).await.0, 404);
+    let refused = |event: &Event| match &event.body {
+        Body::Decision(it) if it.actions == ["approval:withdraw"] => {
+            assert_eq!(it.effect, Effect::Deny);
+            let code = it.reasons[0].split(':').next().unwrap().to_owned();
+            Some((event.context.principal.clone()?.subject, it.resources.clone(), code))
+        }
+        _ => None,
+    };
+    let of = |asked: &Value| vec![format!("approval/{}", asked["approval_id"].as_str().unwrap())];
+    let on_record: Vec<_> = world.events().await.iter().filter_map(refused).collect();
+    let wanted = [
+        ("dana", &again, "not_yours"),
+        ("agent", &one, "over"),
+        ("agent", &nobodys, "unknown_approval"),
+    ];
+    assert_eq!(
+        on_record,
+        wanted.map(|(who, asked, code)| (who.to_owned(), of(asked), code.to_owned()))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

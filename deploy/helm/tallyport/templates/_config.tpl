@@ -5,24 +5,20 @@ A section that is not known here goes to every role; the binary says whether it 
 {{- define "tallyport.config" -}}
 {{- include "tallyport.config.refuse" .root }}
 {{- $values := .root.Values }}
-{{- $sections := dict "gateway" (list "console" "gateway" "masking" "targets") "recorder" (list "lake" "recorder") "query" (list "lake" "query") }}
+{{- $sections := dict "gateway" (list "console" "gateway" "issuers" "masking" "targets" "trust_domains") "recorder" (list "lake" "recorder") "query" (list "issuers" "lake" "query" "trust_domains") }}
 {{- $file := dict }}
 {{- range $name, $section := $values.config }}
 {{- if or (has $name (index $sections $.role)) (not (has $name (concat $sections.gateway $sections.recorder $sections.query))) }}
 {{- $_ := set $file $name $section }}
 {{- end }}
 {{- end }}
-{{- if eq .role "recorder" }}
-{{- /* It asks no issuer, and does not get the secret for it. */}}
-{{- $issuers := list }}{{ range $file.issuers }}{{ $issuers = append $issuers (omit . "introspection") }}{{ end }}
-{{- $_ := set $file "issuers" $issuers }}
-{{- else }}
+{{- if ne .role "recorder" }}
 {{- $_ := set $file .role (merge (include (printf "tallyport.config.%s" .role) $values | fromYaml) (deepCopy (index $file .role | default dict))) }}
+{{- $_ := set $file "policy" (dict "path" "/etc/tallyport/policy") }}
 {{- end }}
 {{- $_ := set $file .role (index $file .role | default dict) }}
 {{- /* The pod's name takes its place. */}}
 {{- $_ := set $file "node" "set-by-TALLYPORT_NODE" }}
-{{- $_ := set $file "policy" (dict "path" "/etc/tallyport/policy") }}
 {{- if and (eq .role "gateway") (or $values.masking.text $values.masking.existingConfigMap) }}
 {{- $_ := set $file "masking" (dict "path" "/etc/tallyport/masking/masking.toml") }}
 {{- end }}
@@ -69,9 +65,9 @@ otlp_endpoint: {{ toRawJson . }}
 {{- $config := .Values.config }}
 {{- $log := required "set config.log.url to kafka://HOST:PORT,..." ($config.log | default dict).url }}
 {{- if hasPrefix "embedded:" $log }}{{ fail "config.log.url: the embedded log belongs to one process; use kafka://" }}{{ end }}
-{{- $alone := not (or .Values.recorder.enabled .Values.query.enabled) }}
-{{- if not (or $config.issuers $config.trust_domains (and $alone ($config.gateway | default dict).saml)) }}
-{{- fail "set config.issuers, or config.trust_domains: who is trusted to issue tokens (config.gateway.saml is enough where the gateway is alone)" }}
+{{- $asked := or .Values.gateway.enabled .Values.query.enabled }}
+{{- if and $asked (not (or $config.issuers $config.trust_domains (and (not .Values.query.enabled) ($config.gateway | default dict).saml))) }}
+{{- fail "set config.issuers, or config.trust_domains: who is trusted to issue tokens (config.gateway.saml is enough for a gateway, not for the query service)" }}
 {{- end }}
 {{- if regexMatch "[?&]sasl\\.password=" $log }}{{ fail "config.log.url: no secret belongs into values; use sasl.password_file=/etc/tallyport/secrets/NAME" }}{{ end }}
 {{- range $option, $_ := ($config.lake | default dict).options }}

@@ -77,7 +77,6 @@ spec:
       resources: {{- toYaml $values.resources | nindent 8 }}
       volumeMounts:
         - {name: config, mountPath: /etc/tallyport/config, readOnly: true}
-        - {name: policy, mountPath: /etc/tallyport/policy, readOnly: true}
         - {name: state, mountPath: /var/lib/tallyport}
         - {name: tmp, mountPath: /tmp}
         {{- if $tls }}
@@ -86,7 +85,6 @@ spec:
         {{- include "tallyport.optional" (dict "root" .root "role" .role "what" "mount") | nindent 8 }}
   volumes:
     - {name: config, configMap: {name: {{ include "tallyport.fullname" .root }}-{{ .role }}}}
-    - {name: policy, configMap: {name: {{ .root.Values.policy.existingConfigMap | default (printf "%s-policy" (include "tallyport.fullname" .root)) }}}}
     - {name: state, emptyDir: {}}
     - {name: tmp, emptyDir: {}}
     {{- if $tls }}
@@ -95,7 +93,7 @@ spec:
     {{- include "tallyport.optional" (dict "root" .root "role" .role "what" "volume") | nindent 4 }}
 {{- end }}
 
-{{/* Volumes that a role has when the values name them, and their mounts. */}}
+{{/* Volumes that a role has where it needs them or the values name them, and their mounts. */}}
 {{- define "tallyport.optional" -}}
 {{- $mount := eq .what "mount" }}
 {{- with (index .root.Values .role).secrets.existingSecret }}
@@ -103,6 +101,9 @@ spec:
 {{- end }}
 {{- with .root.Values.caConfigMap }}
 - {{ if $mount }}{name: ca, mountPath: /etc/tallyport/ca, readOnly: true}{{ else }}{name: ca, configMap: {name: {{ . }}}}{{ end }}
+{{- end }}
+{{- if ne .role "recorder" }}
+- {{ if $mount }}{name: policy, mountPath: /etc/tallyport/policy, readOnly: true}{{ else }}{name: policy, configMap: {name: {{ .root.Values.policy.existingConfigMap | default (printf "%s-policy" (include "tallyport.fullname" .root)) }}}}{{ end }}
 {{- end }}
 {{- $masking := .root.Values.masking }}
 {{- if and (eq .role "gateway") (or $masking.text $masking.existingConfigMap) }}
