@@ -35,8 +35,14 @@ dev_cleanup() {
 trap dev_cleanup EXIT
 trap 'exit 0' TERM INT
 
-# free_port: prints a TCP port that is free now.
-free_port() { python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])'; }
+# free_port: prints a TCP port that is free now, and that no connection to elsewhere takes before a server does: the kernel
+# gives those from 32,768 up.
+free_port() { python3 -c '
+import random, socket
+while True:
+    try: s = socket.socket(); s.bind(("127.0.0.1", random.randrange(12000, 32000))); break
+    except OSError: pass
+print(s.getsockname()[1])'; }
 
 # wait_for SECONDS COMMAND...: until COMMAND succeeds; fails after SECONDS.
 wait_for() {

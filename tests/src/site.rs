@@ -9,6 +9,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -283,9 +284,13 @@ impl Role {
         let pid = self.pid().to_string();
         let asked = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(asked.success(), "the {} was there to be stopped: {}", self.name, self.log());
-        let gone = || !Path::new("/proc").join(&pid).exists();
-        assert!(eventually(gone), "the {} ends: {}", self.name, self.log());
+        assert!(eventually(|| self.is_gone()), "the {} ends: {}", self.name, self.log());
         self.log()
+    }
+
+    /// Whether the process has ended.
+    pub fn is_gone(&self) -> bool {
+        !Path::new("/proc").join(self.pid().to_string()).exists()
     }
 
     /// What it logged.
@@ -298,12 +303,14 @@ impl Role {
     }
 }
 
-/// A port that is free for TCP and UDP now.
+/// A port that is free for TCP and UDP now, and that no connection to elsewhere takes before a server does: the kernel gives
+/// those from 32,768 up.
 pub fn free_port() -> u16 {
     loop {
-        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = tcp.local_addr().expect("bound").port();
-        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+        let drawn = RandomState::new().build_hasher().finish() % 20_000;
+        let port = 12_000 + u16::try_from(drawn).expect("below 20,000");
+        let tcp = TcpListener::bind(("127.0.0.1", port));
+        if tcp.is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }

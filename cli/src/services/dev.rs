@@ -99,14 +99,8 @@ async fn serve(args: &DevArgs, observed: &mut Observed) -> Result<(), Failure> {
         () = interrupted() => None,
         failure = running.services.failed() => Some(failure),
     };
-    if failure.is_some() {
-        // The recorder has ended already and may be waited for only once.
-        running.services.recorder = None;
-    }
     end_at_once_on_another_signal();
-    observed.stopping(failure.is_some()).await;
-    let stopped = running.shutdown().await;
-    failure.map_or(stopped, Err)
+    observed.ending(failure, running.shutdown()).await
 }
 
 /// Everything of `dev`, running.

@@ -67,8 +67,18 @@ impl Observed {
         }
     }
 
-    /// The services are about to stop: the process is not ready any more.
-    pub async fn stopping(&mut self, failed: bool) {
+    /// Lets the services end, because one failed or because they are told to, and readiness say which.
+    pub async fn ending(
+        &mut self,
+        failure: Option<Failure>,
+        end: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        self.stopping(failure.is_some()).await;
+        let ended = end.await;
+        failure.map_or(ended, Err)
+    }
+
+    async fn stopping(&mut self, failed: bool) {
         self.telemetry.readiness().stopping(failed);
         if let Some(watch) = self.watch.take() {
             watch.stop().await;

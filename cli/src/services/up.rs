@@ -122,16 +122,7 @@ async fn serve(config: &Config, roles: Roles, observed: &mut Observed) -> Result
             Some(failure)
         }
     };
-    observed.stopping(failure.is_some()).await;
-    if failure.is_some() {
-        // The recorder has ended already and may be waited for only once.
-        #[cfg(feature = "recorder")]
-        {
-            services.recorder = None;
-        }
-    }
-    let stopped = services.stop().await;
-    failure.map_or(stopped, Err)
+    observed.ending(failure, services.stop()).await
 }
 
 /// Everything a start would check, without opening the log, the lake or a socket.

@@ -161,10 +161,15 @@ impl Services {
     pub async fn failed(&mut self) -> Failure {
         #[cfg(feature = "recorder")]
         return match &mut self.recorder {
-            Some(recorder) => match recorder.running.ended().await {
-                Ok(()) => Failure::failed("the recorder stopped by itself"),
-                Err(error) => recorder_failure(error),
-            },
+            Some(recorder) => {
+                let ended = recorder.running.ended().await;
+                // It may be waited for only once.
+                self.recorder = None;
+                match ended {
+                    Ok(()) => Failure::failed("the recorder stopped by itself"),
+                    Err(error) => recorder_failure(error),
+                }
+            }
             None => std::future::pending().await,
         };
         #[cfg(not(feature = "recorder"))]

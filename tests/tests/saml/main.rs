@@ -7,25 +7,14 @@
     reason = "tests say what they expect by failing"
 )]
 
-use std::net::{TcpListener, UdpSocket};
 use std::process::Command;
 
 use dev_services::DevService;
 use serde_json::Value;
 use tallyport_gateway::tls::DevCa;
-use tallyport_tests::{Forward, binary, eventually, psql, rows, said, start_or_say};
+use tallyport_tests::{Forward, binary, eventually, free_port, psql, rows, said, start_or_say};
 
 const TEST: &str = "a_person_signs_in_by_saml_and_reads_a_database_on_record";
-
-fn free_port() -> u16 {
-    loop {
-        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = tcp.local_addr().unwrap().port();
-        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
 
 fn curl(arguments: &[&str]) -> String {
     let output =

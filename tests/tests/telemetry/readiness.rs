@@ -2,7 +2,7 @@
 //! process lives on.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,17 +10,12 @@ use std::time::{Duration, Instant};
 use dev_services::{DevService, repo_root};
 use serde_json::Value;
 use tallyport_gateway::tls::DevCa;
-use tallyport_tests::{binary, eventually, start_or_say};
+use tallyport_tests::{binary, eventually, free_port, start_or_say};
 
 use crate::process::Process;
 use crate::scrape::{Scrape, ask, readyz};
 
 const TEST: &str = "readiness_goes_and_comes_with_target_and_log";
-
-/// A free port, most likely.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 fn config(folder: &Path, postgres: u16, telemetry: u16) -> PathBuf {
     let _ca = DevCa::create_or_load(&folder.join("tls")).unwrap();
