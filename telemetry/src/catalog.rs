@@ -64,6 +64,14 @@ pub const METRICS: &[Metric] = &[
     counter("tallyport_gateway_webhook_messages_total", "Messages to webhooks"),
     gauge("tallyport_gateway_webhook_waiting", "Messages to webhooks that are yet to be taken"),
     gauge("tallyport_gateway_connections", "Connections of clients that are open"),
+    gauge(
+        "tallyport_certificate_not_before_seconds",
+        "Unix time from which the certificate that is shown is good",
+    ),
+    gauge(
+        "tallyport_certificate_not_after_seconds",
+        "Unix time until which the certificate that is shown is good",
+    ),
     counter(
         "tallyport_recorder_committed_events_total",
         "Events that this process put into the lake",

@@ -19,7 +19,7 @@ use super::dev_target::DevTarget;
 use super::gateway::GatewayPlan;
 use super::postgres::ThrowAwayPostgres;
 use super::telemetry::Observed;
-use super::wiring::{Plan, Services};
+use super::wiring::{Plan, QueryPlan, Services};
 use super::{end_at_once_on_another_signal, interrupted};
 use crate::answer::Asker;
 use crate::args::DevArgs;
@@ -200,7 +200,7 @@ pub async fn start(options: DevOptions) -> Result<Running, Failure> {
         node: "dev".to_owned(),
         gateway: Some((gateway, admission.clone())),
         recorder: Some(recorder_config(&lake)),
-        query: Some((query_config(&lake), admission)),
+        query: Some((QueryPlan { config: query_config(&lake), identity: None }, admission)),
     };
     let services = Services::start(plan).await?;
     if let Err(failure) = reach(&services, &target).await {
@@ -313,7 +313,7 @@ fn ready_file(
 ) -> Result<ReadyFile, Failure> {
     let missing = || Failure::failed("a service of `dev` did not start");
     let gateway = services.gateway.as_ref().ok_or_else(missing)?;
-    let (query, ..) = services.query.as_ref().ok_or_else(missing)?;
+    let query = &services.query.as_ref().ok_or_else(missing)?.running;
     Ok(ReadyFile {
         pid: std::process::id(),
         data_dir: data.to_path_buf(),

@@ -15,6 +15,7 @@ use tallyport_gateway::targets::MaskingStore;
 use tallyport_gateway::tls::ServerIdentity;
 use tallyport_gateway::webhooks::{RawWebhook, Webhook};
 use tallyport_gateway::{Gateway, ProbeError, TunnelService, api};
+use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use super::console::{ConsolePlan, Pages};
@@ -183,6 +184,8 @@ fn mcp(config: &Config, folder: &Path) -> Result<Option<McpConfig>, ConfigError>
 
 /// A gateway that runs.
 pub struct RunningGateway {
+    /// Follows the files of the certificate.
+    _certificate: AbortOnDropHandle<()>,
     gateway: Gateway,
     front: RunningFront,
     appender: Appender,
@@ -200,6 +203,7 @@ impl RunningGateway {
         let gateway =
             Gateway::start(plan.config, authenticator, policies, plan.masking, appender.clone())
                 .map_err(Failure::usage)?;
+        let certificate = plan.identity.follow("gateway");
         let mut config = FrontConfig::new(plan.listen, plan.identity);
         config.node = plan.node;
         config.takeover_socket = plan.takeover_socket;
@@ -217,7 +221,7 @@ impl RunningGateway {
         if let Some(console) = plan.console {
             pages.serve(console, front.tcp_addr, &gateway, api)?;
         }
-        Ok(Self { gateway, front, appender, drain: plan.drain })
+        Ok(Self { _certificate: certificate, gateway, front, appender, drain: plan.drain })
     }
 
     /// The service behind the fronts.

@@ -59,9 +59,9 @@ impl Watch {
             checks.push(Check::new("targets", move || targets(&gateway.target_states())));
         }
         #[cfg(feature = "query")]
-        if let Some((query, appender, _)) = &services.query {
-            appenders.push(("query", appender.clone()));
-            let probe = query.probe();
+        if let Some(query) = &services.query {
+            appenders.push(("query", query.appender.clone()));
+            let probe = query.running.probe();
             checks.push(Check::new("query", move || query_state(&probe)));
         }
         #[cfg(feature = "recorder")]

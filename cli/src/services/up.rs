@@ -15,6 +15,8 @@ use super::admission::{self, Admission};
 #[cfg(feature = "gateway")]
 use super::gateway::GatewayPlan;
 use super::telemetry::Observed;
+#[cfg(feature = "query")]
+use super::wiring::QueryPlan;
 use super::wiring::{Plan, Services};
 use super::{end_at_once_on_another_signal, end_at_once_on_second_signal, interrupted};
 use crate::args::ConfigArgs;
@@ -167,23 +169,22 @@ fn plan(config: &Config, roles: Roles) -> Result<Plan, Failure> {
         #[cfg(feature = "recorder")]
         recorder: roles.recorder.then(|| config.recorder_config()).transpose()?,
         #[cfg(feature = "query")]
-        query: roles.query.then(|| query_config(config)).transpose()?.zip(admission),
+        query: roles.query.then(|| query_plan(config)).transpose()?.zip(admission),
     })
 }
 
 #[cfg(feature = "query")]
-fn query_config(config: &Config) -> Result<QueryConfig, Failure> {
+fn query_plan(config: &Config) -> Result<QueryPlan, Failure> {
     let missing =
         |key: &str| Failure::usage(format!("{}: [{key}] is missing", config.path.display()));
     let settings = config.query.as_ref().ok_or_else(|| missing("query"))?;
     let (lake, options) = config.lake.clone().ok_or_else(|| missing("lake"))?;
-    let tls = match &settings.tls {
-        Some((cert, key)) => {
-            let identity = ServerIdentity::load(cert, key).map_err(Failure::usage)?;
-            Some(identity.tcp_config().map_err(Failure::usage)?)
-        }
+    let identity = match &settings.tls {
+        Some((cert, key)) => Some(ServerIdentity::load(cert, key).map_err(Failure::usage)?),
         None => None,
     };
+    let tls = identity.as_ref().map(ServerIdentity::tcp_config).transpose();
+    let tls = tls.map_err(Failure::usage)?;
     // The two speak different protocols, and clients say so in ALPN.
     let listen = |address, alpn: &[&[u8]]| ListenConfig {
         address,
@@ -198,10 +199,11 @@ fn query_config(config: &Config) -> Result<QueryConfig, Failure> {
         let checked = face.as_ref().map_or(Ok(()), |face| face.check(key));
         checked.map_err(|error| Failure::usage(format!("{}: {error}", config.path.display())))?;
     }
-    Ok(QueryConfig {
+    let config = QueryConfig {
         lake: LakeConfig { url: lake.as_url().clone(), storage_options: options },
         http,
         pgwire,
         limits: tallyport_query::Limits::default(),
-    })
+    };
+    Ok(QueryPlan { config, identity })
 }

@@ -6,12 +6,16 @@ use std::time::{Duration, Instant};
 use tallyport_access::policy::PolicyStore;
 use tallyport_eventlog::{Appender, AppenderOptions, Log, LogUrl, Topic};
 #[cfg(feature = "query")]
+use tallyport_gateway::tls::ServerIdentity;
+#[cfg(feature = "query")]
 use tallyport_query::{QueryConfig, QueryService, RunningQuery};
 #[cfg(feature = "recorder")]
 use tallyport_recorder::{Recorder, RecorderConfig, RecorderError, RunningRecorder};
 use tallyport_schemas::{Body, Context, Draft, PolicyChange, ProducerId};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+#[cfg(feature = "query")]
+use tokio_util::task::AbortOnDropHandle;
 
 #[cfg(any(feature = "gateway", feature = "query"))]
 use super::admission::Admission;
@@ -42,7 +46,16 @@ pub struct Plan {
     pub recorder: Option<RecorderConfig>,
     /// The query service.
     #[cfg(feature = "query")]
-    pub query: Option<(QueryConfig, Admission)>,
+    pub query: Option<(QueryPlan, Admission)>,
+}
+
+/// What the query service is to be.
+#[cfg(feature = "query")]
+pub struct QueryPlan {
+    /// Its own settings.
+    pub config: QueryConfig,
+    /// What they show to readers, where there is TLS.
+    pub identity: Option<ServerIdentity>,
 }
 
 /// Services that run.
@@ -53,10 +66,22 @@ pub struct Services {
     pub gateway: Option<RunningGateway>,
     /// The query service.
     #[cfg(feature = "query")]
-    pub query: Option<(RunningQuery, Appender, PolicyFollower)>,
+    pub query: Option<QueryHere>,
     /// The recorder.
     #[cfg(feature = "recorder")]
     pub recorder: Option<RecorderHere>,
+}
+
+/// A query service that runs.
+#[cfg(feature = "query")]
+pub struct QueryHere {
+    /// It.
+    pub running: RunningQuery,
+    /// What puts its events on the log.
+    pub appender: Appender,
+    policies: PolicyFollower,
+    /// Follows the files of its certificate.
+    _certificate: Option<AbortOnDropHandle<()>>,
 }
 
 /// A recorder that runs.
@@ -104,11 +129,11 @@ impl Services {
             self.recorder = Some(RecorderHere { running, max_lag, stop });
         }
         #[cfg(feature = "query")]
-        if let Some((config, admission)) = plan.query {
+        if let Some((QueryPlan { config, identity }, admission)) = plan.query {
             let policies = admission.load_policies()?;
             let appender = appender(&self.log, &plan.node, "query", plan.appender).await?;
             let follower = PolicyFollower::start(&policies, appender.clone());
-            let query = QueryService::start(
+            let running = QueryService::start(
                 config,
                 Arc::clone(&self.log),
                 admission.authenticator,
@@ -117,14 +142,20 @@ impl Services {
             )
             .await
             .map_err(Failure::failed)?;
-            self.query = Some((query, appender, follower));
+            let certificate = identity.map(|identity| identity.follow("query"));
+            self.query = Some(QueryHere {
+                running,
+                appender,
+                policies: follower,
+                _certificate: certificate,
+            });
         }
         #[cfg(feature = "gateway")]
         if let Some((gateway, admission)) = plan.gateway {
             #[cfg(feature = "query")]
             let gateway = {
                 let mut gateway = gateway;
-                if let Some(at) = self.query.as_ref().and_then(|(query, ..)| query.http_addr) {
+                if let Some(at) = self.query.as_ref().and_then(|query| query.running.http_addr) {
                     gateway.query_listens(at);
                 }
                 gateway
@@ -197,10 +228,10 @@ impl Services {
             gateway.stop().await?;
         }
         #[cfg(feature = "query")]
-        if let Some((query, appender, follower)) = self.query {
-            query.stop().await;
-            follower.stop().await;
-            appender.stop().await.map_err(Failure::failed)?;
+        if let Some(query) = self.query {
+            query.running.stop().await;
+            query.policies.stop().await;
+            query.appender.stop().await.map_err(Failure::failed)?;
         }
         #[cfg(feature = "recorder")]
         if let Some(RecorderHere { running, stop, .. }) = self.recorder {

@@ -1,7 +1,9 @@
 //! A mark on what a client carries for somebody else: it counts only from whom it was given to, and for what.
 
 use std::fmt;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,19 +13,32 @@ const KEY_BYTES: usize = 32;
 /// `until.tag.text`: the text may have dots.
 const DOT: char = '.';
 
-/// The key of the marks. Gateways with one certificate have the same, so that a client may go from one to another.
+/// The key of the marks. Gateways with one certificate have the same, so that a client may go from one to another. Clones have
+/// the same, also when it is renewed.
 #[derive(Clone)]
-pub struct Seal(hmac::Key);
+pub struct Seal(Arc<ArcSwap<Keys>>);
+
+struct Keys {
+    now: hmac::Key,
+    /// What it marked counts until the next.
+    before: Option<hmac::Key>,
+}
 
 impl Seal {
     /// With this key.
-    pub(crate) const fn new(key: hmac::Key) -> Self {
-        Self(key)
+    pub(crate) fn new(key: hmac::Key) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(Keys { now: key, before: None })))
+    }
+
+    /// From now on with this key; what the one before it marked still counts.
+    pub(crate) fn renew(&self, key: hmac::Key) {
+        let before = Some(self.0.load().now.clone());
+        self.0.store(Arc::new(Keys { now: key, before }));
     }
 
     /// `text`, marked as given in `context` until this second of Unix time.
     pub(crate) fn put(&self, context: &[u8], until: i64, text: &str) -> String {
-        let tag = hmac::sign(&self.0, &signed(context, until, text));
+        let tag = hmac::sign(&self.0.load().now, &signed(context, until, text));
         format!("{until}{DOT}{}{DOT}{text}", URL_SAFE_NO_PAD.encode(tag))
     }
 
@@ -38,8 +53,10 @@ impl Seal {
         let (tag, text) = rest.split_once(DOT)?;
         let until: i64 = until.parse().ok()?;
         let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;
-        hmac::verify(&self.0, &signed(context, until, text), &tag).ok()?;
-        (now < until).then_some(text)
+        let (keys, signed) = (self.0.load(), signed(context, until, text));
+        let is_ours = |key: &hmac::Key| hmac::verify(key, &signed, &tag).is_ok();
+        let is_ours = is_ours(&keys.now) || keys.before.as_ref().is_some_and(is_ours);
+        (is_ours && now < until).then_some(text)
     }
 }
 
@@ -52,7 +69,7 @@ fn signed(context: &[u8], until: i64, text: &str) -> Vec<u8> {
 /// A key that nobody else has: what it marked counts in this process.
 impl Default for Seal {
     fn default() -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, &rand::rng().random::<[u8; KEY_BYTES]>()))
+        Self::new(hmac::Key::new(hmac::HMAC_SHA256, &rand::rng().random::<[u8; KEY_BYTES]>()))
     }
 }
 
@@ -74,6 +91,19 @@ mod tests {
         let marked = seal.put(b"context", 100, TEXT);
         assert_eq!(seal.taken_off(b"context", 99, &marked), Some(TEXT));
         assert_eq!(seal.clone().taken_off(b"context", 0, &seal.put(b"context", 1, "")), Some(""));
+    }
+
+    #[test]
+    fn what_the_key_before_marked_counts_and_not_what_one_before_that_did() {
+        let (seal, another) = (Seal::default(), || Seal::default().0.load().now.clone());
+        let (elsewhere, marked) = (seal.clone(), seal.put(b"context", 100, TEXT));
+        seal.renew(another());
+        let renewed = elsewhere.put(b"context", 100, TEXT);
+        assert_eq!(elsewhere.taken_off(b"context", 0, &marked), Some(TEXT));
+        assert_eq!(seal.taken_off(b"context", 0, &renewed), Some(TEXT));
+        seal.renew(another());
+        assert_eq!(seal.taken_off(b"context", 0, &marked), None);
+        assert_eq!(seal.taken_off(b"context", 0, &renewed), Some(TEXT));
     }
 
     #[test]

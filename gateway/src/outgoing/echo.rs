@@ -7,10 +7,10 @@ use zeroize::Zeroizing;
 
 use super::secrets::{REDACTED, Secrets};
 
-/// What is cut off of a secret at the end of an answer is taken out from here on, too.
-const MIN_CUT_BYTES: usize = 8;
-
 /// The secrets that one answer must not have, wherever its pieces are cut.
+///
+/// Only whole ones are looked for. To take out what a secret merely begins with would tell an agent, whose own words an answer ends
+/// with, whether the next letter that it tries is right. What of an answer that breaks off is held back does not pass.
 #[derive(Default)]
 pub(crate) struct Echo {
     secrets: Vec<Zeroizing<Vec<u8>>>,
@@ -87,13 +87,7 @@ impl Echo {
             from = at + length;
         }
         let until = open.max(from);
-        let rest = bytes.get(from..until).unwrap_or_default();
-        let cut = if is_end { self.cut_off(rest) } else { 0 };
-        out.extend_from_slice(rest.get(..rest.len() - cut).unwrap_or_default());
-        if cut > 0 {
-            out.extend_from_slice(REDACTED.as_bytes());
-            self.found += 1;
-        }
+        out.extend_from_slice(bytes.get(from..until).unwrap_or_default());
         until
     }
 
@@ -101,16 +95,6 @@ impl Echo {
     fn open(&self, bytes: &[u8]) -> usize {
         let line = memrchr2(b'\n', b'\r', bytes).map_or(0, |at| at + 1);
         line.max(bytes.len().saturating_sub(self.longest.saturating_sub(1)))
-    }
-
-    /// How much of its end is what a secret begins with.
-    fn cut_off(&self, bytes: &[u8]) -> usize {
-        let most = bytes.len().min(self.longest.saturating_sub(1));
-        let begins = |length: &usize| {
-            let end = bytes.get(bytes.len() - length..).unwrap_or_default();
-            self.secrets.iter().any(|it| it.len() > end.len() && it.starts_with(end))
-        };
-        (MIN_CUT_BYTES..=most).rev().find(begins).unwrap_or(0)
     }
 }
 
@@ -185,12 +169,20 @@ mod tests {
         assert_eq!(of(&[]).pass(Bytes::from_static(b"tok")), "tok");
     }
 
+    /// Else whoever has an answer end with words of his own would learn a secret letter by letter.
     #[test]
-    fn one_that_is_cut_off_by_the_end_is_taken_out_too() {
-        let mut echo = of(&["token-and-more"]);
-        assert_eq!(passed(&mut echo, &[b"a token-and", b"-mor"]), "a [redacted]");
-        assert_eq!(echo.found(), 1);
-        assert_eq!(passed(&mut of(&["token-and-more"]), &[b"a token-a"]), "a token-a");
+    fn what_a_secret_begins_with_is_as_any_other_text() {
+        let secret = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
+        for length in 0..secret.len() {
+            let guess = &secret[..length];
+            let mut echo = of(&[secret]);
+            assert_eq!(echo.text(guess), guess);
+            assert_eq!(
+                passed(&mut echo, &[b"you asked for ", guess.as_bytes()]),
+                format!("you asked for {guess}")
+            );
+            assert_eq!(echo.found(), 0);
+        }
     }
 
     #[test]

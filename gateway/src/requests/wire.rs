@@ -13,7 +13,7 @@ use http::header::{
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use reqwest::{Client, Identity, Response};
+use reqwest::Response;
 use tallyport_access::with_causes;
 use tallyport_eventlog::Durable;
 use tallyport_schemas::{CommandId, Finding, FindingAction};
@@ -24,7 +24,7 @@ use url::Url;
 
 use super::credentials::Credentials;
 use crate::config::RequestTarget;
-use crate::outgoing::{Echo, Secrets, client_for};
+use crate::outgoing::{Echo, FollowedClient, Made, Secrets};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest value of a field that an answer may have, and the most fields.
@@ -34,7 +34,7 @@ const MAX_FIELDS: usize = 256;
 /// The way to one target.
 #[derive(Debug)]
 pub(super) struct Wire {
-    client: Client,
+    client: FollowedClient,
     /// Without a slash at its end.
     base: String,
     host: (String, u16),
@@ -93,22 +93,13 @@ pub(super) struct Begun {
 
 impl Wire {
     pub(super) fn new(target: &RequestTarget) -> Result<Self, WireSetup> {
-        let read = |path: &std::path::Path| {
-            std::fs::read(path).map_err(|error| WireSetup(format!("{}: {error}", path.display())))
-        };
-        let builder = client_for(&target.url, target.ca.as_deref()).map_err(WireSetup)?;
-        let builder = if target.http1 { builder.http1_only() } else { builder };
-        let builder = match &target.client {
-            Some(client) => {
-                let mut pem = zeroize::Zeroizing::new(read(&client.cert)?);
-                pem.push(b'\n');
-                pem.extend_from_slice(&zeroize::Zeroizing::new(read(&client.key)?));
-                let broken = |error| WireSetup(format!("{}: {error}", client.cert.display()));
-                builder.identity(Identity::from_pem(&pem).map_err(broken)?)
-            }
-            None => builder,
-        };
-        let client = builder.build().map_err(|error| WireSetup(error.to_string()))?;
+        let client = FollowedClient::new(Made {
+            url: target.url.clone(),
+            roots: target.ca.clone(),
+            own: target.client.clone(),
+            http1: target.http1,
+        });
+        let client = client.map_err(WireSetup)?;
         let url = &target.url;
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let host = (host, url.port_or_known_default().unwrap_or(443));
@@ -194,7 +185,8 @@ impl Wire {
         let url =
             Url::parse(&format!("{}{target}", self.base)).map_err(|_| unreachable("no URL"))?;
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| unreachable("no method"))?;
-        let mut request = self.client.request(method, url).header(ACCEPT_ENCODING, "identity");
+        let mut request =
+            self.client.get().request(method, url).header(ACCEPT_ENCODING, "identity");
         for (name, value) in given {
             request = request.header(name, value);
         }

@@ -5,21 +5,20 @@
 //! domain's bundle (X.509-SVID). So there is no list of authorities here that could let somebody in.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-use super::{TlsError, certificates};
+use super::TlsError;
+use super::pair::{PairFiles, Written};
 
 /// What a client may send.
 const MAX_CERTIFICATES: usize = 8;
@@ -87,10 +86,6 @@ pub struct CertificateFiles {
     kept: Arc<Mutex<Option<Kept>>>,
 }
 
-/// When both files were written: what they had then a connection shows for as long as it lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Written([SystemTime; 2]);
-
 struct Kept {
     written: Written,
     pair: Arc<CertifiedKey>,
@@ -109,7 +104,11 @@ impl CertificateFiles {
 
     /// What a connection that is made now would show.
     pub(crate) fn written(&self) -> Written {
-        Written([modified(&self.certificate), modified(&self.key)])
+        self.files().written()
+    }
+
+    fn files(&self) -> PairFiles {
+        PairFiles { certificate: self.certificate.clone(), key: self.key.clone() }
     }
 
     fn read(&self) -> Result<Arc<CertifiedKey>, TlsError> {
@@ -118,29 +117,10 @@ impl CertificateFiles {
         if let Some(kept) = kept.as_ref().filter(|kept| kept.written == written) {
             return Ok(Arc::clone(&kept.pair));
         }
-        let chain = certificates(&self.certificate)?;
-        let key = PrivateKeyDer::from_pem_file(&self.key)
-            .map_err(|source| TlsError::pem(&self.key, "private key", source))?;
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let key = provider
-            .key_provider
-            .load_private_key(key)
-            .map_err(|source| TlsError::BadKey { path: self.key.clone(), source })?;
-        let pair = CertifiedKey::new(chain, key);
-        if pair.keys_match().is_err() {
-            let (cert, key) = (self.certificate.clone(), self.key.clone());
-            return Err(TlsError::KeyMismatch { cert, key });
-        }
-        let pair = Arc::new(pair);
+        let pair = Arc::new(self.files().read()?.certified);
         *kept = Some(Kept { written, pair: Arc::clone(&pair) });
         Ok(pair)
     }
-}
-
-/// What cannot be read was never written.
-fn modified(file: &Path) -> SystemTime {
-    let modified = std::fs::metadata(file).and_then(|meta| meta.modified());
-    modified.unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 impl ResolvesClientCert for CertificateFiles {

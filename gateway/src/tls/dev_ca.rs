@@ -13,7 +13,8 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::{TlsError, check_validity};
+use super::TlsError;
+use super::leaf::Leaf;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const CA_LIFE: Duration = Duration::from_secs(365 * DAY.as_secs());
@@ -126,10 +127,11 @@ fn set_life(params: &mut CertificateParams, life: Duration) {
 
 /// Whether the first certificate of the file is valid now and will be for a while.
 fn in_force(path: &Path) -> bool {
-    CertificateDer::from_pem_file(path).is_ok_and(|certificate| {
+    let certificate = CertificateDer::from_pem_file(path).ok();
+    let leaf = certificate.and_then(|certificate| Leaf::read(path, &certificate).ok());
+    leaf.is_some_and(|leaf| {
         let now = SystemTime::now();
-        check_validity(path, &certificate, now).is_ok()
-            && check_validity(path, &certificate, now + RENEW_AHEAD).is_ok()
+        [now, now + RENEW_AHEAD].iter().all(|then| leaf.check(path, *then).is_ok())
     })
 }
 

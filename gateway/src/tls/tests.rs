@@ -1,6 +1,9 @@
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use aws_lc_rs::hmac;
+
+use super::leaf::Leaf;
 use super::*;
 
 fn dev_ca() -> (tempfile::TempDir, DevCa) {
@@ -61,13 +64,19 @@ fn missing_empty_and_foreign_files_are_named() {
 fn certificate_is_refused_before_and_after_its_life() {
     let (_dir, ca) = dev_ca();
     let path = ca.cert_path();
-    let leaf = certificates(&path).unwrap().remove(0);
+    let leaf = Leaf::read(&path, &certificates(&path).unwrap()[0]).unwrap();
     let year = Duration::from_secs(365 * 24 * 3600);
     let now = SystemTime::now();
-    check_validity(&path, &leaf, now).unwrap();
-    let late = check_validity(&path, &leaf, now + year).unwrap_err();
+    leaf.check(&path, now).unwrap();
+    leaf.check(&path, leaf.not_after).unwrap();
+    let late = leaf.check(&path, leaf.not_after + Duration::from_secs(1)).unwrap_err();
+    assert!(
+        matches!(&late, TlsError::Expired { not_after, .. } if not_after.starts_with("20")),
+        "{late}"
+    );
+    let late = leaf.check(&path, now + year).unwrap_err();
     assert!(matches!(late, TlsError::Expired { .. }), "{late}");
-    let early = check_validity(&path, &leaf, now - year).unwrap_err();
+    let early = leaf.check(&path, now - year).unwrap_err();
     assert!(matches!(early, TlsError::NotYetValid { .. }), "{early}");
 }
 
@@ -114,6 +123,73 @@ fn the_seal_outlives_a_start_and_is_one_certificates_own() {
     let marked = seal(&ca).put(b"context", 1, "state");
     assert_eq!(seal(&ca).taken_off(b"context", 0, &marked), Some("state"));
     assert_eq!(seal(&other).taken_off(b"context", 0, &marked), None);
+}
+
+/// A certificate of its own authority for `name`, in the two files; in force or over.
+fn write_pair(cert: &Path, key: &Path, name: &str, in_force: bool) {
+    let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    if !in_force {
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    }
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let later = std::fs::metadata(cert).and_then(|meta| meta.modified());
+    let later = later.map_or_else(|_| SystemTime::now(), |at| at + Duration::from_secs(1));
+    for (path, pem) in
+        [(cert, params.self_signed(&pair).unwrap().pem()), (key, pair.serialize_pem())]
+    {
+        std::fs::write(path, pem).unwrap();
+        std::fs::File::options().append(true).open(path).unwrap().set_modified(later).unwrap();
+    }
+}
+
+/// The certificate that a client is shown.
+async fn shown_by(
+    acceptor: &tokio_rustls::TlsAcceptor,
+    trusted: &Path,
+    name: &'static str,
+) -> bool {
+    let client = client_config(Some(trusted), None, ALPN_H2).unwrap();
+    let (here, there) = tokio::io::duplex(1 << 16);
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+    let connect = connector.connect(name.try_into().unwrap(), here);
+    let (connected, _accepted) = tokio::join!(connect, acceptor.accept(there));
+    connected.is_ok()
+}
+
+#[tokio::test]
+async fn what_is_written_anew_is_shown_and_what_is_no_good_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let other = dir.path().join("other.pem");
+    write_pair(&cert, &key, "first.example", true);
+    let first = dir.path().join("first.pem");
+    std::fs::copy(&cert, &first).unwrap();
+    let mut identity = ServerIdentity::load(&cert, &key).unwrap();
+    // What was made of it before counts, too.
+    let config = Arc::new(identity.clone().tcp_config().unwrap());
+    let acceptor = tokio_rustls::TlsAcceptor::from(config);
+    let seal = identity.seal();
+    let marked = seal.put(b"context", 1, "state");
+    assert!(identity.look().is_none(), "nothing is new");
+    assert!(shown_by(&acceptor, &first, "first.example").await);
+
+    write_pair(&cert, &key, "over.example", false);
+    assert!(matches!(identity.look(), Some(Err(TlsError::Expired { .. }))));
+    write_pair(&cert, &other, "half.example", true);
+    assert!(matches!(identity.look(), Some(Err(TlsError::KeyMismatch { .. }))));
+    std::fs::remove_file(&cert).unwrap();
+    assert!(matches!(identity.look(), Some(Err(TlsError::Unreadable { .. }))));
+    assert!(shown_by(&acceptor, &first, "first.example").await, "the one before serves on");
+
+    write_pair(&cert, &key, "second.example", true);
+    assert_eq!(identity.look().unwrap().unwrap().names, ["second.example"]);
+    assert!(identity.look().is_none(), "once");
+    assert!(shown_by(&acceptor, &cert, "second.example").await);
+    assert!(!shown_by(&acceptor, &first, "first.example").await);
+    assert_eq!(seal.taken_off(b"context", 0, &marked), Some("state"));
+    let fresh = ServerIdentity::load(&cert, &key).unwrap().seal();
+    let marked = seal.put(b"context", 1, "state");
+    assert_eq!(fresh.taken_off(b"context", 0, &marked), Some("state"), "as one that starts now");
 }
 
 #[tokio::test]

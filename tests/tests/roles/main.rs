@@ -12,6 +12,7 @@
 )]
 
 mod apart;
+mod certificates;
 mod clock;
 mod fresh;
 mod lake;

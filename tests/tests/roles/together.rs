@@ -90,7 +90,7 @@ fn up_that_ends_by_a_failure_says_so_while_it_drains() {
 }
 
 /// Status and body of what the telemetry address answers.
-fn get(address: &str, path: &str) -> (u16, String) {
+pub fn get(address: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("telemetry listens");
     write!(stream, "GET {path} HTTP/1.1\r\nHost: telemetry\r\n\r\n").unwrap();
     let mut answer = String::new();

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use gateway_core::mcp::Events;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method};
-use reqwest::{Client, Response};
+use reqwest::Response;
 use serde_json::Value;
 use tallyport_access::with_causes;
 
 use super::{MAX_MESSAGE_BYTES, Manner, WireError, WireSession, WireSetup, message};
 use crate::config::{Credential, McpEndpoint, Secret};
-use crate::outgoing::{Secrets, Tokens, client_for, read};
+use crate::outgoing::{FollowedClient, Made, Secrets, Tokens, read};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const REVISION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -33,7 +33,7 @@ pub(in crate::mcp::upstream) struct Http(Arc<Reach>);
 
 #[derive(Debug)]
 struct Reach {
-    client: Client,
+    client: FollowedClient,
     endpoint: McpEndpoint,
     tokens: Option<Tokens>,
 }
@@ -63,8 +63,9 @@ enum Form {
 
 impl Http {
     pub(super) fn new(endpoint: &McpEndpoint) -> Result<Self, WireSetup> {
-        let builder = client_for(&endpoint.url, endpoint.ca.as_deref()).map_err(WireSetup)?;
-        let client = builder.build().map_err(|error| WireSetup(error.to_string()))?;
+        let (url, roots) = (endpoint.url.clone(), endpoint.ca.clone());
+        let client = FollowedClient::new(Made { url, roots, own: None, http1: false });
+        let client = client.map_err(WireSetup)?;
         let tokens = endpoint.oauth2.clone().map(Tokens::new).transpose().map_err(WireSetup)?;
         Ok(Self(Arc::new(Reach { client, endpoint: endpoint.clone(), tokens })))
     }
@@ -111,7 +112,7 @@ impl Reach {
         manner: &Manner,
         after: Option<&str>,
     ) -> Result<HttpAnswers, WireError> {
-        let mut request = self.client.request(method.clone(), self.endpoint.url.clone());
+        let mut request = self.client.get().request(method.clone(), self.endpoint.url.clone());
         let accepted = match method {
             Method::GET => "text/event-stream",
             _ => "application/json, text/event-stream",
