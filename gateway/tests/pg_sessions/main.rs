@@ -33,6 +33,7 @@ mod proofs;
 mod record;
 mod record_policy;
 mod refusal;
+mod renamed;
 mod reviewers;
 mod revocations;
 mod revocations_of_nobody;

@@ -14,7 +14,8 @@ pub const MASKED: &str = r#"
 
 const LABELS: &str = "[columns]\n\"app.customers.ssn\" = \"pii.ssn\"\n";
 
-fn text(messages: &[crate::wire::Message]) -> String {
+/// What an agent could read of these messages.
+pub fn text(messages: &[crate::wire::Message]) -> String {
     let rows = messages
         .iter()
         .filter(|(tag, _)| *tag == b'D' || *tag == b'E' || *tag == b'N' || *tag == b'd');

@@ -24,7 +24,7 @@ pub(crate) mod tree;
 pub use catalog::Catalog;
 pub use parse::{Parsed, SyntaxError};
 pub use session::{Revision, SessionState};
-pub(crate) use session::{executed, prepares};
+pub(crate) use session::{executed, prepares, takes_rows_of_another};
 pub use trace::Trace;
 
 /// Stack that a walk must have left before it enters another level, in bytes.

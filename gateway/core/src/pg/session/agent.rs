@@ -22,6 +22,12 @@ use crate::pg::frontend;
 pub(super) enum NameChange {
     Statement(Bytes, Option<Arc<Prepared>>),
     Portal(Bytes, Option<Arc<Portal>>),
+    /// SQL may have taken any prepared statement away, and given its name to another.
+    ForgetStatements,
+    /// The same of portals.
+    ForgetPortals,
+    /// A simple query takes the unnamed statement and portal away.
+    ForgetUnnamed,
 }
 
 /// What is gathered for the next unit.
@@ -88,19 +94,14 @@ impl Machine {
         if let Some(series) = after.series {
             self.series_open = series == Series::Open;
         }
-        if after.forgets_statements {
-            self.names.forget_statements();
-        }
-        if after.forgets_portals {
-            self.names.portals.clear();
-        }
-        if after.forgets_unnamed {
-            self.names.forget_unnamed();
-        }
+        self.ran += after.ran;
         for change in after.names {
             match change {
                 NameChange::Statement(name, to) => self.names.statement_sent(&name, to),
                 NameChange::Portal(name, to) => self.names.portals.change(&name, to),
+                NameChange::ForgetStatements => self.names.forget_statements(),
+                NameChange::ForgetPortals => self.names.portals.clear(),
+                NameChange::ForgetUnnamed => self.names.forget_unnamed(),
             }
         }
         if after.series == Some(Series::Ended) {

@@ -18,6 +18,7 @@ mod hold;
 pub mod names;
 mod parameters;
 mod pipe;
+mod ran;
 mod refuse;
 mod resolve;
 mod rows;
@@ -126,9 +127,8 @@ pub struct After {
     /// Whether the series is open or ended behind this; `None` leaves it.
     series: Option<Series>,
     flushes: bool,
-    forgets_statements: bool,
-    forgets_portals: bool,
-    forgets_unnamed: bool,
+    /// How many statements run in it.
+    ran: u64,
     /// The session is not as it was once this ran.
     touches: bool,
     /// The agent said goodbye: the session ends once this is sent.
@@ -202,6 +202,8 @@ pub struct Machine {
     parsed: LruCache<String, Parsed>,
     /// Something ran that another session may lack.
     touched: bool,
+    /// How many statements were sent to run.
+    ran: u64,
     /// What the client asked for at its start.
     startup: BTreeMap<String, String>,
     /// What was decided about the unit that is held.
@@ -252,6 +254,7 @@ impl Machine {
             unflushed: false,
             parsed: crate::kept::at_most(PARSED_KEPT),
             touched: false,
+            ran: 0,
             startup: BTreeMap::new(),
             leaves: Vec::new(),
             target: Decoder::new(),

@@ -45,6 +45,8 @@ pub struct Portal {
     pub bound: Option<[u8; 32]>,
     /// The approval under which it was bound.
     pub covered: Option<Covered>,
+    /// How many statements had run before; absent where SQL declared it.
+    pub bound_after: Option<u64>,
 }
 
 /// What a name stands for now.
@@ -167,11 +169,14 @@ pub struct Space<T> {
     confirmed: HashMap<Bytes, Arc<T>>,
     series: HashMap<Bytes, Option<Arc<T>>>,
     unconfirmed: HashMap<Bytes, u32>,
+    /// Of those, which are of before everything was forgotten: what they define is not known any more when it is confirmed.
+    void: HashMap<Bytes, u32>,
 }
 
 impl<T> Default for Space<T> {
     fn default() -> Self {
-        Self { confirmed: HashMap::new(), series: HashMap::new(), unconfirmed: HashMap::new() }
+        let (confirmed, series) = (HashMap::new(), HashMap::new());
+        Self { confirmed, series, unconfirmed: HashMap::new(), void: HashMap::new() }
     }
 }
 
@@ -198,27 +203,23 @@ impl<T> Space<T> {
 
     /// The target confirmed a change. Gives what the name stood for before.
     pub fn confirm(&mut self, name: &Bytes, to: Option<Arc<T>>) -> Option<Arc<T>> {
-        self.settle(name);
-        match to {
+        match to.filter(|_| !self.settle(name)) {
             Some(value) => self.confirmed.insert(name.clone(), value),
             None => self.confirmed.remove(name),
         }
     }
 
-    /// A change will not be confirmed: the target refused or skipped it.
-    pub fn settle(&mut self, name: &Bytes) {
-        if let Some(count) = self.unconfirmed.get_mut(name) {
-            *count -= 1;
-            if *count == 0 {
-                self.unconfirmed.remove(name);
-            }
-        }
+    /// A change is answered, be it that the target refused or skipped it. Whether everything was forgotten since it was sent.
+    pub fn settle(&mut self, name: &Bytes) -> bool {
+        let _was_awaited = taken(&mut self.unconfirmed, name);
+        taken(&mut self.void, name)
     }
 
     /// Forgets all names: what is unknown is judged as such.
     pub fn clear(&mut self) {
         self.confirmed.clear();
         self.series.clear();
+        self.void.clone_from(&self.unconfirmed);
     }
 
     fn remove(&mut self, name: &Bytes) -> Option<Arc<T>> {
@@ -232,9 +233,48 @@ impl<T> Space<T> {
     }
 }
 
+/// Takes one of those that are counted under a name; whether there was one.
+fn taken(counts: &mut HashMap<Bytes, u32>, name: &Bytes) -> bool {
+    let Some(count) = counts.get_mut(name) else { return false };
+    *count -= 1;
+    if *count == 0 {
+        counts.remove(name);
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_confirmed_after_everything_was_forgotten_is_not_known() {
+        let mut space = Space::<u8>::default();
+        let name = Bytes::from_static(b"s1");
+        let known = |space: &Space<u8>| match space.get(&name) {
+            Lookup::Known(value) => Some(*value),
+            Lookup::Unknown | Lookup::Unconfirmed => None,
+        };
+        space.change(&name, Some(Arc::new(1)));
+        space.series.clear();
+        space.clear();
+        space.change(&name, Some(Arc::new(2)));
+        assert_eq!(known(&space), Some(2), "in its series");
+        space.series.clear();
+        space.confirm(&name, Some(Arc::new(1)));
+        assert_eq!(known(&space), None, "the first is forgotten, the second not confirmed");
+        space.confirm(&name, Some(Arc::new(2)));
+        assert_eq!(known(&space), Some(2));
+        space.change(&name, Some(Arc::new(3)));
+        space.series.clear();
+        space.clear();
+        space.settle(&name);
+        assert_eq!(known(&space), None, "refused, and the one before forgotten");
+        space.change(&name, Some(Arc::new(4)));
+        space.confirm(&name, Some(Arc::new(4)));
+        space.series.clear();
+        assert_eq!(known(&space), Some(4));
+    }
 
     fn prepared(text_bytes: usize) -> Arc<Prepared> {
         let text = format!("SELECT 1 {}", " ".repeat(text_bytes - 9));

@@ -63,8 +63,8 @@ impl Shape {
     /// Reads a RowDescription under the masks of `bench` and the detectors of `screen`. What is masked is not looked into.
     ///
     /// # Errors
-    /// When a column comes from a relation that the catalog does not know while masks are in force, or is a whole row
-    /// of a masked table.
+    /// When a relation that a column comes from, or the column in it, is not in the catalog while masks are in force, or when it is a
+    /// whole row of a masked table.
     pub fn read(body: &[u8], bench: &Bench, screen: Option<&Screen>) -> Result<Self, Violation> {
         let fields = backend::row_description(body)?;
         let mut columns = Vec::with_capacity(fields.len());
@@ -196,7 +196,10 @@ fn mask_of(field: &Field, bench: &Bench) -> Result<Option<ColumnMask>, Violation
     if field.attnum == 0 && masks.is_masked_table(field.table_oid) {
         return Err(Violation::WholeRow);
     }
-    if !bench.catalog().knows_relation(field.table_oid) {
+    let catalog = bench.catalog();
+    // A column that came since the catalog was read may be one to mask.
+    let is_new = field.attnum > 0 && catalog.column(field.table_oid, field.attnum).is_none();
+    if is_new || !catalog.knows_relation(field.table_oid) {
         return Err(Violation::UnknownOrigin { table_oid: field.table_oid });
     }
     Ok(None)

@@ -26,13 +26,13 @@ use crate::sql::{Parsed, SessionState};
 pub(super) struct Spans<'m> {
     pub(super) machine: &'m mut Machine,
     court: Court<'m>,
-    state: SessionState,
-    state_version: u64,
+    pub(super) state: SessionState,
+    pub(super) state_version: u64,
     pub unit: Unit,
     pub after: After,
     current: Option<Current>,
     /// Portals whose description is asked for after their Bind, in this unit.
-    described: Vec<Bytes>,
+    pub(super) described: Vec<Bytes>,
     coming: Coming,
 }
 
@@ -124,7 +124,7 @@ impl<'m> Spans<'m> {
         }
         self.unit.push(frame.bytes());
         self.after.ledger.expect(Awaited::Query { parsed });
-        self.after.forgets_unnamed = true;
+        self.after.names.push(NameChange::ForgetUnnamed);
         self.after.series = Some(Series::Ended);
         self.after.flushes = true;
     }
@@ -173,6 +173,14 @@ impl<'m> Spans<'m> {
             self.unit.push(frame.bytes());
             return;
         }
+        let ran = self.ran_before();
+        if self.misleads(&name, &statement.parsed, ran) {
+            let reason =
+                "EXECUTE and FETCH run in the unnamed portal; leave the portal's name empty";
+            self.refuse(Phase::Execute, detail, "0A000", reason);
+            self.unit.push(frame.bytes());
+            return;
+        }
         self.coming.portals += usize::from(!message.portal.is_empty());
         let bound = bound_values(&statement.types, message.parameters.iter().copied());
         let parsed = Some(statement.parsed.clone());
@@ -184,7 +192,8 @@ impl<'m> Spans<'m> {
             self.state_version += 1;
             self.state.note_portal(&lossy(&name), &statement.parsed);
         }
-        let portal = Arc::new(Portal { statement, parameters, bound: Some(bound), covered });
+        let (bound, bound_after) = (Some(bound), Some(ran));
+        let portal = Arc::new(Portal { statement, parameters, bound, covered, bound_after });
         self.after.names.push(NameChange::Portal(name.clone(), Some(Arc::clone(&portal))));
         self.after.ledger.expect(Awaited::Bind { name: name.clone(), portal: Some(portal) });
         if let Some(current) = &mut self.current {
@@ -200,6 +209,14 @@ impl<'m> Spans<'m> {
             self.unit.push(frame.bytes());
             return;
         };
+        if self.portal_misleads(&name, &found) {
+            let parsed = Some(found.statement.parsed.clone());
+            let detail = Detail { parsed, portal: Some(lossy(portal)), ..Detail::default() };
+            let reason = "a portal of EXECUTE or FETCH runs right behind its Bind; bind it again";
+            self.refuse(Phase::Execute, detail, "55000", reason);
+            self.unit.push(frame.bytes());
+            return;
+        }
         let joins =
             self.current.as_ref().is_some_and(|current| current.bound.as_ref() == Some(&name));
         if !joins {
@@ -270,25 +287,6 @@ impl<'m> Spans<'m> {
             }
             b'X' => self.after.terminates = true,
             _ => {}
-        }
-    }
-
-    /// What a statement that runs changes for later ones.
-    fn ran(&mut self, parsed: &Parsed) {
-        self.state_version += 1;
-        self.after.forgets_statements |= self.state.may_forget_names(parsed);
-        self.state.after(parsed);
-        let text = parsed.text().to_ascii_uppercase();
-        for kind in parsed.kinds() {
-            match kind {
-                StatementKind::Prepare | StatementKind::Set => {
-                    self.after.forgets_statements |=
-                        text.contains("DEALLOCATE") || text.contains("DISCARD");
-                }
-                StatementKind::Cursor => self.after.forgets_portals = true,
-                StatementKind::Ddl => self.after.changes_catalog = true,
-                _ => {}
-            }
         }
     }
 
