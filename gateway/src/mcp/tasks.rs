@@ -145,6 +145,7 @@ impl Task {
             // Before the call asks for another one.
             () = self.withdrawn(inner) => return self.over(Status::Cancelled),
             () = sleep(left) => ended("the token, or the grant, expired; get a new one and call again with exactly the same arguments"),
+            why = caller.lapsed() => Err(RpcError::ended(why)),
             outcome = again => outcome,
         };
         let welcome = inner.still_welcome(caller.identity());

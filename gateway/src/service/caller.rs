@@ -14,6 +14,7 @@ use super::check::Came;
 use super::inner::Inner;
 use super::open::log_unavailable;
 use super::unrecorded::{NotRecorded, Unrecorded};
+use crate::session::TokenWatch;
 use crate::tunnel::Refusal;
 
 /// A caller whose token is good.
@@ -24,11 +25,13 @@ pub(crate) struct Caller {
     peer: SocketAddr,
     /// The check, where it is to go on record with something else.
     unrecorded: Option<Arc<Unrecorded>>,
+    /// Where the issuer is asked whether the token still counts.
+    token_watch: Option<Arc<TokenWatch>>,
 }
 
 impl Caller {
     pub(super) const fn new(identity: Identity, context: SharedContext, peer: SocketAddr) -> Self {
-        Self { identity, context, peer, unrecorded: None }
+        Self { identity, context, peer, unrecorded: None, token_watch: None }
     }
 
     /// The check of their token, where it is not on record yet: [`Inner::caller`].
@@ -47,6 +50,18 @@ impl Caller {
         match &self.unrecorded {
             Some(unrecorded) => unrecorded.settle(appender).await,
             None => Ok(()),
+        }
+    }
+
+    /// Waits until the issuer says that the token does not count any more, or has not said that it does for too long: what goes on
+    /// for the caller ends then. Why, in words.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn lapsed(&self) -> String {
+        match &self.token_watch {
+            Some(watch) => watch.lapsed().await.to_string(),
+            None => std::future::pending().await,
         }
     }
 
@@ -80,7 +95,8 @@ impl Inner {
         came: Came<'_>,
         trace_id: TraceId,
     ) -> Result<Caller, Refusal> {
-        let Came { front, peer, .. } = came;
+        let Came { front, peer, token, .. } = came;
+        let token = token.cloned();
         let checked = self.check(came).await?;
         let context = SharedContext::from(checked.context(peer, trace_id));
         let event = Body::Authentication(checked.event(front));
@@ -89,7 +105,10 @@ impl Inner {
         match checked.outcome {
             Ok(identity) => {
                 let unrecorded = Some(Unrecorded::new(note));
-                Ok(Caller { identity, context, peer, unrecorded })
+                let issuer = &identity.principal.issuer;
+                let token_watch = TokenWatch::new(&self.authenticator, issuer, token);
+                let token_watch = token_watch.map(Arc::new);
+                Ok(Caller { identity, context, peer, unrecorded, token_watch })
             }
             Err(failure) => {
                 let recorded = self.appender.commit(note).await;

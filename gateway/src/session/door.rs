@@ -257,7 +257,12 @@ async fn dial(
     let leave = tunnel.inner.appender.commit(leave).await.map_err(TurnedAway::log)?;
     // The log may have taken its time.
     may_go_on(tunnel)?;
-    let dialled = postgres.dialer.dial(&leave, &accepted.database, &accepted.settings);
+    let mut settings = accepted.settings.clone();
+    if accepted.setting("search_path").is_none() {
+        // Names mean what was judged, and not what the default of role or database became since the catalog was read.
+        settings.insert("search_path".to_owned(), bench.catalog().search_path_setting());
+    }
+    let dialled = postgres.dialer.dial(&leave, &accepted.database, &settings);
     let dialled = dialled.instrument(tracing::debug_span!("dial")).await;
     dialled.map_err(|error: DialError| {
         tracing::warn!(target = postgres.dialer.target().name, %error, "target not reached");

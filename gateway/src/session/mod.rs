@@ -31,7 +31,7 @@ use gateway_core::pg::session::{Ending, TimeLimit};
 use gateway_core::revocation::Whom;
 use jiff::Timestamp;
 use tallyport_access::policy::{AskContext, GrantDemand};
-use tallyport_access::{Authenticator, Identity};
+use tallyport_access::{AuthFailure, Authenticator, Identity};
 use tallyport_schemas::{ApprovalId, SessionEnd, SessionId};
 
 use tokio::time::Instant;
@@ -68,7 +68,8 @@ pub(crate) struct Tunnel {
     pub _slot: Slot,
 }
 
-/// Asks the issuer again and again whether the token of a session still counts.
+/// Asks the issuer again and again whether the token of a session, or of a task, still counts.
+#[derive(Debug)]
 pub(crate) struct TokenWatch {
     authenticator: Authenticator,
     issuer: String,
@@ -92,20 +93,23 @@ impl TokenWatch {
     ///
     /// # Cancel safety
     /// Cancel safe.
-    async fn lapsed(&self) -> Ending {
+    async fn ended(&self) -> Ending {
+        let (by, reason) = (self.issuer.clone(), self.lapsed().await.to_string());
+        Ending::Revoked { by, reason, revocation_id: None }
+    }
+
+    /// The same; why.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn lapsed(&self) -> AuthFailure {
         let mut known_at = Instant::now();
         loop {
             tokio::time::sleep(self.every).await;
             match self.authenticator.still_counts(&self.issuer, self.token.expose()).await {
                 Ok(()) => known_at = Instant::now(),
                 Err(failure) if failure.is_transient() && known_at.elapsed() < UNKNOWN_AT_MOST => {}
-                Err(failure) => {
-                    return Ending::Revoked {
-                        by: self.issuer.clone(),
-                        reason: failure.to_string(),
-                        revocation_id: None,
-                    };
-                }
+                Err(failure) => return failure,
             }
         }
     }
@@ -143,7 +147,7 @@ impl Tunnel {
     pub(crate) async fn ended_outside(&self, registered: &LiveSession) -> Ending {
         let lapsed = async {
             match &self.token_watch {
-                Some(watch) => watch.lapsed().await,
+                Some(watch) => watch.ended().await,
                 None => std::future::pending().await,
             }
         };

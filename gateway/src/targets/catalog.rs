@@ -62,6 +62,9 @@ pub enum CatalogLoadError {
     Rows(#[from] CatalogError),
 }
 
+/// A connection has the settings of its role as they were when it began: after so long it begins again.
+const DIALLED_ANEW: Duration = Duration::from_secs(300);
+
 /// The catalog of one database of one target.
 #[derive(Debug)]
 pub struct CatalogCache {
@@ -77,6 +80,7 @@ pub struct CatalogCache {
 #[derive(Debug)]
 struct Connection {
     upstream: Option<Upstream>,
+    dialled_at: Instant,
     scribe: Scribe,
 }
 
@@ -98,7 +102,8 @@ impl CatalogCache {
             target: Some(dialer.target().reference(Some(&database))),
             ..Context::default()
         };
-        let connection = Connection { upstream: None, scribe: Scribe::new(context.into()) };
+        let scribe = Scribe::new(context.into());
+        let connection = Connection { upstream: None, dialled_at: Instant::now(), scribe };
         Self {
             dialer,
             database,
@@ -150,7 +155,15 @@ impl CatalogCache {
         }
         let began_at = Instant::now();
         // Taken out: a reading that fails or is dropped half way leaves no half-read connection behind.
-        let upstream = connection.upstream.take();
+        let mut upstream = connection.upstream.take();
+        if connection.dialled_at.elapsed() > DIALLED_ANEW
+            && let Some(mut old) = upstream.take()
+        {
+            old.writer.close().await;
+        }
+        if upstream.is_none() {
+            connection.dialled_at = began_at;
+        }
         let load = self.load(upstream, &mut connection.scribe, policy_version);
         let (catalog, upstream) =
             timeout(LOAD_TIMEOUT, load).await.map_err(|_| CatalogLoadError::TimedOut)??;

@@ -40,14 +40,14 @@ fn shows(message: Message) -> Message {
     can(message, json!({ "elicitation": { "form": {}, "url": {} } }))
 }
 
-fn knows(message: Message) -> Message {
+pub fn knows(message: Message) -> Message {
     can(
         message,
         json!({ "extensions": { "io.modelcontextprotocol/tasks": {} }, "elicitation": { "url": {} } }),
     )
 }
 
-fn federated() -> Message {
+pub fn federated() -> Message {
     modern("tools/call", json!({ "name": "crm__refund", "arguments": { "id": 50 } }))
 }
 
@@ -58,7 +58,7 @@ fn of_task(method: &str, id: &str) -> Message {
 }
 
 /// The approvals that were asked for.
-async fn requests(world: &World) -> Vec<String> {
+pub async fn requests(world: &World) -> Vec<String> {
     let events = world.events().await.into_iter();
     let requests = events.filter_map(|it| match it.body {
         Body::Approval(Approval::Requested(request)) => Some(request.approval_id.to_string()),
@@ -67,7 +67,7 @@ async fn requests(world: &World) -> Vec<String> {
     requests.collect()
 }
 
-async fn task(world: &World, token: &str, message: Message) -> String {
+pub async fn task(world: &World, token: &str, message: Message) -> String {
     let told = say(world, token, message).await;
     let task = &told["result"];
     assert_eq!(
@@ -81,7 +81,7 @@ async fn task(world: &World, token: &str, message: Message) -> String {
     task["taskId"].as_str().unwrap().to_owned()
 }
 
-async fn over(world: &World, token: &str, id: &str) -> Value {
+pub async fn over(world: &World, token: &str, id: &str) -> Value {
     let deadline = Instant::now() + SOON;
     loop {
         let told = say(world, token, of_task("tasks/get", id)).await;

@@ -28,5 +28,6 @@ mod servers;
 mod sessions;
 mod shadowing;
 mod states;
+mod tasks_that_end;
 mod tokens_for_servers;
 mod world;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tallyport_access::Authenticator;
 use tallyport_access::dev_issuer::{DevClient, DevIssuer};
 use tallyport_access::policy::PolicyStore;
+use tallyport_access::{Authenticator, IntrospectionConfig, IssuerConfig};
 use tallyport_eventlog::backends::memory::MemoryLog;
 use tallyport_eventlog::faults::FaultLog;
 use tallyport_eventlog::{Appender, AppenderOptions, Log, Position, Topic};
@@ -76,7 +76,24 @@ impl World {
     /// That takes tokens for this audience alone.
     pub async fn of_audience(audience: &str) -> Self {
         let log = Arc::new(MemoryLog::new());
-        Self::trusting(&[audience.to_owned()], (log, "test"), "", |_| {}, |_| {}).await
+        let only = |_: &DevIssuer, trusted: &mut IssuerConfig, _: &Path| {
+            trusted.audiences = vec![audience.to_owned()];
+        };
+        Self::trusting(only, (log, "test"), "", |_| {}, |_| {}).await
+    }
+
+    /// Whose issuer is asked whether a token still counts.
+    pub async fn asking(mcp: &str, mcp_config: impl FnOnce(&mut McpConfig)) -> Self {
+        let log = Arc::new(MemoryLog::new());
+        let asks = |issuer: &DevIssuer, trusted: &mut IssuerConfig, folder: &Path| {
+            let client = &issuer.clients()[0];
+            let client_secret_file = folder.join("secret");
+            std::fs::write(&client_secret_file, client.secret.expose()).unwrap();
+            let (url, client_id) = (issuer.introspection_url(), client.id.clone());
+            trusted.introspection =
+                Some(IntrospectionConfig { url, client_id, client_secret_file, cache_seconds: 1 });
+        };
+        Self::trusting(asks, (log, "test"), mcp, |_| {}, mcp_config).await
     }
 
     /// On a log that others may use, too, under a name of its own.
@@ -87,11 +104,11 @@ impl World {
         front_limits: impl FnOnce(&mut Limits),
         mcp_config: impl FnOnce(&mut McpConfig),
     ) -> Self {
-        Self::trusting(&[], (log, name), mcp, front_limits, mcp_config).await
+        Self::trusting(|_, _, _| {}, (log, name), mcp, front_limits, mcp_config).await
     }
 
     async fn trusting(
-        audiences: &[String],
+        as_it_is: impl FnOnce(&DevIssuer, &mut IssuerConfig, &Path),
         (log, name): (Arc<MemoryLog>, &str),
         mcp: &str,
         front_limits: impl FnOnce(&mut Limits),
@@ -100,9 +117,8 @@ impl World {
         let local: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let issuer = DevIssuer::start(local, clients()).await.unwrap();
         let mut trusted = issuer.issuer_config();
-        if !audiences.is_empty() {
-            trusted.audiences = audiences.to_vec();
-        }
+        let folder = tempfile::tempdir().unwrap();
+        as_it_is(&issuer, &mut trusted, folder.path());
         let authenticator = Authenticator::new(vec![trusted]).unwrap();
         let faults = Arc::new(FaultLog::new(Arc::clone(&log) as Arc<dyn Log>));
         let options =
@@ -111,7 +127,6 @@ impl World {
         let log_for_appender = Arc::clone(&faults) as Arc<dyn Log>;
         let appender =
             Appender::start(log_for_appender, producer, "gateway", options).await.unwrap();
-        let folder = tempfile::tempdir().unwrap();
         let ca = DevCa::create_or_load(&folder.path().join("tls")).unwrap();
         let identity = ServerIdentity::load(&ca.cert_path(), &ca.key_path()).unwrap();
         let raw: RawMcp = toml::from_str(mcp).unwrap();

@@ -29,6 +29,17 @@ fn has_no_ssn(answer: &[Message]) {
     assert!(!text.contains("123-45") && !text.contains("987-65"), "{tags}: {text}");
 }
 
+/// A transaction in which SQL has named nothing.
+async fn fresh(wire: &mut Tunnel) {
+    for statement in ["ROLLBACK", "DEALLOCATE ALL", "BEGIN"] {
+        ask(wire, &[query(statement)]).await;
+    }
+}
+
+fn executed(statements: &[String]) -> usize {
+    statements.iter().filter(|statement| statement.starts_with("EXECUTE")).count()
+}
+
 /// The statements on record of what ran by messages, in order.
 fn recorded(events: &[Event]) -> Vec<String> {
     commands(events).iter().filter_map(|command| command.statement.clone()).collect()
@@ -65,7 +76,7 @@ async fn a_statement_whose_name_sql_gives_away_is_judged_as_what_it_is_then() {
     const POLICY: &str = r#"
         @id("all") permit (principal, action, resource);
         @id("few") @row_limit("1") permit (principal, action == Tallyport::Action::"sql:select",
-            resource in Tallyport::Schema::"test/postgres/app");
+            resource in Tallyport::Schema::"db/postgres/app");
     "#;
     let world = world!(policy: POLICY,);
     let mut wire = agent(&world).await;
@@ -84,8 +95,9 @@ async fn a_statement_whose_name_sql_gives_away_is_judged_as_what_it_is_then() {
     ];
     let answer = ask(&mut wire, &in_one).await;
     let statements = recorded(&world.events().await);
-    assert!(statements.last().unwrap().contains("EXECUTE"), "{statements:?}");
+    assert_eq!(executed(&statements), 1, "{statements:?}");
     assert!(tags(&answer).matches('D').count() <= 1, "{}", tags(&answer));
+    fresh(&mut wire).await;
 
     // Sent before the answer to the Parse is read: what it defined is forgotten all the same.
     let late = [
@@ -99,7 +111,7 @@ async fn a_statement_whose_name_sql_gives_away_is_judged_as_what_it_is_then() {
     wire.send(&late.concat()).await;
     let answer = wire.until(b'Z', 3).await;
     let statements = recorded(&world.events().await);
-    assert!(statements.last().unwrap().contains("EXECUTE"), "{statements:?}");
+    assert_eq!(executed(&statements), 2, "{statements:?}");
     assert!(tags(&answer).matches('D').count() <= 1, "{}", tags(&answer));
 }
 
@@ -127,8 +139,7 @@ async fn a_portal_of_fetch_or_execute_runs_right_behind_its_bind() {
         ask(&mut wire, &[query(&made)]).await;
         let refused = ask(&mut wire, &[parse("f", named), bind("f", "f", &[], 0), sync()]).await;
         assert_eq!(error_field(&refused, b'C'), "0A000", "{named}");
-        ask(&mut wire, &[query("ROLLBACK")]).await;
-        ask(&mut wire, &[query("BEGIN")]).await;
+        fresh(&mut wire).await;
         ask(&mut wire, &[query(&made)]).await;
         wire.send(&[parse("g", named), bind("", "g", &[], 0), flush()].concat()).await;
         wire.until(b'2', 1).await;
@@ -137,10 +148,16 @@ async fn a_portal_of_fetch_or_execute_runs_right_behind_its_bind() {
         });
         let answer = ask(&mut wire, &[swap.concat(), execute("", 0), sync()]).await;
         has_no_ssn(&answer);
+        assert_eq!(error_field(&answer, b'C'), "34000", "{named}: {}", tags(&answer));
+        fresh(&mut wire).await;
+
+        ask(&mut wire, &[query(&made)]).await;
+        wire.send(&[parse("g", named), bind("", "g", &[], 0), flush()].concat()).await;
+        wire.until(b'2', 1).await;
+        let between = [parse("h", "SELECT 1"), bind("h", "h", &[], 0), execute("h", 0)];
+        let answer = ask(&mut wire, &[between.concat(), execute("", 0), sync()]).await;
         assert_eq!(error_field(&answer, b'C'), "55000", "{named}: {}", tags(&answer));
-        ask(&mut wire, &[query("ROLLBACK")]).await;
-        ask(&mut wire, &[query("DEALLOCATE ALL")]).await;
-        ask(&mut wire, &[query("BEGIN")]).await;
+        fresh(&mut wire).await;
 
         // As every driver does it, also in two steps.
         ask(&mut wire, &[query(&again)]).await;
@@ -156,9 +173,7 @@ async fn a_portal_of_fetch_or_execute_runs_right_behind_its_bind() {
         wire.until(b'2', 1).await;
         let answer = ask(&mut wire, &[execute("", 0), sync()]).await;
         assert!(text(&answer).contains("[redacted]"), "{named}: {}", text(&answer));
-        ask(&mut wire, &[query("ROLLBACK")]).await;
-        ask(&mut wire, &[query("DEALLOCATE ALL")]).await;
-        ask(&mut wire, &[query("BEGIN")]).await;
+        fresh(&mut wire).await;
     }
     let refused = |event: &&Event| matches!(&event.body, Body::Decision(it) if it.reasons.iter().any(|why| why.contains("EXECUTE")));
     assert_eq!(world.events().await.iter().filter(refused).count(), 4, "each is on record");
@@ -184,9 +199,39 @@ async fn a_column_that_came_since_the_catalog_was_read_is_looked_up_before_its_r
     let migrate = "ALTER TABLE app.migrated RENAME secret TO old; ALTER TABLE app.migrated ADD secret text; \
                    UPDATE app.migrated SET secret = old";
     direct.batch_execute(migrate).await.unwrap();
-    for statement in ["SELECT secret FROM app.migrated", "SELECT * FROM app.migrated"] {
+    for statement in ["SELECT secret FROM app.migrated", "SELECT id, secret AS s FROM app.migrated"]
+    {
         let answer = ask(&mut wire, &[query(statement)]).await;
         assert!(!text(&answer).contains("in clear"), "{statement}: {}", text(&answer));
     }
     direct.batch_execute("DROP TABLE app.migrated").await.unwrap();
+}
+
+/// The catalog is read over a connection that lasts; a session begins with the path that it was read under.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_default_path_that_changed_since_the_catalog_was_read_changes_no_meaning() {
+    let labels = "[columns]\n\"app.vocab.ssn\" = \"pii.ssn\"\n";
+    let world = world!(policy: MASKED, masking: Some(labels), target: "user = 'wanderer'\nsslmode = 'disable'\n",);
+    let direct = world.direct().await;
+    let made = "CREATE ROLE wanderer LOGIN SUPERUSER; CREATE TABLE public.vocab (word text, ssn text); CREATE TABLE app.vocab (word text, ssn text); \
+                INSERT INTO app.vocab VALUES ('x', '123-45-0000')";
+    direct.batch_execute(made).await.unwrap();
+    let (mut wire, _) = Wire::start(world.tunnel().await, &[("user", "u")]).await;
+    assert_eq!(
+        tags(&ask(&mut wire, &[query("COPY vocab TO STDOUT")]).await),
+        "HcCZ",
+        "that of public"
+    );
+    let change = "ALTER ROLE wanderer SET search_path = app, public";
+    direct.batch_execute(change).await.unwrap();
+    let (mut wire, _) = Wire::start(world.tunnel().await, &[("user", "u")]).await;
+    for statement in [
+        "COPY vocab TO STDOUT",
+        "SELECT upper(v::text) FROM vocab v",
+        "RESET search_path; COPY vocab TO STDOUT",
+    ] {
+        let answer = ask(&mut wire, &[query(statement)]).await;
+        assert!(!text(&answer).contains("123-45"), "{statement}: {}", text(&answer));
+    }
+    direct.batch_execute("DROP ROLE wanderer; DROP TABLE public.vocab, app.vocab").await.unwrap();
 }

@@ -187,7 +187,7 @@ impl Book {
         (own, all)
     }
 
-    /// One that is asked for or approved, for this digest, and that this session may use.
+    /// One that is asked for or approved, for this digest, and that this session may use; of several one that is approved.
     #[must_use]
     pub fn standing(
         &self,
@@ -198,7 +198,8 @@ impl Book {
         self.open()
             .filter(|case| case.request().digest == digest && case.is_open_to(session))
             .map(|case| (case, case.state(now)))
-            .find(|(_, state)| !state.is_over())
+            .filter(|(_, state)| !state.is_over())
+            .min_by_key(|(_, state)| *state != State::Approved)
     }
 }
 

@@ -13,6 +13,7 @@ pub mod catalog;
 
 pub(crate) mod analysis;
 pub(crate) mod builtins;
+mod by_name;
 mod kinds;
 pub(crate) mod names;
 mod parse;
@@ -21,10 +22,10 @@ pub(crate) mod settings;
 mod trace;
 pub(crate) mod tree;
 
+pub(crate) use by_name::{executed, prepares, takes_rows_of_another};
 pub use catalog::Catalog;
 pub use parse::{Parsed, SyntaxError};
 pub use session::{Revision, SessionState};
-pub(crate) use session::{executed, prepares, takes_rows_of_another};
 pub use trace::Trace;
 
 /// Stack that a walk must have left before it enters another level, in bytes.

@@ -46,6 +46,11 @@ impl Paths {
         true
     }
 
+    /// Whether one of them speaks of the role's own schema.
+    pub(crate) fn name_the_role(&self) -> bool {
+        matches!(self, Self::OneOf(paths) if paths.iter().flatten().any(|name| name == "$user"))
+    }
+
     /// Whether something in `schema` may be found without its schema named.
     pub(crate) fn may_see(&self, schema: &str, catalog: &Catalog) -> bool {
         match self {

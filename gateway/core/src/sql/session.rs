@@ -5,9 +5,10 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::builtins;
+use super::by_name::executed;
 use super::names::Paths;
 use super::parse::Parsed;
-use super::settings::{Change, PathChange};
+use super::settings::{self, Change, PathChange};
 use super::trace::Trace;
 use super::tree::{Node, Value};
 
@@ -23,6 +24,8 @@ pub struct SessionState {
     prepared: Names,
     cursors: Names,
     utf8: bool,
+    /// Whether `$user` may be another than the one who logged in.
+    other_role: bool,
     revision: Revision,
     /// All that may have changed what statements mean, whether that can be followed or not.
     meaning: Trace,
@@ -64,8 +67,6 @@ pub(crate) struct Body {
 
 /// More names than this are not followed.
 const MAX_NAMES: usize = 1_024;
-/// The longest name that the server does not cut (`NAMEDATALEN`).
-const MAX_IDENTIFIER_BYTES: usize = 63;
 /// More bodies of one name than this are not followed.
 const MAX_BODIES: usize = 8;
 
@@ -80,6 +81,7 @@ impl SessionState {
             prepared: Names::default(),
             cursors: Names::default(),
             utf8: true,
+            other_role: false,
             revision: Revision::new(),
             meaning: Trace::default(),
             named: Trace::default(),
@@ -114,14 +116,17 @@ impl SessionState {
     }
 
     fn set_paths(&mut self, paths: Paths) {
+        let paths = if self.other_role && paths.name_the_role() { Paths::Unknown } else { paths };
         let changed = self.paths != paths;
         self.paths = paths;
         self.changed(changed);
     }
 
     fn add_path(&mut self, path: Vec<String>) {
-        let added = self.paths.add(path);
-        self.changed(added);
+        let mut paths = self.paths.clone();
+        if paths.add(path) {
+            self.set_paths(paths);
+        }
     }
 
     fn set_utf8(&mut self, utf8: bool) {
@@ -155,7 +160,7 @@ impl SessionState {
                 let path = change.values.unwrap_or_default();
                 // What the server would read otherwise: other white space, and names that it cuts.
                 let is_plain = |character: char| character.is_ascii_graphic() || character == ' ';
-                let is_kept = |name: &String| name.len() <= MAX_IDENTIFIER_BYTES;
+                let is_kept = |name: &String| name.len() <= settings::MAX_NAME_BYTES;
                 let is_certain = wanted.chars().all(is_plain) && path.iter().all(is_kept);
                 let mut state = Self::new(path);
                 if !is_certain {
@@ -301,6 +306,10 @@ impl SessionState {
         if change.leaves_utf8() {
             self.set_utf8(false);
         }
+        if change.changes_role() {
+            self.other_role = true;
+            self.set_paths(self.paths.clone());
+        }
     }
 
     /// Functions may set settings: `set_config` says which, an unknown one may set any.
@@ -331,30 +340,6 @@ impl SessionState {
             }
         }
     }
-}
-
-/// The `EXECUTE` that a statement is, explains, or makes a table of.
-pub(crate) fn executed(statement: &Node) -> Option<&Node> {
-    let is_execute = |node: &&Node| node.kind() == "ExecuteStmt";
-    let inside = || match statement.kind() {
-        "ExplainStmt" | "CreateTableAsStmt" => statement.child("query").and_then(|query| {
-            // EXPLAIN CREATE TABLE ... AS EXECUTE
-            if query.kind() == "CreateTableAsStmt" { query.child("query") } else { Some(query) }
-        }),
-        _ => None,
-    };
-    Some(statement).filter(is_execute).or_else(|| inside().filter(is_execute))
-}
-
-/// Whether a statement of it gives rows that another one says, which it knows by its name.
-pub(crate) fn takes_rows_of_another(parsed: &Parsed) -> bool {
-    let by_name = |statement: &Node| ["ExecuteStmt", "FetchStmt"].contains(&statement.kind());
-    parsed.statements().iter().any(by_name)
-}
-
-/// Whether it gives a statement a name, to be run by that.
-pub(crate) fn prepares(statement: &Node) -> bool {
-    statement.kind() == "PrepareStmt"
 }
 
 impl Names {

@@ -78,6 +78,9 @@ const MISREAD: &[&str] = &[
 /// Character sets that are, or contain nothing but, UTF-8.
 const UTF8: &[&str] = &["utf8", "unicode"];
 
+/// The longest name that the server does not cut (`NAMEDATALEN`).
+pub(crate) const MAX_NAME_BYTES: usize = 63;
+
 impl Change {
     /// The change that a start-up parameter makes.
     pub(crate) fn at_startup(name: &str, value: &str) -> Self {
@@ -123,8 +126,17 @@ impl Change {
         match &self.values {
             None => Some(PathChange::Unknown),
             Some(values) if values.is_empty() => Some(PathChange::Start),
+            // The server cuts them, to names that may be others.
+            Some(values) if values.iter().any(|name| name.len() > MAX_NAME_BYTES) => {
+                Some(PathChange::Unknown)
+            }
             Some(values) => Some(PathChange::To(values.clone())),
         }
+    }
+
+    /// Whether `$user` is somebody else afterwards.
+    pub(crate) fn changes_role(&self) -> bool {
+        ["role", "session_authorization"].contains(&self.name.as_str())
     }
 
     /// Whether statements may come in another character set than UTF-8 afterwards.

@@ -147,6 +147,11 @@ impl Judge {
             for why in analysis.changes.iter().filter_map(|change| change.misleads()) {
                 ruling.deny(why);
             }
+            if let Some(name) = analysis.writes_to_system(&self.catalog) {
+                ruling.deny(format!(
+                    "writing to {name} would change what statements mean; change settings by SET"
+                ));
+            }
             if !self.masks.is_empty() {
                 let rules = plain::Rules {
                     stored_order: self.stored_order,

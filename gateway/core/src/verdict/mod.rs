@@ -17,6 +17,7 @@ mod order;
 mod plain;
 mod question;
 mod system;
+mod writes;
 
 use std::collections::BTreeSet;
 

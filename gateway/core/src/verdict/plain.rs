@@ -101,6 +101,9 @@ impl<'a> Rules<'a> {
                 self.masked_relation(analysis, used, relation, broken);
             } else if used.access.iter().any(|access| access.is_write()) {
                 self.writable(relation, broken);
+                if used.access.iter().any(|access| access.may_remove()) {
+                    self.removable(relation, broken);
+                }
             }
         }
     }
@@ -164,38 +167,6 @@ impl<'a> Rules<'a> {
             broken.push(format!(
                 "table {name} has columns that are masked for you: it may not be used {disguise}"
             ));
-        }
-    }
-
-    /// A write runs defaults, checks, index expressions and triggers, and may be refused by what other tables hold.
-    fn writable(&self, relation: &Relation, broken: &mut Vec<String>) {
-        let mut family = self.catalog.relatives(relation.oid);
-        family.insert(relation.oid);
-        for member in family.iter().filter_map(|oid| self.catalog.relation(*oid)) {
-            let name = member.display();
-            if member.has_triggers || (member.has_rules && !member.is_view()) {
-                broken.push(while_masked(&format!(
-                    "writing to {name}, which has triggers or rules,"
-                )));
-            }
-            if member.code_on_write(self.catalog).is_some() {
-                broken.push(while_masked(&format!(
-                    "writing to {name}, whose defaults, checks or indexes run code,"
-                )));
-            }
-            let refers =
-                |(oid, attnum): &(u32, i16)| self.masks.for_column(*oid, *attnum).is_some();
-            if member.references.iter().any(refers) {
-                broken.push(while_masked(&format!(
-                    "writing to {name}, whose rows must match a masked column,"
-                )));
-            }
-            if self.masks.is_masked_table(member.oid) {
-                broken.push(format!("table {name} has columns that are masked for you: it may be selected from, not changed"));
-            }
-        }
-        if relation.is_view() || relation.is_system() {
-            broken.push(while_masked(&format!("writing through {}", relation.display())));
         }
     }
 
@@ -368,7 +339,7 @@ impl Masked<'_> {
     }
 }
 
-fn while_masked(what: &str) -> String {
+pub(super) fn while_masked(what: &str) -> String {
     format!("{what} is not possible while columns are masked for you")
 }
 

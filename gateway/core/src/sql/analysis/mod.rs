@@ -18,7 +18,7 @@ use tallyport_schemas::{ColumnRef, StatementKind};
 pub(crate) use columns::SYSTEM_COLUMNS;
 pub(crate) use text::{code_in_expression, view_text};
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Relation};
 use super::names::Resolved;
 use super::session::SessionState;
 use super::settings::Change;
@@ -41,6 +41,16 @@ pub(crate) enum Access {
 }
 
 impl Access {
+    /// Whether it changes rows.
+    const fn is_of_rows(self) -> bool {
+        self.is_write() && !matches!(self, Self::Ddl | Self::Maintenance)
+    }
+
+    /// Whether it may remove rows, or change what others refer to them by.
+    pub(crate) const fn may_remove(self) -> bool {
+        matches!(self, Self::Update | Self::Delete | Self::Merge | Self::Truncate | Self::Ddl)
+    }
+
     /// Whether it changes the relation or its rows.
     pub(crate) const fn is_write(self) -> bool {
         !matches!(self, Self::Select | Self::CopyOut | Self::Lock)
@@ -241,6 +251,17 @@ pub(crate) struct Analysis {
     pub(crate) misread: bool,
     /// Kind of the statement's node, for rules about kinds.
     pub(crate) node_kind: &'static str,
+}
+
+impl Analysis {
+    /// A relation of the system itself whose rows it writes.
+    pub(crate) fn writes_to_system(&self, catalog: &Catalog) -> Option<String> {
+        let writes =
+            self.relations.iter().filter(|used| used.access.iter().any(|it| it.is_of_rows()));
+        let written = writes.flat_map(|used| &used.resolved.oids);
+        let mut written = written.filter_map(|oid| catalog.relation(*oid));
+        written.find(|relation| relation.is_system()).map(Relation::display)
+    }
 }
 
 /// Analyses one statement of a session.

@@ -5,14 +5,19 @@ use tallyport_schemas::StatementKind;
 use super::walk::Walker;
 use super::{Access, Clause, Demand};
 use crate::sql::kinds;
+use crate::sql::names::Resolved;
 use crate::sql::settings::Change;
 use crate::sql::tree::Node;
 
 /// Kinds of object that a list of names in `DROP` and `COMMENT` may be when they are relations
 /// (libpg_query's `ObjectType`): foreign table, index, materialized view, sequence, table, view.
-const RELATION_OBJECTS: &[i64] = &[18, 21, 24, 38, 42, 52];
-/// A column (`ObjectType`): the relation's name comes first.
-const COLUMN_OBJECT: i64 = 7;
+const RELATION_OBJECTS: &[i64] = &[19, 21, 24, 38, 42, 52];
+/// A column, policy, rule, constraint or trigger (`ObjectType`): the relation's name comes first.
+const OBJECTS_OF_A_RELATION: &[i64] = &[7, 29, 36, 41, 45];
+/// A schema (`ObjectType`).
+const SCHEMA_OBJECT: i64 = 37;
+/// All of a kind in schemas (`GrantTargetType`).
+const ALL_IN_SCHEMA: i64 = 2;
 
 impl Walker<'_> {
     /// A statement whose results go to the agent as they are.
@@ -163,9 +168,18 @@ impl Walker<'_> {
         let kind = statement
             .int("remove_type")
             .max(statement.int("objtype"))
-            .max(statement.int("object_type"));
+            .max(statement.int("object_type"))
+            .max(statement.int("rename_type"));
+        let of_schemas = kind == SCHEMA_OBJECT || statement.int("targtype") == ALL_IN_SCHEMA;
         for object in statement.list("objects").iter().chain(statement.child("object")) {
-            self.object(object, kind);
+            match object.as_string().filter(|_| of_schemas) {
+                Some(schema) => self.schema(schema),
+                None => self.object(object, kind),
+            }
+        }
+        let renamed = statement.some_text("subname").filter(|_| of_schemas);
+        for schema in renamed.into_iter().chain(statement.some_text("newschema")) {
+            self.schema(schema);
         }
         if self.out.relations.is_empty() || maintenance {
             self.out.demands.insert(demand);
@@ -175,10 +189,23 @@ impl Walker<'_> {
         }
     }
 
+    /// What is done to a schema, or in it, is asked of it.
+    fn schema(&mut self, name: &str) {
+        let unknown_in = vec![name.to_owned()];
+        self.out.relations.push(super::RelationUse {
+            written: name.to_owned(),
+            name: name.to_owned(),
+            resolved: Resolved { unknown: true, unknown_in, ..Resolved::default() },
+            access: [Access::Ddl].into(),
+            references: Vec::new(),
+            disguise: None,
+        });
+    }
+
     /// A relation named by a list of strings instead of a node of its own.
     fn object(&mut self, object: &Node, kind: i64) {
         let mut names = object.strings("items");
-        if kind == COLUMN_OBJECT {
+        if OBJECTS_OF_A_RELATION.contains(&kind) {
             names.pop();
         } else if !RELATION_OBJECTS.contains(&kind) {
             return;

@@ -92,6 +92,13 @@ impl Catalog {
         &self.search_path
     }
 
+    /// The same as a setting that a connection may begin with.
+    #[must_use]
+    pub fn search_path_setting(&self) -> String {
+        let quoted = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
+        self.search_path.iter().map(quoted).collect::<Vec<_>>().join(", ")
+    }
+
     /// Whether a relation has this oid.
     #[must_use]
     pub fn knows_relation(&self, oid: u32) -> bool {
@@ -170,6 +177,22 @@ impl Catalog {
         }
         seen.remove(&oid);
         seen
+    }
+
+    /// Columns of other tables whose rows the removal of rows of this one, or a change of its keys, may touch or trip over, by way of
+    /// other tables too: (table, attribute number).
+    pub(crate) fn referrers(&self, oid: u32) -> BTreeSet<(u32, i16)> {
+        let mut found = BTreeSet::new();
+        let mut todo = vec![oid];
+        while let Some(next) = todo.pop() {
+            let Some(relation) = self.relations.get(&next) else { continue };
+            for referrer in &relation.referrers {
+                if found.insert(*referrer) {
+                    todo.push(referrer.0);
+                }
+            }
+        }
+        found
     }
 
     /// About how many rows a table has, those of its partitions and children too; None where the statistics do not tell.

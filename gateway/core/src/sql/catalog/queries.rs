@@ -138,8 +138,9 @@ WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^p
 ORDER BY 1, 2";
 
 const FOREIGN_KEYS: &str = "\
-SELECT k.conrelid, k.confrelid, u.attnum FROM pg_catalog.pg_constraint k, pg_catalog.unnest(k.confkey) AS u(attnum) \
-WHERE k.contype = 'f' ORDER BY 1, 2, 3";
+SELECT k.conrelid, k.confrelid, u.attnum, u.own FROM pg_catalog.pg_constraint k, \
+ROWS FROM (pg_catalog.unnest(k.confkey), pg_catalog.unnest(k.conkey)) AS u(attnum, own) \
+WHERE k.contype = 'f' ORDER BY 1, 2, 3, 4";
 
 /// Columns whose values come from other columns: generated ones, whose dependencies hang on the column up to PostgreSQL
 /// 14 and on its expression from 15 on, and those that refer to another table.

@@ -51,6 +51,8 @@ pub(crate) struct Relation {
     pub(crate) expressions: Vec<String>,
     /// Columns of other tables that its rows must match: (table, attribute number).
     pub(crate) references: Vec<(u32, i16)>,
+    /// Columns of other tables that must match its rows: (table, attribute number).
+    pub(crate) referrers: Vec<(u32, i16)>,
     /// Attribute numbers of its whole unique keys: indexes over all its rows, without expressions.
     pub(crate) keys: Vec<Vec<i16>>,
     /// How many rows it has of its own, by the server's statistics.

@@ -176,6 +176,7 @@ fn relations(rows: &CatalogRows) -> Result<BTreeMap<u32, Relation>, CatalogError
             children: Vec::new(),
             expressions: Vec::new(),
             references: Vec::new(),
+            referrers: Vec::new(),
             derived: Vec::new(),
             keys: Vec::new(),
             rows: None,
@@ -214,8 +215,10 @@ fn relations(rows: &CatalogRows) -> Result<BTreeMap<u32, Relation>, CatalogError
         change(&mut relations, row.oid(0)?, |relation| relation.expressions.push(text));
     }
     for row in rows.of("foreign_keys")? {
-        let reference = (row.oid(1)?, row.attnum(2)?);
-        change(&mut relations, row.oid(0)?, |relation| relation.references.push(reference));
+        let (own, other) = (row.oid(0)?, row.oid(1)?);
+        let (reference, referrer) = ((other, row.attnum(2)?), (own, row.attnum(3)?));
+        change(&mut relations, own, |relation| relation.references.push(reference));
+        change(&mut relations, other, |relation| relation.referrers.push(referrer));
     }
     for row in rows.of("derived")? {
         let derivation = (row.attnum(1)?, row.oid(2)?, row.attnum(3)?);
