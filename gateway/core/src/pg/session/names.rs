@@ -203,7 +203,10 @@ impl<T> Space<T> {
 
     /// The target confirmed a change. Gives what the name stood for before.
     pub fn confirm(&mut self, name: &Bytes, to: Option<Arc<T>>) -> Option<Arc<T>> {
-        match to.filter(|_| !self.settle(name)) {
+        if self.settle(name) {
+            return None;
+        }
+        match to {
             Some(value) => self.confirmed.insert(name.clone(), value),
             None => self.confirmed.remove(name),
         }
@@ -270,10 +273,13 @@ mod tests {
         space.clear();
         space.settle(&name);
         assert_eq!(known(&space), None, "refused, and the one before forgotten");
+        space.change(&name, None);
+        space.confirm(&name, None);
         space.change(&name, Some(Arc::new(4)));
         space.confirm(&name, Some(Arc::new(4)));
         space.series.clear();
         assert_eq!(known(&space), Some(4));
+        assert!(space.unconfirmed.is_empty() && space.void.is_empty());
     }
 
     fn prepared(text_bytes: usize) -> Arc<Prepared> {
