@@ -7,6 +7,7 @@
 mod asked;
 mod fields;
 mod found;
+mod media;
 mod route;
 mod service;
 mod show;
@@ -15,6 +16,7 @@ mod written;
 pub use asked::{Asked, Unreadable};
 pub use fields::{BadField, BodyFields, QueryFields};
 pub use found::{hidden, listed};
+pub(crate) use media::Media;
 pub use route::{BadTemplate, Template};
 pub use service::{Route, Service};
 pub use show::{Answered, NotShown, Plan, Show, Shown};

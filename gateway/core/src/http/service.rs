@@ -9,7 +9,7 @@ use tallyport_access::strict_json;
 use tallyport_detect::Screen;
 use tallyport_schemas::TargetKind;
 
-use super::{Asked, BodyFields, Plan, QueryFields, Template, Written, media_of};
+use super::{Asked, BodyFields, Media, Plan, QueryFields, Template, Written, field, media_of};
 use crate::json::Hide;
 use crate::mcp::canonical;
 use crate::passage::request::Wanted;
@@ -239,12 +239,13 @@ fn body_of(asked: &Asked, route: &Route) -> Result<Option<Value>, NotTaken> {
     if !route.body.takes_some() {
         return Err(NotTaken::unreadable(super::BadField::NoBody));
     }
-    let body = match media_of(&asked.fields).as_str() {
-        media if media == "application/json" || media.ends_with("+json") => json_body(&asked.body)?,
-        FORM => form_body(&asked.body)?,
-        other => {
+    let body = match Media::read(field(&asked.fields, "content-type").unwrap_or_default()) {
+        Some(media) if media.is_json() => json_body(&asked.body)?,
+        Some(media) if media.name == FORM => form_body(&asked.body)?,
+        _ => {
+            let said: String = media_of(&asked.fields).chars().take(128).collect();
             let message = format!(
-                "the route takes JSON or a form (application/json, application/x-www-form-urlencoded), not `{other}`"
+                "the route takes JSON or a form (application/json, application/x-www-form-urlencoded), not `{said}`"
             );
             let rule = "tallyport:route";
             return Err(NotTaken {
@@ -270,6 +271,10 @@ fn json_body(body: &Bytes) -> Result<Value, NotTaken> {
 fn form_body(body: &Bytes) -> Result<Value, NotTaken> {
     let text =
         std::str::from_utf8(body).map_err(|_| NotTaken::unreadable("the form is not UTF-8"))?;
+    if text.contains(';') {
+        let why = "write `;` as %3B in a form: some servers begin another field with it";
+        return Err(NotTaken::unreadable(why));
+    }
     let asked = Asked::read("POST", &format!("/?{text}"), Vec::new(), Bytes::new());
     let asked = asked.map_err(NotTaken::unreadable)?;
     let fields = grouped(&asked.query);

@@ -178,6 +178,7 @@ impl Cluster {
             definition_sha256: None,
             unseen_sha256: written.unseen_sha256,
         };
+        let refused = refused.or_else(|| writes::unclear(asked));
         let refused =
             refused.or_else(|| if plan.hides.is_empty() { None } else { writes::refused(asked) });
         let fields = self.fields(asked, action, &object);

@@ -179,6 +179,9 @@ fn only_what_can_be_read_is_asked_for_and_bodies_are_told() {
         reading.question.statement,
         "PATCH /apis/apps/v1/namespaces/shop/deployments/web\n{\"spec\":{\"replicas\":2}}"
     );
+    let target = "/apis/apps/v1/namespaces/shop/deployments/web";
+    let two = [("content-type", "application/json, application/json-patch+json")];
+    assert_eq!(read_with("PATCH", target, &two, body).wanted.unwrap_err().status, 415);
     let wanted = format!("{:?}", reading.wanted.unwrap());
     assert!(
         wanted.contains("merge-patch+json")
