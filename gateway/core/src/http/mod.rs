@@ -16,7 +16,7 @@ mod written;
 pub use asked::{Asked, Unreadable};
 pub use fields::{BadField, BodyFields, QueryFields};
 pub use found::{hidden, listed};
-pub(crate) use media::Media;
+pub(crate) use media::{Media, is_token, pieces};
 pub use route::{BadTemplate, Template};
 pub use service::{Route, Service};
 pub use show::{Answered, NotShown, Plan, Show, Shown};
