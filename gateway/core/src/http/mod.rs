@@ -7,6 +7,7 @@
 mod asked;
 mod fields;
 mod found;
+mod heads;
 mod media;
 mod route;
 mod service;

@@ -9,6 +9,7 @@ use tallyport_access::strict_json;
 use tallyport_detect::Screen;
 use tallyport_schemas::TargetKind;
 
+use super::heads::is_path;
 use super::{Asked, BodyFields, Media, Plan, QueryFields, Template, Written, field, media_of};
 use crate::json::Hide;
 use crate::mcp::canonical;
@@ -223,11 +224,13 @@ impl Protocol for Service {
     }
 
     fn located(&self, value: &str) -> Option<String> {
-        match value.strip_prefix(&self.base) {
-            Some(rest) if rest.starts_with('/') => Some(rest.to_owned()),
-            Some(rest) if rest.is_empty() || rest.starts_with('?') => Some(format!("/{rest}")),
-            _ => None,
-        }
+        let rest = value.strip_prefix(&self.base)?;
+        let path = if rest.is_empty() || rest.starts_with('?') {
+            format!("/{rest}")
+        } else {
+            rest.to_owned()
+        };
+        is_path(&path).then_some(path)
     }
 }
 

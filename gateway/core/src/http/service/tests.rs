@@ -94,6 +94,9 @@ fn where_an_answer_points_to_is_found_below_the_target() {
         "https://evil/api/x",
         "//evil/x",
         "/x",
+        "https://crm.example.com/api//evil/x",
+        "https://crm.example.com/api/\\evil/x",
+        "https://crm.example.com/api/\t/evil/x",
     ] {
         assert_eq!(service.located(other), None, "{other}");
     }
