@@ -131,7 +131,9 @@ async fn a_body_passes_as_it_was_sent_and_policy_sees_it() {
     let command = world.commands().await.remove(0);
     assert_eq!(
         command.statement.as_deref(),
-        Some("POST /orders\n{\"amount\":10,\"lines\":[{\"sku\":\"a\"}]}")
+        Some(
+            "POST /orders\ncontent-type: application/json\n\n{\"amount\":10,\"lines\":[{\"sku\":\"a\"}]}"
+        )
     );
     assert!(!command.read_only && command.opaque);
     let recorded = command.content.unwrap().replay().unwrap();

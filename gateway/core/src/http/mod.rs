@@ -5,6 +5,7 @@
 //! * [`Show`]: an answer on its way, with what must not be seen hidden.
 
 mod asked;
+mod bound;
 mod fields;
 mod found;
 mod heads;
@@ -15,6 +16,7 @@ mod show;
 mod written;
 
 pub use asked::{Asked, Unreadable};
+pub(crate) use bound::bound;
 pub use fields::{BadField, BodyFields, QueryFields};
 pub use found::{hidden, listed};
 pub(crate) use media::{Media, is_token, pieces};

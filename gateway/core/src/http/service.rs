@@ -10,7 +10,9 @@ use tallyport_detect::Screen;
 use tallyport_schemas::TargetKind;
 
 use super::heads::is_path;
-use super::{Asked, BodyFields, Media, Plan, QueryFields, Template, Written, field, media_of};
+use super::{
+    Asked, BodyFields, Media, Plan, QueryFields, Template, Written, bound, field, media_of,
+};
 use crate::json::Hide;
 use crate::mcp::canonical;
 use crate::passage::request::Wanted;
@@ -147,6 +149,9 @@ impl Service {
             Ok(call) => call,
             Err(why) => return Err(refused(asked, NotTaken::unreadable(why))),
         };
+        let names: Vec<&str> = self.asked_fields.iter().map(String::as_str).collect();
+        let passed = passed_fields(&asked.fields, &names);
+        let said = bound(&passed, !asked.body.is_empty());
         let form = body_read.filter(|_| media_of(&asked.fields) == FORM);
         let written = Written::of(&asked, form.as_deref(), &route.hides);
         let resource = Resource::Route {
@@ -167,7 +172,7 @@ impl Service {
                 ..Facts::default()
             },
             call: Some(Arc::new(call)),
-            statement: format!("{} {}{}", asked.method, asked.target(), written.text),
+            statement: format!("{} {}{said}{}", asked.method, asked.target(), written.text),
             unseen_sha256: written.unseen_sha256,
             ..Question::default()
         };
@@ -179,14 +184,8 @@ impl Service {
             ..Plan::default()
         };
         let manner = if route.follows { Manner::Follow } else { Manner::Answer };
-        let names: Vec<&str> = self.asked_fields.iter().map(String::as_str).collect();
-        let wanted = Wanted::new(
-            &asked.method,
-            asked.target(),
-            passed_fields(&asked.fields, &names),
-            asked.body,
-        )
-        .recorded_as(written.recorded);
+        let wanted = Wanted::new(&asked.method, asked.target(), passed, asked.body)
+            .recorded_as(written.recorded);
         Ok(Reading { question, wanted: Ok(wanted), plan, manner })
     }
 }

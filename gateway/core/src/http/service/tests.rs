@@ -43,7 +43,8 @@ fn what_is_asked_is_told_whole() {
     let reading =
         read("POST", "/customers/7/refunds?limit=2", "application/json", "{ \"amount\": 10.50 }");
     let question = reading.question;
-    assert_eq!(question.statement, "POST /customers/7/refunds?limit=2\n{\"amount\":10.5}");
+    let said = "content-type: application/json\n\n{\"amount\":10.5}";
+    assert_eq!(question.statement, format!("POST /customers/7/refunds?limit=2\n{said}"));
     let want =
         json!({ "path": { "id": "7" }, "query": { "limit": "2" }, "body": { "amount": 10.5 } });
     let want = CallArguments::of(want.as_object().unwrap()).unwrap();
@@ -55,7 +56,8 @@ fn what_is_asked_is_told_whole() {
 #[test]
 fn forms_are_read_as_json_is() {
     let reading = read("POST", "/forms", "application/x-www-form-urlencoded", "a=1+2&b=%26");
-    assert_eq!(reading.question.statement, "POST /forms\n{\"a\":\"1 2\",\"b\":\"&\"}");
+    let said = "content-type: application/x-www-form-urlencoded\n\n{\"a\":\"1 2\",\"b\":\"&\"}";
+    assert_eq!(reading.question.statement, format!("POST /forms\n{said}"));
     for (body, why) in [
         ("a=1&a=2", "more than once"),
         ("c=1", "/c"),
@@ -100,4 +102,30 @@ fn where_an_answer_points_to_is_found_below_the_target() {
     ] {
         assert_eq!(service.located(other), None, "{other}");
     }
+}
+
+/// What was agreed to is run in no other manner.
+#[test]
+fn what_a_body_is_and_what_the_fields_say_is_told() {
+    let service = service().with_fields(vec!["prefer".to_owned()], Vec::new());
+    let statement = |method: &str, fields: &[(&str, &str)], body: &str| {
+        let fields =
+            fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let target = if method == "POST" { "/customers/7/refunds" } else { "/customers/7" };
+        let body = Bytes::from(body.to_owned());
+        service.read(Asked::read(method, target, fields, body).unwrap()).question.statement
+    };
+    let body = "{\"amount\":1}";
+    let media = ["application/json", "application/merge-patch+json", "application/json;v=2"];
+    let mut told: Vec<String> =
+        media.iter().map(|it| statement("POST", &[("content-type", it)], body)).collect();
+    for (name, value) in [("if-match", "\"a\""), ("idempotency-key", "k"), ("prefer", "wait=1")] {
+        told.push(statement("POST", &[("content-type", media[0]), (name, value)], body));
+    }
+    let all: std::collections::BTreeSet<&String> = told.iter().collect();
+    assert_eq!(all.len(), told.len(), "{told:?}");
+    assert!(told[3].contains("\nif-match: \"a\"\n\n{"), "{}", told[3]);
+    // What does not pass, and what only changes the form of the answer, is not in it.
+    let read = [("accept", "text/csv"), ("cookie", "a=b"), ("content-type", media[0])];
+    assert_eq!(statement("GET", &read, ""), "GET /customers/7");
 }

@@ -184,9 +184,14 @@ fn only_what_can_be_read_is_asked_for_and_bodies_are_told() {
         read_with("PATCH", "/apis/apps/v1/namespaces/shop/deployments/web", &fields, body);
     assert_eq!(
         reading.question.statement,
-        "PATCH /apis/apps/v1/namespaces/shop/deployments/web\n{\"spec\":{\"replicas\":2}}"
+        "PATCH /apis/apps/v1/namespaces/shop/deployments/web\n\
+         content-type: application/merge-patch+json\n\n{\"spec\":{\"replicas\":2}}"
     );
+    // The same body is another change by another kind of patch, and no change that was agreed to.
+    let other = [("content-type", "application/strategic-merge-patch+json")];
     let target = "/apis/apps/v1/namespaces/shop/deployments/web";
+    let strategic = read_with("PATCH", target, &other, body).question.statement;
+    assert_ne!(strategic, reading.question.statement);
     let two = [("content-type", "application/json, application/json-patch+json")];
     assert_eq!(read_with("PATCH", target, &two, body).wanted.unwrap_err().status, 415);
     let wanted = format!("{:?}", reading.wanted.unwrap());
