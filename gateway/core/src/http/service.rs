@@ -109,6 +109,14 @@ impl Service {
         for route in &self.routes {
             let Some(found) = route.path.matches(&asked.segments) else { continue };
             if route.method == method {
+                let is_taken_for = |other: &Route| {
+                    other.method == method && other.path.is_taken_for(&route.path, &asked.segments)
+                };
+                if self.routes.iter().any(is_taken_for) {
+                    let why = "the path has the text of another route in another case, or with a suffix behind a dot: some servers take \
+                               it for that one";
+                    return Err(NotTaken::unreadable(why));
+                }
                 let found = found.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
                 return Ok((route, found.collect()));
             }

@@ -18,6 +18,7 @@ fn service() -> Service {
         route("customer", "GET", "/customers/{id}", &[]),
         route("refund", "POST", "/customers/{id}/refunds", &["/amount"]),
         route("form", "POST", "/forms", &["/a", "/b"]),
+        route("export", "GET", "/customers/export", &[]),
     ];
     Service::new("crm".to_owned(), "https://crm.example.com/api/".to_owned(), routes, None)
 }
@@ -34,6 +35,11 @@ fn the_most_precise_route_is_meant() {
     assert_eq!(functions("/customers/7"), ["crm/customer"]);
     assert_eq!(functions("/customers/7/orders"), ["crm/any"]);
     assert_eq!(read("HEAD", "/customers/7", "", "").question.facts.functions, ["crm/customer"]);
+    assert_eq!(functions("/customers/export"), ["crm/export"]);
+    for other in ["/customers/Export", "/customers/export.json", "/Customers/7"] {
+        let why = read("GET", other, "", "").wanted.unwrap_err();
+        assert!(why.status == 400 && why.message.contains("another route"), "{other}: {why:?}");
+    }
     let why = read("DELETE", "/customers/7", "", "").wanted.unwrap_err();
     assert_eq!((why.status, why.message.as_str()), (405, "this path is asked with GET"));
 }
