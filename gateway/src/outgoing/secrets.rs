@@ -77,21 +77,43 @@ impl Secrets {
         all
     }
 
-    /// A text without them; nothing where it has none.
-    fn without(&self, text: &str) -> Option<String> {
-        let is_in = |secret: &&Secret| text.contains(secret.expose());
-        self.0.iter().any(|secret| is_in(&secret)).then(|| {
-            self.0.iter().fold(text.to_owned(), |text, it| text.replace(it.expose(), REDACTED))
-        })
-    }
-
     /// Takes them out of a text.
     pub(crate) fn hide_in_text(&self, text: String) -> String {
-        self.without(&text).unwrap_or(text)
+        self.sayings().without(&text).unwrap_or(text)
     }
 
     /// Takes them out of all texts and names of a message.
     pub(crate) fn hide(&self, value: &mut Value) {
+        if !self.0.is_empty() {
+            self.sayings().hide(value);
+        }
+    }
+
+    /// As they are, and as a text says them that is an address, a form or JSON itself; what may have another in it first.
+    fn sayings(&self) -> Sayings {
+        let plain = self.0.iter().map(|it| Zeroizing::new(it.expose().to_owned()));
+        let spelt = self.spellings().into_iter();
+        let spelt =
+            spelt.filter_map(|it| Some(Zeroizing::new(std::str::from_utf8(&it).ok()?.to_owned())));
+        let mut all: Vec<Zeroizing<String>> = plain.chain(spelt).collect();
+        all.sort_by_key(|it| Reverse(it.len()));
+        all.dedup();
+        Sayings(all)
+    }
+}
+
+/// What is looked for in texts.
+struct Sayings(Vec<Zeroizing<String>>);
+
+impl Sayings {
+    /// A text without them; nothing where it has none.
+    fn without(&self, text: &str) -> Option<String> {
+        self.0.iter().any(|it| text.contains(it.as_str())).then(|| {
+            self.0.iter().fold(text.to_owned(), |text, it| text.replace(it.as_str(), REDACTED))
+        })
+    }
+
+    fn hide(&self, value: &mut Value) {
         match value {
             Value::String(text) => {
                 if let Some(hidden) = self.without(text) {
@@ -104,7 +126,7 @@ impl Secrets {
                 if members.keys().any(|name| self.without(name).is_some()) {
                     let named = std::mem::take(members).into_iter();
                     *members = named
-                        .map(|(name, it)| (self.hide_in_text(name), it))
+                        .map(|(name, it)| (self.without(&name).unwrap_or(name), it))
                         .collect::<Map<_, _>>();
                 }
             }
@@ -135,6 +157,14 @@ mod tests {
         of_field.add_field(&Secret::new("Token abcdefgh1; session=zyxwvuts9; a=b".to_owned()));
         let hidden = of_field.hide_in_text("abcdefgh1, zyxwvuts9 Token a=b".to_owned());
         assert_eq!(hidden, "[redacted], [redacted] Token a=b");
+        let hidden =
+            of_field.hide_in_text("session%3Dzyxwvuts9%3B and session=zyxwvuts9".to_owned());
+        assert_eq!(hidden, "[redacted]%3B and [redacted]");
+        let mut spelt = Secrets::default();
+        spelt.add(&Secret::new("pass/\"word".to_owned()));
+        let said = "pass%2F%22word, pass/\\\"word, pass\\/\\\"word";
+        let hidden = spelt.hide_in_text(said.to_owned());
+        assert_eq!(hidden, "[redacted], [redacted], [redacted]");
         let mut later = Secrets::default();
         for secret in ["hunter2", "swordfish"] {
             later.add(&Secret::new(secret.to_owned()));

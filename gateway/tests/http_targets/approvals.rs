@@ -1,9 +1,10 @@
 //! A request that somebody else must agree to goes once, with what was agreed to, or not at all.
 
+use hyper::Request;
 use serde_json::{Value, json};
 use tallyport_schemas::{Approval, Body};
 
-use crate::world::World;
+use crate::world::{World, whole};
 
 const REFUND: &str = "{\"amount\": 20}";
 
@@ -47,6 +48,15 @@ async fn what_was_agreed_to_goes_once_and_nothing_else_does() {
     assert_eq!(answer(&world, "dana", &id, "approve").await, 200);
     let (_, told) = client.post("/customers/7/refunds", "{\"amount\": 21}").await;
     assert_ne!(waits(&told), id, "nor with another amount");
+    for (name, value) in
+        [("content-type", "application/merge-patch+json"), ("idempotency-key", "another")]
+    {
+        let mut request = Request::post("/customers/7/refunds").body(REFUND.into()).unwrap();
+        request.headers_mut().insert("content-type", "application/json".parse().unwrap());
+        request.headers_mut().insert(name, value.parse().unwrap());
+        let (_, told) = whole(client.send(request).await).await;
+        assert_ne!(waits(&told), id, "nor with another {name}");
+    }
     assert!(world.upstream.sent().is_empty());
 
     // As JSON it is the same; what the service gets is what is sent.

@@ -59,6 +59,8 @@ async fn what_nothing_can_look_into_does_not_pass() {
     for (path, why) in [
         ("/notes/picture", "image/png"),
         ("/notes/zipped", "gzip"),
+        ("/notes/packed", "gzip"),
+        ("/notes/wide", "utf-16le"),
         ("/notes/broken", "not what its type says"),
     ] {
         let (status, body) = client.get(path).await;

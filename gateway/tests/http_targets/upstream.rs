@@ -114,6 +114,18 @@ async fn scripted(port: u16, target: &str) -> Response {
             .header("content-encoding", "gzip")
             .body(Body::from(vec![0x1f_u8, 0x8b]))
             .unwrap(),
+        "/api/notes/packed" => {
+            let bytes = Bytes::from_static(&[0x1f, 0x8b]);
+            let bytes = futures::stream::iter([Ok::<_, Infallible>(bytes)]);
+            let mut response = json(Body::from_stream(bytes));
+            let packed = "gzip, chunked".parse().unwrap();
+            response.headers_mut().insert("transfer-encoding", packed);
+            response
+        }
+        "/api/notes/wide" => {
+            let wide: Vec<u8> = CARD.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            typed("text/plain; charset=utf-16le", wide)
+        }
         "/api/notes/broken" => json("{\"card\": \"4111"),
         "/api/notes/lines" => typed("application/x-ndjson", format!("{{\"card\":\"{CARD}\"}}\n{{\"card\":\"{CARD}\"}}\n")),
         "/api/notes/cookie" => Response::builder()
@@ -126,6 +138,7 @@ async fn scripted(port: u16, target: &str) -> Response {
             .unwrap(),
         "/api/moved/here" => moved(&format!("http://127.0.0.1:{port}/api/customers/7")),
         "/api/moved/elsewhere" => moved("http://169.254.169.254/latest/meta-data"),
+        "/api/moved/seemingly-here" => moved(&format!("http://127.0.0.1:{port}/api//evil.example/x")),
         // Nobody asked for it.
         "/api/switch" => Response::builder()
             .status(101)

@@ -14,6 +14,7 @@ use crate::client::Way;
 use crate::double::{Double, events, raw, whole};
 use crate::message::{bare, modern};
 use crate::servers::{at, commands, find, responses, world};
+use crate::world::World;
 
 /// A wrong answer of a server, by its name.
 type Wrong = (&'static str, fn(&Value) -> axum::response::Response);
@@ -293,30 +294,64 @@ async fn a_server_that_hangs_harms_no_other() {
         let told = String::from_utf8(call.await.unwrap().body.to_vec()).unwrap();
         assert!(told.contains("took longer than it may"), "{told}");
     }
-    // Five failures in a row: it is left alone, and that is a refusal like any other.
-    let fifth = call(10).send(&world, Way::H2).await;
-    assert!(String::from_utf8(fifth.body.to_vec()).unwrap().contains("took longer"));
-    let rests = call(11).send(&world, Way::H2).await.json();
-    assert!(rests.to_string().contains("failed several times in a row"), "{rests}");
-    assert_eq!(sick.seen("tools/call").len(), 5);
+    let (refused, rules) = refused(&world).await;
+    assert_eq!((refused, rules), (1, vec!["tallyport:limit".to_owned()]));
+}
+
+/// How many calls the gateway refused, and by which rules of its own.
+async fn refused(world: &World) -> (usize, Vec<String>) {
     let refused: Vec<_> = commands(&world.events().await)
         .into_iter()
         .filter(|it| it.disposition == Disposition::Refused)
         .collect();
-    assert_eq!(refused.len(), 2);
     assert!(refused.iter().all(|it| it.phase == Phase::Call));
-    let rules: Vec<_> = world
-        .decisions()
-        .await
-        .into_iter()
-        .flat_map(|it| it.policy_ids)
-        .filter(|it| it.starts_with("tallyport:"))
-        .collect();
-    assert!(
-        rules.contains(&"tallyport:limit".to_owned())
-            && rules.contains(&"tallyport:health".to_owned()),
-        "{rules:?}"
-    );
+    let rules = world.decisions().await.into_iter().flat_map(|it| it.policy_ids);
+    (
+        refused.len(),
+        rules
+            .filter(|it| it.starts_with("tallyport:"))
+            .filter(|it| it != "tallyport:definitions")
+            .collect(),
+    )
+}
+
+/// What a question of one's own may bring about shuts a server for nobody, however often; connections that break do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_left_alone_for_what_nobodys_question_brings_about() {
+    let double = Double::start().await;
+    let world = world(&double, "timeout_seconds = 1").await;
+    let token = world.token("agent", None).await;
+    let told = async || {
+        let told = find(json!({})).token(&token).send(&world, Way::H2).await;
+        String::from_utf8(told.body.to_vec()).unwrap()
+    };
+    hangs(&double);
+    for _ in 0..5 {
+        assert!(told().await.contains("took longer"));
+    }
+    for (status, media) in
+        [(500, "application/json"), (200, "text/html"), (200, "application/json")]
+    {
+        let status = StatusCode::from_u16(status).unwrap();
+        double.does(move |seen| (seen.said() == "tools/call").then(|| raw(status, media, WORDS)));
+        for _ in 0..5 {
+            let told = told().await;
+            assert!(told.contains("cannot be used") && !told.contains("in a row"), "{told}");
+        }
+    }
+    double.does(|_| None);
+    assert!(told().await.contains("ada@example.com"));
+    // Five in a row: that is a refusal like any other.
+    double.does(|seen| match seen.said().as_str() {
+        "tools/call" => std::panic::resume_unwind(Box::new("gone")),
+        _ => None,
+    });
+    for _ in 0..5 {
+        assert!(told().await.contains("cannot be used now"));
+    }
+    assert!(told().await.contains("failed several times in a row"));
+    assert_eq!(double.seen("tools/call").len(), 26);
+    assert_eq!(refused(&world).await, (1, vec!["tallyport:health".to_owned()]));
 }
 
 /// An answer that holds what must not leave is kept back whole; that it was, and what was found, is on record.

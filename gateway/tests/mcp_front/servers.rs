@@ -332,11 +332,16 @@ async fn addresses_that_lead_elsewhere_are_refused() {
         "file:///pub/%2e%2e/etc",
         "file:///pub/%252e%252e/etc",
         "file:///pub%2f..%2fetc",
+        "file:///%73ecret/b",
     ] {
         let told = read(uri).send(&world, Way::H2).await;
         assert_eq!((told.status, told.code()), (200, -32602), "{uri}");
     }
     assert!(double.seen("resources/read").is_empty());
-    let told = read("note:1").send(&world, Way::H2).await.json();
+    let params = json!({ "uri": "note:1", "URI": "file:///secret/b" });
+    let twice = at("/mcp/crm", modern("resources/read", params)).token(&token);
+    let told = twice.send(&world, Way::H2).await.json();
     assert_eq!(told["result"]["contents"][0]["text"], "a note");
+    let sent = double.seen("resources/read").remove(0).json();
+    assert_eq!((&sent["params"]["uri"], sent["params"].get("URI")), (&json!("note:1"), None));
 }

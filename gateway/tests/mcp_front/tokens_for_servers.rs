@@ -96,3 +96,33 @@ fn claims_of(token: &str) -> Value {
     let part = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).unwrap();
     serde_json::from_slice(&part).unwrap()
 }
+
+/// Of `Token abc` it is `abc` that lets somebody in, and of a cookie its value.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_behind_a_scheme_is_not_told_on_either() {
+    let double = Double::start().await;
+    double.does(|seen| {
+        let shown = |name: &str| seen.headers[name].to_str().unwrap().to_owned();
+        (seen.said() == "tools/call").then(|| {
+            let (key, session) = (shown("x-key"), shown("x-session"));
+            let key = key.strip_prefix("Token ").unwrap();
+            let session = session.split(['=', ';']).nth(1).unwrap();
+            let spelt = key.replace('/', "%2F");
+            let content = json!([{ "type": "text", "text": format!("{key} {session} {spelt}") }]);
+            answer(&seen.json(), json!({ "content": content, "resultType": "complete" }))
+        })
+    });
+    let headers =
+        "{ x-key = { value = 'Token abc/defgh' }, x-session = { value = 'id=zyxwvuts9; a=b' } }";
+    let config = format!("[[servers]]\nname = 'crm'\nurl = '{}'\nheaders = {headers}", double.url);
+    let world = World::saying(&config).await;
+    world.wait_for("pins", |events| pins(events) >= 2).await;
+    let token = world.token("agent", None).await;
+    let told = find(json!({ "id": 7 })).token(&token).send(&world, Way::H2).await.json();
+    let text = &told["result"]["content"][0]["text"];
+    assert_eq!(text, "[redacted] [redacted] [redacted]", "{told}");
+    for event in world.events().await {
+        let recorded = serde_json::to_string(&event.body).unwrap();
+        assert!(!recorded.contains("defgh") && !recorded.contains("zyxwvuts9"), "{recorded}");
+    }
+}

@@ -212,7 +212,11 @@ fn refunded(stack: &Stack, port: u16) -> String {
     let shown = stack.run(&["approvals", "show", id, "--json", "--as", "approver"]);
     let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
     let statement = shown["command"]["statement"].as_str().unwrap();
-    assert_eq!(statement, "POST /accounts/1/refunds\n{\"amount\":7,\"reason\":\"broken lamp\"}");
+    assert_eq!(
+        statement,
+        "POST /accounts/1/refunds\ncontent-type: application/json\n\n\
+         {\"amount\":7,\"reason\":\"broken lamp\"}"
+    );
     let digest = shown["digest"].as_str().unwrap();
     let approve =
         ["approvals", "approve", id, "--digest", digest, "--comment", "OPS-9", "--as", "approver"];

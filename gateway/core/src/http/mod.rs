@@ -5,16 +5,21 @@
 //! * [`Show`]: an answer on its way, with what must not be seen hidden.
 
 mod asked;
+mod bound;
 mod fields;
 mod found;
+mod heads;
+mod media;
 mod route;
 mod service;
 mod show;
 mod written;
 
 pub use asked::{Asked, Unreadable};
+pub(crate) use bound::bound;
 pub use fields::{BadField, BodyFields, QueryFields};
 pub use found::{hidden, listed};
+pub(crate) use media::{Media, is_token, pieces};
 pub use route::{BadTemplate, Template};
 pub use service::{Route, Service};
 pub use show::{Answered, NotShown, Plan, Show, Shown};

@@ -65,6 +65,12 @@ impl FromStr for Template {
     }
 }
 
+fn looks_like(segment: &str, text: &str) -> bool {
+    let (segment, text) = (segment.to_lowercase(), text.to_lowercase());
+    let rest = segment.strip_prefix(&text).filter(|_| !text.is_empty());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 fn is_parameter(name: &str) -> bool {
     !name.is_empty()
         && name.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_' || it == b'-')
@@ -101,6 +107,29 @@ impl Template {
             }
         }
         rest.next().is_none().then_some(found)
+    }
+
+    /// Whether some servers take a path that is one of `meant` for one of this: where that has a name, it has this one's text in
+    /// another case, or with a suffix behind a dot, as routers do that ignore case or take a format from there.
+    #[must_use]
+    pub fn is_taken_for(&self, meant: &Self, segments: &[String]) -> bool {
+        let mut loosely = false;
+        for (place, segment) in segments.iter().enumerate() {
+            let is_named = !matches!(
+                meant.parts.get(place).or(meant.parts.last()),
+                Some(Part::Literal(_)) | None
+            );
+            match self.parts.get(place) {
+                Some(Part::Literal(text)) if text == segment => {}
+                Some(Part::Literal(text)) if is_named && looks_like(segment, text) => {
+                    loosely = true
+                }
+                Some(Part::One(_)) if !segment.is_empty() => {}
+                Some(Part::Rest(_)) => return loosely,
+                _ => return false,
+            }
+        }
+        loosely && self.parts.len() == segments.len()
     }
 
     /// What says more of a path comes first: text before a name, a name before any number of segments.
@@ -152,6 +181,37 @@ mod tests {
         assert_eq!(found("/", &[""]), Some(Vec::new()));
         assert_eq!(found("/a/", &["a", ""]), Some(Vec::new()));
         assert_eq!(found("/a", &["a", ""]), None);
+    }
+
+    #[test]
+    fn a_path_that_is_taken_for_another_is_known() {
+        let taken = |other: &str, meant: &str, path: &[&str]| {
+            let (other, meant): (Template, Template) =
+                (other.parse().unwrap(), meant.parse().unwrap());
+            let segments: Vec<String> = path.iter().map(|it| (*it).to_owned()).collect();
+            assert!(meant.matches(&segments).is_some(), "{path:?}");
+            other.is_taken_for(&meant, &segments)
+        };
+        for (other, meant, path) in [
+            ("/a/export", "/a/{id}", &["a", "Export"][..]),
+            ("/a/export", "/a/{id}", &["a", "export.json"]),
+            ("/a/export", "/a/{id}", &["a", "EXPORT.tar.gz"]),
+            ("/a/export", "/{all*}", &["A", "export"]),
+            ("/a/{id}/export", "/a/{all*}", &["a", "7", "Export"]),
+            ("/a/export/{all*}", "/a/{id}/{x}", &["a", "Export", "b"]),
+        ] {
+            assert!(taken(other, meant, path), "{path:?}");
+        }
+        for (other, meant, path) in [
+            ("/a/export", "/a/{id}", &["a", "exports"][..]),
+            ("/a/export", "/a/{id}", &["a", "7"]),
+            ("/a/export", "/a/export.json", &["a", "export.json"]),
+            ("/a/export", "/a/{id}/b", &["a", "Export", "b"]),
+            ("/a/export/b", "/a/{id}", &["a", "Export"]),
+            ("/a/{x}", "/a/{id}", &["a", "7"]),
+        ] {
+            assert!(!taken(other, meant, path), "{path:?}");
+        }
     }
 
     #[test]

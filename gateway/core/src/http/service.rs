@@ -9,7 +9,10 @@ use tallyport_access::strict_json;
 use tallyport_detect::Screen;
 use tallyport_schemas::TargetKind;
 
-use super::{Asked, BodyFields, Plan, QueryFields, Template, Written, media_of};
+use super::heads::is_path;
+use super::{
+    Asked, BodyFields, Media, Plan, QueryFields, Template, Written, bound, field, media_of,
+};
 use crate::json::Hide;
 use crate::mcp::canonical;
 use crate::passage::request::Wanted;
@@ -106,6 +109,14 @@ impl Service {
         for route in &self.routes {
             let Some(found) = route.path.matches(&asked.segments) else { continue };
             if route.method == method {
+                let is_taken_for = |other: &Route| {
+                    other.method == method && other.path.is_taken_for(&route.path, &asked.segments)
+                };
+                if self.routes.iter().any(is_taken_for) {
+                    let why = "the path has the text of another route in another case, or with a suffix behind a dot: some servers take \
+                               it for that one";
+                    return Err(NotTaken::unreadable(why));
+                }
                 let found = found.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
                 return Ok((route, found.collect()));
             }
@@ -146,6 +157,9 @@ impl Service {
             Ok(call) => call,
             Err(why) => return Err(refused(asked, NotTaken::unreadable(why))),
         };
+        let names: Vec<&str> = self.asked_fields.iter().map(String::as_str).collect();
+        let passed = passed_fields(&asked.fields, &names);
+        let said = bound(&passed, !asked.body.is_empty());
         let form = body_read.filter(|_| media_of(&asked.fields) == FORM);
         let written = Written::of(&asked, form.as_deref(), &route.hides);
         let resource = Resource::Route {
@@ -166,7 +180,7 @@ impl Service {
                 ..Facts::default()
             },
             call: Some(Arc::new(call)),
-            statement: format!("{} {}{}", asked.method, asked.target(), written.text),
+            statement: format!("{} {}{said}{}", asked.method, asked.target(), written.text),
             unseen_sha256: written.unseen_sha256,
             ..Question::default()
         };
@@ -178,14 +192,8 @@ impl Service {
             ..Plan::default()
         };
         let manner = if route.follows { Manner::Follow } else { Manner::Answer };
-        let names: Vec<&str> = self.asked_fields.iter().map(String::as_str).collect();
-        let wanted = Wanted::new(
-            &asked.method,
-            asked.target(),
-            passed_fields(&asked.fields, &names),
-            asked.body,
-        )
-        .recorded_as(written.recorded);
+        let wanted = Wanted::new(&asked.method, asked.target(), passed, asked.body)
+            .recorded_as(written.recorded);
         Ok(Reading { question, wanted: Ok(wanted), plan, manner })
     }
 }
@@ -223,11 +231,13 @@ impl Protocol for Service {
     }
 
     fn located(&self, value: &str) -> Option<String> {
-        match value.strip_prefix(&self.base) {
-            Some(rest) if rest.starts_with('/') => Some(rest.to_owned()),
-            Some(rest) if rest.is_empty() || rest.starts_with('?') => Some(format!("/{rest}")),
-            _ => None,
-        }
+        let rest = value.strip_prefix(&self.base)?;
+        let path = if rest.is_empty() || rest.starts_with('?') {
+            format!("/{rest}")
+        } else {
+            rest.to_owned()
+        };
+        is_path(&path).then_some(path)
     }
 }
 
@@ -239,12 +249,13 @@ fn body_of(asked: &Asked, route: &Route) -> Result<Option<Value>, NotTaken> {
     if !route.body.takes_some() {
         return Err(NotTaken::unreadable(super::BadField::NoBody));
     }
-    let body = match media_of(&asked.fields).as_str() {
-        media if media == "application/json" || media.ends_with("+json") => json_body(&asked.body)?,
-        FORM => form_body(&asked.body)?,
-        other => {
+    let body = match Media::read(field(&asked.fields, "content-type").unwrap_or_default()) {
+        Some(media) if media.is_json() => json_body(&asked.body)?,
+        Some(media) if media.name == FORM => form_body(&asked.body)?,
+        _ => {
+            let said: String = media_of(&asked.fields).chars().take(128).collect();
             let message = format!(
-                "the route takes JSON or a form (application/json, application/x-www-form-urlencoded), not `{other}`"
+                "the route takes JSON or a form (application/json, application/x-www-form-urlencoded), not `{said}`"
             );
             let rule = "tallyport:route";
             return Err(NotTaken {
@@ -270,6 +281,10 @@ fn json_body(body: &Bytes) -> Result<Value, NotTaken> {
 fn form_body(body: &Bytes) -> Result<Value, NotTaken> {
     let text =
         std::str::from_utf8(body).map_err(|_| NotTaken::unreadable("the form is not UTF-8"))?;
+    if text.contains(';') {
+        let why = "write `;` as %3B in a form: some servers begin another field with it";
+        return Err(NotTaken::unreadable(why));
+    }
     let asked = Asked::read("POST", &format!("/?{text}"), Vec::new(), Bytes::new());
     let asked = asked.map_err(NotTaken::unreadable)?;
     let fields = grouped(&asked.query);

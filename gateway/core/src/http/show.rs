@@ -8,7 +8,8 @@ use tallyport_detect::{Action, Findings, Kinds, Screen, Stream};
 use tallyport_schemas::{Finding, FindingAction};
 
 use super::found::{hidden, listed};
-use super::{Fields, field, media_of};
+use super::heads::{charset, coded, is_two_things, links};
+use super::{Fields, Media, field, media_of};
 use crate::json::{BadJson, Document, Eraser, Hide};
 use crate::target::Protocol;
 
@@ -155,15 +156,10 @@ impl Show {
         fields: &Fields,
     ) -> Result<Self, NotShown> {
         let looks = !plan.hides.is_empty() || plan.screen.is_some();
-        let media = media_of(fields);
         let has_body = !plan.is_head
             && !matches!(status, 204 | 304)
             && field(fields, "content-length") != Some("0");
-        let form = if !(looks && has_body) {
-            Form::Plain
-        } else {
-            form_of(&plan, &media, field(fields, "content-encoding"))?
-        };
+        let form = if !(looks && has_body) { Form::Plain } else { form_of(&plan, fields)? };
         let mut show = Self {
             plan,
             head: None,
@@ -348,11 +344,23 @@ const fn bounded(bytes: usize) -> Result<(), NotShown> {
     if bytes > MAX_VALUE_BYTES { Err(NotShown::Long) } else { Ok(()) }
 }
 
-fn form_of(plan: &Plan, media: &str, encoding: Option<&str>) -> Result<Form, NotShown> {
-    if let Some(encoding) = encoding.filter(|it| !it.eq_ignore_ascii_case("identity")) {
+fn form_of(plan: &Plan, fields: &Fields) -> Result<Form, NotShown> {
+    let passes = plan.opaque && plan.hides.is_empty();
+    // A client gets the letters as they are, and nothing that says how bytes are packed.
+    let encoded = coded(fields).or_else(|| charset(fields).filter(|_| !passes));
+    if let Some(encoding) = encoded {
         return Err(NotShown::Encoded(encoding.chars().take(32).collect()));
     }
-    let is_json = media == "application/json" || media.ends_with("+json");
+    let said = media_of(fields);
+    let media = Media::read(&said);
+    if is_two_things(fields) {
+        return Err(NotShown::Opaque(said.chars().take(64).collect()));
+    }
+    if charset(fields).is_some() {
+        return Ok(Form::Plain);
+    }
+    let is_json = media.as_ref().is_some_and(Media::is_json);
+    let media = media.as_ref().map_or("", |it| it.name.as_str());
     let is_lines =
         matches!(media, "application/x-ndjson" | "application/jsonl" | "application/x-jsonlines");
     let is_text = plan.text
@@ -367,25 +375,9 @@ fn form_of(plan: &Plan, media: &str, encoding: Option<&str>) -> Result<Form, Not
         Some(screen) if is_text && plan.hides.is_empty() => {
             Ok(Form::Text(Box::new(screen.stream(Kinds::NONE))))
         }
-        _ if plan.opaque && plan.hides.is_empty() => Ok(Form::Plain),
-        _ => Err(NotShown::Opaque(media.chars().take(64).collect())),
+        _ if passes => Ok(Form::Plain),
+        _ => Err(NotShown::Opaque(said.chars().take(64).collect())),
     }
-}
-
-/// The links of an answer (RFC 8288), as its reader would find them; those to elsewhere are left out.
-fn links(protocol: &dyn Protocol, value: &str) -> String {
-    let one = |link: &str| {
-        let link = link.trim();
-        let (target, rest) = link.strip_prefix('<')?.split_once('>')?;
-        let target = if target.starts_with('/') && !target.starts_with("//") {
-            target.to_owned()
-        } else {
-            protocol.located(target)?
-        };
-        Some(format!("<{target}>{rest}"))
-    };
-    let links: Vec<String> = value.split(", ").filter_map(one).collect();
-    links.join(", ")
 }
 
 #[cfg(test)]

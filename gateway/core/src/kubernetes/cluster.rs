@@ -13,7 +13,7 @@ use super::meant::{Meant, flag, plain, streams};
 use super::path::{Object, Path};
 use super::status::status;
 use super::writes;
-use crate::http::{Asked, Fields, Plan, Written, field};
+use crate::http::{Asked, Fields, Plan, Written, bound, field};
 use crate::masking::Mask;
 use crate::passage::request::Wanted;
 use crate::target::{Manner, NotTaken, Protocol, Question, Reading};
@@ -156,9 +156,11 @@ impl Cluster {
         let what = if object == Object::default() { asked.path() } else { object.kind() };
         let plan = self.plan(asked, action, &object);
         let written = Written::of(asked, None, &plan.hides);
+        let fields = self.fields(asked, action, &object);
+        let said = bound(&fields, !asked.body.is_empty());
         let statement = match &exec {
             Some(exec) => run_of(asked, &object, verb, exec),
-            None => format!("{} {}{}", asked.method, asked.target(), written.text),
+            None => format!("{} {}{said}{}", asked.method, asked.target(), written.text),
         };
         let (call, refused) = match arguments(asked) {
             Ok(call) => (Some(Arc::new(call)), refused),
@@ -178,9 +180,9 @@ impl Cluster {
             definition_sha256: None,
             unseen_sha256: written.unseen_sha256,
         };
+        let refused = refused.or_else(|| writes::unclear(asked));
         let refused =
             refused.or_else(|| if plan.hides.is_empty() { None } else { writes::refused(asked) });
-        let fields = self.fields(asked, action, &object);
         let wanted = Wanted::new(&asked.method, asked.target(), fields, asked.body.clone())
             .recorded_as(written.recorded);
         let wanted = refused.map_or(Ok(wanted), Err);

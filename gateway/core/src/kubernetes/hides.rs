@@ -13,6 +13,9 @@ const AROUND: [&str; 5] = ["", "/items/*", "/rows/*/object", "/object", "/object
 const LAST_APPLIED: &str =
     "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
 
+/// What a table shows of an object, however its columns are made.
+const CELLS: [&str; 2] = ["/rows/*/cells/*", "/object/rows/*/cells/*"];
+
 /// Nothing of it is seen.
 const REDACT: Shade = Shade::Mask(Mask::Redact);
 
@@ -39,15 +42,19 @@ pub(super) fn hides(
             around(place, rule.mask.into(), &mut all);
         }
         around(LAST_APPLIED, REDACT, &mut all);
+        // No table is asked for; of one that comes all the same it is not known which column shows what.
+        CELLS.iter().for_each(|cells| at(cells, REDACT, &mut all));
     }
     all.into()
 }
 
 fn around(place: &str, shade: Shade, into: &mut Vec<Hide>) {
-    for prefix in AROUND {
-        // It was checked when it was configured.
-        if let Ok(place) = format!("{prefix}{place}").parse() {
-            into.push(Hide { place, shade });
-        }
+    AROUND.iter().for_each(|prefix| at(&format!("{prefix}{place}"), shade, into));
+}
+
+fn at(place: &str, shade: Shade, into: &mut Vec<Hide>) {
+    // It was checked when it was configured.
+    if let Ok(place) = place.parse() {
+        into.push(Hide { place, shade });
     }
 }

@@ -3,13 +3,25 @@
 use serde_json::Value;
 use tallyport_access::strict_json;
 
-use crate::http::{Asked, media_of};
+use crate::http::{Asked, Media, field, media_of};
 use crate::target::NotTaken;
 
 /// What stands where something is hidden: as text, and as base64.
 const SHOWN: [&[u8]; 2] = [b"[redacted]", b"W3JlZGFjdGVkXQ=="];
 /// What a JSON patch (RFC 6902) may do: the others move what is hidden to where it is not, or tell whether it is this.
 const MOVES_NOTHING: [&str; 3] = ["add", "replace", "remove"];
+
+/// Why a body is not passed on that readers may take for two things: what is decided about it follows from its type.
+pub(super) fn unclear(asked: &Asked) -> Option<NotTaken> {
+    let media = field(&asked.fields, "content-type").filter(|_| !asked.body.is_empty())?;
+    if Media::read(media).is_some() {
+        return None;
+    }
+    let why =
+        "the content-type is no media type (RFC 9110 section 8.3.1); write it as type/subtype";
+    let code = "unsupported_media_type";
+    Some(NotTaken { status: 415, code, ..NotTaken::unreadable(why) })
+}
 
 /// Why a request about such an object is not passed on.
 pub(super) fn refused(asked: &Asked) -> Option<NotTaken> {

@@ -1,10 +1,10 @@
 //! What is hidden in what a server says, before it goes on record and to whoever asked.
 //!
 //! Rules name places in a tool's data: in `structuredContent`, and in every text that is JSON, since servers give their data
-//! in both forms. Where a rule hid something, a text that is no JSON may say it again and is hidden whole; so is, under any
-//! rule, a text that is JSON in more than one reading. Detectors look into every text, number and name after that.
+//! in both forms, also line by line. Where a rule hid something, a text that is no JSON may say it again and is hidden whole; so
+//! is, under any rule, a text that begins as JSON does and is none, or one in more than one reading. Detectors look into every
+//! text, number and name after that.
 
-use serde::de::IgnoredAny;
 use serde_json::{Map, Number, Value, json};
 use tallyport_access::strict_json;
 use tallyport_detect::{Action, Findings, Kinds, Screen};
@@ -20,6 +20,8 @@ use crate::masking::Mask;
 const DATA: &str = "structuredContent";
 /// The member that holds a text: of content, of a resource, of a message.
 const TEXT: &str = "text";
+/// What may stand before a text (RFC 8259 section 8.1).
+const BYTE_ORDER_MARK: char = '\u{feff}';
 /// What the client gives back as it got it; changed, it would be of no use.
 const OPAQUE: &str = "requestState";
 
@@ -125,20 +127,7 @@ fn hide_data(value: &mut Value, rules: &[&MaskRule]) -> u64 {
                     (DATA | "data", data @ (Value::Object(_) | Value::Array(_))) => {
                         apply(data, rules)
                     }
-                    (TEXT, Value::String(text)) => match told(text) {
-                        Told::Data(mut data) => {
-                            let hidden = apply(&mut data, rules);
-                            if hidden > 0 {
-                                *text = data.to_string();
-                            }
-                            hidden
-                        }
-                        Told::Unclear => {
-                            REDACTED.clone_into(text);
-                            1
-                        }
-                        Told::Prose => 0,
-                    },
+                    (TEXT, Value::String(text)) => hide_text(text, rules),
                     (_, member) => hide_data(member, rules),
                 };
             }
@@ -146,6 +135,24 @@ fn hide_data(value: &mut Value, rules: &[&MaskRule]) -> u64 {
         }
         Value::Array(elements) => elements.iter_mut().map(|it| hide_data(it, rules)).sum(),
         _ => 0,
+    }
+}
+
+fn hide_text(text: &mut String, rules: &[&MaskRule]) -> u64 {
+    match told(text) {
+        Told::Data(mut documents) => {
+            let hidden = documents.iter_mut().map(|it| apply(it, rules)).sum();
+            if hidden > 0 {
+                let lines: Vec<String> = documents.iter().map(Value::to_string).collect();
+                *text = lines.join("\n");
+            }
+            hidden
+        }
+        Told::Unclear => {
+            REDACTED.clone_into(text);
+            1
+        }
+        Told::Prose => 0,
     }
 }
 
@@ -174,25 +181,27 @@ fn hide_prose(value: &mut Value) -> u64 {
 
 /// What a text is to rules.
 enum Told {
-    Data(Value),
+    /// One document, or one a line.
+    Data(Vec<Value>),
     /// Data of which two readers make two things, or of which ours makes nothing: of a name that stands twice rules would see
-    /// one value, and a client the other.
+    /// one value, and a client the other; of what is cut, or has a comma or a comment too many, a model reads all the same what
+    /// stands in it.
     Unclear,
     /// No data: rules name no place in it.
     Prose,
 }
 
 fn told(text: &str) -> Told {
-    let begins = text.trim_ascii_start().as_bytes().first().copied();
-    if !matches!(begins, Some(b'{' | b'[')) {
+    let text = text.trim_start_matches(|c: char| c == BYTE_ORDER_MARK || c.is_whitespace());
+    if text == REDACTED || !text.starts_with(['{', '[']) {
         return Told::Prose;
     }
-    match strict_json(text.as_bytes()) {
-        Some(data) => Told::Data(data),
-        // Without making anything of numbers, names and levels.
-        None if serde_json::from_str::<IgnoredAny>(text).is_ok() => Told::Unclear,
-        None => Told::Prose,
+    if let Some(data) = strict_json(text.as_bytes()) {
+        return Told::Data(vec![data]);
     }
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let lines: Option<Vec<Value>> = lines.map(|line| strict_json(line.as_bytes())).collect();
+    lines.map_or(Told::Unclear, Told::Data)
 }
 
 fn apply(data: &mut Value, rules: &[&MaskRule]) -> u64 {

@@ -86,7 +86,8 @@ fn completed(params: &Map<String, Value>) -> Result<About, RpcError> {
 /// one and read as another.
 fn plain_uri(uri: String) -> Result<String, RpcError> {
     let said = uri.to_ascii_lowercase().replace("%2e", ".");
-    let is_plain = !said.contains("%2f")
+    let is_plain = is_in_one_spelling(&uri)
+        && !said.contains("%2f")
         && !said.contains("%5c")
         && !said.contains("%25")
         && !said.chars().any(|c| c == '\\' || c.is_control())
@@ -94,16 +95,40 @@ fn plain_uri(uri: String) -> Result<String, RpcError> {
     if is_plain {
         return Ok(uri);
     }
-    let why = "send an address without `.` and `..` as parts, without backslashes, and without %25, %2F and %5C";
+    let why = "send an address without `.` and `..` as parts, without backslashes, without %25, %2F and %5C, with its scheme in small \
+               letters, and with letters, digits, `-`, `.`, `_` and `~` as they are (RFC 3986 section 6.2.2)";
     Err(RpcError::invalid_params(why))
+}
+
+/// Whether no other spelling of an address means the same (RFC 3986 sections 6.2.2.1 and 6.2.2.2): a server that decodes reads
+/// `%73ecret` as `secret`, and a policy that forbids the one would not know the other.
+fn is_in_one_spelling(uri: &str) -> bool {
+    let scheme = uri.split_once(':').map_or("", |(scheme, _)| scheme);
+    let digit = |it: &u8| char::from(*it).to_digit(16).and_then(|it| u8::try_from(it).ok());
+    let is_needless = |escape: &[u8]| match escape {
+        [b'%', high, low] => digit(high).zip(digit(low)).is_some_and(|(high, low)| {
+            let meant = high * 16 + low;
+            meant.is_ascii_alphanumeric() || b"-._~".contains(&meant)
+        }),
+        _ => false,
+    };
+    !scheme.bytes().any(|it| it.is_ascii_uppercase()) && !uri.as_bytes().windows(3).any(is_needless)
 }
 
 /// The resources of which somebody wants to hear.
 fn subscribed(params: &Map<String, Value>) -> Result<Vec<String>, RpcError> {
     let wanted = params.get("notifications").and_then(|it| it.get("resourceSubscriptions"));
-    let uris = wanted.and_then(Value::as_array).into_iter().flatten();
-    let text = |uri: &Value| uri.as_str().map_or_else(|| uri.to_string(), str::to_owned);
-    uris.map(|uri| plain_uri(text(uri))).collect()
+    let uris = match wanted {
+        None => &[][..],
+        Some(Value::Array(uris)) => uris,
+        Some(_) => return Err(no_subscriptions()),
+    };
+    let text = |uri: &Value| uri.as_str().map(str::to_owned).ok_or_else(no_subscriptions);
+    uris.iter().map(|uri| plain_uri(text(uri)?)).collect()
+}
+
+fn no_subscriptions() -> RpcError {
+    RpcError::invalid_params("send notifications.resourceSubscriptions as a list of addresses")
 }
 
 #[cfg(test)]
@@ -118,6 +143,8 @@ mod tests {
             "https://h/x..y/.hidden?q=a",
             "test://t/{id}/data",
             "a:%20b",
+            "file:///caf%C3%A9/100%",
+            "note:A%3ab",
         ] {
             assert!(plain_uri(plain.to_owned()).is_ok(), "{plain}");
         }
@@ -133,8 +160,26 @@ mod tests {
             "file:///pub/..?x",
             "file:///a%5cb",
             "a:\nb",
+            "file:///%73ecret/b",
+            "file:///secre%74",
+            "file:///a%2Db",
+            "file:///a%7eb",
+            "FILE:///secret",
         ] {
             assert!(plain_uri(other.to_owned()).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_somebody_wants_to_hear_of_is_a_list_of_addresses() {
+        let of = |wanted: Value| {
+            let params =
+                serde_json::json!({ "notifications": { "resourceSubscriptions": wanted } });
+            subscribed(params.as_object().unwrap()).map_err(|_| ())
+        };
+        assert_eq!(of(serde_json::json!(["a:b"])), Ok(vec!["a:b".to_owned()]));
+        for other in [serde_json::json!("a:b"), serde_json::json!([["a:b"]]), Value::Null] {
+            assert_eq!(of(other), Err(()));
         }
     }
 }

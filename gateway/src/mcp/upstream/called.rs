@@ -31,8 +31,6 @@ use crate::mcp::waiting::{self, Attempt, Awaited, Client, Whose};
 
 /// What may wait for a client to read it; what is more keeps its server waiting.
 pub(super) const MAX_WAITING: usize = 16;
-/// What of its parameters is passed on; nobody decides about what nobody knows.
-const PASSED: [&str; 4] = ["name", "arguments", "inputResponses", "requestState"];
 
 /// One call.
 #[derive(Clone)]
@@ -56,10 +54,7 @@ impl Called {
             name.ok_or_else(|| RpcError::invalid_params("send params.name: the name of a tool"))?;
         let definition = look.tool(&admitted.inner, &admitted.upstream, name);
         let definition = definition.ok_or_else(|| RpcError::unknown_tool(name))?;
-        let mut params: Map<String, Value> = PASSED
-            .into_iter()
-            .filter_map(|member| Some((member.to_owned(), sent.get(member)?.clone())))
-            .collect();
+        let mut params = request::known("tools/call", sent);
         let arguments = match params.entry("arguments").or_insert_with(|| json!({})) {
             Value::Object(arguments) => CallArguments::of(arguments),
             _ => {

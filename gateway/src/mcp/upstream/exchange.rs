@@ -328,8 +328,10 @@ impl Exchange {
         if let Some(code) = error.code() {
             self.upstream.meters.failed(code);
         }
-        if error.is_of_server() {
+        if error.is_of_server(&self.scope) {
             self.upstream.gate.did(false);
+        }
+        if error.is_failure() {
             tracing::warn!(server = name, %error, "a request to an MCP server failed");
         }
         RpcError::ended(error.told(name))

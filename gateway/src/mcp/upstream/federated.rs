@@ -103,7 +103,8 @@ async fn prepare(
     let is_modern = look.modern.is_some();
     let speaks = if is_modern { Era::Modern } else { Era::Legacy };
     let client = message.meta.client().map(|client| client.name.as_str());
-    let mut params = request::params(speaks, &called.with_meta(&message.params), client);
+    let mut params =
+        request::params((speaks, "tools/call"), &called.with_meta(&message.params), client);
     let alias = admitted.upstream.wire.alias(&message.id, &mut params);
     let wire = request::message(Some(alias.at_server()), "tools/call", params);
     let amend = (speaks != message.era).then(|| translation(message.era));

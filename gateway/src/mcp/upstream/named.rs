@@ -134,7 +134,7 @@ impl Way<'_> {
             return self.call(message, session).await;
         }
         let asked = Asked::of(era, &method, &message.params)?;
-        let mut params = request::params(era, &message.params, client_of(&message));
+        let mut params = request::params((era, &method), &message.params, client_of(&message));
         let objection = states::restore(&self.admitted, &method, &mut params);
         let statement = request::statement(&method, &params)?;
         let alias = self.admitted.upstream.wire.alias(&id, &mut params);
@@ -180,8 +180,8 @@ impl Way<'_> {
         if era == Era::Modern {
             request::check_fields(&self.with.params, &fields)?;
         }
-        let mut params =
-            request::params(era, &called.with_meta(&message.params), client_of(&message));
+        let sent = called.with_meta(&message.params);
+        let mut params = request::params((era, "tools/call"), &sent, client_of(&message));
         let alias = self.admitted.upstream.wire.alias(&id, &mut params);
         let wire = request::message(Some(alias.at_server()), "tools/call", params);
         let way = session.map_or_else(
@@ -257,7 +257,7 @@ impl Way<'_> {
         if !NOTIFICATIONS.contains(&method) {
             return failed(&RpcError::no_method(), era, None);
         }
-        let params = request::params(era, params, None);
+        let params = request::params((era, method), params, None);
         let sent = request::message(None, method, params.clone());
         let statement = request::statement(method, &params);
         self.send(era, (Phase::Control, statement, sent)).await

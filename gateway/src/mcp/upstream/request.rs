@@ -3,6 +3,40 @@
 use gateway_core::mcp::{Era, Id, MODERN_REVISION, RpcError, canonical, decoded, encoded};
 use serde_json::{Map, Value, json};
 
+/// What of the parameters is passed on, by method: nobody decides about what nobody knows, and a server may read `URI` for `uri`.
+const PASSED: [(&str, &[&str]); 13] = [
+    ("tools/call", &["name", "arguments", "inputResponses", "requestState"]),
+    ("prompts/get", &["name", "arguments", "inputResponses", "requestState"]),
+    ("prompts/list", &["cursor"]),
+    ("resources/read", &["uri", "inputResponses", "requestState"]),
+    ("resources/list", &["cursor"]),
+    ("resources/templates/list", &["cursor"]),
+    ("resources/subscribe", &["uri"]),
+    ("resources/unsubscribe", &["uri"]),
+    ("completion/complete", &["ref", "argument", "context"]),
+    ("logging/setLevel", &["level"]),
+    ("subscriptions/listen", &["notifications"]),
+    ("notifications/cancelled", &["requestId", "reason"]),
+    ("notifications/progress", &["progressToken", "progress", "total", "message"]),
+];
+/// What of their members is, where policy is asked about one of these: by method, parameter and, where it has one, its `type`.
+const PASSED_WITHIN: [(&str, &str, Option<&str>, &[&str]); 5] = [
+    ("completion/complete", "ref", Some("ref/prompt"), &["type", "name"]),
+    ("completion/complete", "ref", Some("ref/resource"), &["type", "uri"]),
+    ("completion/complete", "argument", None, &["name", "value"]),
+    ("completion/complete", "context", None, &["arguments"]),
+    (
+        "subscriptions/listen",
+        "notifications",
+        None,
+        &[
+            "toolsListChanged",
+            "promptsListChanged",
+            "resourcesListChanged",
+            "resourceSubscriptions",
+        ],
+    ),
+];
 /// Members of `_meta` that are passed on.
 const META: [&str; 4] =
     ["progressToken", "io.modelcontextprotocol/logLevel", "traceparent", "tracestate"];
@@ -28,15 +62,14 @@ pub(super) fn message(id: Option<&Id>, method: &str, params: Map<String, Value>)
     Value::Object(message)
 }
 
-/// Its parameters, with `_meta` made anew.
+/// Its parameters, as far as they are known, with `_meta` made anew.
 pub(super) fn params(
-    era: Era,
+    (era, method): (Era, &str),
     sent: &Map<String, Value>,
     client: Option<&str>,
 ) -> Map<String, Value> {
-    let mut params = sent.clone();
-    let known = params.remove("_meta");
-    let known = known.as_ref().and_then(Value::as_object);
+    let mut params = known(method, sent);
+    let known = sent.get("_meta").and_then(Value::as_object);
     let is_brief = |value: &Value| match value {
         Value::String(text) => text.len() <= MAX_META_BYTES,
         Value::Number(_) => true,
@@ -55,6 +88,20 @@ pub(super) fn params(
     }
     if !meta.is_empty() {
         params.insert("_meta".to_owned(), Value::Object(meta));
+    }
+    params
+}
+
+/// What is known of a method's parameters.
+pub(super) fn known(method: &str, sent: &Map<String, Value>) -> Map<String, Value> {
+    let passed = PASSED.iter().find(|(it, _)| *it == method).map_or(&[][..], |(_, passed)| passed);
+    let mut params = sent.clone();
+    params.retain(|name, _| passed.contains(&name.as_str()));
+    for (_, member, kind, passed) in PASSED_WITHIN.iter().filter(|(it, ..)| *it == method) {
+        let Some(Value::Object(within)) = params.get_mut(*member) else { continue };
+        if kind.is_none() || within.get("type").and_then(Value::as_str) == *kind {
+            within.retain(|name, _| passed.contains(&name.as_str()));
+        }
     }
     params
 }
@@ -166,7 +213,7 @@ mod tests {
                 "elicitation": {"long": "x".repeat(513)},
             }},
         }));
-        let modern = Value::Object(params(Era::Modern, &sent, Some("desk\n")));
+        let modern = Value::Object(params((Era::Modern, "tools/call"), &sent, Some("desk\n")));
         let meta = &modern["_meta"];
         assert_eq!(meta["io.modelcontextprotocol/clientInfo"]["name"], "tallyport (desk)");
         assert_eq!(
@@ -175,7 +222,7 @@ mod tests {
         );
         assert_eq!(meta.as_object().unwrap().len(), 4, "{meta}");
         assert!(meta.get("token").is_none() && modern["arguments"] == json!({"a": 1}));
-        let legacy = Value::Object(params(Era::Legacy, &sent, None));
+        let legacy = Value::Object(params((Era::Legacy, "tools/call"), &sent, None));
         assert_eq!(legacy["_meta"], json!({"progressToken": 5}));
         assert_eq!(statement("tools/call", &sent).unwrap(), r#"{"arguments":{"a":1},"name":"t"}"#);
         assert_eq!(
@@ -183,6 +230,37 @@ mod tests {
             r#"{"method":"resources/read","uri":"a:b"}"#
         );
         assert!(statement("tools/call", &object(json!({"n": 1e300}))).is_err());
+    }
+
+    #[test]
+    fn what_nobody_decided_about_is_not_passed_on() {
+        for (method, sent, passed) in [
+            (
+                "resources/read",
+                json!({"uri": "file:///pub", "URI": "file:///secret", "Uri": 1, "requestState": "s"}),
+                json!({"uri": "file:///pub", "requestState": "s"}),
+            ),
+            (
+                "completion/complete",
+                json!({"ref": {"type": "ref/prompt", "name": "open", "uri": "file:///secret"}, "argument": {"name": "a", "x": 1}, "x": 1}),
+                json!({"ref": {"type": "ref/prompt", "name": "open"}, "argument": {"name": "a"}}),
+            ),
+            (
+                "completion/complete",
+                json!({"ref": {"type": "ref/resource", "URI": "file:///secret", "uri": "a:b", "name": "n"}}),
+                json!({"ref": {"type": "ref/resource", "uri": "a:b"}}),
+            ),
+            (
+                "subscriptions/listen",
+                json!({"notifications": {"resourceSubscriptions": ["a:b"], "resourcesubscriptions": ["a:c"]}}),
+                json!({"notifications": {"resourceSubscriptions": ["a:b"]}}),
+            ),
+            ("prompts/list", json!({"cursor": "c", "name": "closed"}), json!({"cursor": "c"})),
+            ("ping", json!({"a": 1}), json!({})),
+        ] {
+            let params = params((Era::Legacy, method), &object(sent), None);
+            assert_eq!(Value::Object(params), passed, "{method}");
+        }
     }
 
     #[test]

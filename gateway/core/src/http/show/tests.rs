@@ -72,6 +72,32 @@ fn what_nothing_can_look_into_does_not_pass() {
     encoded.push(("content-encoding".to_owned(), "gzip".to_owned()));
     let show = Show::begin(plan(&["/a"], false), &service(), 200, &encoded);
     assert_eq!(show.unwrap_err(), NotShown::Encoded("gzip".to_owned()));
+    // What passes as it came from where nothing is looked for is looked into nowhere.
+    let coded = |plan: Plan, name: &str, value: &str| {
+        let mut said = fields("text/plain");
+        said.retain(|(it, _)| it != name);
+        said.push((name.to_owned(), value.to_owned()));
+        Show::begin(plan, &service(), 200, &said)
+    };
+    for (name, value) in [
+        ("content-type", "text/plain;charset=utf-16"),
+        ("content-type", "application/json; charset = utf-16le"),
+        ("transfer-encoding", "gzip, chunked"),
+    ] {
+        for (plan, passes) in [
+            (plan(&["/a"], false), false),
+            (plan(&[], true), false),
+            (Plan { opaque: true, ..plan(&[], true) }, name == "content-type"),
+            (Plan::default(), true),
+        ] {
+            assert_eq!(coded(plan, name, value).is_ok(), passes, "{name}: {value}");
+        }
+    }
+    assert!(coded(plan(&[], true), "content-type", "text/plain; charset=UTF-8").is_ok());
+    assert!(coded(plan(&[], true), "transfer-encoding", "chunked").is_ok());
+    let mut two = fields("application/json");
+    two.extend(fields("text/plain"));
+    assert!(Show::begin(plan(&[], true), &service(), 200, &two).is_err(), "it is two things");
     let head = Plan { is_head: true, ..plan(&["/a"], false) };
     assert!(!refused(head, "image/png"), "nothing comes");
 }

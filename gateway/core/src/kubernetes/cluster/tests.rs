@@ -158,6 +158,13 @@ fn secrets_are_hidden_wherever_they_stand() {
     }
     let token = serde_json::json!({"status": {"token": "eyJhbGciOi"}});
     assert!(!erased("/api/v1/namespaces/a/serviceaccounts/b/token", token).contains("eyJ"));
+    // A table that nobody asked for shows no cell of what `masks` name.
+    let table = serde_json::json!({"rows": [{"cells": ["w", "hunter2", {"a": 1}], "object": {}}], "kind": "Table"});
+    let widgets = "/apis/example.com/v1/widgets";
+    for document in [table.clone(), serde_json::json!({"type": "ADDED", "object": table})] {
+        let seen = erased(widgets, document);
+        assert!(!seen.contains("hunter2") && seen.matches("[redacted]").count() == 3, "{seen}");
+    }
     let widget = serde_json::json!({"spec": {"key": "hunter2", "size": 1}});
     assert_eq!(
         erased("/apis/example.com/v1/namespaces/a/widgets/w", widget),
@@ -177,8 +184,16 @@ fn only_what_can_be_read_is_asked_for_and_bodies_are_told() {
         read_with("PATCH", "/apis/apps/v1/namespaces/shop/deployments/web", &fields, body);
     assert_eq!(
         reading.question.statement,
-        "PATCH /apis/apps/v1/namespaces/shop/deployments/web\n{\"spec\":{\"replicas\":2}}"
+        "PATCH /apis/apps/v1/namespaces/shop/deployments/web\n\
+         content-type: application/merge-patch+json\n\n{\"spec\":{\"replicas\":2}}"
     );
+    // The same body is another change by another kind of patch, and no change that was agreed to.
+    let other = [("content-type", "application/strategic-merge-patch+json")];
+    let target = "/apis/apps/v1/namespaces/shop/deployments/web";
+    let strategic = read_with("PATCH", target, &other, body).question.statement;
+    assert_ne!(strategic, reading.question.statement);
+    let two = [("content-type", "application/json, application/json-patch+json")];
+    assert_eq!(read_with("PATCH", target, &two, body).wanted.unwrap_err().status, 415);
     let wanted = format!("{:?}", reading.wanted.unwrap());
     assert!(
         wanted.contains("merge-patch+json")
@@ -210,6 +225,12 @@ fn what_is_hidden_of_an_object_is_not_got_at_by_writing_or_selecting() {
         |target: &str| format!("{:?}", read_with("GET", target, &table, "").wanted.unwrap());
     assert!(!asked(widgets).contains("as=Table"), "a column of it may show it");
     assert!(asked("/api/v1/secrets").contains("as=Table"));
+    for spelt in ["as =Table", "as= Table", "as=\"Table\""] {
+        let wish = format!("application/json;{spelt};v=v1;g=meta.k8s.io,application/json");
+        let reading = read_with("GET", widgets, &[("accept", &wish)], "");
+        let sent = format!("{:?}", reading.wanted.unwrap());
+        assert!(!sent.contains("Table"), "{sent}");
+    }
 }
 
 /// Lines of a watch and the text of a log are read as that whatever the cluster says that they are, or says nothing.

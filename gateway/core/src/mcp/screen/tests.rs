@@ -61,6 +61,37 @@ fn a_text_that_is_data_in_more_than_one_reading_is_hidden_whole() {
     }
 }
 
+/// A model reads what a parser does not.
+#[test]
+fn a_text_that_is_nearly_data_is_hidden_whole() {
+    let screening = Screening::new(vec![rule(Some("find"), "/email", "redact")], None);
+    let shown = |text: &str| {
+        let sent = result(json!({"content": [{"type": "text", "text": text}]}));
+        let screened = screening.screen(Some("find"), sent);
+        let text = screened.message["result"]["content"][0]["text"].as_str().map(str::to_owned);
+        (text.unwrap(), screened.masked_values)
+    };
+    let hidden = |text: &str| (text.to_owned(), 1);
+    for text in [
+        r#"{"email":"ada@example.com",}"#,
+        r#"{"email":"ada@example.com""#,
+        r#"{"email":"ada@example.com"} // of two"#,
+        r#"{"email":"ada@example.com"}{"email":"bob@example.com"}"#,
+        "\u{feff} {'email': 'ada@example.com'}",
+        "{\"email\":\"ada@example.com\"}\nand more",
+        r#"[{"email":"ada@example.com"}, ..."#,
+    ] {
+        assert_eq!(shown(text), hidden("[redacted]"), "{text}");
+    }
+    let marked = "\u{feff}\n {\"email\":\"ada@example.com\"}";
+    assert_eq!(shown(marked), hidden(r#"{"email":"[redacted]"}"#));
+    let lines = "{\"email\":\"a@example.com\",\"n\":1}\r\n\n{\"n\":2}\n";
+    assert_eq!(shown(lines), hidden("{\"email\":\"[redacted]\",\"n\":1}\n{\"n\":2}"));
+    for text in ["{\"n\":1}\n{\"n\":2}\n", "no data: {", "[redacted]"] {
+        assert_eq!(shown(text), (text.to_owned(), 0), "nothing to hide");
+    }
+}
+
 #[test]
 fn a_rule_of_one_tool_leaves_the_others_alone() {
     let rules = vec![rule(Some("find"), "/email", "redact")];

@@ -166,7 +166,7 @@ impl Reach {
         for (name, credential) in headers {
             let value = read(credential).await?;
             fields.push((name.clone(), secret("", value.expose())?));
-            shown.add(&value);
+            shown.add_field(&value);
         }
         Ok(fields)
     }

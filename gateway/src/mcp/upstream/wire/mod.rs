@@ -280,9 +280,20 @@ impl WireError {
         })
     }
 
-    /// Whether it says that the server does badly.
-    pub(super) const fn is_of_server(&self) -> bool {
+    /// Whether something failed, and no bound or end that is as it should be was reached.
+    pub(super) const fn is_failure(&self) -> bool {
         !matches!(self, Self::NoSession | Self::Full | Self::Rests(_))
+    }
+
+    /// Whether it says that the server does badly, so that it is left alone, by everybody. Of what the gateway asks by itself
+    /// each failure says so; of what somebody else asks none that their question may have brought about.
+    pub(super) const fn is_of_server(&self, scope: &Scope) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Credential(_) | Self::Token(_) | Self::NotLetIn(401) => {
+                true
+            }
+            _ => matches!(scope, Scope::Gateway) && self.is_failure(),
+        }
     }
 
     /// What whoever asked is told: nothing of the server but that it failed.
