@@ -221,6 +221,10 @@ impl Log for FaultLog {
         self.inner.upkeep();
     }
 
+    fn is_short_of_room(&self) -> bool {
+        self.inner.is_short_of_room()
+    }
+
     fn partitions(&self, topic: Topic) -> u32 {
         self.inner.partitions(topic)
     }

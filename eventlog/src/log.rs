@@ -201,6 +201,11 @@ pub trait Log: Debug + Send + Sync + 'static {
     /// [`Self::append_blocks`]; a log without any of it stays right, and may grow.
     fn upkeep(&self) {}
 
+    /// Whether appends are refused, or soon will be, unless more is released. Never for a log that has no bound of its own.
+    fn is_short_of_room(&self) -> bool {
+        false
+    }
+
     /// How many partitions a topic has: they are numbered from 0.
     fn partitions(&self, topic: Topic) -> u32;
 

@@ -286,7 +286,8 @@ impl PartitionTask {
 
     /// Tells the log what it need not keep. An error only delays it.
     async fn release(&mut self) {
-        let Some(offset) = self.gate.due(Instant::now()) else { return };
+        let short_of_room = self.log.is_short_of_room();
+        let Some(offset) = self.gate.due(Instant::now(), short_of_room) else { return };
         let upto = Position { partition: self.partition, offset };
         if let Err(error) = self.log.release(TOPIC, upto).await {
             tracing::warn!(partition = self.partition, offset, %error, "the log was not released; a later commit does it");

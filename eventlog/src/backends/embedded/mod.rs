@@ -150,6 +150,10 @@ impl Log for EmbeddedLog {
         self.writer.checkpoint();
     }
 
+    fn is_short_of_room(&self) -> bool {
+        self.writer.is_short_of_room()
+    }
+
     fn partitions(&self, _topic: Topic) -> u32 {
         PARTITIONS
     }
