@@ -3,7 +3,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::Producer as _;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-use super::topics::{TopicFacts, check, check_control};
+use super::topics::{TopicFacts, check, check_audit, check_control};
 use super::{client, producer};
 use crate::{AppendError, KafkaOptions, LogUrl, Record, Topic};
 
@@ -78,6 +78,20 @@ fn the_control_topic_has_one_order_and_forgets_nothing_that_counts() {
         assert!(message.contains("--add-config retention.ms=-1"), "{message}");
     }
     assert!(check_control(&TopicFacts { partitions: 1, ..safe() }).is_err(), "it is not told");
+}
+
+#[test]
+fn the_audit_topic_takes_no_producers_word_for_the_day() {
+    let stamped = |by: &str| {
+        let mut facts = safe();
+        facts.settings.push(("message.timestamp.type".to_owned(), by.to_owned()));
+        check_audit(&facts).map_err(|error| error.to_string())
+    };
+    assert_eq!(stamped("LogAppendTime"), Ok(()));
+    let message = stamped("CreateTime").unwrap_err();
+    let fix = "--entity-name t --add-config message.timestamp.type=LogAppendTime";
+    assert!(message.contains(fix), "{message}");
+    assert!(check_audit(&safe()).is_err(), "it is not told");
 }
 
 #[test]
