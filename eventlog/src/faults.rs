@@ -229,6 +229,14 @@ impl Log for FaultLog {
         self.inner.partitions(topic)
     }
 
+    async fn partitions_now(&self, topic: Topic) -> Result<u32, ReadError> {
+        self.inner.partitions_now(topic).await
+    }
+
+    fn lost(&self, topic: Topic) -> Vec<(u64, u64)> {
+        self.inner.lost(topic)
+    }
+
     async fn read(
         &self,
         topic: Topic,

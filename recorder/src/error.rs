@@ -82,6 +82,28 @@ pub enum IntegrityError {
         /// The offset after the log's last record.
         latest: u64,
     },
+    /// The disk under the log lost records that it had confirmed, before they were recorded.
+    #[error(
+        "partition {partition}: the disk under the log lost the records from offset {first} to {last} after it had confirmed them, and the lake does not have them. Look at the disk; restore the log, or accept the hole by starting with `accept_missing_history`"
+    )]
+    LogLost {
+        /// The partition.
+        partition: u32,
+        /// The first of them that the lake does not have.
+        first: u64,
+        /// The last of them.
+        last: u64,
+    },
+    /// The log has another record where the lake's last one was.
+    #[error(
+        "partition {partition}: the log has another record at offset {offset} than the lake recorded from there; the topic was deleted and made anew, or the log was restored from elsewhere. Find out who did it; give the log that is there now a lake of its own"
+    )]
+    OtherRecord {
+        /// The partition.
+        partition: u32,
+        /// Where the lake's last record was.
+        offset: u64,
+    },
     /// The lake's own position went back: the table was restored, replaced or rewritten by someone else.
     #[error(
         "partition {partition}: table {table} says offset {found:?} where this recorder had committed {ours}; the table was restored or replaced. Find out who did it, then restart the recorder: it goes on from what the table says"

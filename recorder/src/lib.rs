@@ -17,6 +17,7 @@ mod batch;
 mod config;
 mod dead_letter;
 mod error;
+mod fingerprint;
 mod lag;
 mod lake;
 mod meters;

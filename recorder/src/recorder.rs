@@ -79,6 +79,7 @@ impl Recorder {
                 meters: Meters::new(partition),
                 gate: ReleaseGate::new(config.retention, Instant::now().into_std(), start.position),
                 start,
+                doubt: false,
                 stop: stop.clone(),
                 give_up: give_up.clone(),
             };

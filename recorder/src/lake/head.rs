@@ -32,8 +32,13 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Loads the newest version. `app_ids` are those that will be asked for.
-    pub(super) async fn load(storage: &Storage, app_ids: &[String]) -> Result<Self, LakeError> {
+    /// Loads the newest version. `app_ids` are those that will be asked for. Whether rows were removed is looked at for the
+    /// versions behind `seen`, as far back as the last commit of a recorder.
+    pub(super) async fn load(
+        storage: &Storage,
+        app_ids: &[String],
+        seen: Option<Version>,
+    ) -> Result<Self, LakeError> {
         let lake = |error: DeltaTableError| LakeError::of(&storage.url, &error);
         let table = BlindDeltaTable::try_new_with_log_store(storage.log_store.clone())
             .await
@@ -64,9 +69,13 @@ impl Head {
     }
 
     /// A commit of our own made `version`.
-    pub(super) fn advance(&mut self, version: Version, app_id: &str, position: u64) {
+    pub(super) fn advance<'a>(
+        &mut self,
+        version: Version,
+        moved: impl Iterator<Item = (&'a str, u64)>,
+    ) {
         self.version = version;
-        self.positions.insert(app_id.to_owned(), position);
+        self.positions.extend(moved.map(|(app_id, position)| (app_id.to_owned(), position)));
     }
 
     /// Brings everything known to the table's newest version.

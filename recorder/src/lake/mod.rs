@@ -51,9 +51,11 @@ impl Lake {
             table.check_log(log).await?;
             Ok::<_, RecorderError>(table)
         };
-        let ids = |id: fn(u32) -> String| partitions.iter().copied().map(id).collect();
-        let events = open(TableDefinition::events(), ids(lake::app_id)).await?;
-        let dead_letters = open(TableDefinition::dead_letters(), ids(dead_letters_app_id)).await?;
+        let ids = |id: fn(u32) -> String| partitions.iter().copied().map(id);
+        let of_events = ids(lake::app_id).chain(ids(last_app_id)).collect();
+        let events = open(TableDefinition::events(), of_events).await?;
+        let dead_letters =
+            open(TableDefinition::dead_letters(), ids(dead_letters_app_id).collect()).await?;
         Ok(Self { events, dead_letters, background })
     }
 
@@ -68,4 +70,10 @@ impl Lake {
 /// letter before this offset is in the table. It may be behind or ahead of the position of the events.
 pub(crate) fn dead_letters_app_id(partition: u32) -> String {
     format!("tallyport-recorder/dead/{partition}")
+}
+
+/// The Delta application id under which the table of events keeps what its last record of a partition was. Its version is
+/// the [fingerprint](crate::fingerprint) of the record before the position.
+pub(crate) fn last_app_id(partition: u32) -> String {
+    format!("tallyport-recorder/last/{partition}")
 }

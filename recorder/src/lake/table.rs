@@ -53,7 +53,16 @@ pub(crate) struct Change<'a> {
     pub(crate) from: Option<u64>,
     /// Where the change moves it.
     pub(crate) to: u64,
+    /// What is kept beside it: another application id and its version.
+    pub(crate) beside: Option<(&'a str, u64)>,
     pub(crate) adds: &'a [Add],
+}
+
+impl<'a> Change<'a> {
+    /// The application ids that it moves, and where to.
+    fn transactions(&self) -> impl Iterator<Item = (&'a str, u64)> + use<'a> {
+        [(self.app_id, self.to)].into_iter().chain(self.beside)
+    }
 }
 
 /// What became of a change.
@@ -164,7 +173,7 @@ impl Table {
             match self.publish(version, content).await {
                 // A crash right here: it is committed, and the restart finds the position moved.
                 Ok(()) => {
-                    head.advance(version, change.app_id, change.to);
+                    head.advance(version, change.transactions());
                     self.checkpoints.committed(&self.storage, self.name(), version);
                     return Ok(Outcome::Committed(version));
                 }
@@ -232,7 +241,6 @@ impl Table {
     }
 
     fn append_commit(&self, change: &Change<'_>) -> Result<Vec<u8>, LakeError> {
-        let position = i64::try_from(change.to).unwrap_or(i64::MAX);
         let actions = change.adds.iter().cloned().map(Action::Add).collect();
         let operation = DeltaOperation::Write {
             mode: SaveMode::Append,
@@ -244,8 +252,10 @@ impl Table {
             ("tallyportFrom".to_owned(), json!(change.from)),
             ("tallyportTo".to_owned(), json!(change.to)),
         ]);
-        let txn = Transaction::new(change.app_id, position);
-        commit_bytes(CommitData::new(actions, operation, info, vec![txn]))
+        let signed = |version| i64::try_from(version).unwrap_or(i64::MAX);
+        let moves = change.transactions();
+        let moves = moves.map(|(app_id, version)| Transaction::new(app_id, signed(version)));
+        commit_bytes(CommitData::new(actions, operation, info, moves.collect()))
             .map_err(|error| self.error(&error))
     }
 

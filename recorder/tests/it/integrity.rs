@@ -140,6 +140,63 @@ async fn a_lake_ahead_of_its_log_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_reset_while_recording_ends_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let config = config(&dir.path().join("lake"));
+    let mut recorder = try_start(&config, &log).await.unwrap();
+    log.set_end(0, 100);
+    recorder.wait_until(0, 100, SOON).await.unwrap();
+    log.set_end(0, 40);
+    let error = violation(ended(&mut recorder).await);
+    assert_eq!(error, IntegrityError::LakeAheadOfLog { partition: 0, recorded: 100, latest: 40 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_does_not_know_the_end_yet_ends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let config = config(&dir.path().join("lake"));
+    let recorder = try_start(&config, &log).await.unwrap();
+    log.set_end(0, 100);
+    recorder.wait_until(0, 100, SOON).await.unwrap();
+    log.lagging.store(5, Ordering::SeqCst);
+    let asked = async {
+        while log.lagging.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON, asked).await.unwrap();
+    log.set_end(0, 200);
+    recorder.wait_until(0, 200, SOON).await.unwrap();
+    recorder.stop().await.unwrap();
+    assert_complete(&config, 0, 200).await;
+}
+
+/// It has grown beyond what is recorded, so that no position tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_log_in_its_place_is_found_at_the_start_and_while_recording() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let config = config(&dir.path().join("lake"));
+    let mut recorder = try_start(&config, &log).await.unwrap();
+    log.set_end(0, 100);
+    recorder.wait_until(0, 100, SOON).await.unwrap();
+    // Two looks at a quiet log.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    log.made_anew.store(true, Ordering::SeqCst);
+    log.set_end(0, 300);
+    let other = IntegrityError::OtherRecord { partition: 0, offset: 99 };
+    assert_eq!(violation(ended(&mut recorder).await), other);
+    assert_eq!(violation(try_start(&config, &log).await.unwrap_err()), other);
+    assert_eq!(position(&config, 0).await, Some(100), "nothing of it is in the lake");
+
+    // What is not there cannot be compared, and is no sign of anything.
+    log.earliest.store(100, Ordering::SeqCst);
+    try_start(&config, &log).await.unwrap().stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_went_back_ends_a_running_recorder() {
     let dir = tempfile::tempdir().unwrap();
     let log = ScriptedLog::open(dir.path(), 1);

@@ -157,6 +157,14 @@ impl Log for ScriptedLog {
         u32::try_from(self.ends.len()).unwrap()
     }
 
+    async fn partitions_now(&self, topic: Topic) -> Result<u32, ReadError> {
+        Ok(self.partitions(topic) + self.added.load(Ordering::SeqCst))
+    }
+
+    fn lost(&self, _: Topic) -> Vec<(u64, u64)> {
+        self.lost.lock().unwrap().clone()
+    }
+
     async fn read(
         &self,
         _: Topic,

@@ -31,7 +31,8 @@ fn rows(offsets: std::ops::Range<u64>) -> arrow::array::RecordBatch {
 /// A file of one row.
 async fn record(table: &Table, offset: u64) {
     let adds = table.write(&Rows::of(rows(offset..offset + 1))).await.unwrap();
-    let change = Change { app_id: APP, from: offset.checked_sub(1), to: offset, adds: &adds };
+    let change =
+        Change { app_id: APP, from: offset.checked_sub(1), to: offset, beside: None, adds: &adds };
     assert!(matches!(table.commit(&change).await.unwrap(), Outcome::Committed(_)));
 }
 
