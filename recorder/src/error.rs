@@ -38,7 +38,10 @@ impl RecorderError {
     /// Whether log and lake contradict each other: the command line ends with exit code 4 then.
     #[must_use]
     pub const fn is_integrity(&self) -> bool {
-        matches!(self, Self::Integrity(_) | Self::Lake(LakeError::OtherLog(_)))
+        matches!(
+            self,
+            Self::Integrity(_) | Self::Lake(LakeError::OtherLog(_) | LakeError::RowsRemoved(_))
+        )
     }
 }
 
@@ -117,6 +120,20 @@ pub enum IntegrityError {
         ours: u64,
         /// What the table says now.
         found: Option<u64>,
+    },
+    /// Somebody else took rows out of the lake.
+    #[error(
+        "version {version} of {url} is a {operation} that another program made: it took {files} files with their rows out of the table, and the position stayed behind them, so that nothing puts them back. Find out who did it. The files are there until a VACUUM; what the log still has a new lake gets again. To go on without the rows, start with `accept_missing_history`"
+    )]
+    RowsRemoved {
+        /// The table, as its URL.
+        url: String,
+        /// The commit.
+        version: u64,
+        /// What it calls itself.
+        operation: String,
+        /// How many files it took out.
+        files: usize,
     },
     /// The log has the record, but not as it was appended.
     #[error(
@@ -198,6 +215,9 @@ pub enum LakeError {
     /// What is there now is another log's.
     #[error("integrity violation: {0}")]
     OtherLog(IntegrityError),
+    /// Rows of it were removed.
+    #[error("integrity violation: {0}")]
+    RowsRemoved(IntegrityError),
     /// There is something else at that place.
     #[error("{url} has files but is no Delta table; give the lake a place of its own")]
     NotATable {

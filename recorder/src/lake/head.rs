@@ -8,6 +8,7 @@ use deltalake::{BlindDeltaTable, DeltaTableError};
 use tallyport_lake::{Positions, PositionsError};
 use tallyport_schemas::lake::LOG_ID_PROPERTY;
 
+use super::foreign;
 use super::local::Place;
 use super::store::Storage;
 use crate::error::LakeError;
@@ -44,6 +45,7 @@ impl Head {
             .await
             .map_err(lake)?;
         let version = table.version();
+        foreign::check_back(storage, seen, version).await?;
         let known = positions(storage, version, app_ids).await?;
         let checkpoint = known.checkpoint();
         let of_ours = |app_id: &String| Some((app_id.clone(), known.get(app_id)?));
@@ -112,7 +114,9 @@ impl Head {
         let Some(commit) = storage.log_store.read_commit_entry(version).await.map_err(lake)? else {
             return Ok(false);
         };
-        for action in get_actions(version, &commit).map_err(lake)? {
+        let actions = get_actions(version, &commit).map_err(lake)?;
+        foreign::check(&storage.url, version, &actions)?;
+        for action in actions {
             match action {
                 Action::Txn(txn) if app_ids.contains(&txn.app_id) => {
                     self.positions.insert(txn.app_id, offset_of(txn.version));
@@ -130,7 +134,7 @@ impl Head {
         storage: &Storage,
         app_ids: &[String],
     ) -> Result<(), LakeError> {
-        *self = Self::load(storage, app_ids).await?;
+        *self = Self::load(storage, app_ids, Some(self.version)).await?;
         Ok(())
     }
 }

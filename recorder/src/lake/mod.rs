@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod definition;
+mod foreign;
 mod head;
 mod local;
 #[cfg(test)]
@@ -47,7 +48,9 @@ impl Lake {
         let open = async |definition: TableDefinition, app_ids: Vec<String>| {
             let url = config.lake.table(definition.name)?;
             let storage = open_storage(url, &config.storage_options)?;
-            let table = Table::open(storage, definition, log, app_ids, background.clone()).await?;
+            let accept = config.accept_missing_history;
+            let table =
+                Table::open(storage, definition, log, app_ids, accept, background.clone()).await?;
             table.check_log(log).await?;
             Ok::<_, RecorderError>(table)
         };

@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::checkpoint::Checkpoints;
 use super::definition::{INGEST_DATE, TableDefinition};
+use super::foreign::RECORDED_TO;
 use super::head::Head;
 use super::local::Place;
 use super::publish::{MAX_TRIES, PublishError, commit_bytes, on_disk, pause, publish};
@@ -76,19 +77,27 @@ pub(crate) enum Outcome {
 }
 
 impl Table {
-    /// Opens the table, creates it where there is none, and adds the columns that this build has and it lacks.
+    /// Opens the table, creates it where there is none, and adds the columns that this build has and it lacks. With
+    /// `accept_removed`, rows that others removed are told of and gone on without.
     pub(crate) async fn open(
         storage: Storage,
         definition: TableDefinition,
         log: &LogId,
         app_ids: Vec<String>,
+        accept_removed: bool,
         background: TaskTracker,
     ) -> Result<Self, LakeError> {
         let columns: StructType = definition.schema.as_ref().try_into_kernel()?;
         if !storage.has_table().await? {
             create(&storage, &definition, &columns, log).await?;
         }
-        let head = Head::load(&storage, &app_ids).await?;
+        let head = match Head::load(&storage, &app_ids, None).await {
+            Err(LakeError::RowsRemoved(removed)) if accept_removed => {
+                tracing::error!(%removed, "rows are missing and were accepted as missing");
+                Head::load(&storage, &app_ids, Some(Version::MAX)).await?
+            }
+            loaded => loaded?,
+        };
         let checkpoints = Checkpoints::new(head.checkpoint(), background);
         let log_id = head.log_id();
         let head = Mutex::new(head);
@@ -250,7 +259,7 @@ impl Table {
         let info = HashMap::from([
             ("isBlindAppend".to_owned(), json!(true)),
             ("tallyportFrom".to_owned(), json!(change.from)),
-            ("tallyportTo".to_owned(), json!(change.to)),
+            (RECORDED_TO.to_owned(), json!(change.to)),
         ]);
         let signed = |version| i64::try_from(version).unwrap_or(i64::MAX);
         let moves = change.transactions();

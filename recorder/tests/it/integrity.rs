@@ -218,6 +218,68 @@ async fn a_table_that_went_back_ends_a_running_recorder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_disk_lost_before_it_was_recorded_is_no_silent_hole() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let mut config = config(&dir.path().join("lake"));
+    record(&config, &log, 100).await;
+    log.set_end(0, 200);
+    log.lost.lock().unwrap().push((60, 90));
+    try_start(&config, &log).await.unwrap().stop().await.unwrap();
+    log.lost.lock().unwrap().push((190, 210));
+    let error = violation(try_start(&config, &log).await.unwrap_err());
+    assert_eq!(error, IntegrityError::LogLost { partition: 0, first: 200, last: 209 });
+    config.accept_missing_history = true;
+    record(&config, &log, 300).await;
+    config.accept_missing_history = false;
+    record(&config, &log, 301).await;
+}
+
+/// What RESTORE and DELETE of any Delta tool leave: a commit that removes files.
+fn remove_rows(table: &Path) {
+    let newest = newest_commit(table);
+    let commit = std::fs::read_to_string(&newest).unwrap();
+    let add = commit.lines().find(|line| line.starts_with("{\"add\"")).unwrap();
+    let (_, path) = add.split_once("\"path\":\"").unwrap();
+    let (path, _) = path.split_once('"').unwrap();
+    let info = r#"{"commitInfo":{"timestamp":1790000000000,"operation":"RESTORE"}}"#;
+    let remove = format!(r#"{{"remove":{{"path":"{path}","dataChange":true}}}}"#);
+    let version: u64 = newest.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    let next = newest.with_file_name(format!("{:020}.json", version + 1));
+    std::fs::write(next, format!("{info}\n{remove}\n")).unwrap();
+}
+
+fn removed(error: &RecorderError) {
+    assert!(error.is_integrity(), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("is a RESTORE that another program made: it took 1 files"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_others_remove_end_it_and_keep_it_from_starting_until_they_are_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let mut config = config(&dir.path().join("lake"));
+    let mut recorder = try_start(&config, &log).await.unwrap();
+    log.set_end(0, 100);
+    recorder.wait_until(0, 100, SOON).await.unwrap();
+    remove_rows(&dir.path().join("lake/events"));
+    log.set_end(0, 200);
+    removed(&ended(&mut recorder).await);
+    assert_eq!(position(&config, 0).await, Some(100), "nothing was put on top of it");
+    removed(&try_start(&config, &log).await.unwrap_err());
+
+    config.accept_missing_history = true;
+    record(&config, &log, 200).await;
+    assert_eq!(position(&config, 0).await, Some(200));
+    // Behind a commit that was made on top of it, it is accepted.
+    config.accept_missing_history = false;
+    record(&config, &log, 300).await;
+    let there = "SELECT count(*) FROM events WHERE log_offset >= 100";
+    assert_eq!(number(&config, there).await, 198, "two of them are no events");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_crash_between_the_two_tables_neither_loses_nor_repeats_a_dead_letter() {
     // Batches after the crash that lie within what the dead letters' position covers, and one that reaches beyond.
     for max_rows in [70, 400] {
