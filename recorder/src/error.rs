@@ -29,6 +29,16 @@ pub enum RecorderError {
         /// The partition.
         partition: u32,
     },
+    /// The log has more partitions than when it was opened.
+    #[error(
+        "the log has {found} partitions now, and {known} when this recorder started: it ends, since it would not record the others; its next start takes up all. Restart query services, then gateways, too: they use none of the new ones until then"
+    )]
+    PartitionsAdded {
+        /// When it started.
+        known: u32,
+        /// Now.
+        found: u32,
+    },
     /// A task of the recorder ended by itself.
     #[error("a recorder task ended unexpectedly: {0}; this is a defect, please report it")]
     Task(String),

@@ -13,6 +13,7 @@
 
 pub mod maintenance;
 
+mod added;
 mod batch;
 mod config;
 mod dead_letter;

@@ -10,6 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::added;
 use crate::config::RecorderConfig;
 use crate::error::{LakeError, RecorderError};
 use crate::lag;
@@ -84,6 +85,14 @@ impl Recorder {
                 give_up: give_up.clone(),
             };
             tasks.spawn(task.run());
+        }
+        // Who records chosen ones alone leaves the others to others.
+        if config.partitions.is_none() {
+            let (log, stop) = (Arc::clone(&log), stop.clone());
+            tasks.spawn(async move {
+                let added = added::watch(log.as_ref());
+                stop.run_until_cancelled_owned(added).await.map_or(Ok(()), Err)
+            });
         }
         let watching = stop.clone().run_until_cancelled_owned(lag::watch(log, all));
         tasks.spawn(async move {

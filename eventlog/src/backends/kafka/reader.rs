@@ -90,6 +90,20 @@ impl Readers {
         Ok(offset(low)..offset(high))
     }
 
+    /// How many partitions a topic has now.
+    pub(super) async fn partitions(&self, topic: &str) -> Result<u32, ReadError> {
+        let (asker, name) = (Arc::clone(&self.asker), topic.to_owned());
+        let ask = move || asker.fetch_metadata(Some(&name), REQUEST_TIMEOUT);
+        let metadata =
+            tokio::task::spawn_blocking(ask).await.map_err(unavailable)?.map_err(unavailable)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let count = found.map_or(0, |found| found.partitions().len());
+        if count == 0 {
+            return Err(unavailable(format!("the brokers do not tell of {topic}")));
+        }
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
     pub(super) async fn read(
         &self,
         topic: &str,

@@ -151,7 +151,7 @@ async fn a_producer_that_kafka_declares_dead_is_replaced() {
     let config = client::producer(&client::base(&options).unwrap(), &options);
     let producer = producer::Producer::new(config).unwrap();
     let record = Record { topic: Topic::Audit, key: "k".into(), value: "v".into() };
-    let batch = || [("t", &record)].into_iter();
+    let batch = || [("t", 0, &record)].into_iter();
     producer.append(batch()).await.unwrap();
 
     // What a broker answers that has lost track of this producer: fatal for an idempotent one.
@@ -174,15 +174,15 @@ async fn brokers_that_do_not_answer_leave_the_outcome_unknown_within_the_time() 
     let config = client::producer(&client::base(&options).unwrap(), &options);
     let producer = producer::Producer::new(config).unwrap();
     let record = Record { topic: Topic::Audit, key: "k".into(), value: "v".into() };
-    producer.append([("t", &record)].into_iter()).await.unwrap();
+    producer.append([("t", 0, &record)].into_iter()).await.unwrap();
     cluster.broker_down(1).unwrap();
     let started = std::time::Instant::now();
-    let failed = producer.append([("t", &record)].into_iter()).await;
+    let failed = producer.append([("t", 0, &record)].into_iter()).await;
     assert!(matches!(failed, Err(AppendError::Unknown { .. })), "{failed:?}");
     assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
     cluster.broker_up(1).unwrap();
     let back = std::time::Instant::now();
-    while producer.append([("t", &record)].into_iter()).await.is_err() {
+    while producer.append([("t", 0, &record)].into_iter()).await.is_err() {
         assert!(back.elapsed().as_secs() < 30, "the producer does not recover");
     }
 }
