@@ -221,8 +221,20 @@ impl Log for FaultLog {
         self.inner.upkeep();
     }
 
+    fn is_short_of_room(&self) -> bool {
+        self.inner.is_short_of_room()
+    }
+
     fn partitions(&self, topic: Topic) -> u32 {
         self.inner.partitions(topic)
+    }
+
+    async fn partitions_now(&self, topic: Topic) -> Result<u32, ReadError> {
+        self.inner.partitions_now(topic).await
+    }
+
+    fn lost(&self, topic: Topic) -> Vec<(u64, u64)> {
+        self.inner.lost(topic)
     }
 
     async fn read(

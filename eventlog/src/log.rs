@@ -201,8 +201,31 @@ pub trait Log: Debug + Send + Sync + 'static {
     /// [`Self::append_blocks`]; a log without any of it stays right, and may grow.
     fn upkeep(&self) {}
 
+    /// Whether appends are refused, or soon will be, unless more is released. Never for a log that has no bound of its own.
+    fn is_short_of_room(&self) -> bool {
+        false
+    }
+
     /// How many partitions a topic has: they are numbered from 0.
     fn partitions(&self, topic: Topic) -> u32;
+
+    /// How many it has now, where some may have been added since it was opened. Nothing is on those yet that came through
+    /// this log, and they cannot be read before it is opened again.
+    ///
+    /// # Errors
+    /// [`ReadError::Unavailable`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    async fn partitions_now(&self, topic: Topic) -> Result<u32, ReadError> {
+        Ok(self.partitions(topic))
+    }
+
+    /// Ranges of offsets, `[first, next)`, that were acknowledged once and are gone: the disk lost them. They are never used
+    /// again.
+    fn lost(&self, _topic: Topic) -> Vec<(u64, u64)> {
+        Vec::new()
+    }
 
     /// Reads records of one partition with offset >= `from.offset`, in order: at least one where there is one, at
     /// most `max_bytes` of values (one larger record is given alone), waiting up to `wait` for the first.

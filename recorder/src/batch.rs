@@ -8,6 +8,7 @@ use tallyport_schemas::ocsf;
 use crate::config::CommitPolicy;
 use crate::dead_letter::DeadLetter;
 use crate::error::IntegrityError;
+use crate::fingerprint::fingerprint;
 use crate::lake::SORTED_BY;
 use crate::rows::Rows;
 
@@ -17,6 +18,8 @@ pub(crate) struct Pending {
     partition: u32,
     /// The offset after its last record.
     pub(crate) next: u64,
+    /// The [`fingerprint`] of its last record.
+    pub(crate) last: Option<u64>,
     /// Of the oldest record.
     pub(crate) oldest_ms: Option<i64>,
     pub(crate) dead: Vec<DeadLetter>,
@@ -30,6 +33,7 @@ impl Pending {
         Self {
             partition,
             next: from,
+            last: None,
             oldest_ms: None,
             dead: Vec::new(),
             dead_bytes: 0,
@@ -42,6 +46,7 @@ impl Pending {
     /// # Errors
     /// When an offset is before the one that is due: the log is damaged then.
     pub(crate) fn absorb(&mut self, entries: Vec<Entry>) -> Result<(), IntegrityError> {
+        self.last = entries.last().map(|last| fingerprint(&last.value)).or(self.last);
         for entry in entries {
             let offset = entry.position.offset;
             if offset < self.next {

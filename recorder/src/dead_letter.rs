@@ -10,8 +10,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use tallyport_eventlog::Entry;
+use tallyport_schemas::arrow::{micros, utc_day};
 
-const MILLIS_PER_DAY: i64 = 86_400_000;
 const MICROS_PER_MILLI: i64 = 1_000;
 
 /// A record that could not be decoded.
@@ -46,11 +46,10 @@ pub(crate) fn batch(letters: &[DeadLetter]) -> Result<RecordBatch, ArrowError> {
     let mut value = BinaryBuilder::new();
     let mut error = StringBuilder::new();
     for DeadLetter { entry, error: why } in letters {
-        let day = entry.appended_at_ms.div_euclid(MILLIS_PER_DAY);
-        ingest_date.append_value(i32::try_from(day).unwrap_or(i32::MAX));
+        ingest_date.append_value(utc_day(entry.appended_at_ms));
         partition.append_value(i32::try_from(entry.position.partition).unwrap_or(i32::MAX));
         offset.append_value(i64::try_from(entry.position.offset).unwrap_or(i64::MAX));
-        appended_at.append_value(entry.appended_at_ms.saturating_mul(MICROS_PER_MILLI));
+        appended_at.append_value(micros(entry.appended_at_ms.saturating_mul(MICROS_PER_MILLI)));
         key.append_value(&entry.key);
         value.append_value(&entry.value);
         error.append_value(why);

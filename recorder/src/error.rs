@@ -29,6 +29,16 @@ pub enum RecorderError {
         /// The partition.
         partition: u32,
     },
+    /// The log has more partitions than when it was opened.
+    #[error(
+        "the log has {found} partitions now, and {known} when this recorder started: it ends, since it would not record the others; its next start takes up all. Restart query services, then gateways, too: they use none of the new ones until then"
+    )]
+    PartitionsAdded {
+        /// When it started.
+        known: u32,
+        /// Now.
+        found: u32,
+    },
     /// A task of the recorder ended by itself.
     #[error("a recorder task ended unexpectedly: {0}; this is a defect, please report it")]
     Task(String),
@@ -38,7 +48,10 @@ impl RecorderError {
     /// Whether log and lake contradict each other: the command line ends with exit code 4 then.
     #[must_use]
     pub const fn is_integrity(&self) -> bool {
-        matches!(self, Self::Integrity(_) | Self::Lake(LakeError::OtherLog(_)))
+        matches!(
+            self,
+            Self::Integrity(_) | Self::Lake(LakeError::OtherLog(_) | LakeError::RowsRemoved(_))
+        )
     }
 }
 
@@ -82,6 +95,28 @@ pub enum IntegrityError {
         /// The offset after the log's last record.
         latest: u64,
     },
+    /// The disk under the log lost records that it had confirmed, before they were recorded.
+    #[error(
+        "partition {partition}: the disk under the log lost the records from offset {first} to {last} after it had confirmed them, and the lake does not have them. Look at the disk; restore the log, or accept the hole by starting with `accept_missing_history`"
+    )]
+    LogLost {
+        /// The partition.
+        partition: u32,
+        /// The first of them that the lake does not have.
+        first: u64,
+        /// The last of them.
+        last: u64,
+    },
+    /// The log has another record where the lake's last one was.
+    #[error(
+        "partition {partition}: the log has another record at offset {offset} than the lake recorded from there; the topic was deleted and made anew, or the log was restored from elsewhere. Find out who did it; give the log that is there now a lake of its own"
+    )]
+    OtherRecord {
+        /// The partition.
+        partition: u32,
+        /// Where the lake's last record was.
+        offset: u64,
+    },
     /// The lake's own position went back: the table was restored, replaced or rewritten by someone else.
     #[error(
         "partition {partition}: table {table} says offset {found:?} where this recorder had committed {ours}; the table was restored or replaced. Find out who did it, then restart the recorder: it goes on from what the table says"
@@ -95,6 +130,20 @@ pub enum IntegrityError {
         ours: u64,
         /// What the table says now.
         found: Option<u64>,
+    },
+    /// Somebody else took rows out of the lake.
+    #[error(
+        "version {version} of {url} is a {operation} that another program made: it took {files} files with their rows out of the table, and the position stayed behind them, so that nothing puts them back. Find out who did it. The files are there until a VACUUM; what the log still has a new lake gets again. To go on without the rows, start with `accept_missing_history`"
+    )]
+    RowsRemoved {
+        /// The table, as its URL.
+        url: String,
+        /// The commit.
+        version: u64,
+        /// What it calls itself.
+        operation: String,
+        /// How many files it took out.
+        files: usize,
     },
     /// The log has the record, but not as it was appended.
     #[error(
@@ -176,6 +225,9 @@ pub enum LakeError {
     /// What is there now is another log's.
     #[error("integrity violation: {0}")]
     OtherLog(IntegrityError),
+    /// Rows of it were removed.
+    #[error("integrity violation: {0}")]
+    RowsRemoved(IntegrityError),
     /// There is something else at that place.
     #[error("{url} has files but is no Delta table; give the lake a place of its own")]
     NotATable {

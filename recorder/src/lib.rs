@@ -13,10 +13,12 @@
 
 pub mod maintenance;
 
+mod added;
 mod batch;
 mod config;
 mod dead_letter;
 mod error;
+mod fingerprint;
 mod lag;
 mod lake;
 mod meters;

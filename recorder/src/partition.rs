@@ -13,7 +13,7 @@ use crate::batch::Pending;
 use crate::config::RecorderConfig;
 use crate::dead_letter;
 use crate::error::{IntegrityError, LakeError, RecorderError};
-use crate::lake::{Lake, Outcome, dead_letters_app_id};
+use crate::lake::{Lake, Outcome, dead_letters_app_id, last_app_id};
 use crate::meters::Meters;
 use crate::pauses::Pauses;
 use crate::progress::{Condition, Outage, Reporter};
@@ -22,6 +22,9 @@ use crate::rows::Rows;
 use crate::start::StartPoint;
 
 mod retrying;
+mod same_log;
+
+use retrying::Moved;
 
 /// What is recorded: every event is on this topic.
 pub(crate) const TOPIC: Topic = Topic::Audit;
@@ -47,6 +50,8 @@ pub(crate) struct PartitionTask {
     pub(crate) meters: Meters,
     pub(crate) gate: ReleaseGate,
     pub(crate) start: StartPoint,
+    /// Nothing was read for a while: another log may have come into the place of this one.
+    pub(crate) doubt: bool,
     /// Asks to record what is on the log now and to end.
     pub(crate) stop: CancellationToken,
     /// Asks to end at once.
@@ -84,7 +89,7 @@ impl PartitionTask {
         let mut pauses = Pauses::default();
         loop {
             if goal.is_none() && self.stop.is_cancelled() {
-                *goal = Some(self.last_goal().await);
+                *goal = Some(self.last_goal().await?);
             }
             let stopping = goal.is_some();
             let now = Instant::now();
@@ -104,20 +109,21 @@ impl PartitionTask {
             };
             match read {
                 Ok(entries) if entries.is_empty() => {
+                    self.doubt = true;
                     if stopping {
                         // Nothing is left below the goal: offsets may have holes.
                         self.start.next = self.start.next.max(goal.unwrap_or_default());
                         return Ok(pending);
                     }
                     self.release().await;
-                    self.look_at_end().await;
+                    self.look_at_end().await?;
                 }
                 Ok(entries) => {
                     pauses = Pauses::default();
                     let bytes: usize = entries.iter().map(|entry| entry.value.len()).sum();
                     pending = absorb(pending, entries, self.config.commit.max_rows).await?;
                     due = due.or(Some(now + self.config.commit.max_age));
-                    self.report(&pending).await;
+                    self.report(&pending).await?;
                     if bytes < READ_BYTES / 2 && !stopping {
                         self.gather(due).await;
                     }
@@ -150,7 +156,7 @@ impl PartitionTask {
 
     /// Waits after an outage of the log; ends on a hole, or says where it goes on behind an accepted one.
     async fn after_read_error(
-        &self,
+        &mut self,
         error: ReadError,
         pauses: &mut Pauses,
     ) -> Result<Option<u64>, RecorderError> {
@@ -176,7 +182,9 @@ impl PartitionTask {
             ReadError::Unavailable { reason } => {
                 self.reporter.retrying(Outage::Log, &format!("the log cannot be read: {reason}"));
                 tracing::warn!(partition = self.partition, %reason, "the log cannot be read; trying again");
+                self.doubt = true;
                 self.pause(pauses).await?;
+                self.end().await?;
                 Ok(None)
             }
         }
@@ -184,14 +192,17 @@ impl PartitionTask {
 
     /// Puts the records into the lake: first what cannot be decoded, then the events and the position.
     async fn record(&mut self, pending: Pending) -> Result<(), RecorderError> {
-        let (began, next) = (Instant::now(), pending.next);
+        let (began, next, last) = (Instant::now(), pending.next, pending.last);
+        self.settle_doubt().await?;
         let dead = u64::try_from(pending.dead.len()).unwrap_or(u64::MAX);
         self.record_dead_letters(&pending).await?;
         // A crash right here: the dead letters' own position says what is there, and they are not written again.
         let rows = blocking(move || pending.into_events()).await?.map_err(LakeError::Encode)?;
         let from = self.start.position;
-        let app_id = app_id(self.partition);
-        let outcome = self.put(&self.lake.events, &rows, &app_id, (from, next)).await?;
+        let (app_id, last_id) = (app_id(self.partition), last_app_id(self.partition));
+        let beside = last.map(|last| (last_id.as_str(), last));
+        let moved = Moved { app_id: &app_id, from, to: next, beside };
+        let outcome = self.put(&self.lake.events, &rows, moved).await?;
         let reached = match outcome {
             Outcome::Committed(version) => {
                 tracing::debug!(
@@ -207,6 +218,8 @@ impl PartitionTask {
             Outcome::Elsewhere(found) => self.adopt(found, next)?,
         };
         self.start.position = Some(reached);
+        // What another recorder put there beyond this batch is not known here.
+        self.start.last = last.filter(|_| reached == next);
         self.start.next = reached;
         self.gate.committed(Instant::now(), reached);
         self.reporter.update(|one| {
@@ -267,7 +280,8 @@ impl PartitionTask {
                 "records that are no events go to the table of dead letters"
             );
             let rows = Rows::of(dead_letter::batch(&letters).map_err(LakeError::Encode)?);
-            match self.put(table, &rows, &app_id, (position, pending.next)).await? {
+            let moved = Moved { app_id: &app_id, from: position, to: pending.next, beside: None };
+            match self.put(table, &rows, moved).await? {
                 Outcome::Committed(_) => return Ok(()),
                 Outcome::Elsewhere(found) if found < position => {
                     return Err(IntegrityError::PositionWentBack {
@@ -286,29 +300,16 @@ impl PartitionTask {
 
     /// Tells the log what it need not keep. An error only delays it.
     async fn release(&mut self) {
-        let Some(offset) = self.gate.due(Instant::now()) else { return };
+        let short_of_room = self.log.is_short_of_room();
+        let Some(offset) = self.gate.due(Instant::now(), short_of_room) else { return };
         let upto = Position { partition: self.partition, offset };
         if let Err(error) = self.log.release(TOPIC, upto).await {
             tracing::warn!(partition = self.partition, offset, %error, "the log was not released; a later commit does it");
         }
     }
 
-    /// What is on the log when the stop is asked for; nothing more when the log does not say.
-    async fn last_goal(&self) -> u64 {
-        self.log.latest(TOPIC, self.partition).await.unwrap_or(self.start.next)
-    }
-
-    async fn look_at_end(&self) {
-        if let Ok(end) = self.log.latest(TOPIC, self.partition).await {
-            self.reporter.update(|one| {
-                one.log_end = end.max(one.recorded);
-                one.condition = Condition::Recording;
-            });
-        }
-    }
-
-    async fn report(&self, pending: &Pending) {
-        self.look_at_end().await;
+    async fn report(&self, pending: &Pending) -> Result<(), RecorderError> {
+        self.look_at_end().await?;
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let age_ms = pending.oldest_ms.map_or(0, |oldest| {
             u64::try_from(i128::try_from(now_ms).unwrap_or(i128::MAX) - i128::from(oldest))
@@ -318,6 +319,7 @@ impl PartitionTask {
             one.lag = Duration::from_millis(age_ms);
             one.oldest = pending.oldest_ms.and_then(|ms| u64::try_from(ms).ok()).map(since_epoch);
         });
+        Ok(())
     }
 }
 

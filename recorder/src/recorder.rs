@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tallyport_eventlog::Log;
+use tallyport_eventlog::{Log, Position};
 use tokio::select;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::added;
 use crate::config::RecorderConfig;
 use crate::error::{LakeError, RecorderError};
 use crate::lag;
@@ -58,6 +59,7 @@ impl Recorder {
         for partition in partitions {
             let accept = config.accept_missing_history;
             let start = StartPoint::find(log.as_ref(), &lake, partition, accept).await?;
+            make_room(log.as_ref(), partition, start).await;
             starts.push((partition, start));
         }
         let partitions = starts
@@ -76,12 +78,21 @@ impl Recorder {
                 config: Arc::clone(&config),
                 reporter: Reporter::new(partition, all.clone()),
                 meters: Meters::new(partition),
-                gate: ReleaseGate::new(config.retention),
+                gate: ReleaseGate::new(config.retention, Instant::now().into_std(), start.position),
                 start,
+                doubt: false,
                 stop: stop.clone(),
                 give_up: give_up.clone(),
             };
             tasks.spawn(task.run());
+        }
+        // Who records chosen ones alone leaves the others to others.
+        if config.partitions.is_none() {
+            let (log, stop) = (Arc::clone(&log), stop.clone());
+            tasks.spawn(async move {
+                let added = added::watch(log.as_ref());
+                stop.run_until_cancelled_owned(added).await.map_or(Ok(()), Err)
+            });
         }
         let watching = stop.clone().run_until_cancelled_owned(lag::watch(log, all));
         tasks.spawn(async move {
@@ -213,6 +224,21 @@ impl Supervisor {
             );
         }
         first_error.map_or(Ok(()), Err)
+    }
+}
+
+/// Whoever starts after the recorder has to append: a log that is full when it is opened gives what the lake has at once.
+async fn make_room(log: &dyn Log, partition: u32, start: StartPoint) {
+    let Some(offset) = start.position.filter(|_| log.is_short_of_room()) else { return };
+    match log.release(TOPIC, Position { partition, offset }).await {
+        Ok(()) => tracing::info!(
+            partition,
+            offset,
+            "the log was short of room at the start: what the lake has was released"
+        ),
+        Err(error) => {
+            tracing::warn!(partition, offset, %error, "the log is short of room and was not released; it is tried again")
+        }
     }
 }
 

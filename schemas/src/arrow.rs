@@ -2,16 +2,19 @@
 //!
 //! Every column but `raw` is there to ask by; `raw` holds the exact bytes on the log, which are what is proven.
 //! What a family does not have is null, and **an empty list is null too**: `cardinality(tables)` of an event without
-//! tables is null, never 0. Numbers beyond 2^63-1 and times beyond what the column holds are clamped; `raw` is exact.
+//! tables is null, never 0. Numbers beyond 2^63-1 and times outside of the years 1 to 9999 are clamped; `raw` is exact.
 //! Names join with dots (`schema.table.column`), unquoted; an unknown schema is left out.
 
 mod columns;
 mod families;
 mod row;
+mod times;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
+
+pub use times::{micros, utc_day};
 
 use crate::Event;
 use columns::Columns;

@@ -94,6 +94,7 @@ async fn what_is_unsafe_or_absent_is_refused(service: &DevService) {
     for (setting, value) in [
         ("unclean.leader.election.enable", "true"),
         ("cleanup.policy", "compact"),
+        ("message.timestamp.type", "CreateTime"),
         ("max.message.bytes", "1000000"),
     ] {
         let (bad, before) = (format!("{setting}={value}"), format!("delete-config {setting}"));
@@ -132,7 +133,8 @@ async fn two_copies_of_which_one_acknowledges_are_refused() {
         let copies = ["--partitions", "1", "--replication-factor", "2"];
         let size = ["--config", "max.message.bytes=4259840"];
         let acknowledged = ["--config", "min.insync.replicas=1"];
-        tool(&service, &[&create[..], &copies, &size, &acknowledged].concat());
+        let stamped = ["--config", "message.timestamp.type=LogAppendTime"];
+        tool(&service, &[&create[..], &copies, &size, &acknowledged, &stamped].concat());
     }
     let there = url(&service, "create=false&topic_prefix=two.");
     for topic in topics {

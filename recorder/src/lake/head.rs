@@ -8,6 +8,7 @@ use deltalake::{BlindDeltaTable, DeltaTableError};
 use tallyport_lake::{Positions, PositionsError};
 use tallyport_schemas::lake::LOG_ID_PROPERTY;
 
+use super::foreign;
 use super::local::Place;
 use super::store::Storage;
 use crate::error::LakeError;
@@ -32,13 +33,19 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Loads the newest version. `app_ids` are those that will be asked for.
-    pub(super) async fn load(storage: &Storage, app_ids: &[String]) -> Result<Self, LakeError> {
+    /// Loads the newest version. `app_ids` are those that will be asked for. Whether rows were removed is looked at for the
+    /// versions behind `seen`, as far back as the last commit of a recorder.
+    pub(super) async fn load(
+        storage: &Storage,
+        app_ids: &[String],
+        seen: Option<Version>,
+    ) -> Result<Self, LakeError> {
         let lake = |error: DeltaTableError| LakeError::of(&storage.url, &error);
         let table = BlindDeltaTable::try_new_with_log_store(storage.log_store.clone())
             .await
             .map_err(lake)?;
         let version = table.version();
+        foreign::check_back(storage, seen, version).await?;
         let known = positions(storage, version, app_ids).await?;
         let checkpoint = known.checkpoint();
         let of_ours = |app_id: &String| Some((app_id.clone(), known.get(app_id)?));
@@ -64,9 +71,13 @@ impl Head {
     }
 
     /// A commit of our own made `version`.
-    pub(super) fn advance(&mut self, version: Version, app_id: &str, position: u64) {
+    pub(super) fn advance<'a>(
+        &mut self,
+        version: Version,
+        moved: impl Iterator<Item = (&'a str, u64)>,
+    ) {
         self.version = version;
-        self.positions.insert(app_id.to_owned(), position);
+        self.positions.extend(moved.map(|(app_id, position)| (app_id.to_owned(), position)));
     }
 
     /// Brings everything known to the table's newest version.
@@ -103,7 +114,9 @@ impl Head {
         let Some(commit) = storage.log_store.read_commit_entry(version).await.map_err(lake)? else {
             return Ok(false);
         };
-        for action in get_actions(version, &commit).map_err(lake)? {
+        let actions = get_actions(version, &commit).map_err(lake)?;
+        foreign::check(&storage.url, version, &actions)?;
+        for action in actions {
             match action {
                 Action::Txn(txn) if app_ids.contains(&txn.app_id) => {
                     self.positions.insert(txn.app_id, offset_of(txn.version));
@@ -121,7 +134,7 @@ impl Head {
         storage: &Storage,
         app_ids: &[String],
     ) -> Result<(), LakeError> {
-        *self = Self::load(storage, app_ids).await?;
+        *self = Self::load(storage, app_ids, Some(self.version)).await?;
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod definition;
+mod foreign;
 mod head;
 mod local;
 #[cfg(test)]
@@ -47,13 +48,17 @@ impl Lake {
         let open = async |definition: TableDefinition, app_ids: Vec<String>| {
             let url = config.lake.table(definition.name)?;
             let storage = open_storage(url, &config.storage_options)?;
-            let table = Table::open(storage, definition, log, app_ids, background.clone()).await?;
+            let accept = config.accept_missing_history;
+            let table =
+                Table::open(storage, definition, log, app_ids, accept, background.clone()).await?;
             table.check_log(log).await?;
             Ok::<_, RecorderError>(table)
         };
-        let ids = |id: fn(u32) -> String| partitions.iter().copied().map(id).collect();
-        let events = open(TableDefinition::events(), ids(lake::app_id)).await?;
-        let dead_letters = open(TableDefinition::dead_letters(), ids(dead_letters_app_id)).await?;
+        let ids = |id: fn(u32) -> String| partitions.iter().copied().map(id);
+        let of_events = ids(lake::app_id).chain(ids(last_app_id)).collect();
+        let events = open(TableDefinition::events(), of_events).await?;
+        let dead_letters =
+            open(TableDefinition::dead_letters(), ids(dead_letters_app_id).collect()).await?;
         Ok(Self { events, dead_letters, background })
     }
 
@@ -68,4 +73,10 @@ impl Lake {
 /// letter before this offset is in the table. It may be behind or ahead of the position of the events.
 pub(crate) fn dead_letters_app_id(partition: u32) -> String {
     format!("tallyport-recorder/dead/{partition}")
+}
+
+/// The Delta application id under which the table of events keeps what its last record of a partition was. Its version is
+/// the [fingerprint](crate::fingerprint) of the record before the position.
+pub(crate) fn last_app_id(partition: u32) -> String {
+    format!("tallyport-recorder/last/{partition}")
 }

@@ -153,6 +153,7 @@ impl Place {
             TableDefinition::dead_letters(),
             &log(),
             app_ids,
+            false,
             TaskTracker::new(),
         )
         .await

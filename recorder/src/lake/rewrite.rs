@@ -174,11 +174,11 @@ impl Rewrite {
 
     /// A file did not go although its commit says so: its name is written in a way that is not ours.
     fn twice(&self, file: &LakeFile) -> LakeError {
-        let before = self.table.version().map_or(0, |version| version.saturating_sub(1));
+        let made = self.table.version().unwrap_or_default();
         LakeError::Damaged {
             url: self.storage.url.clone(),
             reason: format!(
-                "{} stayed beside the file that took its place, so its rows are there twice; restore version {before} with any Delta tool",
+                "{} stayed beside the file that took its place, so its rows are there twice since version {made}. Rewrite nothing more there, and report it. Do not RESTORE or DELETE: that would take what was recorded since, and its position stays. Until it is mended count by event_id",
                 file.meta.location
             ),
         }

@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::checkpoint::Checkpoints;
 use super::definition::{INGEST_DATE, TableDefinition};
+use super::foreign::RECORDED_TO;
 use super::head::Head;
 use super::local::Place;
 use super::publish::{MAX_TRIES, PublishError, commit_bytes, on_disk, pause, publish};
@@ -53,7 +54,16 @@ pub(crate) struct Change<'a> {
     pub(crate) from: Option<u64>,
     /// Where the change moves it.
     pub(crate) to: u64,
+    /// What is kept beside it: another application id and its version.
+    pub(crate) beside: Option<(&'a str, u64)>,
     pub(crate) adds: &'a [Add],
+}
+
+impl<'a> Change<'a> {
+    /// The application ids that it moves, and where to.
+    fn transactions(&self) -> impl Iterator<Item = (&'a str, u64)> + use<'a> {
+        [(self.app_id, self.to)].into_iter().chain(self.beside)
+    }
 }
 
 /// What became of a change.
@@ -67,19 +77,27 @@ pub(crate) enum Outcome {
 }
 
 impl Table {
-    /// Opens the table, creates it where there is none, and adds the columns that this build has and it lacks.
+    /// Opens the table, creates it where there is none, and adds the columns that this build has and it lacks. With
+    /// `accept_removed`, rows that others removed are told of and gone on without.
     pub(crate) async fn open(
         storage: Storage,
         definition: TableDefinition,
         log: &LogId,
         app_ids: Vec<String>,
+        accept_removed: bool,
         background: TaskTracker,
     ) -> Result<Self, LakeError> {
         let columns: StructType = definition.schema.as_ref().try_into_kernel()?;
         if !storage.has_table().await? {
             create(&storage, &definition, &columns, log).await?;
         }
-        let head = Head::load(&storage, &app_ids).await?;
+        let head = match Head::load(&storage, &app_ids, None).await {
+            Err(LakeError::RowsRemoved(removed)) if accept_removed => {
+                tracing::error!(%removed, "rows are missing and were accepted as missing");
+                Head::load(&storage, &app_ids, Some(Version::MAX)).await?
+            }
+            loaded => loaded?,
+        };
         let checkpoints = Checkpoints::new(head.checkpoint(), background);
         let log_id = head.log_id();
         let head = Mutex::new(head);
@@ -164,7 +182,7 @@ impl Table {
             match self.publish(version, content).await {
                 // A crash right here: it is committed, and the restart finds the position moved.
                 Ok(()) => {
-                    head.advance(version, change.app_id, change.to);
+                    head.advance(version, change.transactions());
                     self.checkpoints.committed(&self.storage, self.name(), version);
                     return Ok(Outcome::Committed(version));
                 }
@@ -232,7 +250,6 @@ impl Table {
     }
 
     fn append_commit(&self, change: &Change<'_>) -> Result<Vec<u8>, LakeError> {
-        let position = i64::try_from(change.to).unwrap_or(i64::MAX);
         let actions = change.adds.iter().cloned().map(Action::Add).collect();
         let operation = DeltaOperation::Write {
             mode: SaveMode::Append,
@@ -242,10 +259,12 @@ impl Table {
         let info = HashMap::from([
             ("isBlindAppend".to_owned(), json!(true)),
             ("tallyportFrom".to_owned(), json!(change.from)),
-            ("tallyportTo".to_owned(), json!(change.to)),
+            (RECORDED_TO.to_owned(), json!(change.to)),
         ]);
-        let txn = Transaction::new(change.app_id, position);
-        commit_bytes(CommitData::new(actions, operation, info, vec![txn]))
+        let signed = |version| i64::try_from(version).unwrap_or(i64::MAX);
+        let moves = change.transactions();
+        let moves = moves.map(|(app_id, version)| Transaction::new(app_id, signed(version)));
+        commit_bytes(CommitData::new(actions, operation, info, moves.collect()))
             .map_err(|error| self.error(&error))
     }
 

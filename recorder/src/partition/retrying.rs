@@ -1,5 +1,7 @@
 //! What is done again until the lake takes it.
 
+use std::time::Duration;
+
 use tokio::select;
 
 use super::PartitionTask;
@@ -9,19 +11,28 @@ use crate::pauses::Pauses;
 use crate::progress::Outage;
 use crate::rows::Rows;
 
+/// The positions that a batch moves.
+#[derive(Clone, Copy)]
+pub(super) struct Moved<'a> {
+    pub(super) app_id: &'a str,
+    pub(super) from: Option<u64>,
+    pub(super) to: u64,
+    pub(super) beside: Option<(&'a str, u64)>,
+}
+
 impl PartitionTask {
-    /// Writes the rows and moves the position from the one to the other.
+    /// Writes the rows and moves the positions.
     pub(super) async fn put(
         &self,
         table: &Table,
         rows: &Rows,
-        app_id: &str,
-        (from, to): (Option<u64>, u64),
+        moved: Moved<'_>,
     ) -> Result<Outcome, RecorderError> {
         let mut pauses = Pauses::default();
         loop {
             let adds = self.retrying(|| table.write(rows)).await?;
-            let change = Change { app_id, from, to, adds: &adds };
+            let Moved { app_id, from, to, beside } = moved;
+            let change = Change { app_id, from, to, beside, adds: &adds };
             // What comes back may be a copy of before: without the files that were just written.
             let anew = |error: &LakeError| {
                 matches!(error, LakeError::Gone { .. } | LakeError::FilesGone { .. })
@@ -71,9 +82,13 @@ impl PartitionTask {
     }
 
     pub(super) async fn pause(&self, pauses: &mut Pauses) -> Result<(), RecorderError> {
+        self.wait(pauses.next()).await
+    }
+
+    pub(super) async fn wait(&self, time: Duration) -> Result<(), RecorderError> {
         select! {
             () = self.give_up.cancelled() => Err(self.unfinished()),
-            () = tokio::time::sleep(pauses.next()) => Ok(()),
+            () = tokio::time::sleep(time) => Ok(()),
         }
     }
 

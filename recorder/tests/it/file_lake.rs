@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use deltalake::parquet::file::reader::{FileReader as _, SerializedFileReader};
 use tallyport_eventlog::Log;
-use tallyport_recorder::{Condition, Recorder, Retention, RunningRecorder};
+use tallyport_recorder::{Condition, Recorder, RecorderError, Retention, RunningRecorder};
 use tokio_util::sync::CancellationToken;
 
 use crate::rows::{assert_complete, config, logging, number, open, versions};
@@ -145,6 +145,61 @@ async fn the_log_is_released_behind_a_later_commit_only() {
     recorder.wait_until(0, 300, SOON).await.unwrap();
     recorder.stop().await.unwrap();
     assert_eq!(log.released.load(Ordering::SeqCst), released, "too young");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_without_room_is_released_at_the_start_and_while_recording() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let config = config(&dir.path().join("lake"));
+    let recorder = start(&config, &log).await;
+    log.set_end(0, 100);
+    recorder.wait_until(0, 100, SOON).await.unwrap();
+    recorder.stop().await.unwrap();
+    assert_eq!(log.released.load(Ordering::SeqCst), 0, "too young");
+
+    // What starts after the recorder has to append, and no commit comes before it did.
+    log.short_of_room.store(true, Ordering::SeqCst);
+    let recorder = start(&config, &log).await;
+    assert_eq!(log.released.load(Ordering::SeqCst), 100);
+    log.short_of_room.store(false, Ordering::SeqCst);
+    log.set_end(0, 200);
+    recorder.wait_until(0, 200, SOON).await.unwrap();
+    assert_eq!(log.released.load(Ordering::SeqCst), 100);
+    log.short_of_room.store(true, Ordering::SeqCst);
+    let released = async {
+        while log.released.load(Ordering::SeqCst) < 200 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON, released).await.unwrap();
+    recorder.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_are_added_end_a_recorder_of_all_so_that_its_next_start_takes_them_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let mut config = config(&dir.path().join("lake"));
+    let mut recorder = start(&config, &log).await;
+    log.added.store(1, Ordering::SeqCst);
+    let ended = tokio::time::timeout(SOON, recorder.ended()).await.expect("it goes on");
+    let error = ended.unwrap_err();
+    assert!(matches!(error, RecorderError::PartitionsAdded { known: 1, found: 2 }), "{error}");
+    assert!(!error.is_integrity(), "it is started again");
+
+    config.partitions = Some(vec![0]);
+    let recorder = start(&config, &log).await;
+    log.set_end(0, 100);
+    recorder.wait_until(0, 100, SOON).await.unwrap();
+    recorder.stop().await.unwrap();
+    config.partitions = None;
+    let log = ScriptedLog::open(dir.path(), 2);
+    log.set_end(1, 100);
+    let recorder = start(&config, &log).await;
+    recorder.wait_until(1, 100, SOON).await.unwrap();
+    recorder.stop().await.unwrap();
+    assert_complete(&config, 1, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -140,6 +140,63 @@ async fn a_lake_ahead_of_its_log_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_reset_while_recording_ends_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let config = config(&dir.path().join("lake"));
+    let mut recorder = try_start(&config, &log).await.unwrap();
+    log.set_end(0, 100);
+    recorder.wait_until(0, 100, SOON).await.unwrap();
+    log.set_end(0, 40);
+    let error = violation(ended(&mut recorder).await);
+    assert_eq!(error, IntegrityError::LakeAheadOfLog { partition: 0, recorded: 100, latest: 40 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_does_not_know_the_end_yet_ends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let config = config(&dir.path().join("lake"));
+    let recorder = try_start(&config, &log).await.unwrap();
+    log.set_end(0, 100);
+    recorder.wait_until(0, 100, SOON).await.unwrap();
+    log.lagging.store(5, Ordering::SeqCst);
+    let asked = async {
+        while log.lagging.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON, asked).await.unwrap();
+    log.set_end(0, 200);
+    recorder.wait_until(0, 200, SOON).await.unwrap();
+    recorder.stop().await.unwrap();
+    assert_complete(&config, 0, 200).await;
+}
+
+/// It has grown beyond what is recorded, so that no position tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_log_in_its_place_is_found_at_the_start_and_while_recording() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let config = config(&dir.path().join("lake"));
+    let mut recorder = try_start(&config, &log).await.unwrap();
+    log.set_end(0, 100);
+    recorder.wait_until(0, 100, SOON).await.unwrap();
+    // Two looks at a quiet log.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    log.made_anew.store(true, Ordering::SeqCst);
+    log.set_end(0, 300);
+    let other = IntegrityError::OtherRecord { partition: 0, offset: 99 };
+    assert_eq!(violation(ended(&mut recorder).await), other);
+    assert_eq!(violation(try_start(&config, &log).await.unwrap_err()), other);
+    assert_eq!(position(&config, 0).await, Some(100), "nothing of it is in the lake");
+
+    // What is not there cannot be compared, and is no sign of anything.
+    log.earliest.store(100, Ordering::SeqCst);
+    try_start(&config, &log).await.unwrap().stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_went_back_ends_a_running_recorder() {
     let dir = tempfile::tempdir().unwrap();
     let log = ScriptedLog::open(dir.path(), 1);
@@ -158,6 +215,68 @@ async fn a_table_that_went_back_ends_a_running_recorder() {
     // Restarted, it goes on from what the table says: the records are still on the log.
     record(&config, &log, 300).await;
     assert_complete(&config, 0, 300).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_disk_lost_before_it_was_recorded_is_no_silent_hole() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let mut config = config(&dir.path().join("lake"));
+    record(&config, &log, 100).await;
+    log.set_end(0, 200);
+    log.lost.lock().unwrap().push((60, 90));
+    try_start(&config, &log).await.unwrap().stop().await.unwrap();
+    log.lost.lock().unwrap().push((190, 210));
+    let error = violation(try_start(&config, &log).await.unwrap_err());
+    assert_eq!(error, IntegrityError::LogLost { partition: 0, first: 200, last: 209 });
+    config.accept_missing_history = true;
+    record(&config, &log, 300).await;
+    config.accept_missing_history = false;
+    record(&config, &log, 301).await;
+}
+
+/// What RESTORE and DELETE of any Delta tool leave: a commit that removes files.
+fn remove_rows(table: &Path) {
+    let newest = newest_commit(table);
+    let commit = std::fs::read_to_string(&newest).unwrap();
+    let add = commit.lines().find(|line| line.starts_with("{\"add\"")).unwrap();
+    let (_, path) = add.split_once("\"path\":\"").unwrap();
+    let (path, _) = path.split_once('"').unwrap();
+    let info = r#"{"commitInfo":{"timestamp":1790000000000,"operation":"RESTORE"}}"#;
+    let remove = format!(r#"{{"remove":{{"path":"{path}","dataChange":true}}}}"#);
+    let version: u64 = newest.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    let next = newest.with_file_name(format!("{:020}.json", version + 1));
+    std::fs::write(next, format!("{info}\n{remove}\n")).unwrap();
+}
+
+fn removed(error: &RecorderError) {
+    assert!(error.is_integrity(), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("is a RESTORE that another program made: it took 1 files"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_others_remove_end_it_and_keep_it_from_starting_until_they_are_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = ScriptedLog::open(dir.path(), 1);
+    let mut config = config(&dir.path().join("lake"));
+    let mut recorder = try_start(&config, &log).await.unwrap();
+    log.set_end(0, 100);
+    recorder.wait_until(0, 100, SOON).await.unwrap();
+    remove_rows(&dir.path().join("lake/events"));
+    log.set_end(0, 200);
+    removed(&ended(&mut recorder).await);
+    assert_eq!(position(&config, 0).await, Some(100), "nothing was put on top of it");
+    removed(&try_start(&config, &log).await.unwrap_err());
+
+    config.accept_missing_history = true;
+    record(&config, &log, 200).await;
+    assert_eq!(position(&config, 0).await, Some(200));
+    // Behind a commit that was made on top of it, it is accepted.
+    config.accept_missing_history = false;
+    record(&config, &log, 300).await;
+    let there = "SELECT count(*) FROM events WHERE log_offset >= 100";
+    assert_eq!(number(&config, there).await, 198, "two of them are no events");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,7 @@ mod embedded;
 mod file_lake;
 mod gone;
 mod integrity;
+mod kafka;
 mod refusals;
 mod rows;
 mod s3;

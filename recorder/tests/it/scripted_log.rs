@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -35,6 +35,15 @@ pub struct ScriptedLog {
     pub unavailable: AtomicBool,
     pub damaged_at: AtomicU64,
     pub released: AtomicU64,
+    pub short_of_room: AtomicBool,
+    /// Another log has its name now: every record is another one.
+    pub made_anew: AtomicBool,
+    /// Since it was opened.
+    pub added: AtomicU32,
+    /// Ranges that it lost.
+    pub lost: Mutex<Vec<(u64, u64)>>,
+    /// So many answers about its end come from a broker that knows of nothing yet.
+    pub lagging: AtomicU64,
 }
 
 impl ScriptedLog {
@@ -48,6 +57,11 @@ impl ScriptedLog {
             unavailable: AtomicBool::new(false),
             damaged_at: AtomicU64::new(u64::MAX),
             released: AtomicU64::new(0),
+            short_of_room: AtomicBool::new(false),
+            made_anew: AtomicBool::new(false),
+            added: AtomicU32::new(0),
+            lost: Mutex::default(),
+            lagging: AtomicU64::new(0),
         })
     }
 
@@ -135,8 +149,20 @@ impl Log for ScriptedLog {
         Err(AppendError::Refused { reason: "scripted".to_owned() })
     }
 
+    fn is_short_of_room(&self) -> bool {
+        self.short_of_room.load(Ordering::SeqCst)
+    }
+
     fn partitions(&self, _: Topic) -> u32 {
         u32::try_from(self.ends.len()).unwrap()
+    }
+
+    async fn partitions_now(&self, topic: Topic) -> Result<u32, ReadError> {
+        Ok(self.partitions(topic) + self.added.load(Ordering::SeqCst))
+    }
+
+    fn lost(&self, _: Topic) -> Vec<(u64, u64)> {
+        self.lost.lock().unwrap().clone()
     }
 
     async fn read(
@@ -166,7 +192,10 @@ impl Log for ScriptedLog {
         let mut entries: Vec<Entry> = Vec::new();
         let mut bytes = 0;
         for offset in wanted..self.end(partition).min(damaged) {
-            let next = entry(partition, offset);
+            let mut next = entry(partition, offset);
+            if self.made_anew.load(Ordering::SeqCst) {
+                next.value = value(partition + 1, offset).into();
+            }
             bytes += next.value.len();
             if (bytes > max_bytes && !entries.is_empty()) || entries.len() >= MOST_PER_READ {
                 break;
@@ -183,7 +212,11 @@ impl Log for ScriptedLog {
 
     async fn latest(&self, _: Topic, partition: u32) -> Result<u64, ReadError> {
         self.check()?;
-        Ok(self.end(partition))
+        let knows_less = |left: u64| left.checked_sub(1);
+        match self.lagging.fetch_update(Ordering::SeqCst, Ordering::SeqCst, knows_less) {
+            Ok(_) => Ok(0),
+            Err(_) => Ok(self.end(partition)),
+        }
     }
 
     async fn release(&self, _: Topic, upto: Position) -> Result<(), ReadError> {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::columns::Row;
 use super::families;
+use super::times::{micros, utc_day};
 use crate::{Actor, Context, Event, Principal};
 
 /// Where on the log an event stands, and since when.
@@ -25,7 +26,7 @@ pub(super) fn of<'a>(event: &'a Event, raw: &'a [u8], place: Place) -> Row<'a> {
         log_offset: int(place.offset),
         event_id: written(event.event_id),
         time: instant(event.time),
-        appended_at: Some(place.appended_at_ms.saturating_mul(1_000)),
+        appended_at: Some(micros(place.appended_at_ms.saturating_mul(1_000))),
         family: text(event.body.family().as_str()),
         activity: text(event.body.activity()),
         schema_version: text(&event.schema_version),
@@ -82,13 +83,6 @@ fn identity<'a>(row: &mut Row<'a>, principal: &'a Principal, outermost: Option<&
     };
 }
 
-/// Days since the epoch, before it too.
-fn utc_day(appended_at_ms: i64) -> i32 {
-    const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-    let day = appended_at_ms.div_euclid(DAY_MS);
-    i32::try_from(day).unwrap_or(if day < 0 { i32::MIN } else { i32::MAX })
-}
-
 #[expect(clippy::unnecessary_wraps, reason = "the column takes an option")]
 pub(super) fn text(value: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(value))
@@ -119,5 +113,5 @@ pub(super) fn int(value: u64) -> Option<i64> {
 
 #[expect(clippy::unnecessary_wraps, reason = "the column takes an option")]
 pub(super) fn instant(time: Timestamp) -> Option<i64> {
-    Some(time.as_microsecond())
+    Some(micros(time.as_microsecond()))
 }

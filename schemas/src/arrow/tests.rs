@@ -93,6 +93,21 @@ fn a_row_has_its_place() {
     assert_eq!(text(&batch, "actor"), None);
 }
 
+/// Some readers take no other years, and a writer that meets them ends.
+#[test]
+fn a_time_that_no_calendar_has_becomes_one_that_readers_can_read() {
+    for (ms, day, us) in [
+        (i64::MIN, -719_162, -62_135_596_800_000_000),
+        (i64::MAX, 2_932_896, 253_402_300_799_999_999),
+    ] {
+        let batch = one(&event(Context::default(), stopped()), ms);
+        let days = batch.column_by_name("ingest_date").unwrap().as_primitive::<Date32Type>();
+        let appended = batch.column_by_name("appended_at").unwrap();
+        let appended = appended.as_primitive::<TimestampMicrosecondType>();
+        assert_eq!((days.value(0), appended.value(0)), (day, us));
+    }
+}
+
 #[test]
 fn who_acts_and_for_whom() {
     let alone = Context { principal: Some(principal()), ..Context::default() };

@@ -119,13 +119,6 @@ impl EmbeddedLog {
         let writer = Arc::new(Writer::new(store, dir));
         Ok(Self { id, writer, readers: Arc::new(readers) })
     }
-
-    /// Ranges of offsets, `[first, next)`, that were acknowledged once and are gone: the disk lost them. They are never
-    /// used again.
-    #[must_use]
-    pub fn lost(&self, topic: Topic) -> Vec<(u64, u64)> {
-        self.readers.lost(topic).to_vec()
-    }
 }
 
 #[async_trait]
@@ -150,8 +143,16 @@ impl Log for EmbeddedLog {
         self.writer.checkpoint();
     }
 
+    fn is_short_of_room(&self) -> bool {
+        self.writer.is_short_of_room()
+    }
+
     fn partitions(&self, _topic: Topic) -> u32 {
         PARTITIONS
+    }
+
+    fn lost(&self, topic: Topic) -> Vec<(u64, u64)> {
+        self.readers.lost(topic).to_vec()
     }
 
     async fn read(

@@ -17,6 +17,10 @@ use super::usage::Usage;
 use crate::backends::PerTopic;
 use crate::{Entry, LogId, Position, Record, Topic};
 
+mod room;
+
+use room::wal_bound;
+
 /// What is kept of a topic: offsets `earliest..next`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Span {
@@ -46,6 +50,8 @@ pub(super) struct Store {
     max_bytes: u64,
     /// At most what is in use in the database: as it was counted last, and what was let in since.
     live_bytes: u64,
+    /// The last append was refused for want of room.
+    refused: bool,
     /// Roughly what the write-ahead log holds that the database does not.
     wal_pending_bytes: u64,
     usage: Usage,
@@ -53,22 +59,11 @@ pub(super) struct Store {
 
 /// The write-ahead log is moved into the database when it has grown by this.
 const CHECKPOINT_BYTES: u64 = 4 * 1024 * 1024;
-/// The most that the write-ahead log may use of the disk.
-const MAX_WAL_BYTES: u64 = 64 * 1024 * 1024;
 /// Released blocks are deleted in slices, so that appends never wait long for space to be freed.
 const DELETE_SLICE: u64 = 128;
-/// What a record costs beyond its bytes, rather too much.
-const RECORD_OVERHEAD_BYTES: u64 = 128;
-/// What a transaction costs at most beyond its rows: the pages around them.
-const PAGES_OVERHEAD_BYTES: u64 = 64 * 1024;
 /// What a small one costs on average.
 const COMMIT_PAGES: u64 = 2;
 const PAGE_BYTES: u64 = 4096;
-
-/// The write-ahead log's share of the bound.
-fn wal_bound(max_bytes: u64) -> u64 {
-    MAX_WAL_BYTES.min(max_bytes / 2)
-}
 
 impl Store {
     pub(super) fn open(dir: &LogDir, max_bytes: u64) -> Result<Self, EmbeddedError> {
@@ -97,6 +92,7 @@ impl Store {
             lost: Lost::default(),
             max_bytes,
             live_bytes: 0,
+            refused: false,
             wal_pending_bytes: 0,
             usage: Usage::new(max_bytes - wal_bound(max_bytes)),
         };
@@ -123,50 +119,6 @@ impl Store {
 
     pub(super) const fn lost(&self) -> &Lost {
         &self.lost
-    }
-
-    /// Whether `bytes` more, in `records` records, stay within the bound; frees what was released where that is needed.
-    pub(super) fn check_room(&mut self, bytes: u64, records: u64) -> Result<(), CommitFailure> {
-        // As if nothing could be compressed. Pages are written whole, and a block may fill its last page by a little.
-        let wanted = 2 * (bytes + records * RECORD_OVERHEAD_BYTES) + PAGES_OVERHEAD_BYTES;
-        let wal_bound = wal_bound(self.max_bytes);
-        let database_bound = self.max_bytes - wal_bound;
-        let failed = |error: rusqlite::Error| refused(&error);
-        let known = self.wal_bytes.is_some_and(|bytes| bytes + wanted <= wal_bound);
-        if !known && self.look_at_wal() + wanted > wal_bound {
-            self.checkpoint(true);
-            let wal_bytes = self.look_at_wal();
-            if wal_bytes + wanted > wal_bound {
-                let reason = format!(
-                    "the append needs {wanted} bytes of the write-ahead log, where {wal_bytes} of \
-                     {wal_bound} are in use; append less at once, or raise max_bytes in the log's URL"
-                );
-                return Err(CommitFailure { certain: true, reason });
-            }
-        }
-        self.wal_bytes = self.wal_bytes.map(|bytes| bytes + wanted);
-        if self.live_bytes + wanted <= database_bound {
-            self.live_bytes += wanted;
-            return Ok(());
-        }
-        // The estimate is rather too large, and forgets what was freed: only where it says "full" the pages are counted.
-        self.measure_live_bytes().map_err(failed)?;
-        if self.live_bytes + wanted > database_bound {
-            while self.sweep().map_err(failed)? {}
-            self.measure_live_bytes().map_err(failed)?;
-        }
-        let live = self.live_bytes;
-        if live + wanted > database_bound {
-            let reason = format!(
-                "the log is full: it keeps {live} bytes of max_bytes={} ({wal_bound} of it for its \
-                 write-ahead log) and the append needs {wanted}; let the recorder catch up (what is in \
-                 the lake is released), or raise max_bytes in the log's URL",
-                self.max_bytes
-            );
-            return Err(CommitFailure { certain: true, reason });
-        }
-        self.live_bytes += wanted;
-        Ok(())
     }
 
     /// Puts the batch into one transaction; durable when it returns `Ok`.
@@ -220,6 +172,7 @@ impl Store {
         let sql = "UPDATE earliest SET offset = ?2 WHERE topic = ?1";
         self.db.execute(sql, params![table(topic), signed(upto)])?;
         self.kept.get_mut(topic).earliest = upto;
+        self.refused = false;
         *self.leftovers.get_mut(topic) = true;
         Ok(())
     }
@@ -271,29 +224,6 @@ impl Store {
             Ok(pages_left) => self.wal_pending_bytes = pages_left * PAGE_BYTES,
             // Nothing is lost: all of it stays in the write-ahead log.
             Err(error) => tracing::warn!(%error, "the log's checkpoint failed; it is tried again"),
-        }
-    }
-
-    fn look_at_wal(&mut self) -> u64 {
-        // Where it cannot be told it is asked again next time.
-        self.wal_bytes = std::fs::metadata(&self.wal).ok().map(|found| found.len());
-        self.wal_bytes.unwrap_or_default()
-    }
-
-    /// Counts the pages in use; free pages in the file are used again.
-    fn measure_live_bytes(&mut self) -> rusqlite::Result<()> {
-        let pragma = |name: &str| {
-            self.db.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map(unsigned)
-        };
-        let pages = pragma("page_count")?.saturating_sub(pragma("freelist_count")?);
-        self.live_bytes = pages * pragma("page_size")?;
-        Ok(())
-    }
-
-    /// Tells operators how full it is, now and then.
-    pub(super) fn note_usage(&mut self) {
-        if self.usage.is_due() && self.measure_live_bytes().is_ok() {
-            self.usage.note(self.live_bytes);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Writing: one at a time, on the thread of whoever appends.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -19,23 +20,29 @@ const RELEASE_WAIT: Duration = Duration::from_secs(5);
 pub(super) struct Writer {
     store: Mutex<Store>,
     kept: PerTopic<watch::Sender<Span>>,
+    /// As the store said last: who asks does not wait for the disk.
+    short_of_room: AtomicBool,
     /// Dropped last: the database is closed before another process may open it.
     _dir: LogDir,
 }
 
 impl Writer {
-    pub(super) fn new(store: Store, dir: LogDir) -> Self {
+    pub(super) fn new(mut store: Store, dir: LogDir) -> Self {
         let PerTopic { audit, control } = store.kept();
         let kept =
             PerTopic { audit: watch::Sender::new(audit), control: watch::Sender::new(control) };
-        Self { store: Mutex::new(store), kept, _dir: dir }
+        let short_of_room = AtomicBool::new(store.is_short_of_room());
+        Self { store: Mutex::new(store), kept, short_of_room, _dir: dir }
     }
 
     /// One transaction; durable when it returns `Ok`. Blocks on the disk.
     pub(super) fn append(&self, batch: &[Record]) -> Result<Vec<Position>, AppendError> {
         let bytes = batch.iter().map(|record| record.bytes() as u64).sum();
         let mut store = self.store.lock();
-        store.check_room(bytes, batch.len() as u64)?;
+        if let Err(full) = store.check_room(bytes, batch.len() as u64) {
+            self.note_room(&mut store);
+            return Err(full.into());
+        }
         let committed = store.commit(batch);
         self.tell(store.kept());
         Ok(committed?)
@@ -46,6 +53,16 @@ impl Writer {
         let mut store = self.store.lock();
         store.checkpoint(false);
         store.note_usage();
+        self.note_room(&mut store);
+    }
+
+    /// Whether what is kept elsewhere has to go now for appends to pass.
+    pub(super) fn is_short_of_room(&self) -> bool {
+        self.short_of_room.load(Ordering::Relaxed)
+    }
+
+    fn note_room(&self, store: &mut Store) {
+        self.short_of_room.store(store.is_short_of_room(), Ordering::Relaxed);
     }
 
     /// Forgets the offsets below `upto`, then frees their space slice by slice, so that appends come in between.
@@ -64,6 +81,7 @@ impl Writer {
             }
             store.checkpoint(false);
             store.note_usage();
+            self.note_room(&mut store);
             // An append that waits has the next turn. One that hangs at the disk must not hold this thread too.
             MutexGuard::unlock_fair(store);
             let Some(next) = self.store.try_lock_for(RELEASE_WAIT) else { break };

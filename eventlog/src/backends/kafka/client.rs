@@ -69,9 +69,7 @@ pub(super) fn producer(base: &ClientConfig, options: &KafkaOptions) -> ClientCon
         .set("request.timeout.ms", request_timeout_ms.to_string())
         .set("retry.backoff.ms", "50")
         .set("queue.buffering.max.messages", MAX_QUEUED_RECORDS.to_string())
-        .set("queue.buffering.max.kbytes", MAX_QUEUED_KIB.to_string())
-        // As the Java clients choose, so that other tools find a session's partition.
-        .set("partitioner", "murmur2_random");
+        .set("queue.buffering.max.kbytes", MAX_QUEUED_KIB.to_string());
     config
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Offsets may have holes. Order within a partition is the order of the appends; a record's key chooses its partition.
 //! How long records are kept is Kafka's own affair: [`Log::release`] does nothing. The number of partitions is read
-//! when the log is opened: restart the services after adding some.
+//! when the log is opened; nothing goes to those that are added later, see [`partitioning`].
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::{PerTopic, no_such_partition, read_deadline};
 use crate::{AppendError, Entry, KafkaOptions, Log, LogId, Position, ReadError, Record, Topic};
 
 mod client;
+mod partitioning;
 mod producer;
 mod reader;
 mod topics;
@@ -19,6 +20,7 @@ mod topics;
 #[cfg(test)]
 mod tests;
 
+use partitioning::partition_of;
 use producer::Producer;
 use reader::Readers;
 
@@ -158,12 +160,19 @@ impl Log for KafkaLog {
 
     async fn append(&self, batch: Vec<Record>) -> Result<Vec<Position>, AppendError> {
         batch.iter().try_for_each(Record::check_size)?;
-        let named = batch.iter().map(|record| (self.names.get(record.topic).as_str(), record));
+        let named = batch.iter().map(|record| {
+            let partition = partition_of(&record.key, *self.partitions.get(record.topic));
+            (self.names.get(record.topic).as_str(), partition, record)
+        });
         self.producer.append(named).await
     }
 
     fn partitions(&self, topic: Topic) -> u32 {
         *self.partitions.get(topic)
+    }
+
+    async fn partitions_now(&self, topic: Topic) -> Result<u32, ReadError> {
+        self.readers.partitions(self.names.get(topic)).await
     }
 
     async fn read(

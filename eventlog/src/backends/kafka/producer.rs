@@ -31,15 +31,16 @@ impl Producer {
         Ok(Self { config, current: Mutex::new(first) })
     }
 
-    /// Appends records to the topics named beside them.
+    /// Appends records to the topics and partitions named beside them.
     pub(super) async fn append(
         &self,
-        batch: impl Iterator<Item = (&str, &Record)> + Send,
+        batch: impl Iterator<Item = (&str, i32, &Record)> + Send,
     ) -> Result<Vec<Position>, AppendError> {
         let producer = self.current();
         let mut deliveries = Vec::new();
-        for (topic, record) in batch {
-            let message = FutureRecord::to(topic).key(&record.key[..]).payload(&record.value[..]);
+        for (topic, partition, record) in batch {
+            let message = FutureRecord::to(topic).partition(partition);
+            let message = message.key(&record.key[..]).payload(&record.value[..]);
             match producer.send_result(message) {
                 Ok(delivery) => deliveries.push(delivery),
                 Err((error, _)) => {

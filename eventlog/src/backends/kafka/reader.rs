@@ -90,6 +90,20 @@ impl Readers {
         Ok(offset(low)..offset(high))
     }
 
+    /// How many partitions a topic has now.
+    pub(super) async fn partitions(&self, topic: &str) -> Result<u32, ReadError> {
+        let (asker, name) = (Arc::clone(&self.asker), topic.to_owned());
+        let ask = move || asker.fetch_metadata(Some(&name), REQUEST_TIMEOUT);
+        let metadata =
+            tokio::task::spawn_blocking(ask).await.map_err(unavailable)?.map_err(unavailable)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let count = found.map_or(0, |found| found.partitions().len());
+        if count == 0 {
+            return Err(unavailable(format!("the brokers do not tell of {topic}")));
+        }
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
     pub(super) async fn read(
         &self,
         topic: &str,
@@ -135,7 +149,10 @@ impl Readers {
         if !first {
             // What is wrong now is said by the next read.
             let here = reading.consumer.recv().now_or_never();
-            return Ok(here.and_then(Result::ok).map(|message| entry(&message)));
+            let failed = matches!(here, Some(Err(_)));
+            let next = here.and_then(Result::ok).map(|message| entry(&message));
+            lease.failed |= failed;
+            return Ok(next);
         }
         let waited = receive(&reading.consumer, deadline).await;
         if let Ok(Some(entry)) = waited {
@@ -153,8 +170,12 @@ impl Readers {
 
     /// A consumer that stands at `place`; `None` when the partition ends before it until the deadline.
     async fn lease(&self, place: &Place, deadline: Instant) -> Result<Option<Lease>, ReadError> {
-        let lease =
-            |reading| Lease { idle: Arc::clone(&self.idle), reading: Some(reading), moved: false };
+        let lease = |reading| Lease {
+            idle: Arc::clone(&self.idle),
+            reading: Some(reading),
+            moved: false,
+            failed: false,
+        };
         if let Some(reading) = self.take(|idle| idle.place.as_ref() == Some(place)) {
             return Ok(Some(lease(reading)));
         }
@@ -197,6 +218,8 @@ struct Lease {
     reading: Option<Reading>,
     /// Whether it stands elsewhere than its place says.
     moved: bool,
+    /// Whether it said that something is wrong: it may give nothing from there, ever.
+    failed: bool,
 }
 
 impl Lease {
@@ -207,7 +230,7 @@ impl Lease {
     }
 
     fn give_back(mut self, place: Place) {
-        self.moved = false;
+        self.moved = self.failed;
         if let Some(reading) = self.reading.as_mut() {
             reading.place = Some(place);
         }

@@ -3,7 +3,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::Producer as _;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-use super::topics::{TopicFacts, check, check_control};
+use super::topics::{TopicFacts, check, check_audit, check_control};
 use super::{client, producer};
 use crate::{AppendError, KafkaOptions, LogUrl, Record, Topic};
 
@@ -81,6 +81,20 @@ fn the_control_topic_has_one_order_and_forgets_nothing_that_counts() {
 }
 
 #[test]
+fn the_audit_topic_takes_no_producers_word_for_the_day() {
+    let stamped = |by: &str| {
+        let mut facts = safe();
+        facts.settings.push(("message.timestamp.type".to_owned(), by.to_owned()));
+        check_audit(&facts).map_err(|error| error.to_string())
+    };
+    assert_eq!(stamped("LogAppendTime"), Ok(()));
+    let message = stamped("CreateTime").unwrap_err();
+    let fix = "--entity-name t --add-config message.timestamp.type=LogAppendTime";
+    assert!(message.contains(fix), "{message}");
+    assert!(check_audit(&safe()).is_err(), "it is not told");
+}
+
+#[test]
 fn a_topic_whose_settings_are_not_told_is_refused() {
     let mut facts = safe();
     facts.settings.retain(|(name, _)| name != "unclean.leader.election.enable");
@@ -137,7 +151,7 @@ async fn a_producer_that_kafka_declares_dead_is_replaced() {
     let config = client::producer(&client::base(&options).unwrap(), &options);
     let producer = producer::Producer::new(config).unwrap();
     let record = Record { topic: Topic::Audit, key: "k".into(), value: "v".into() };
-    let batch = || [("t", &record)].into_iter();
+    let batch = || [("t", 0, &record)].into_iter();
     producer.append(batch()).await.unwrap();
 
     // What a broker answers that has lost track of this producer: fatal for an idempotent one.
@@ -160,15 +174,15 @@ async fn brokers_that_do_not_answer_leave_the_outcome_unknown_within_the_time() 
     let config = client::producer(&client::base(&options).unwrap(), &options);
     let producer = producer::Producer::new(config).unwrap();
     let record = Record { topic: Topic::Audit, key: "k".into(), value: "v".into() };
-    producer.append([("t", &record)].into_iter()).await.unwrap();
+    producer.append([("t", 0, &record)].into_iter()).await.unwrap();
     cluster.broker_down(1).unwrap();
     let started = std::time::Instant::now();
-    let failed = producer.append([("t", &record)].into_iter()).await;
+    let failed = producer.append([("t", 0, &record)].into_iter()).await;
     assert!(matches!(failed, Err(AppendError::Unknown { .. })), "{failed:?}");
     assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
     cluster.broker_up(1).unwrap();
     let back = std::time::Instant::now();
-    while producer.append([("t", &record)].into_iter()).await.is_err() {
+    while producer.append([("t", 0, &record)].into_iter()).await.is_err() {
         assert!(back.elapsed().as_secs() < 30, "the producer does not recover");
     }
 }

@@ -67,8 +67,9 @@ pub(super) async fn ensure(
         };
         let facts = describe(&admin, name, shape).await?;
         check(&facts)?;
-        if topic == Topic::Control {
-            check_control(&facts)?;
+        match topic {
+            Topic::Audit => check_audit(&facts)?,
+            Topic::Control => check_control(&facts)?,
         }
         if facts.replication == 1 {
             tracing::warn!(
@@ -118,6 +119,24 @@ pub(super) fn check(facts: &TopicFacts) -> Result<(), KafkaError> {
         return refuse("max.message.bytes", danger, &MAX_MESSAGE_BYTES.to_string());
     }
     Ok(())
+}
+
+/// The lake is partitioned by the day on which the log took a record: that is the broker's word, not a producer's.
+pub(super) fn check_audit(facts: &TopicFacts) -> Result<(), KafkaError> {
+    const SETTING: &str = "message.timestamp.type";
+    const BY_BROKER: &str = "LogAppendTime";
+    let found = facts.settings.iter().find(|(name, _)| name == SETTING);
+    let found = found.map_or("", |(_, value)| value.as_str());
+    if found == BY_BROKER {
+        return Ok(());
+    }
+    Err(KafkaError::Unsafe {
+        topic: facts.name.clone(),
+        setting: SETTING,
+        found: found.to_owned(),
+        danger: "lets whoever writes to it choose the day under which an event is found",
+        fix: BY_BROKER.to_owned(),
+    })
 }
 
 /// Every gateway reads the whole control topic, in one order, whenever it starts: it has one partition, and keeps what it

@@ -31,7 +31,8 @@ fn rows(offsets: std::ops::Range<u64>) -> arrow::array::RecordBatch {
 /// A file of one row.
 async fn record(table: &Table, offset: u64) {
     let adds = table.write(&Rows::of(rows(offset..offset + 1))).await.unwrap();
-    let change = Change { app_id: APP, from: offset.checked_sub(1), to: offset, adds: &adds };
+    let change =
+        Change { app_id: APP, from: offset.checked_sub(1), to: offset, beside: None, adds: &adds };
     assert!(matches!(table.commit(&change).await.unwrap(), Outcome::Committed(_)));
 }
 
@@ -119,7 +120,8 @@ async fn a_file_that_does_not_go_is_told_of() {
     // As a writer would have written it that does not write names as we do.
     old[0].remove.path = "elsewhere.parquet".to_owned();
     let error = rewrite.replace(&old, adds).await.unwrap_err().to_string();
-    assert!(error.contains("there twice; restore version 2"), "{error}");
+    assert!(error.contains("there twice since version 3"), "{error}");
+    assert!(error.contains("Do not RESTORE or DELETE"), "{error}");
 }
 
 #[tokio::test]
@@ -145,7 +147,8 @@ async fn no_commit_names_a_file_that_is_not_on_the_disk() {
     let definition = TableDefinition::dead_letters();
     let (log, ids) = (log(), vec![APP.to_owned()]);
     let tasks = TaskTracker::new();
-    let table = Table::open(storage.clone(), definition.clone(), &log, ids, tasks).await.unwrap();
+    let table =
+        Table::open(storage.clone(), definition.clone(), &log, ids, false, tasks).await.unwrap();
     for offset in 0..2 {
         record(&table, offset).await;
     }

@@ -15,7 +15,7 @@ use crate::dead_letter;
 const APP: &str = "test/0";
 
 fn change(from: Option<u64>, to: u64) -> Change<'static> {
-    Change { app_id: APP, from, to, adds: &[] }
+    Change { app_id: APP, from, to, beside: None, adds: &[] }
 }
 
 #[tokio::test]
@@ -37,7 +37,8 @@ async fn a_stale_writer_reads_the_position_of_others_before_it_commits() {
     let (one, other) = (place.table().await, place.table().await);
     assert_eq!(one.commit(&change(None, 10)).await.unwrap(), Outcome::Committed(1));
     assert_eq!(other.commit(&change(None, 10)).await.unwrap(), Outcome::Elsewhere(Some(10)));
-    let of_another_partition = Change { app_id: "test/1", from: None, to: 4, adds: &[] };
+    let of_another_partition =
+        Change { app_id: "test/1", from: None, to: 4, beside: None, adds: &[] };
     assert_eq!(other.commit(&of_another_partition).await.unwrap(), Outcome::Committed(2));
     assert_eq!(one.commit(&change(Some(10), 20)).await.unwrap(), Outcome::Committed(3));
     assert_eq!(one.position("test/1").await.unwrap(), Some(4));
@@ -81,7 +82,7 @@ async fn a_creation_that_fails_either_way_is_made_once() {
         let ids = vec![APP.to_owned()];
         let tracker = TaskTracker::new();
         let definition = TableDefinition::dead_letters();
-        let first = Table::open(place.storage(), definition, &log(), ids, tracker).await;
+        let first = Table::open(place.storage(), definition, &log(), ids, false, tracker).await;
         assert_eq!(first.is_ok(), fault == TAKEN_BY_ITSELF);
         let table = place.table().await;
         assert_eq!(table.commit(&change(None, 1)).await.unwrap(), Outcome::Committed(1));
@@ -105,7 +106,7 @@ async fn many_writers_of_one_position_never_repeat_a_step() {
                 }
                 let rows = Rows::of(dead_letter::batch(&[]).unwrap());
                 let adds = table.write(&rows).await.unwrap();
-                let change = Change { app_id: APP, from, to, adds: &adds };
+                let change = Change { app_id: APP, from, to, beside: None, adds: &adds };
                 if let Outcome::Committed(_) = table.commit(&change).await.unwrap() {
                     won += 1;
                 }
@@ -159,7 +160,7 @@ async fn requests_grow_with_commits_and_never_with_partitions_times_commits() {
         for step in 0..commits {
             let app_id = format!("test/{}", step % partitions);
             let (from, to) = (step.checked_sub(partitions).map(|before| before + 1), step + 1);
-            let change = Change { app_id: &app_id, from, to, adds: &[] };
+            let change = Change { app_id: &app_id, from, to, beside: None, adds: &[] };
             assert!(matches!(table.commit(&change).await.unwrap(), Outcome::Committed(_)));
             table.checkpoints.wait().await;
             made += PER_COMMIT;
