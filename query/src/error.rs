@@ -1,6 +1,7 @@
 //! Why a question was not answered: one stable code, what to do, and how each face says it.
 
 mod engine;
+mod values;
 
 use std::sync::Arc;
 use std::time::Duration;
