@@ -17,6 +17,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{LogicalPlan, TableType};
 use datafusion::sql::parser::Statement;
 
+use crate::barrier;
 use crate::error::QueryError;
 use crate::functions::{DESCRIBING, MAKING};
 use crate::table::{EventsTable, Pinned, RAW, full_schema};
@@ -76,7 +77,7 @@ impl PublicSchema {
         let broken = |error| DataFusionError::Internal(format!("view {}: {error}", view.name));
         let statement = view.statement().map_err(broken)?;
         let plan = state.statement_to_plan(Statement::Statement(Box::new(statement))).await?;
-        Ok(ViewTable::new(plan, Some(view.sql())))
+        Ok(ViewTable::new(barrier::inside(plan)?, Some(view.sql())))
     }
 }
 

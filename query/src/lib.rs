@@ -12,6 +12,7 @@
 pub mod ask;
 
 mod answer;
+mod barrier;
 mod catalog;
 mod config;
 mod engine;

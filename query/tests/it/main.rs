@@ -3,6 +3,7 @@
 
 mod abuse;
 mod ask;
+mod barrier;
 mod cases;
 mod dictionaries;
 mod distinct;
