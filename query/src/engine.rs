@@ -207,6 +207,8 @@ impl Engine {
         let _stand_in = state.register_udf(functions::session_user(reader.name()))?;
         let statement = DfStatement::Statement(Box::new(statement));
         let plan = match state.statement_to_plan(statement).await {
+        // `now()` is when this question is asked; the state that it comes from is as old as the service.
+        state.mark_start_execution();
             Err(error) if !raw && names_raw(&error) => {
                 let view = crate::views::EVENTS.to_owned();
                 let action = tallyport_access::policy::Action::AuditRaw.as_str();

@@ -20,6 +20,7 @@ mod pg;
 mod pg_entry;
 mod places;
 mod policy;
+mod postgres;
 mod requests;
 mod requests_made;
 mod s3;
