@@ -24,6 +24,7 @@ mod lake;
 mod meters;
 mod misread;
 mod panics;
+mod patterns;
 mod pg;
 mod plan;
 mod reader;
