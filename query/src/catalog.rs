@@ -17,6 +17,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{LogicalPlan, TableType};
 use datafusion::sql::parser::Statement;
 
+use crate::barrier;
 use crate::error::QueryError;
 use crate::functions::{DESCRIBING, MAKING};
 use crate::table::{EventsTable, Pinned, RAW, full_schema};
@@ -26,6 +27,8 @@ use crate::views::{EVENTS, VIEWS, View};
 pub(crate) const CATALOG: &str = "tallyport";
 /// The schema with `events` and the views.
 pub(crate) const PUBLIC: &str = "public";
+/// How the record has it that the exact bytes of events were read.
+pub(crate) const EXACT_BYTES: &str = "events.raw";
 /// PostgreSQL's own catalog, as far as clients ask it.
 pub(crate) const PG_CATALOG: &str = "pg_catalog";
 /// What is known of tables and columns, as the standard of SQL has it.
@@ -76,7 +79,7 @@ impl PublicSchema {
         let broken = |error| DataFusionError::Internal(format!("view {}: {error}", view.name));
         let statement = view.statement().map_err(broken)?;
         let plan = state.statement_to_plan(Statement::Statement(Box::new(statement))).await?;
-        Ok(ViewTable::new(plan, Some(view.sql())))
+        Ok(ViewTable::new(barrier::inside(plan)?, Some(view.sql())))
     }
 }
 
@@ -157,7 +160,7 @@ pub(crate) fn reads(plan: &LogicalPlan) -> Result<Reads, QueryError> {
                 reads.relations.insert(events.view().to_owned());
                 let raw = scan.projected_schema.has_column_with_unqualified_name(RAW);
                 if raw && scan.projection.is_some() {
-                    reads.relations.insert(format!("{}.{RAW}", events.view()));
+                    reads.relations.insert(EXACT_BYTES.to_owned());
                 }
             } else {
                 let name = &scan.table_name;

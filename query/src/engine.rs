@@ -172,13 +172,16 @@ impl Engine {
         }
         let reads = catalog::reads(&plan)?;
         question.reads(reads.relations.into_iter().collect(), version);
-        let permit = self.gate.permit(reader, &reads.views)?;
+        let mut permit = self.gate.permit(reader, &reads.views)?;
         if let Some(function) = reads.made.filter(|_| !self.gate.may_ask_something(reader)) {
             return Err(QueryError::DeniedToMakeRows { function });
         }
         let plan = state.optimize(&plan)?;
         // Only now is it known whether the exact bytes are read or merely could be.
         let mut relations = catalog::reads(&plan)?.relations;
+        if relations.contains(catalog::EXACT_BYTES) {
+            permit = self.gate.permit_raw(reader, permit)?;
+        }
         relations.extend(reads.views.iter().map(|view| (*view).to_owned()));
         question.reads(relations.into_iter().collect(), version);
         Ok((state, plan, permit, version))
@@ -204,6 +207,8 @@ impl Engine {
         let raw = self.gate.may_see_raw(reader);
         let pg_catalog = Some(Arc::clone(&self.pg_catalog));
         let mut state = catalog::state_for(&self.base, pg_catalog, raw, pinned)?;
+        // `now()` is when this question is asked; the state that it comes from is as old as the service.
+        state.mark_start_execution();
         let _stand_in = state.register_udf(functions::session_user(reader.name()))?;
         let statement = DfStatement::Statement(Box::new(statement));
         let plan = match state.statement_to_plan(statement).await {

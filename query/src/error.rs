@@ -1,6 +1,7 @@
 //! Why a question was not answered: one stable code, what to do, and how each face says it.
 
 mod engine;
+mod values;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +59,16 @@ pub enum QueryError {
     #[error("the query is {bytes} bytes long, over the limit of {max} (max_sql_bytes); shorten it")]
     TooLong {
         /// Its length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// What is bound to its parameters is too long.
+    #[error(
+        "the parameters are {bytes} bytes long as they go on record, over the limit of {max} (max_sql_bytes); bind less"
+    )]
+    ParametersTooLong {
+        /// Their length.
         bytes: usize,
         /// The limit.
         max: usize,
@@ -196,7 +207,9 @@ impl QueryError {
             }
             Self::Invalid { sqlstate, .. } => ("invalid_query", 400, sqlstate),
             Self::ReadOnly { .. } => ("read_only", 400, "25006"),
-            Self::TooLong { .. } => ("query_too_long", 413, "54000"),
+            Self::TooLong { .. } | Self::ParametersTooLong { .. } => {
+                ("query_too_long", 413, "54000")
+            }
             Self::TooLarge { .. } | Self::TooLargeForEngine => ("answer_too_large", 422, "54000"),
             Self::TimedOut { .. } => ("timed_out", 504, "57014"),
             Self::TokenExpired => ("token_expired", 401, "28000"),

@@ -12,6 +12,7 @@
 pub mod ask;
 
 mod answer;
+mod barrier;
 mod catalog;
 mod config;
 mod engine;
@@ -23,6 +24,7 @@ mod lake;
 mod meters;
 mod misread;
 mod panics;
+mod patterns;
 mod pg;
 mod plan;
 mod reader;

@@ -1,12 +1,16 @@
 //! What the parser or the engine takes for something else than PostgreSQL does. It is refused: the answer would look like one to
 //! what was asked, and would be one to another question.
 
+mod nulls;
+
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Ident, Select, SelectItem, Statement, TableFactor, UnaryOperator, Visit,
-    Visitor,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select,
+    SelectItem, Statement, TableFactor, UnaryOperator, Value, Visit, Visitor,
 };
+
+use nulls::Nulls;
 
 /// Why it is refused, and what to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +53,15 @@ const TEXT_AS_NAME: Misread = unclear(
 );
 const NO_OPERATOR: Misread =
     unclear("<=> and XOR are no operators of PostgreSQL; write IS NOT DISTINCT FROM, or <>");
+/// The engine has the signs of strftime: what has none of them is given as it is written.
+const TEMPLATE: Misread = not_offered(
+    "to_char has the signs of strftime here: to_char(time, '%Y-%m-%d %H:%M:%S'); or write date_trunc, or extract",
+);
 
 /// The first of it in `statement`.
 pub(crate) fn misread(statement: &Statement) -> Option<Misread> {
-    statement.visit(&mut Finder).break_value()
+    let first = statement.visit(&mut Finder).break_value();
+    first.or_else(|| statement.visit(&mut Nulls::default()).break_value())
 }
 
 struct Finder;
@@ -75,6 +84,7 @@ impl Visitor for Finder {
             Expr::BinaryOp { op: BinaryOperator::Spaceship | BinaryOperator::Xor, .. } => {
                 Some(NO_OPERATOR)
             }
+            Expr::Function(function) => misread_template(function).then_some(TEMPLATE),
             _ => None,
         })
     }
@@ -94,6 +104,18 @@ impl Visitor for Finder {
             _ => None,
         }))
     }
+}
+
+fn misread_template(function: &Function) -> bool {
+    let name = function.name.0.last().and_then(|part| part.as_ident());
+    let FunctionArguments::List(list) = &function.args else { return false };
+    let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(template)))) = list.args.get(1)
+    else {
+        return false;
+    };
+    name.is_some_and(|name| {
+        ["to_char", "date_format"].contains(&name.value.to_lowercase().as_str())
+    }) && matches!(&template.value, Value::SingleQuotedString(text) if !text.contains('%'))
 }
 
 fn misread_name(name: &Ident) -> Option<Misread> {
@@ -163,6 +185,8 @@ mod tests {
             ("SELECT count(*) FROM events TABLESAMPLE SYSTEM (10)", SAMPLE),
             ("SELECT reason ISNULL FROM events", ISNULL),
             ("SELECT 1 UNION SELECT reason IsNull FROM events", ISNULL),
+            ("SELECT to_char(time, 'YYYY-MM-DD') FROM events", TEMPLATE),
+            ("SELECT 1 FROM events ORDER BY To_Char(time, 'HH24')", TEMPLATE),
             ("SELECT 'a' 'b'", TEXT_AS_NAME),
             ("SELECT reason 'x' FROM events", TEXT_AS_NAME),
         ] {
@@ -183,6 +207,7 @@ mod tests {
             "SELECT (-2) ^ 2, -(2 ^ 2), 2 ^ -2",
             "SELECT 1 FROM events e WHERE (NOT EXISTS (SELECT 1)) IS NULL AND NOT EXISTS (SELECT 2)",
             "SELECT reason AS \"isnull\", reason IS NULL, time AS x, time \"y\" FROM events",
+            "SELECT to_char(time, '%Y-%m') FROM events",
             "SELECT statement LIKE 'a%', statement ~ '^a' FROM commands",
         ] {
             assert_eq!(refused(sql), None, "{sql}");

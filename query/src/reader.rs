@@ -127,6 +127,12 @@ impl Gate {
         Ok(permit)
     }
 
+    /// `permit` for a question that reads the exact bytes, too: its own permit has a row limit of its own.
+    pub(crate) fn permit_raw(&self, reader: &Reader, permit: Permit) -> Result<Permit, QueryError> {
+        let limit = self.ask(reader, Action::AuditRaw, EVENTS)?;
+        Ok(Permit { row_limit: permit.row_limit.into_iter().chain(limit).min() })
+    }
+
     /// Whether the reader may ask any view at all.
     pub(crate) fn may_ask_something(&self, reader: &Reader) -> bool {
         let mut views = std::iter::once(EVENTS).chain(VIEWS.iter().map(|view| view.name));

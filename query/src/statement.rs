@@ -1,12 +1,13 @@
 //! What a text asks for. Only questions pass; everything else is named and refused.
 
+use std::error::Error;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{ObjectName, Query, SetExpr, Statement, visit_relations};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use datafusion_postgres::datafusion_pg_catalog::sql::rules::{
@@ -19,6 +20,7 @@ use datafusion_postgres::datafusion_pg_catalog::sql::rules::{
 use crate::catalog::{INFORMATION_SCHEMA, PG_CATALOG};
 use crate::error::QueryError;
 use crate::misread::{Misread, misread};
+use crate::patterns;
 use crate::views::{EVENTS, View};
 
 /// Words and signs of one text that may nest something: a chain of so many operators still fits a thread's stack,
@@ -67,9 +69,8 @@ impl Statements {
         if sql.len() > self.max_bytes {
             return Err(QueryError::TooLong { bytes: sql.len(), max: self.max_bytes });
         }
-        let syntax = |message: String| QueryError::Invalid { message, sqlstate: "42601" };
         let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize();
-        let tokens = tokens.map_err(|error| syntax(error.to_string()))?;
+        let tokens = tokens.map_err(|error| syntax(&error))?;
         let nesting = tokens.iter().filter(|token| nests(token)).count();
         if nesting > MAX_NESTING {
             let message = format!(
@@ -77,32 +78,31 @@ impl Statements {
             );
             return Err(QueryError::Invalid { message, sqlstate: "54001" });
         }
-        let statements = self.rewritten(sql).map_err(|error| syntax(error.to_string()))?;
+        let statements = self.rewritten(sql)?;
         if statements.len() > MAX_STATEMENTS {
             let message = format!("more than {MAX_STATEMENTS} statements in one text; send fewer");
             return Err(QueryError::Invalid { message, sqlstate: "54001" });
         }
-        // What is made up for the catalog is not asked of events.
-        let rows = statements.iter().filter(|statement| !asks_the_catalog_alone(statement));
-        match rows.filter_map(misread).next() {
-            Some(Misread { sqlstate, message }) => {
-                Err(QueryError::Invalid { message: message.to_owned(), sqlstate })
-            }
-            None => Ok(statements),
-        }
+        must_not_be_misread(&statements)?;
+        Ok(statements)
     }
 
-    fn rewritten(&self, sql: &str) -> Result<Vec<Statement>, ParserError> {
-        match Parser::parse_sql(&PostgreSqlDialect {}, sql) {
+    fn rewritten(&self, sql: &str) -> Result<Vec<Statement>, QueryError> {
+        let mut statements = match Parser::parse_sql(&PostgreSqlDialect {}, sql) {
             Ok(statements) if !statements.iter().all(asks_the_catalog_alone) => {
+                // Some of it is something else once it is rewritten.
+                must_not_be_misread(&statements)?;
                 let rewrite = |statement| {
                     self.of_rows.iter().fold(statement, |statement, rule| rule.rewrite(statement))
                 };
-                Ok(statements.into_iter().map(rewrite).collect())
+                statements.into_iter().map(rewrite).collect()
             }
             // What only PostgreSQL's clients say may not parse as it is.
-            Ok(_) | Err(_) => self.of_catalog.parse(sql),
-        }
+            Ok(_) | Err(_) => self.of_catalog.parse(sql).map_err(|error| syntax(&error))?,
+        };
+        let rows = statements.iter_mut().filter(|statement| !asks_the_catalog_alone(statement));
+        rows.for_each(patterns::of_whole_texts);
+        Ok(statements)
     }
 
     /// The one statement of `sql`.
@@ -117,6 +117,21 @@ impl Statements {
                 problem: "more than one statement; send them one by one".to_owned(),
             }),
         }
+    }
+}
+
+fn syntax(error: &dyn Error) -> QueryError {
+    QueryError::Invalid { message: error.to_string(), sqlstate: "42601" }
+}
+
+fn must_not_be_misread(statements: &[Statement]) -> Result<(), QueryError> {
+    // What is made up for the catalog is not asked of events.
+    let rows = statements.iter().filter(|statement| !asks_the_catalog_alone(statement));
+    match rows.filter_map(misread).next() {
+        Some(Misread { sqlstate, message }) => {
+            Err(QueryError::Invalid { message: message.to_owned(), sqlstate })
+        }
+        None => Ok(()),
     }
 }
 

@@ -6,17 +6,20 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::ScalarValue;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::expressions::{cast, col, lit};
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::filter::FilterExecBuilder;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 
+use crate::barrier::tells_nothing;
 use crate::lake::Snapshot;
 use crate::tail::PinnedTail;
 
@@ -52,18 +55,30 @@ pub(crate) struct Pinned {
     pub(crate) tail: PinnedTail,
 }
 
-/// The rows of all events, on behalf of one view.
+/// The rows of events, on behalf of one view.
 pub(crate) struct EventsTable {
     view: &'static str,
     schema: SchemaRef,
     pinned: Arc<Pinned>,
+    /// What a row must be to be one of the view's: all of it. Nobody asks anything of other rows.
+    only: Vec<Expr>,
 }
 
 impl EventsTable {
     /// `view` is what the reader named: permission is asked for it.
     pub(crate) fn new(view: &'static str, raw: bool, pinned: Arc<Pinned>) -> Self {
         let schema = if raw { full_schema() } else { schema_without_raw() };
-        Self { view, schema, pinned }
+        Self { view, schema, pinned, only: Vec::new() }
+    }
+
+    /// Those of its rows for which all of `only` is true.
+    pub(crate) fn only(&self, only: Vec<Expr>) -> Self {
+        Self {
+            view: self.view,
+            schema: Arc::clone(&self.schema),
+            pinned: Arc::clone(&self.pinned),
+            only,
+        }
     }
 
     /// The view on whose behalf it is read.
@@ -103,6 +118,31 @@ impl EventsTable {
         };
         let columns = wanted.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
         Ok(Arc::new(ProjectionExec::try_new(columns, scan)?))
+    }
+
+    /// Its columns, of all events that `filters` do not leave out: those of the lake.
+    async fn rows(
+        &self,
+        state: &dyn Session,
+        columns: &[usize],
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let wanted = Arc::new(self.schema.project(columns)?);
+        let full = full_schema();
+        let of_full = wanted
+            .fields()
+            .iter()
+            .map(|field| full.index_of(field.name()).map_err(DataFusionError::from))
+            .collect::<Result<Vec<_>>>()?;
+        let mut plans = self.tail(&of_full)?;
+        if let Some(rows) = &self.pinned.snapshot.rows {
+            plans.push(self.lake(rows, state, &wanted, filters, limit).await?);
+        }
+        if plans.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(wanted)));
+        }
+        UnionExec::try_new(plans)
     }
 
     /// The tail's part.
@@ -150,23 +190,29 @@ impl TableProvider for EventsTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let wanted = match projection {
-            Some(projection) => Arc::new(self.schema.project(projection)?),
-            None => Arc::clone(&self.schema),
+            Some(projection) => projection.clone(),
+            None => (0..self.schema.fields().len()).collect(),
         };
-        let full = full_schema();
-        let of_full = wanted
-            .fields()
-            .iter()
-            .map(|field| full.index_of(field.name()).map_err(DataFusionError::from))
-            .collect::<Result<Vec<_>>>()?;
-        let mut plans = self.tail(&of_full)?;
-        if let Some(rows) = &self.pinned.snapshot.rows {
-            plans.push(self.lake(rows, state, &wanted, filters, limit).await?);
+        if self.only.is_empty() {
+            return self.rows(state, &wanted, filters, limit).await;
         }
-        if plans.is_empty() {
-            return Ok(Arc::new(EmptyExec::new(wanted)));
+        let all = DFSchema::try_from(Arc::clone(&self.schema))?;
+        let mut looked_at = wanted.clone();
+        for column in self.only.iter().flat_map(Expr::column_refs) {
+            let index = self.schema.index_of(&column.name)?;
+            if !looked_at.contains(&index) {
+                looked_at.push(index);
+            }
         }
-        UnionExec::try_new(plans)
+        let before = filters.iter().filter(|filter| tells_nothing(filter, &all));
+        let asked: Vec<Expr> = self.only.iter().chain(before).cloned().collect();
+        // The first rows of the table may not be rows of the view.
+        let rows = self.rows(state, &looked_at, &asked, None).await?;
+        let Some(only) = conjunction(self.only.iter().cloned()) else { return Ok(rows) };
+        let only = state.create_physical_expr(only, &DFSchema::try_from(rows.schema())?)?;
+        let kept = (looked_at.len() > wanted.len()).then(|| (0..wanted.len()).collect());
+        let rows = FilterExecBuilder::new(only, rows).apply_projection(kept)?.build()?;
+        Ok(Arc::new(rows))
     }
 
     /// The lake skips files, pages and rows by them; the tail does not, so they stay above the scan.
@@ -180,6 +226,9 @@ impl TableProvider for EventsTable {
 
 impl fmt::Debug for EventsTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EventsTable").field("view", &self.view).finish_non_exhaustive()
+        f.debug_struct("EventsTable")
+            .field("view", &self.view)
+            .field("only", &self.only)
+            .finish_non_exhaustive()
     }
 }

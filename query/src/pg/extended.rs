@@ -1,12 +1,13 @@
 //! The extended protocol: a statement is parsed once and runs with parameters, each time on what is there then.
 
 use std::collections::HashSet;
-use std::fmt::Debug;
+use std::fmt::{Debug, Write as _};
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use async_trait::async_trait;
-use datafusion::common::ParamValues;
+use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::Statement;
@@ -200,7 +201,13 @@ impl ExtendedQueryHandler for Extended {
         let inferred: Vec<_> = types.iter().map(|(_, inferred)| inferred.as_ref()).collect();
         let values = deserialize_parameters_with_server_types(portal, &inferred, &wire_types)?;
         let mut question = connection.engine().question(reader, Face::Pgwire, &prepared.text);
-        question.asked_with(&on_record(&values));
+        let shown = on_record(&values);
+        let max = connection.engine().limits.max_sql_bytes;
+        if shown.len() > max {
+            let error = QueryError::ParametersTooLong { bytes: shown.len(), max };
+            return Err(wire(&question.ended(error).await));
+        }
+        question.asked_with(&shown);
         let options = FormatOptions::from_client_metadata(client.metadata());
         let cancel = connection.next_cancel();
         let values = Some(values).filter(|_| !types.is_empty());
@@ -236,13 +243,29 @@ fn parameters(prepared: &Prepared) -> PgWireResult<Vec<(Type, Option<DataType>)>
     (1..=count).map(typed).collect()
 }
 
-/// How bound values stand on record.
+/// How bound values stand on record: whole.
 fn on_record(values: &ParamValues) -> String {
-    const MAX_SHOWN: usize = 256;
     let ParamValues::List(values) = values else { return String::new() };
-    let shown = |(place, value): (usize, &datafusion::common::metadata::ScalarAndMetadata)| {
-        let text: String = value.value.to_string().chars().take(MAX_SHOWN).collect();
-        format!("${} = {}", place + 1, serde_json::Value::from(text))
+    let shown = |(place, value): (usize, &ScalarAndMetadata)| {
+        format!("${} = {}", place + 1, serde_json::Value::from(whole(&value.value)))
     };
     values.iter().enumerate().map(shown).collect::<Vec<_>>().join(", ")
+}
+
+/// The engine shows the first bytes of a `bytea` only.
+fn whole(value: &ScalarValue) -> String {
+    use ScalarValue as S;
+    match value {
+        S::Binary(Some(bytes))
+        | S::LargeBinary(Some(bytes))
+        | S::BinaryView(Some(bytes))
+        | S::FixedSizeBinary(_, Some(bytes)) => {
+            let mut text = String::from("\\x");
+            for byte in bytes {
+                let _infallible = write!(text, "{byte:02x}");
+            }
+            text
+        }
+        other => other.to_string(),
+    }
 }

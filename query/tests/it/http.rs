@@ -99,7 +99,8 @@ async fn errors_have_a_status_and_a_code() {
         ("SELECT * FROM events; SELECT 1", 400, "bad_request", "one by one"),
         ("", 400, "bad_request", "empty"),
         ("SELECT 1/0", 422, "failed", "zero"),
-        ("SELECT CAST(actor AS INT) FROM (VALUES ('x')) t(actor)", 422, "failed", "x"),
+        ("SELECT CAST(actor AS INT) FROM (VALUES ('x')) t(actor)", 422, "failed", "Int32"),
+        ("SELECT 'a' ~ '('", 400, "invalid_query", "regular expression"),
     ] {
         let (got, answer) = world.try_sql("auditor", sql).await;
         assert_eq!((got, answer["code"].as_str().unwrap()), (status, code), "{sql}: {answer}");

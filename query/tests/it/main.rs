@@ -3,6 +3,7 @@
 
 mod abuse;
 mod ask;
+mod barrier;
 mod cases;
 mod dictionaries;
 mod distinct;
@@ -19,6 +20,7 @@ mod pg;
 mod pg_entry;
 mod places;
 mod policy;
+mod postgres;
 mod requests;
 mod requests_made;
 mod s3;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tallyport_query::Limits;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
@@ -152,6 +153,30 @@ async fn prepared_statements_take_parameters_and_see_what_is_new() {
         recorded.as_str().unwrap().ends_with(r#"-- parameters: $1 = "bot-1", $2 = "40""#),
         "{recorded}"
     );
+    world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bound_values_are_on_record_whole_or_refused() {
+    let limits = Limits { max_sql_bytes: 4_000, ..Limits::default() };
+    let world = World::with(Setup { limits, ..Setup::default() }).await;
+    let client = connect(&world, "auditor").await;
+    let long = format!("{}the end", "x".repeat(1_000));
+    let asked = "SELECT count(*) FROM commands WHERE statement = $1";
+    let _none = client.query_one(asked, &[&long]).await.unwrap();
+    let bytes: Vec<u8> = (0..100).collect();
+    let curator = connect(&world, "curator").await;
+    let exact = "SELECT count(*) FROM events WHERE raw = $1";
+    let _none = curator.query_one(exact, &[&bytes]).await.unwrap();
+    let on_record = "SELECT sql FROM queries WHERE activity = 'completed' AND sql LIKE '%-- parameters: %' \
+                     AND sql NOT LIKE '%FROM queries%' ORDER BY log_offset";
+    let rows = world.rows(on_record).await;
+    assert!(rows[0][0].as_str().unwrap().ends_with(r#"the end""#), "{rows:?}");
+    assert!(rows[1][0].as_str().unwrap().contains("5e5f60616263"), "{rows:?}");
+    let error = client.query_one(asked, &[&"x".repeat(4_000)]).await.unwrap_err();
+    assert_eq!(error.code().map(SqlState::code), Some("54000"), "{error}");
+    let refused = "SELECT count(*) FROM queries WHERE activity = 'failed' AND reason LIKE 'query_too_long: the parameters%'";
+    assert_eq!(world.value(refused).await, json!(1));
     world.running.stop().await;
 }
 

@@ -102,6 +102,25 @@ async fn what_a_permit_demands_is_met() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_row_limit_of_the_exact_bytes_is_met_where_they_are_read() {
+    let world = told().await;
+    for (sql, status) in [
+        ("SELECT family FROM events", 200),
+        ("SELECT raw FROM events LIMIT 3", 200),
+        ("SELECT raw FROM events LIMIT 4", 422),
+        ("SELECT * FROM events LIMIT 4", 422),
+        ("SELECT family FROM events WHERE length(raw) > 0 LIMIT 4", 422),
+        ("SELECT 1 FROM (SELECT raw, family FROM events) e LIMIT 4", 200),
+    ] {
+        let (told, answer) = world.try_sql("archivist", sql).await;
+        let error = if told == 200 { &answer["error"] } else { &answer };
+        let limited = error["message"].as_str().is_some_and(|told| told.contains("row_limit"));
+        assert_eq!(limited, status == 422, "{sql}: {answer}");
+    }
+    world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_question_is_on_record_with_its_end() {
     let world = told().await;
     let _ = world.try_sql("auditor", "SELECT 1 FROM commands").await;

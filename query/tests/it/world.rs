@@ -21,12 +21,17 @@ use tallyport_schemas::{Draft, PrincipalKind, ProducerId, lake, ocsf};
 use tempfile::TempDir;
 use url::Url;
 
-/// Auditors see everything; curators see it raw too; apprentices see commands and nothing else, ten rows at most.
+/// Auditors see everything; curators see it raw too, archivists three rows of that at most; apprentices see commands and
+/// nothing else, ten rows at most.
 const POLICY: &str = r#"
 @id("auditors-ask") permit (principal in Tallyport::Group::"auditors",
   action == Tallyport::Action::"audit:query", resource);
 @id("curators-ask") permit (principal in Tallyport::Group::"curators",
   action in [Tallyport::Action::"audit:query", Tallyport::Action::"audit:raw"], resource);
+@id("archivists-ask") permit (principal in Tallyport::Group::"archivists",
+  action == Tallyport::Action::"audit:query", resource);
+@id("archivists-read") @row_limit("3") permit (principal in Tallyport::Group::"archivists",
+  action == Tallyport::Action::"audit:raw", resource);
 @id("apprentices-ask") @row_limit("10") permit (principal in Tallyport::Group::"apprentices",
   action == Tallyport::Action::"audit:query", resource == Tallyport::AuditView::"commands");
 "#;
@@ -65,6 +70,7 @@ pub fn clients() -> Vec<DevClient> {
     vec![
         human("auditor", "auditors"),
         human("curator", "curators"),
+        human("archivist", "archivists"),
         human("apprentice", "apprentices"),
         DevClient::new("nobody"),
     ]
