@@ -229,6 +229,11 @@ impl QueryError {
         }
     }
 
+    /// Whether it only says that the issuer cannot be asked now.
+    pub(crate) fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unauthenticated { failure, .. } if failure == "introspection_unavailable")
+    }
+
     /// How the event of the failed question says it: the code, and the text where it cannot quote a value of the data.
     pub(crate) fn on_record(&self) -> String {
         match self {

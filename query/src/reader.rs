@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tallyport_access::policy::{Action, AskContext, PolicyStore, Resource};
@@ -52,6 +53,27 @@ impl Gate {
         peer: Option<SocketAddr>,
     ) -> Result<Reader, QueryError> {
         self.admit(token, front, peer, async |reader| Ok(reader)).await
+    }
+
+    /// Whether the issuer still stands by the `token` that `reader` came with. Where it does not, that is put on record as
+    /// when a connection begins.
+    pub(crate) async fn still_counts(
+        &self,
+        reader: &Reader,
+        token: &str,
+        front: Front,
+        peer: Option<SocketAddr>,
+    ) -> Result<(), QueryError> {
+        let issuer = &reader.identity.principal.issuer;
+        if self.authenticator.still_counts(issuer, token).await.is_ok() {
+            return Ok(());
+        }
+        self.authenticate(Some(token), front, peer).await.map(drop)
+    }
+
+    /// How often the issuer of a reader that stays has to be asked; never where it is not asked at all.
+    pub(crate) fn asks_again_after(&self, reader: &Reader) -> Option<Duration> {
+        self.authenticator.asks_again_after(&reader.identity.principal.issuer)
     }
 
     /// Verifies a token and lets `serve` work for its reader while the outcome goes on record. What `serve` gives is
@@ -189,9 +211,9 @@ impl Reader {
     }
 
     /// What is left of the token's time; nothing once it has ended.
-    pub(crate) fn time_left(&self) -> Option<std::time::Duration> {
+    pub(crate) fn time_left(&self) -> Option<Duration> {
         let left = self.identity.expires_at.duration_since(Timestamp::now());
-        std::time::Duration::try_from(left).ok().filter(|left| !left.is_zero())
+        Duration::try_from(left).ok().filter(|left| !left.is_zero())
     }
 
     /// The reader's issuer and subject, which are together unique.

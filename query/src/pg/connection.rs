@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use datafusion_postgres::arrow_pg::datatypes::{arrow_schema_to_pg_fields, encode_recordbatch};
@@ -13,7 +14,9 @@ use datafusion_postgres::pgwire::types::format::FormatOptions;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use parking_lot::Mutex;
 use tallyport_schemas::Front;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use super::{Cancels, wire};
 use crate::engine::{Engine, Planned};
@@ -26,11 +29,20 @@ pub(super) struct Connection {
     peer: SocketAddr,
     loopback: bool,
     cancels: Cancels,
-    reader: OnceLock<Reader>,
+    entered: OnceLock<Entered>,
+    /// Told once, when it is.
+    enters: Notify,
     key: OnceLock<(i32, SecretKey)>,
     running: Arc<Mutex<CancellationToken>>,
     closing: CancellationToken,
     left: CancellationToken,
+}
+
+/// Whose it is.
+struct Entered {
+    reader: Reader,
+    /// Kept where its issuer is asked again: wiped when the connection ends.
+    token: Option<(Zeroizing<String>, Duration)>,
 }
 
 impl Connection {
@@ -45,7 +57,8 @@ impl Connection {
             peer,
             loopback,
             cancels,
-            reader: OnceLock::new(),
+            entered: OnceLock::new(),
+            enters: Notify::new(),
             key: OnceLock::new(),
             running: Arc::default(),
             closing: CancellationToken::new(),
@@ -78,20 +91,53 @@ impl Connection {
 
     /// Verifies the token; the connection is the reader's from then on.
     pub(super) async fn enter(&self, token: &str) -> Result<(), QueryError> {
-        let token = Some(token).filter(|token| !token.is_empty());
+        let given = Some(token).filter(|token| !token.is_empty());
         let gate = &self.engine.gate;
-        let reader = gate.authenticate(token, Front::QueryPgwire, Some(self.peer)).await?;
+        let reader = gate.authenticate(given, Front::QueryPgwire, Some(self.peer)).await?;
         tracing::debug!(reader = reader.name(), peer = %self.peer, "a reader connected");
-        self.reader.set(reader).map_err(|_| QueryError::Internal)
+        let every = gate.asks_again_after(&reader);
+        let token = every.map(|every| (Zeroizing::new(token.to_owned()), every));
+        let entered = Entered { reader, token };
+        self.entered.set(entered).map_err(|_| QueryError::Internal)?;
+        self.enters.notify_one();
+        Ok(())
     }
 
-    /// The reader. A message that comes without one, such as after a refused token, gets nothing.
-    pub(super) fn reader(&self) -> Result<&Reader, QueryError> {
-        let reader = self.reader.get().ok_or_else(|| QueryError::Unauthenticated {
+    /// The reader, whose token counts now. A message that comes without one, such as after a refused token, gets nothing.
+    pub(super) async fn reader(&self) -> Result<&Reader, QueryError> {
+        let entered = self.entered.get().ok_or_else(|| QueryError::Unauthenticated {
             failure: "no_token".to_owned(),
             message: "this connection has no verified token; connect again".to_owned(),
         })?;
-        reader.time_left().map(|_| reader).ok_or(QueryError::TokenExpired)
+        self.still_counts(entered).await?;
+        Ok(&entered.reader)
+    }
+
+    async fn still_counts(&self, entered: &Entered) -> Result<(), QueryError> {
+        let Entered { reader, token } = entered;
+        let _left = reader.time_left().ok_or(QueryError::TokenExpired)?;
+        let Some((token, _)) = token else { return Ok(()) };
+        let gate = &self.engine.gate;
+        gate.still_counts(reader, token, Front::QueryPgwire, Some(self.peer)).await
+    }
+
+    /// Waits until the reader's token counts no more, whether anything is asked meanwhile or not.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(super) async fn token_ended(&self) {
+        self.enters.notified().await;
+        let Some(entered) = self.entered.get() else { return };
+        while let Some(left) = entered.reader.time_left() {
+            let every = entered.token.as_ref().map(|(_, every)| *every);
+            tokio::time::sleep(every.map_or(left, |every| every.min(left))).await;
+            match self.still_counts(entered).await {
+                // Nothing is asked meanwhile, and what is will be refused until the issuer says something.
+                Err(error) if error.is_unknown() => {}
+                Err(_) => return,
+                Ok(()) => {}
+            }
+        }
     }
 
     /// Lets cancel requests with this key reach the connection.

@@ -91,7 +91,7 @@ impl QueryParser for Parser {
         C: ClientInfo + Unpin + Send + Sync,
     {
         let connection = &self.connection;
-        let reader = connection.reader().map_err(|error| wire(&error))?;
+        let reader = connection.reader().await.map_err(|error| wire(&error))?;
         let engine = connection.engine();
         let parsed = engine.statements().parse(sql).and_then(|mut statements| {
             match (statements.pop(), statements.is_empty()) {
@@ -192,7 +192,7 @@ impl ExtendedQueryHandler for Extended {
         let prepared = &portal.statement.statement;
         must_not_be_aborted(client, &prepared.statement)?;
         let connection = &self.connection;
-        let reader = connection.reader().map_err(|error| wire(&error))?;
+        let reader = connection.reader().await.map_err(|error| wire(&error))?;
         if prepared.plan.is_none() {
             return session::answer(client, &prepared.statement);
         }

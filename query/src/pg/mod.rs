@@ -67,6 +67,7 @@ impl Serve for Server {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = closing.cancelled() => {}
+                () = connection.token_ended() => {}
             }
             tokio::time::sleep(FAREWELL).await;
         };

@@ -28,7 +28,7 @@ impl SimpleQueryHandler for Connection {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let reader = self.reader().map_err(|error| wire(&error))?;
+        let reader = self.reader().await.map_err(|error| wire(&error))?;
         let statements = match self.engine().statements().parse(query) {
             Ok(statements) => statements,
             Err(error) => {
@@ -67,7 +67,7 @@ impl Connection {
             return session::answer(client, &statement);
         }
         let options = FormatOptions::from_client_metadata(client.metadata());
-        let reader = self.reader().map_err(|error| wire(&error))?;
+        let reader = self.reader().await.map_err(|error| wire(&error))?;
         let question = self.engine().question(reader, Face::Pgwire, text);
         let cancel = self.next_cancel();
         let planned = self.engine().plan(reader, question, statement, None).await;

@@ -1,12 +1,14 @@
 //! How readers enter over the PostgreSQL wire: tokens of any length, and who they are then.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 use crate::pg::{config, connect};
-use crate::world::World;
+use crate::world::{Setup, World};
 
 const FAILURES: &str = "SELECT failure FROM authentications WHERE front = 'query_pgwire' AND outcome = 'failure' ORDER BY time";
 
@@ -69,6 +71,45 @@ async fn the_current_user_is_who_the_token_says() {
             _ => None,
         });
         assert_eq!(row, Some("auditor"), "{sql}");
+    }
+    world.running.stop().await;
+}
+
+/// Longer than an issuer's answer holds.
+const A_LITTLE_OVER_A_SECOND: Duration = Duration::from_millis(1_300);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_taken_back_ends_its_connections() {
+    let world = World::with(Setup { introspected: true, ..Setup::default() }).await;
+    let token = world.token("auditor").await;
+    let (client, connection) = config(&world, &token).connect(NoTls).await.unwrap();
+    let ended = tokio::spawn(connection);
+    client.simple_query("SELECT 1").await.expect("it counts");
+    world.issuer.revoke(&token);
+    let refused = async { while client.simple_query("SELECT 1").await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(5), refused).await.expect("the issuer is asked");
+    let ended = tokio::time::timeout(Duration::from_secs(5), ended).await;
+    ended.expect("the connection ends").unwrap().ok();
+    let on_record = "SELECT count(*) > 0 FROM authentications WHERE failure = 'inactive' AND front = 'query_pgwire'";
+    assert_eq!(world.value(on_record).await, true);
+    world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_connection_ends_with_its_token() {
+    let world = World::with(Setup { introspected: true, ..Setup::default() }).await;
+    let revoked = world.token("auditor").await;
+    let expires = world.token_for("auditor", 2).await;
+    for token in [&expires, &revoked] {
+        let (_client, connection) = config(&world, token).connect(NoTls).await.unwrap();
+        let ended = tokio::spawn(connection);
+        if token == &revoked {
+            world.issuer.revoke(token);
+        }
+        tokio::time::sleep(A_LITTLE_OVER_A_SECOND / 2).await;
+        assert!(!ended.is_finished(), "it counts as yet");
+        let ended = tokio::time::timeout(Duration::from_secs(6), ended).await;
+        ended.expect("nobody asks, and it ends").unwrap().ok();
     }
     world.running.stop().await;
 }

@@ -9,9 +9,9 @@ use deltalake::operations::write::SchemaMode;
 use deltalake::protocol::SaveMode;
 use deltalake::{DeltaTable, DeltaTableBuilder};
 use serde_json::{Value, json};
-use tallyport_access::Authenticator;
 use tallyport_access::dev_issuer::{DevClient, DevIssuer};
 use tallyport_access::policy::PolicyStore;
+use tallyport_access::{Authenticator, IntrospectionConfig};
 use tallyport_eventlog::backends::memory::MemoryLog;
 use tallyport_eventlog::faults::FaultLog;
 use tallyport_eventlog::{Appender, AppenderOptions, Log, Position, Topic};
@@ -53,11 +53,19 @@ pub struct Setup {
     pub pg_tls: Option<Arc<rustls::ServerConfig>>,
     /// A directory of its own where there is none.
     pub lake: Option<LakeConfig>,
+    /// Whether the issuer is asked if a token still counts, which holds for a second.
+    pub introspected: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { partitions: 1, limits: Limits::default(), pg_tls: None, lake: None }
+        Self {
+            partitions: 1,
+            limits: Limits::default(),
+            pg_tls: None,
+            lake: None,
+            introspected: false,
+        }
     }
 }
 
@@ -89,7 +97,19 @@ impl World {
         let log = Arc::new(FaultLog::new(inner));
         let issuer = DevIssuer::start("127.0.0.1:0".parse().unwrap(), clients()).await.unwrap();
         let appender = appender(&log, "gw-1").await;
-        let authenticator = Authenticator::new(vec![issuer.issuer_config()]).unwrap();
+        let mut trusted = issuer.issuer_config();
+        if setup.introspected {
+            let asker = &issuer.clients()[0];
+            let client_secret_file = dir.path().join("secret");
+            std::fs::write(&client_secret_file, asker.secret.expose()).unwrap();
+            trusted.introspection = Some(IntrospectionConfig {
+                url: issuer.introspection_url(),
+                client_id: asker.id.clone(),
+                client_secret_file,
+                cache_seconds: 1,
+            });
+        }
+        let authenticator = Authenticator::new(vec![trusted]).unwrap();
         let policies = PolicyStore::from_text(POLICY, "test").unwrap();
         let any = "127.0.0.1:0".parse().unwrap();
         let config = QueryConfig {
