@@ -74,9 +74,9 @@ fn take(files: &mut BTreeMap<String, u64>, action: &Value) {
 
 impl Recorded {
     fn take(&mut self, action: &Value) {
-        if let Some(partition) =
-            action["txn"]["appId"].as_str().and_then(|id| id.rsplit('/').next())
-        {
+        // What each last record was is beside it, under another name.
+        let id = action["txn"]["appId"].as_str();
+        if let Some(partition) = id.and_then(|id| id.strip_prefix("tallyport-recorder/audit/")) {
             let next = action["txn"]["version"].as_u64().expect("an offset");
             let before = self.next.insert(partition.to_owned(), next).unwrap_or_default();
             assert!(before < next, "the position only goes on: {action}");

@@ -160,6 +160,19 @@ fn texts<C: FromIterator<String>>(
     rows.of(query)?.map(|row| row.text(column).map(str::to_owned)).collect()
 }
 
+fn foreign_keys(
+    rows: &CatalogRows,
+    relations: &mut BTreeMap<u32, Relation>,
+) -> Result<(), CatalogError> {
+    for row in rows.of("foreign_keys")? {
+        let (own, other) = (row.oid(0)?, row.oid(1)?);
+        let (reference, referrer) = ((other, row.attnum(2)?), (own, row.attnum(3)?));
+        change(relations, own, |relation| relation.references.push(reference));
+        change(relations, other, |relation| relation.referrers.push(referrer));
+    }
+    Ok(())
+}
+
 fn relations(rows: &CatalogRows) -> Result<BTreeMap<u32, Relation>, CatalogError> {
     let mut relations = BTreeMap::new();
     for row in rows.of("relations")? {
@@ -214,12 +227,7 @@ fn relations(rows: &CatalogRows) -> Result<BTreeMap<u32, Relation>, CatalogError
         let text = row.some(1).unwrap_or(UNREADABLE).to_owned();
         change(&mut relations, row.oid(0)?, |relation| relation.expressions.push(text));
     }
-    for row in rows.of("foreign_keys")? {
-        let (own, other) = (row.oid(0)?, row.oid(1)?);
-        let (reference, referrer) = ((other, row.attnum(2)?), (own, row.attnum(3)?));
-        change(&mut relations, own, |relation| relation.references.push(reference));
-        change(&mut relations, other, |relation| relation.referrers.push(referrer));
-    }
+    foreign_keys(rows, &mut relations)?;
     for row in rows.of("derived")? {
         let derivation = (row.attnum(1)?, row.oid(2)?, row.attnum(3)?);
         change(&mut relations, row.oid(0)?, |relation| relation.derived.push(derivation));
