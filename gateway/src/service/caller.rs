@@ -96,7 +96,6 @@ impl Inner {
         trace_id: TraceId,
     ) -> Result<Caller, Refusal> {
         let Came { front, peer, token, .. } = came;
-        let token = token.cloned();
         let checked = self.check(came).await?;
         let context = SharedContext::from(checked.context(peer, trace_id));
         let event = Body::Authentication(checked.event(front));
@@ -106,7 +105,9 @@ impl Inner {
             Ok(identity) => {
                 let unrecorded = Some(Unrecorded::new(note));
                 let issuer = &identity.principal.issuer;
-                let token_watch = TokenWatch::new(&self.authenticator, issuer, token);
+                // Copied only where it is asked about again.
+                let kept = self.authenticator.asks_again_after(issuer).and(token).cloned();
+                let token_watch = TokenWatch::new(&self.authenticator, issuer, kept);
                 let token_watch = token_watch.map(Arc::new);
                 Ok(Caller { identity, context, peer, unrecorded, token_watch })
             }
