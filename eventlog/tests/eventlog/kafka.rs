@@ -14,7 +14,7 @@ use tallyport_eventlog::{
 use tallyport_schemas::{Body, Context, Draft, Integrity, ProducerId, ocsf};
 
 /// `None`: the broker cannot be installed here, and that was said.
-fn broker(test: &str, args: &[&str]) -> Option<DevService> {
+pub fn broker(test: &str, args: &[&str]) -> Option<DevService> {
     match DevService::start("kafka", args) {
         Ok(service) => Some(service),
         Err(error @ StartError::NotInstallable { .. }) => {
@@ -70,7 +70,7 @@ async fn kafka_keeps_the_promises() {
     a_reader_that_keeps_up_is_not_made_to_wait(&service).await;
 }
 
-fn tool(service: &DevService, args: &[&str]) {
+pub fn tool(service: &DevService, args: &[&str]) {
     let done = std::process::Command::new(service.text("java"))
         .args(["-XX:TieredStopAtLevel=1", "-cp", service.text("classpath")])
         .args(args)

@@ -10,6 +10,7 @@
 
 mod conformance;
 mod crash;
+mod credentials;
 mod durability;
 mod faults;
 mod full_disk;

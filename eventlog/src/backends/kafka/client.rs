@@ -1,5 +1,7 @@
 //! Settings of the Kafka clients.
 
+use std::path::PathBuf;
+
 use rdkafka::ClientConfig;
 
 use super::KafkaError;
@@ -39,17 +41,20 @@ pub(super) fn base(options: &KafkaOptions) -> Result<ClientConfig, KafkaError> {
     if let Some(source) = &options.sasl_password {
         config.set("sasl.password", secret("sasl.password", source)?);
     }
+    for (name, path) in files(options) {
+        config.set(name, path.display().to_string());
+    }
+    Ok(config)
+}
+
+/// The files that are named, by what they are to the client.
+pub(super) fn files(options: &KafkaOptions) -> impl Iterator<Item = (&'static str, &PathBuf)> {
     let files = [
         ("ssl.ca.location", &options.ssl_ca),
         ("ssl.certificate.location", &options.ssl_certificate),
         ("ssl.key.location", &options.ssl_key),
     ];
-    for (name, file) in files {
-        if let Some(path) = file {
-            config.set(name, path.display().to_string());
-        }
-    }
-    Ok(config)
+    files.into_iter().filter_map(|(name, file)| Some((name, file.as_ref()?)))
 }
 
 pub(super) fn producer(base: &ClientConfig, options: &KafkaOptions) -> ClientConfig {

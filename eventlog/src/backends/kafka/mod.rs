@@ -4,9 +4,11 @@
 //! How long records are kept is Kafka's own affair: [`Log::release`] does nothing. The number of partitions is read
 //! when the log is opened; nothing goes to those that are added later, see [`partitioning`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{PerTopic, no_such_partition, read_deadline};
 use crate::{AppendError, Entry, KafkaOptions, Log, LogId, Position, ReadError, Record, Topic};
@@ -15,6 +17,7 @@ mod client;
 mod partitioning;
 mod producer;
 mod reader;
+mod renewal;
 mod topics;
 
 #[cfg(test)]
@@ -23,6 +26,7 @@ mod tests;
 use partitioning::partition_of;
 use producer::Producer;
 use reader::Readers;
+use renewal::Clients;
 
 /// The log on Kafka.
 #[derive(Debug)]
@@ -30,8 +34,8 @@ pub struct KafkaLog {
     id: LogId,
     names: PerTopic<String>,
     partitions: PerTopic<u32>,
-    producer: Producer,
-    readers: Readers,
+    clients: Arc<Clients>,
+    _renewal: AbortOnDropHandle<()>,
 }
 
 /// The log on Kafka cannot be opened.
@@ -139,7 +143,9 @@ impl KafkaLog {
         let producer = Producer::new(client::producer(&config, &options))?;
         let total = partitions.audit.saturating_add(partitions.control);
         let readers = Readers::new(client::consumer(&config), total)?;
-        Ok(Self { id, names, partitions, producer, readers })
+        let clients = Arc::new(Clients { producer, readers });
+        let renewal = tokio::spawn(renewal::follow(options, config, Arc::clone(&clients)));
+        Ok(Self { id, names, partitions, clients, _renewal: AbortOnDropHandle::new(renewal) })
     }
 
     fn check_partition(&self, topic: Topic, partition: u32) -> Result<&str, ReadError> {
@@ -164,7 +170,7 @@ impl Log for KafkaLog {
             let partition = partition_of(&record.key, *self.partitions.get(record.topic));
             (self.names.get(record.topic).as_str(), partition, record)
         });
-        self.producer.append(named).await
+        self.clients.producer.append(named).await
     }
 
     fn partitions(&self, topic: Topic) -> u32 {
@@ -172,7 +178,7 @@ impl Log for KafkaLog {
     }
 
     async fn partitions_now(&self, topic: Topic) -> Result<u32, ReadError> {
-        self.readers.partitions(self.names.get(topic)).await
+        self.clients.readers.partitions(self.names.get(topic)).await
     }
 
     async fn read(
@@ -183,17 +189,17 @@ impl Log for KafkaLog {
         wait: Duration,
     ) -> Result<Vec<Entry>, ReadError> {
         let name = self.check_partition(topic, from.partition)?;
-        self.readers.read(name, from, max_bytes, read_deadline(wait)).await
+        self.clients.readers.read(name, from, max_bytes, read_deadline(wait)).await
     }
 
     async fn earliest(&self, topic: Topic, partition: u32) -> Result<u64, ReadError> {
         let name = self.check_partition(topic, partition)?;
-        self.readers.watermarks(name, partition).await.map(|kept| kept.start)
+        self.clients.readers.watermarks(name, partition).await.map(|kept| kept.start)
     }
 
     async fn latest(&self, topic: Topic, partition: u32) -> Result<u64, ReadError> {
         let name = self.check_partition(topic, partition)?;
-        self.readers.watermarks(name, partition).await.map(|kept| kept.end)
+        self.clients.readers.watermarks(name, partition).await.map(|kept| kept.end)
     }
 
     async fn release(&self, topic: Topic, upto: Position) -> Result<(), ReadError> {

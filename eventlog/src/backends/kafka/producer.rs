@@ -11,10 +11,12 @@ use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use super::KafkaError;
 use crate::{AppendError, Position, Record};
 
-/// The producer, made anew when Kafka declares it dead.
-pub(super) struct Producer {
+/// The producer, made anew when Kafka declares it dead, or with other credentials.
+pub(super) struct Producer(Mutex<Current>);
+
+struct Current {
     config: ClientConfig,
-    current: Mutex<FutureProducer>,
+    producer: FutureProducer,
 }
 
 impl fmt::Debug for Producer {
@@ -27,8 +29,16 @@ impl fmt::Debug for Producer {
 impl Producer {
     pub(super) fn new(config: ClientConfig) -> Result<Self, KafkaError> {
         let settings = |error: ClientError| KafkaError::Settings { reason: error.to_string() };
-        let first = config.create().map_err(settings)?;
-        Ok(Self { config, current: Mutex::new(first) })
+        let producer = config.create().map_err(settings)?;
+        Ok(Self(Mutex::new(Current { config, producer })))
+    }
+
+    /// Appends by other settings from now on. What is under way ends as it began.
+    pub(super) fn renew(&self, config: ClientConfig) -> Result<(), KafkaError> {
+        let fresh = Self::new(config)?.0.into_inner();
+        let before = std::mem::replace(&mut *self.0.lock(), fresh);
+        end(before.producer);
+        Ok(())
     }
 
     /// Appends records to the topics and partitions named beside them.
@@ -70,7 +80,7 @@ impl Producer {
     }
 
     pub(super) fn current(&self) -> FutureProducer {
-        self.current.lock().clone()
+        self.0.lock().producer.clone()
     }
 
     /// Replaces a producer that Kafka has declared dead, so that the next append works without a restart.
@@ -78,21 +88,25 @@ impl Producer {
         if used.client().fatal_error().is_none() {
             return;
         }
-        let mut current = self.current.lock();
-        if current.client().fatal_error().is_none() {
+        let mut current = self.0.lock();
+        if current.producer.client().fatal_error().is_none() {
             return;
         }
-        match self.config.create() {
+        match current.config.create() {
             Ok(fresh) => {
-                let dead = std::mem::replace(&mut *current, fresh);
+                let dead = std::mem::replace(&mut current.producer, fresh);
                 drop(current);
                 tracing::warn!("Kafka declared the producer dead; a new one takes over");
-                // Its end waits for its thread.
-                drop(tokio::task::spawn_blocking(move || drop(dead)));
+                end(dead);
             }
             Err(error) => tracing::error!(%error, "the Kafka producer cannot be made anew"),
         }
     }
+}
+
+/// Its end waits for its thread.
+fn end(producer: FutureProducer) {
+    drop(tokio::task::spawn_blocking(move || drop(producer)));
 }
 
 fn position(partition: i32, offset: i64) -> Option<Position> {

@@ -29,16 +29,26 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// Reads partitions from any offset on.
 pub(super) struct Readers {
+    made_of: Mutex<MadeOf>,
+    idle: Arc<Mutex<Idle>>,
+}
+
+/// What consumers are made of.
+#[derive(Clone)]
+struct MadeOf {
     config: ClientConfig,
     /// Asks for the ends of partitions.
     asker: Arc<BaseConsumer>,
-    idle: Arc<Mutex<Idle>>,
+    /// Grows with each renewal.
+    age: u64,
 }
 
 /// Consumers that nobody reads from now, the longest unused first.
 struct Idle {
     readings: VecDeque<Reading>,
     most: usize,
+    /// Those of another age are not kept.
+    age: u64,
 }
 
 /// A consumer and where it stands.
@@ -47,6 +57,8 @@ struct Reading {
     place: Option<Place>,
     /// Fetched, but over the last reader's budget.
     pending: Option<Entry>,
+    /// That of what it was made of.
+    age: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,8 +83,28 @@ impl Readers {
             .create::<BaseConsumer>()
             .map_err(|error| KafkaError::Settings { reason: error.to_string() })?;
         let most = MAX_IDLE_PER_PARTITION * partitions as usize;
-        let idle = Idle { readings: VecDeque::new(), most };
-        Ok(Self { config, asker: Arc::new(asker), idle: Arc::new(Mutex::new(idle)) })
+        let idle = Idle { readings: VecDeque::new(), most, age: 0 };
+        let made_of = MadeOf { config, asker: Arc::new(asker), age: 0 };
+        Ok(Self { made_of: Mutex::new(made_of), idle: Arc::new(Mutex::new(idle)) })
+    }
+
+    /// Makes consumers of other settings from now on; whoever reads now does so to the end of that read.
+    pub(super) fn renew(&self, config: ClientConfig, asker: BaseConsumer) {
+        let mut made_of = self.made_of.lock();
+        let age = made_of.age + 1;
+        let before =
+            std::mem::replace(&mut *made_of, MadeOf { config, asker: Arc::new(asker), age });
+        drop(made_of);
+        let mut idle = self.idle.lock();
+        idle.age = age;
+        let readings = std::mem::take(&mut idle.readings);
+        drop(idle);
+        // Closing consumers blocks.
+        drop(tokio::task::spawn_blocking(move || drop((before, readings))));
+    }
+
+    fn asker(&self) -> Arc<BaseConsumer> {
+        Arc::clone(&self.made_of.lock().asker)
     }
 
     /// The offsets kept: from the first one on, to the one after the last durable one.
@@ -81,7 +113,7 @@ impl Readers {
         topic: &str,
         partition: u32,
     ) -> Result<Range<u64>, ReadError> {
-        let (asker, topic) = (Arc::clone(&self.asker), topic.to_owned());
+        let (asker, topic) = (self.asker(), topic.to_owned());
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
         let ask = move || asker.fetch_watermarks(&topic, number, REQUEST_TIMEOUT);
         let (low, high) =
@@ -92,7 +124,7 @@ impl Readers {
 
     /// How many partitions a topic has now.
     pub(super) async fn partitions(&self, topic: &str) -> Result<u32, ReadError> {
-        let (asker, name) = (Arc::clone(&self.asker), topic.to_owned());
+        let (asker, name) = (self.asker(), topic.to_owned());
         let ask = move || asker.fetch_metadata(Some(&name), REQUEST_TIMEOUT);
         let metadata =
             tokio::task::spawn_blocking(ask).await.map_err(unavailable)?.map_err(unavailable)?;
@@ -194,8 +226,8 @@ impl Readers {
         let unused = self.take(|idle| idle.place.is_none());
         let full = self.idle.lock().is_full();
         let unused = if full { unused.or_else(|| self.take(|_| true)) } else { unused };
-        let (config, at) = (self.config.clone(), place.clone());
-        let assigned = tokio::task::spawn_blocking(move || assign(&config, unused, at));
+        let (made_of, at) = (self.made_of.lock().clone(), place.clone());
+        let assigned = tokio::task::spawn_blocking(move || assign(&made_of, unused, at));
         Ok(Some(lease(assigned.await.map_err(unavailable)?.map_err(unavailable)?)))
     }
 
@@ -245,8 +277,13 @@ impl Drop for Lease {
             reading.pending = None;
         }
         let mut idle = self.idle.lock();
-        let surplus = if idle.is_full() { idle.readings.pop_front() } else { None };
-        idle.readings.push_back(reading);
+        let surplus = if reading.age != idle.age {
+            Some(reading)
+        } else {
+            let surplus = if idle.is_full() { idle.readings.pop_front() } else { None };
+            idle.readings.push_back(reading);
+            surplus
+        };
         drop(idle);
         if let (Some(surplus), Ok(runtime)) = (surplus, tokio::runtime::Handle::try_current()) {
             // Closing a consumer blocks.
@@ -256,21 +293,17 @@ impl Drop for Lease {
 }
 
 /// Lets a consumer, a new one where none is given, stand at `place`.
-fn assign(
-    config: &ClientConfig,
-    unused: Option<Reading>,
-    place: Place,
-) -> Result<Reading, ClientError> {
-    let consumer = match unused {
-        Some(reading) => reading.consumer,
-        None => config.create()?,
+fn assign(made_of: &MadeOf, unused: Option<Reading>, place: Place) -> Result<Reading, ClientError> {
+    let (consumer, age) = match unused {
+        Some(reading) => (reading.consumer, reading.age),
+        None => (made_of.config.create()?, made_of.age),
     };
     let mut list = TopicPartitionList::with_capacity(1);
     let partition = i32::try_from(place.next.partition).unwrap_or(i32::MAX);
     let offset = Offset::Offset(i64::try_from(place.next.offset).unwrap_or(i64::MAX));
     list.add_partition_offset(&place.topic, partition, offset)?;
     consumer.assign(&list)?;
-    Ok(Reading { consumer, place: Some(place), pending: None })
+    Ok(Reading { consumer, place: Some(place), pending: None, age })
 }
 
 /// The next record within the time. Errors that the client recovers from by itself are told only when time is up.
