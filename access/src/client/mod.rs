@@ -16,5 +16,5 @@ pub use device::{DeviceFlow, DevicePrompt};
 pub use key::ClientKey;
 pub use login::Login;
 pub use proof::ProofKey;
-pub use provider::{ClientAuthentication, ClientSettings, Granted};
+pub use provider::{ChangingSecret, ClientAuthentication, ClientSettings, Granted};
 pub use source::{BoundToken, TokenError, TokenSource};

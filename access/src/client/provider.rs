@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
@@ -32,8 +33,31 @@ pub enum ClientAuthentication {
     Public,
     /// By a secret that both have.
     Secret(SecretToken),
+    /// By one that may be another each time.
+    Changing(ChangingSecret),
     /// By what it signs with a key of its own (`private_key_jwt`).
     Key(Arc<ClientKey>),
+}
+
+/// A secret that is changed while it is in use. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct ChangingSecret(Arc<ArcSwap<SecretToken>>);
+
+impl ChangingSecret {
+    /// As it is now.
+    #[must_use]
+    pub fn new(secret: SecretToken) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(secret)))
+    }
+
+    /// As it is from now on. Whether it is another.
+    pub fn set(&self, secret: SecretToken) -> bool {
+        let changed = self.0.load().expose() != secret.expose();
+        if changed {
+            self.0.store(Arc::new(secret));
+        }
+        changed
+    }
 }
 
 /// A client at one issuer.
@@ -274,6 +298,7 @@ impl Provider {
         Ok(match &self.settings.authentication {
             ClientAuthentication::Public => Client::Known(ClientAuth::Public(id)),
             ClientAuthentication::Secret(secret) => Client::Known(ClientAuth::Basic(id, secret)),
+            ClientAuthentication::Changing(secret) => Client::Current(id, secret.0.load_full()),
             ClientAuthentication::Key(key) => {
                 // Where a token endpoint is known beforehand, nothing is.
                 let known = self.endpoints.get();
@@ -287,6 +312,7 @@ impl Provider {
 /// As whom one form is sent.
 enum Client<'a> {
     Known(ClientAuth<'a>),
+    Current(&'a str, Arc<SecretToken>),
     Asserted(&'a str, String),
 }
 
@@ -294,6 +320,7 @@ impl Client<'_> {
     fn as_auth(&self) -> ClientAuth<'_> {
         match self {
             Self::Known(known) => *known,
+            Self::Current(id, secret) => ClientAuth::Basic(id, secret),
             Self::Asserted(id, assertion) => ClientAuth::Assertion(id, assertion),
         }
     }

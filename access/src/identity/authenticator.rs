@@ -18,6 +18,7 @@ use super::issuer::{ConfigError, Issuer, is_loopback, is_safe_url};
 use super::key_cache::KeyCache;
 use super::key_set::KeySet;
 use super::key_source::KeySource;
+use super::own_keys::OwnKeys;
 use super::profile::Profile;
 use super::proof::{Asked, ProofVerifier};
 use super::spiffe::{Domains, TrustDomainConfig};
@@ -75,6 +76,8 @@ struct Trusted {
 #[derive(Debug)]
 enum Keys {
     Fixed(Arc<KeySet>),
+    /// Of what this service signs itself.
+    Own(OwnKeys),
     Published(Arc<KeyCache>),
 }
 
@@ -106,14 +109,14 @@ impl Authenticator {
         }
         let mut trusted = trusted_of(issuers)?;
         if let Some((exchange, config)) = exchange.zip(own) {
-            let keys = KeySet::parse(exchange.jwks().to_string().as_bytes());
-            let keys = keys.map_err(|error| ConfigError::Value {
+            let own = OwnKeys::new(exchange.keys(), Timestamp::now());
+            let own = own.map_err(|error| ConfigError::Value {
                 issuer: config.issuer.clone(),
                 key: "token_key",
                 fix: error.to_string(),
             })?;
             let issuer = Issuer::check(&config)?;
-            let keys = Keys::Fixed(Arc::new(keys));
+            let keys = Keys::Own(own);
             trusted.insert(config.issuer, Trusted { issuer, keys, introspector: None });
         }
         let domains = Domains::check(domains)?;
@@ -230,6 +233,7 @@ impl Authenticator {
         let candidate = Candidate::new(token, text.len(), &trusted.issuer)?;
         let keys = match &trusted.keys {
             Keys::Fixed(keys) => Arc::clone(keys),
+            Keys::Own(keys) => keys.at(Timestamp::now())?,
             Keys::Published(cache) => cache.keys(|keys| candidate.knows_key(keys)).await?,
         };
         let now = Timestamp::now();

@@ -18,6 +18,7 @@ mod key_cache;
 mod key_set;
 mod key_source;
 mod mapping;
+mod own_keys;
 mod profile;
 mod proof;
 mod shared;

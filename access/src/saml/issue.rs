@@ -21,6 +21,9 @@ use crate::SecretToken;
 /// What a query service takes by default, and what fits into a header field.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
+/// Algorithms by which tokens may be signed.
+pub(super) const ALGORITHMS: [&str; 2] = ["ES256", "EdDSA"];
+
 /// Signs tokens. All gateways behind one name have the same.
 pub(super) struct TokenKey {
     pair: Pair,
@@ -85,13 +88,13 @@ impl TokenKey {
         Some(Self { pair, id, jwk })
     }
 
-    pub(super) fn algorithm(&self) -> &'static str {
-        algorithm(&self.pair)
+    /// Its thumbprint (RFC 7638).
+    pub(super) fn id(&self) -> &str {
+        &self.id
     }
 
-    /// RFC 7517 section 5.
-    pub(super) fn jwks(&self) -> Value {
-        json!({ "keys": [self.jwk] })
+    pub(super) const fn jwk(&self) -> &Value {
+        &self.jwk
     }
 
     /// Signs claims that are whole but for their times.
@@ -103,7 +106,7 @@ impl TokenKey {
     ) -> Result<SecretToken, Refused> {
         claims.insert("iat".to_owned(), json!(now.as_second()));
         claims.insert("exp".to_owned(), json!(ends.as_second()));
-        let header = json!({ "alg": self.algorithm(), "typ": "at+jwt", "kid": self.id });
+        let header = json!({ "alg": algorithm(&self.pair), "typ": "at+jwt", "kid": self.id });
         let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let claims = serde_json::to_vec(&claims).map_err(|_| Refused::NotIssued)?;
         let signed = format!("{}.{}", part(header.to_string().as_bytes()), part(&claims));
@@ -124,8 +127,8 @@ impl TokenKey {
 
 const fn algorithm(pair: &Pair) -> &'static str {
     match pair {
-        Pair::P256(_) => "ES256",
-        Pair::Ed25519(_) => "EdDSA",
+        Pair::P256(_) => ALGORITHMS[0],
+        Pair::Ed25519(_) => ALGORITHMS[1],
     }
 }
 

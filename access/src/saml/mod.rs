@@ -4,7 +4,7 @@
 //! The way of an assertion: [`document`] refuses what no SAML message has and parses the rest within bounds;
 //! [`signature`] checks the one signature that counts and gives the signed bytes; [`assertion`] reads facts from those
 //! bytes and from nothing else; [`idp`] says whether they are for us and for now; [`claims`] and [`issue`] make the
-//! token; [`replay`] lets each assertion through once. No session and no statement ever comes here.
+//! token, with the key whose turn it is by [`rotation`]; [`replay`] lets each assertion through once. No session and no statement ever comes here.
 
 mod assertion;
 mod claims;
@@ -15,7 +15,10 @@ mod idp;
 mod issue;
 mod keys;
 mod replay;
+mod rotation;
 mod signature;
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -30,8 +33,8 @@ use document::{Node, Xml};
 pub(crate) use failure::Refused;
 use idp::Idp;
 pub use idp::SamlConfigError;
-use issue::TokenKey;
 use replay::Replays;
+pub(crate) use rotation::TokenKeys;
 
 use crate::identity::ProvenFacts;
 use crate::{AuthFailure, ClaimSource, IssuerConfig, Profile, SecretToken, is_safe_url};
@@ -52,7 +55,7 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
 #[derive(Debug)]
 pub struct SamlExchange {
     issuer: String,
-    key: TokenKey,
+    keys: Arc<TokenKeys>,
     life: SignedDuration,
     idps: Vec<Idp>,
     replays: Replays,
@@ -133,10 +136,11 @@ impl SamlExchange {
                 return Err(wrong(&key, "it stands twice; keep one entry, with all certificates"));
             }
         }
+        let life = SignedDuration::from_secs(i64::try_from(config.token_seconds).unwrap_or(0));
         Ok(Self {
             issuer: config.issuer.clone(),
-            key: TokenKey::parse(&config.token_key)?,
-            life: SignedDuration::from_secs(i64::try_from(config.token_seconds).unwrap_or(0)),
+            keys: Arc::new(TokenKeys::new(&config.token_key, life)?),
+            life,
             idps,
             replays: Replays::default(),
         })
@@ -186,7 +190,7 @@ impl SamlExchange {
         if expires_at.as_second() <= now.as_second() {
             return Err(Refused::Expired);
         }
-        let token = self.key.sign(claims, now, expires_at)?;
+        let token = self.keys.sign(claims, now, expires_at)?;
         self.replays.use_up(name, accepted.lapses, now)?;
         Ok(Exchanged {
             token,
@@ -209,10 +213,23 @@ impl SamlExchange {
         self.idps.iter().any(|idp| idp.entity_id == entity_id)
     }
 
-    /// The public keys of its tokens (RFC 7517).
+    /// The public keys of its tokens (RFC 7517 section 5).
     #[must_use]
-    pub fn jwks(&self) -> Value {
-        self.key.jwks()
+    pub fn jwks(&self, now: Timestamp) -> Value {
+        json!({ "keys": *self.keys.published(now) })
+    }
+
+    /// Takes a key (as [`SamlConfig::token_key`]) that signs tokens once it has been published for a minute; the one before
+    /// it is published for as long as its tokens live. Whether it is another than the last one.
+    ///
+    /// # Errors
+    /// [`SamlConfigError`]; nothing changes then.
+    pub fn renew_key(&self, pem: &SecretToken, now: Timestamp) -> Result<bool, SamlConfigError> {
+        self.keys.renew(pem, now)
+    }
+
+    pub(crate) const fn keys(&self) -> &Arc<TokenKeys> {
+        &self.keys
     }
 
     /// What an issuer says of itself (RFC 8414 section 2).
@@ -233,7 +250,7 @@ impl SamlExchange {
     pub(crate) fn issuer_config(&self) -> IssuerConfig {
         let audiences = vec![self.issuer.clone()];
         let mut config = IssuerConfig::of_profile(Profile::Rfc9068, &self.issuer, audiences);
-        config.algorithms = vec![self.key.algorithm().to_owned()];
+        config.algorithms = issue::ALGORITHMS.map(str::to_owned).to_vec();
         config.max_lifetime_seconds = *TOKEN_SECONDS.end();
         config.claims.other.insert("idp".to_owned(), ClaimSource::required("idp"));
         let names = self.idps.iter().flat_map(|idp| idp.attributes.other.keys());

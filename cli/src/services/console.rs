@@ -9,15 +9,16 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use tallyport_access::client::{ClientAuthentication, ClientSettings};
+use tallyport_access::client::{ChangingSecret, ClientAuthentication, ClientSettings};
 use tallyport_access::{AuthFailure, SecretToken};
 use tallyport_console::{AuditService, Console, ConsoleConfig, SealKey, SignInConfig, Witness};
 use tallyport_gateway::Gateway;
-use tallyport_gateway::config::Credential;
+use tallyport_gateway::config::{Credential, Secret};
 use tallyport_schemas::{Front, TraceId};
 use tower::ServiceExt as _;
 use url::Url;
 
+use super::secrets::Changing;
 use crate::config::{Config, RawConsole, RawSignIn};
 use crate::exit::Failure;
 
@@ -39,8 +40,11 @@ pub enum ConsolePlan {
 }
 
 impl ConsolePlan {
-    /// From a configuration file, where it has the section.
-    pub fn from_config(config: &Config) -> Result<Option<Self>, Failure> {
+    /// From a configuration file, where it has the section; its secrets that may change go to `changing`.
+    pub fn from_config(
+        config: &Config,
+        changing: &mut Vec<Changing>,
+    ) -> Result<Option<Self>, Failure> {
         let Some(raw) = &config.console else { return Ok(None) };
         let named = |error: &dyn std::fmt::Display| {
             Failure::usage(format!("{}: {error}", config.path.display()))
@@ -52,7 +56,7 @@ impl ConsolePlan {
             Ok(secret) => Ok(SecretToken::new(secret.expose())),
             Err(error) => Err(named(&format!("console.{key}: {error}"))),
         };
-        let sign_in = |raw: &RawSignIn| {
+        let mut sign_in = |raw: &RawSignIn| {
             let at = format!("sign_in.{}", raw.id);
             let issuer =
                 config.issuers.iter().find(|it| it.issuer == raw.issuer).ok_or_else(|| {
@@ -68,10 +72,16 @@ impl ConsolePlan {
                     client_id: raw.client_id.clone(),
                     authentication: match &raw.client_secret {
                         None => ClientAuthentication::Public,
-                        Some(it) => ClientAuthentication::Secret(secret(
-                            &format!("{at}.client_secret"),
-                            it,
-                        )?),
+                        Some(it) => {
+                            let key = format!("{at}.client_secret");
+                            let shared = ChangingSecret::new(secret(&key, it)?);
+                            let own = shared.clone();
+                            let take = move |secret: &Secret| {
+                                Ok(own.set(SecretToken::new(secret.expose())))
+                            };
+                            changing.push(Changing::new(&format!("console.{key}"), it, take));
+                            ClientAuthentication::Changing(shared)
+                        }
                     },
                     audience: raw.audience.clone().or_else(|| issuer.audiences.first().cloned()),
                     scope: Some(raw.scope.clone()).filter(|scope| !scope.is_empty()),
@@ -79,16 +89,23 @@ impl ConsolePlan {
                 },
             })
         };
+        let providers = raw.sign_in.iter().map(&mut sign_in).collect::<Result<_, _>>()?;
         let key = match &raw.key {
             None => None,
             Some(credential) => {
                 let secret = secret("key", credential)?;
-                Some(SealKey::of_secret(secret.expose()).map_err(|error| named(&error))?)
+                let key = SealKey::of_secret(secret.expose()).map_err(|error| named(&error))?;
+                let own = key.clone();
+                let take = move |secret: &Secret| {
+                    own.renew(secret.expose()).map_err(|error| error.to_string())
+                };
+                changing.push(Changing::new("console.key", credential, take));
+                Some(key)
             }
         };
         let plan = ConsoleConfig {
             public_url: raw.public_url.clone(),
-            providers: raw.sign_in.iter().map(sign_in).collect::<Result<_, _>>()?,
+            providers,
             key,
             audit: audit(config, raw)
                 .map(|url| {

@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tallyport_access::Authenticator;
+use jiff::Timestamp;
 use tallyport_access::policy::PolicyStore;
 use tallyport_access::saml::SamlExchange;
+use tallyport_access::{Authenticator, SecretToken};
 use tallyport_eventlog::{Appender, LogUrl};
-use tallyport_gateway::config::{AnyTarget, ConfigError, GatewayConfig, McpConfig, RawMcpServer};
+use tallyport_gateway::config::{
+    AnyTarget, ConfigError, GatewayConfig, McpConfig, RawMcpServer, Secret,
+};
 use tallyport_gateway::front::{Front, FrontConfig, FrontError, RunningFront};
 use tallyport_gateway::targets::MaskingStore;
 use tallyport_gateway::tls::ServerIdentity;
@@ -20,6 +23,7 @@ use url::Url;
 
 use super::console::{ConsolePlan, Pages};
 use super::dev_target::DevTarget;
+use super::secrets::{self, Changing};
 use crate::config::Config;
 use crate::exit::Failure;
 
@@ -38,6 +42,8 @@ pub struct GatewayPlan {
     config: GatewayConfig,
     masking: MaskingStore,
     console: Option<ConsolePlan>,
+    /// Secrets that nothing reads where it uses them.
+    changing: Vec<Changing>,
     drain: Duration,
 }
 
@@ -69,7 +75,18 @@ impl GatewayPlan {
         let identity = ServerIdentity::load(&section.cert, &section.key).map_err(Failure::usage)?;
         let identity =
             if section.ask_client_certificates { identity.asking_clients() } else { identity };
+        let mut changing = Vec::new();
+        if let (Some(raw), Some(exchange)) = (&section.saml, &saml) {
+            let exchange = Arc::clone(exchange);
+            let take = move |secret: &Secret| {
+                let key = SecretToken::new(secret.expose());
+                exchange.renew_key(&key, Timestamp::now()).map_err(|error| error.to_string())
+            };
+            changing.push(Changing::new("gateway.saml.token_key", &raw.token_key, take));
+        }
+        let console = ConsolePlan::from_config(config, &mut changing)?;
         let plan = Self {
+            changing,
             listen: section.listen,
             node: Some(config.node.clone()),
             takeover_socket: section.takeover_socket.clone(),
@@ -84,7 +101,7 @@ impl GatewayPlan {
             },
             identity,
             masking,
-            console: ConsolePlan::from_config(config)?,
+            console,
             drain: Duration::from_secs(section.drain_seconds),
         };
         plan.config.check_names().map_err(|error| named(&error))?;
@@ -114,6 +131,7 @@ impl GatewayPlan {
             identity,
             masking: MaskingStore::load(masking).map_err(Failure::usage)?,
             console: Some(console),
+            changing: Vec::new(),
             drain: DEV_DRAIN,
         })
     }
@@ -186,6 +204,8 @@ fn mcp(config: &Config, folder: &Path) -> Result<Option<McpConfig>, ConfigError>
 pub struct RunningGateway {
     /// Follows the files of the certificate.
     _certificate: AbortOnDropHandle<()>,
+    /// Follows other secrets.
+    _secrets: AbortOnDropHandle<()>,
     gateway: Gateway,
     front: RunningFront,
     appender: Appender,
@@ -221,7 +241,14 @@ impl RunningGateway {
         if let Some(console) = plan.console {
             pages.serve(console, front.tcp_addr, &gateway, api)?;
         }
-        Ok(Self { _certificate: certificate, gateway, front, appender, drain: plan.drain })
+        Ok(Self {
+            _certificate: certificate,
+            _secrets: secrets::follow(plan.changing),
+            gateway,
+            front,
+            appender,
+            drain: plan.drain,
+        })
     }
 
     /// The service behind the fronts.

@@ -21,6 +21,8 @@ mod more_targets;
 mod postgres;
 #[cfg(feature = "serve")]
 mod readiness;
+#[cfg(feature = "gateway")]
+mod secrets;
 #[cfg(feature = "serve")]
 mod telemetry;
 #[cfg(feature = "serve")]

@@ -45,7 +45,7 @@ pub(super) fn routes(configured: bool) -> Router<Arc<Inner>> {
 }
 
 async fn jwks(State(inner): State<Arc<Inner>>) -> Response {
-    published(&inner, SamlExchange::jwks)
+    published(&inner, |exchange| exchange.jwks(Timestamp::now()))
 }
 
 async fn metadata(State(inner): State<Arc<Inner>>) -> Response {
@@ -57,7 +57,7 @@ fn published(inner: &Inner, of: fn(&SamlExchange) -> Value) -> Response {
         None => ApiError::no_route().into_response(),
         Some(exchange) => {
             let mut response = Json(of(exchange)).into_response();
-            let kept = HeaderValue::from_static("public, max-age=300");
+            let kept = HeaderValue::from_static("public, max-age=60");
             response.headers_mut().insert(CACHE_CONTROL, kept);
             response
         }

@@ -16,6 +16,7 @@ mod certificates;
 mod clock;
 mod fresh;
 mod lake;
+mod secrets;
 mod sessions;
 mod takeover;
 mod together;

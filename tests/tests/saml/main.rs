@@ -108,4 +108,17 @@ fn a_person_signs_in_by_saml_and_reads_a_database_on_record() {
         [exchanged, ran].iter().all(|rows| rows.first().is_some_and(|row| row["who"] == who))
     });
     assert!(found, "{:?}", ask("SELECT * FROM authentications"));
+
+    // Another key, of another kind: it is published before it signs, and what the first one signed counts on.
+    let key = "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out token.key";
+    let made = Command::new("openssl").args(key.split(' ')).current_dir(folder.path()).output();
+    assert!(made.unwrap().status.success());
+    let published = || {
+        let jwks = curl(&["--cacert", &ca, &format!("{url}/saml/jwks.json")]);
+        let jwks: Value = serde_json::from_str(&jwks).unwrap_or_else(|_| panic!("{jwks}"));
+        let keys = jwks["keys"].as_array().unwrap();
+        keys.iter().map(|key| key["alg"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert!(eventually(|| published() == ["EdDSA", "ES256"]), "{:?}", published());
+    assert_eq!(ask("SELECT 40 + 2 AS n")[0]["n"], 42);
 }
