@@ -5,11 +5,13 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::timezone::Tz;
+use arrow::datatypes::DataType;
 use datafusion::catalog::SchemaProvider;
 use datafusion::common::{ParamValues, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{FunctionRegistry as _, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
@@ -21,6 +23,7 @@ use datafusion_postgres::datafusion_pg_catalog::pg_catalog::{
     PgCatalogSchemaProvider, PgCatalogStaticTables, setup_pg_catalog,
 };
 use tallyport_schemas::Face;
+use tokio::task::block_in_place;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,13 +32,14 @@ use tracing::Instrument as _;
 use crate::catalog::{self, CATALOG, PUBLIC};
 use crate::config::Limits;
 use crate::error::{QueryError, StartError};
-use crate::functions;
+use crate::functions::{self, Account};
 use crate::instead::OurOwnWay;
 use crate::lake::{Lake, Snapshot};
 use crate::panics::caught;
 use crate::plan;
 use crate::reader::{Gate, Permit, Reader};
 use crate::record::Question;
+use crate::size;
 use crate::state::{LastLook, QueryState};
 use crate::statement::{Statements, must_be_a_question};
 use crate::table::{Pinned, RAW};
@@ -61,6 +65,8 @@ pub(crate) struct Engine {
     pub(crate) gate: Gate,
     pub(crate) limits: Limits,
     pub(crate) turns: Turns,
+    /// Apart from the turns to run: whoever waits for rows keeps nobody from describing a statement.
+    planning: Turns,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     statements: Statements,
@@ -103,6 +109,7 @@ impl Engine {
             gate,
             limits,
             turns: Turns::new(limits),
+            planning: Turns::new(limits),
             tasks,
             stop,
             statements: Statements::new(limits.max_sql_bytes),
@@ -137,7 +144,10 @@ impl Engine {
     ) -> Result<Planned, QueryError> {
         let max = self.limits.max_duration;
         let span = question.span().in_scope(|| tracing::debug_span!("plan"));
-        let planning = caught(self.try_plan(reader, &mut question, statement, parameters));
+        let planning = async {
+            let _turn = self.planning.next(reader).await?;
+            caught(self.try_plan(reader, &mut question, statement, parameters)).await
+        };
         let planned = timeout(max, planning.instrument(span)).await;
         match planned.unwrap_or(Err(QueryError::TimedOut { after: max })) {
             Ok((state, plan, permit, snapshot_version)) => Ok(Planned {
@@ -166,7 +176,7 @@ impl Engine {
         let pinned = self.pin().await?;
         let version = pinned.snapshot.version;
         question.reads(Vec::new(), version);
-        let (state, mut plan) = self.logical(reader, pinned, statement).await?;
+        let (mut state, mut plan) = self.logical(reader, pinned, statement).await?;
         if let Some(parameters) = parameters {
             plan = plan.replace_params_with_values(&parameters)?;
         }
@@ -176,7 +186,10 @@ impl Engine {
         if let Some(function) = reads.made.filter(|_| !self.gate.may_ask_something(reader)) {
             return Err(QueryError::DeniedToMakeRows { function });
         }
-        let plan = state.optimize(&plan)?;
+        // Constants are computed in it, and nothing else gets a turn on this thread meanwhile.
+        let plan = block_in_place(|| state.optimize(&plan))?;
+        let config = state.config().clone().with_batch_size(size::rows_at_once(&plan)?);
+        *state.config_mut() = config;
         // Only now is it known whether the exact bytes are read or merely could be.
         let mut relations = catalog::reads(&plan)?.relations;
         if relations.contains(catalog::EXACT_BYTES) {
@@ -193,6 +206,7 @@ impl Engine {
         reader: &Reader,
         statement: Statement,
     ) -> Result<LogicalPlan, QueryError> {
+        let _turn = self.planning.next(reader).await?;
         let pinned = Pinned { snapshot: Arc::new(Snapshot::NONE), tail: PinnedTail::default() };
         Ok(caught(self.logical(reader, Arc::new(pinned), statement)).await?.1)
     }
@@ -204,6 +218,7 @@ impl Engine {
         statement: Statement,
     ) -> Result<(SessionState, LogicalPlan), QueryError> {
         must_be_a_question(&statement)?;
+        size::must_name_few(&statement)?;
         let raw = self.gate.may_see_raw(reader);
         let pg_catalog = Some(Arc::clone(&self.pg_catalog));
         let mut state = catalog::state_for(&self.base, pg_catalog, raw, pinned)?;
@@ -219,6 +234,8 @@ impl Engine {
             }
             plan => plan?,
         };
+        size::must_be_small(&plan)?;
+        zones_must_be_known(&plan)?;
         let only_questions = SQLOptions::new()
             .with_allow_ddl(false)
             .with_allow_dml(false)
@@ -270,6 +287,21 @@ impl Engine {
     }
 }
 
+/// The engine takes any text for a time zone, and answers cannot tell times of one that there is not.
+fn zones_must_be_known(plan: &LogicalPlan) -> Result<(), QueryError> {
+    for field in plan.schema().fields() {
+        if let DataType::Timestamp(_, Some(zone)) = field.data_type()
+            && zone.parse::<Tz>().is_err()
+        {
+            let message = format!(
+                "`{zone}` is no time zone; write one as `Europe/Berlin`, `UTC` or `+02:00`"
+            );
+            return Err(QueryError::Invalid { message, sqlstate: "22023" });
+        }
+    }
+    Ok(())
+}
+
 /// Whether the column with the exact bytes was named, which a reader without the permission does not have.
 fn names_raw(error: &DataFusionError) -> bool {
     match error.find_root() {
@@ -285,10 +317,13 @@ fn names_raw(error: &DataFusionError) -> bool {
 /// The session that every query starts from.
 pub(crate) fn base_session(limits: &Limits) -> Result<SessionState, StartError> {
     // Nothing is written to disk, so a fair share of what could be would only be refused early.
-    let pool =
-        TrackConsumersPool::new(GreedyMemoryPool::new(limits.max_memory_bytes), NAMED_CONSUMERS);
+    let pool: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(
+        GreedyMemoryPool::new(limits.max_memory_bytes),
+        NAMED_CONSUMERS,
+    ));
+    let account = Account::new(&pool);
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(pool))
+        .with_memory_pool(pool)
         .with_disk_manager_builder(
             DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
         )
@@ -313,7 +348,7 @@ pub(crate) fn base_session(limits: &Limits) -> Result<SessionState, StartError> 
     let rules = plan::rules(state.physical_optimizers());
     let mut state =
         SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rules(rules).build();
-    state.add_analyzer_rule(Arc::new(OurOwnWay::new()));
+    state.add_analyzer_rule(Arc::new(OurOwnWay::new(account)));
     functions::restrict(&mut state)?;
     Ok(state)
 }

@@ -90,6 +90,22 @@ pub enum QueryError {
         "the answer, or a value on the way to it, is too large for the engine (2 GiB in one column); narrow it with WHERE or LIMIT, or gather less into one value"
     )]
     TooLargeForEngine,
+    /// A function would make too much, or take too long for it.
+    #[error(
+        "`{function}` would make up to {most} {unit} of {of}, over the limit of {max}; give it less, for instance with left() or LIMIT"
+    )]
+    TooMuchMade {
+        /// Its name.
+        function: String,
+        /// What could come of it.
+        most: u64,
+        /// The bound.
+        max: u64,
+        /// `bytes` or `comparisons`.
+        unit: &'static str,
+        /// `constants`, `one row` or `rows`.
+        of: &'static str,
+    },
     /// It took too long.
     #[error(
         "the query took longer than {} s (max_duration); narrow it, for instance by ingest_date",
@@ -210,7 +226,9 @@ impl QueryError {
             Self::TooLong { .. } | Self::ParametersTooLong { .. } => {
                 ("query_too_long", 413, "54000")
             }
-            Self::TooLarge { .. } | Self::TooLargeForEngine => ("answer_too_large", 422, "54000"),
+            Self::TooLarge { .. } | Self::TooLargeForEngine | Self::TooMuchMade { .. } => {
+                ("answer_too_large", 422, "54000")
+            }
             Self::TimedOut { .. } => ("timed_out", 504, "57014"),
             Self::TokenExpired => ("token_expired", 401, "28000"),
             Self::Busy { .. } | Self::BusyYourself { .. } => ("busy", 429, "53300"),

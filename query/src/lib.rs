@@ -32,6 +32,7 @@ mod record;
 mod runtime;
 mod serve;
 mod service;
+mod size;
 mod state;
 mod statement;
 mod table;

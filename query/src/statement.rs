@@ -21,6 +21,7 @@ use crate::catalog::{INFORMATION_SCHEMA, PG_CATALOG};
 use crate::error::QueryError;
 use crate::misread::{Misread, misread};
 use crate::patterns;
+use crate::size::must_be_readable;
 use crate::views::{EVENTS, View};
 
 /// Words and signs of one text that may nest something: a chain of so many operators still fits a thread's stack,
@@ -78,6 +79,7 @@ impl Statements {
             );
             return Err(QueryError::Invalid { message, sqlstate: "54001" });
         }
+        must_be_readable(&tokens)?;
         let statements = self.rewritten(sql)?;
         if statements.len() > MAX_STATEMENTS {
             let message = format!("more than {MAX_STATEMENTS} statements in one text; send fewer");

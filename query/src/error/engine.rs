@@ -106,6 +106,7 @@ fn of_arrow(error: &ArrowError) -> QueryError {
         | A::InvalidArgumentError(message)
         | A::ArithmeticOverflow(message) => failed(message),
         A::DivideByZero => failed("division by zero"),
+        A::OffsetOverflowError(_) => QueryError::TooLargeForEngine,
         A::ParquetError(message) if message.contains(IN_A_SCAN) => failed(message),
         other => {
             tracing::error!(error = %other, "a query failed inside the engine");

@@ -4,12 +4,15 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
 use datafusion::error::Result;
 use datafusion::functions::datetime::date_part::DatePartFunc;
 use datafusion::functions_aggregate::count::Count;
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, ScalarFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable as _, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
@@ -20,19 +23,33 @@ mod utc;
 use count_numbers::CountNumbers;
 use utc::DatePartInUtc;
 
+use crate::functions::{Account, Joined, bounded, joined};
+
 /// Puts them in the place of the engine's.
 #[derive(Debug)]
 pub(crate) struct OurOwnWay {
     count: Arc<AggregateUDF>,
     date_part: Arc<ScalarUDF>,
+    joined: Arc<ScalarUDF>,
+    account: Account,
 }
 
 impl OurOwnWay {
-    pub(crate) fn new() -> Self {
+    /// What functions make is paid for by `account`.
+    pub(crate) fn new(account: Account) -> Self {
         Self {
             count: Arc::new(AggregateUDF::from(CountNumbers::new())),
             date_part: Arc::new(ScalarUDF::from(DatePartInUtc::new())),
+            joined: Arc::new(ScalarUDF::from(Joined::new())),
+            account,
         }
+    }
+
+    /// Functions of one row's values, among what is computed of rows of `schema`.
+    fn of_one_row(&self, expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+        self.date_part(expr)
+            .transform_data(|expr| joined(expr, schema, &self.joined))?
+            .transform_data(|expr| Ok(bounded(expr, &self.account)))
     }
 
     /// `count(DISTINCT number)` among what is computed of `input`.
@@ -72,13 +89,18 @@ impl AnalyzerRule for OurOwnWay {
                 LogicalPlan::Aggregate(aggregate) => Some(Arc::clone(&aggregate.input)),
                 _ => None,
             };
+            let schema = merge_schema(&plan.inputs());
+            let names = NamePreserver::new(&plan);
             plan.map_expressions(|expr| {
-                expr.transform(|expr| match &input {
-                    Some(input) => {
-                        self.count(expr, input)?.transform_data(|expr| Ok(self.date_part(expr)))
-                    }
-                    None => Ok(self.date_part(expr)),
-                })
+                let name = names.save(&expr);
+                let own = expr.transform_up(|expr| {
+                    let own = match &input {
+                        Some(input) => self.count(expr, input)?,
+                        None => Transformed::no(expr),
+                    };
+                    own.transform_data(|expr| self.of_one_row(expr, &schema))
+                })?;
+                Ok(own.update_data(|expr| name.restore(expr)))
             })
         };
         plan.transform_up_with_subqueries(ours).data()

@@ -101,6 +101,12 @@ async fn errors_have_a_status_and_a_code() {
         ("SELECT 1/0", 422, "failed", "zero"),
         ("SELECT CAST(actor AS INT) FROM (VALUES ('x')) t(actor)", 422, "failed", "Int32"),
         ("SELECT 'a' ~ '('", 400, "invalid_query", "regular expression"),
+        (
+            "SELECT now() AT TIME ZONE 'Nowhere/X'",
+            400,
+            "invalid_query",
+            "`Nowhere/X` is no time zone",
+        ),
     ] {
         let (got, answer) = world.try_sql("auditor", sql).await;
         assert_eq!((got, answer["code"].as_str().unwrap()), (status, code), "{sql}: {answer}");

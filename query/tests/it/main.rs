@@ -13,6 +13,7 @@ mod freshness;
 
 mod http;
 mod joins;
+mod large;
 mod leaving;
 mod left_out;
 mod limits;

@@ -1,5 +1,10 @@
 //! The functions that a query may call: no files, no URLs, and no rows or lists out of nothing without a bound.
 
+mod account;
+mod bounded;
+mod growth;
+mod joined;
+
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
@@ -7,6 +12,10 @@ use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::execution::{FunctionRegistry as _, SessionState};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
+
+pub(crate) use account::Account;
+pub(crate) use bounded::bounded;
+pub(crate) use joined::{Joined, joined};
 
 /// Table functions that make as many rows as they are told to, and read nothing.
 pub(crate) const MAKING: [&str; 2] = ["generate_series", "range"];
