@@ -185,6 +185,24 @@ impl Revocations {
         })
     }
 
+    /// What bars a reviewer, if anything does: they answer in nobody's session and by no grant.
+    #[must_use]
+    pub fn bars_reviewer(
+        &self,
+        reviewer: &Principal,
+        now: Timestamp,
+    ) -> Option<&StandingRevocation> {
+        let agent = AgentAttributes::default();
+        let whom = Whom {
+            principal: reviewer,
+            delegation: &[],
+            agent: &agent,
+            session_id: None,
+            grant_id: None,
+        };
+        self.bars(&whom, now)
+    }
+
     fn of(&self, key: &Key, now: Timestamp) -> Option<&StandingRevocation> {
         let ids = self.by_name.get(key)?.iter();
         ids.filter_map(|id| self.standing.get(id)).find(|it| it.stands(now))

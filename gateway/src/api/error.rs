@@ -159,7 +159,8 @@ impl From<NotCounted> for ApiError {
             NotCounted::NotHuman
             | NotCounted::NotAMember(_)
             | NotCounted::Requester
-            | NotCounted::Owner => (StatusCode::FORBIDDEN, "not_a_reviewer"),
+            | NotCounted::Owner
+            | NotCounted::ReviewerRevoked => (StatusCode::FORBIDDEN, "not_a_reviewer"),
             NotCounted::NoDefinition | NotCounted::PinnedAlready => {
                 return Self::other_definition();
             }

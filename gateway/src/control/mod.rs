@@ -167,11 +167,12 @@ impl Control {
     fn take_in(&self, event: &Event) {
         let applied = {
             let mut known = self.inner.known.write();
+            let Known { book, revocations, assertions, pins } = &mut *known;
             let applied = [
-                known.revocations.apply(event),
-                known.book.apply(event),
-                known.assertions.apply(event),
-                known.pins.apply(event),
+                revocations.apply(event),
+                book.apply(event, revocations),
+                assertions.apply(event),
+                pins.apply(event),
             ];
             applied.into_iter().flatten().reduce(Applied::and)
         };

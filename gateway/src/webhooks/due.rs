@@ -41,6 +41,7 @@ fn has_answered(webhook: &Webhook, case: &Case) -> bool {
 #[cfg(test)]
 mod tests {
     use gateway_core::approval::Book;
+    use gateway_core::revocation::Revocations;
     use tallyport_schemas::{
         Approval, ApprovalId, ApprovalRequest, ApprovalRequirement, ApprovalScope, Asked,
         AskedAccess, Body, Context, Draft, Principal, PrincipalKind, Producer, SharedContext,
@@ -81,7 +82,7 @@ mod tests {
             let draft =
                 Draft { time: at(second), ..Draft::new(context, None, Body::Approval(approval)) };
             let event = draft.at(Producer { id: producer(who), epoch: 0, seq: 0 });
-            self.book.apply(&event).unwrap().unwrap();
+            self.book.apply(&event, &Revocations::default()).unwrap().unwrap();
         }
 
         fn told(&mut self, who: &str, second: i64, step: &str) {

@@ -10,6 +10,7 @@ use tallyport_schemas::{
 
 use super::case::{Case, State, Vote};
 use super::not_counted::NotCounted;
+use crate::revocation::Revocations;
 
 /// Requests that are kept, open and over together. The oldest that are over make room for new ones.
 const MAX_CASES: usize = 16_384;
@@ -42,16 +43,34 @@ pub struct Book {
 }
 
 impl Book {
-    /// Takes in the next event of the log; `None` when it is about no approval.
-    pub fn apply(&mut self, event: &Event) -> Option<Applied> {
+    /// Takes in the next event of the log, which `revocations` took in before; `None` when it is about no approval.
+    pub fn apply(&mut self, event: &Event, revocations: &Revocations) -> Option<Applied> {
         match &event.body {
-            Body::Approval(approval) => Some(self.take_in(event, approval)),
+            Body::Approval(approval) => Some(self.take_in(event, approval, revocations)),
             Body::Revocation(Revocation::Revoked(order)) => match order.revoked {
                 Revoked::Grant { grant_id } => Some(self.revoke(grant_id, event.time)),
-                _ => None,
+                _ => {
+                    self.forget_reviewers(revocations, event.time);
+                    None
+                }
             },
+            Body::Revocation(Revocation::Carried(_)) => {
+                self.forget_reviewers(revocations, event.time);
+                None
+            }
             _ => None,
         }
+    }
+
+    /// What somebody agreed to whose access is ended counts no more.
+    fn forget_reviewers(&mut self, revocations: &Revocations, at: Timestamp) {
+        let revoked = |reviewer: &Principal| revocations.bars_reviewer(reviewer, at).is_some();
+        let cases = &mut self.cases;
+        self.open.retain(|id| {
+            let Some(case) = cases.get_mut(id) else { return false };
+            case.forget(revoked, at);
+            case.ended_at().is_none()
+        });
     }
 
     /// Ends what was asked for or granted.
@@ -66,8 +85,18 @@ impl Book {
         Ok(())
     }
 
-    fn take_in(&mut self, event: &Event, approval: &Approval) -> Applied {
+    fn take_in(
+        &mut self,
+        event: &Event,
+        approval: &Approval,
+        revocations: &Revocations,
+    ) -> Applied {
         let at = event.time;
+        if let Approval::Granted { reviewer, .. } | Approval::Denied { reviewer, .. } = approval
+            && revocations.bars_reviewer(reviewer, at).is_some()
+        {
+            return Err(NotCounted::ReviewerRevoked);
+        }
         if let Approval::Requested(request) = approval {
             if self.cases.contains_key(&request.approval_id) {
                 return Err(NotCounted::Repeated);

@@ -19,6 +19,9 @@ const SESSION_STANDS: SignedDuration = SignedDuration::from_hours(24);
 /// The longest that policy may allow a grant to be.
 const LONGEST_GRANT: SignedDuration = SignedDuration::from_hours(24);
 
+/// The cause of the end of what was approved by somebody whose access was ended.
+pub const REVIEWER_REVOKED: &str = "reviewer_revoked";
+
 /// A request and all that counts of what followed.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -270,6 +273,17 @@ impl Case {
             self.approved_at = Some(at);
         }
         Ok(())
+    }
+
+    /// Takes in that what some reviewers agreed to counts no more. What was approved by it is over, also where it is in use:
+    /// nobody else looked at it. What waits, waits on for others.
+    pub(super) fn forget(&mut self, revoked: impl Fn(&Principal) -> bool, at: Timestamp) {
+        let known = self.votes.len();
+        self.votes.retain(|vote| !revoked(&vote.reviewer));
+        let approved = matches!(self.state(at), State::Approved);
+        if self.votes.len() < known && approved && !self.missing().is_empty() {
+            self.end = Some(End { state: State::Withdrawn(REVIEWER_REVOKED.to_owned()), at });
+        }
     }
 
     /// Takes in that its time is over.

@@ -14,7 +14,7 @@ mod digest;
 mod not_counted;
 
 pub use book::{Applied, Book, GIVEN_BACK, MAX_WAITING, MAX_WAITING_OF_ONE, REVOKED};
-pub use case::{Case, MAX_WEBHOOKS, State, Vote};
+pub use case::{Case, MAX_WEBHOOKS, REVIEWER_REVOKED, State, Vote};
 pub use digest::{Bond, CallBond, Standing, access_digest, bound_values, call_digest, digest};
 pub use not_counted::NotCounted;
 

@@ -45,6 +45,9 @@ pub enum NotCounted {
     /// The reviewer answers for who asked.
     #[error("the owner of who asks may not answer: somebody else must")]
     Owner,
+    /// The access of the reviewer was ended.
+    #[error("the access of who answers was ended; somebody else must answer")]
+    ReviewerRevoked,
     /// The reviewer agreed before.
     #[error("you have agreed already; somebody else must, too")]
     Twice,

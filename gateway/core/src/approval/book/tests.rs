@@ -7,6 +7,7 @@ use tallyport_schemas::{
 use super::*;
 
 mod grants;
+mod revoked;
 mod told;
 
 /// 2026-01-01T00:00:00Z.
@@ -30,6 +31,7 @@ fn person(subject: &str, groups: &[&str]) -> Principal {
 /// One request of an agent that belongs to a team, acting for nobody, and the log behind it.
 struct Desk {
     book: Book,
+    revocations: Revocations,
     id: ApprovalId,
     command: CommandId,
     context: Context,
@@ -75,7 +77,14 @@ impl Desk {
             expires_at: at(900),
         };
         edit(&mut request, &mut context);
-        let mut desk = Self { book: Book::default(), id, command, context, request };
+        let mut desk = Self {
+            book: Book::default(),
+            revocations: Revocations::default(),
+            id,
+            command,
+            context,
+            request,
+        };
         let asked = Approval::Requested(Box::new(desk.request.clone()));
         assert_eq!(desk.tell(0, asked), Ok(()));
         desk
@@ -103,7 +112,7 @@ impl Desk {
         let draft =
             Draft { time: at(second), ..Draft::new(context, None, Body::Approval(approval)) };
         let id = ProducerId::parse("gateway-1").unwrap();
-        self.book.apply(&draft.at(Producer { id, epoch: 0, seq: 0 })).unwrap()
+        self.book.apply(&draft.at(Producer { id, epoch: 0, seq: 0 }), &self.revocations).unwrap()
     }
 
     fn grant(&mut self, second: i64, reviewer: &Principal) -> Applied {

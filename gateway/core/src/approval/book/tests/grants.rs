@@ -87,7 +87,7 @@ fn a_grant_ends_when_it_is_revoked_or_given_back() {
         let body = Body::Revocation(Revocation::Revoked(Box::new(order)));
         let draft = Draft { time: at(second), ..Draft::new(SharedContext::default(), None, body) };
         let id = ProducerId::parse("gateway-1").unwrap();
-        desk.book.apply(&draft.at(Producer { id, epoch: 0, seq: 0 })).unwrap()
+        desk.book.apply(&draft.at(Producer { id, epoch: 0, seq: 0 }), &desk.revocations).unwrap()
     };
     let mut desk = access(|request, _| request.requirements.clear());
     assert_eq!(revoke(&mut desk, 1), Ok(()));
