@@ -83,3 +83,20 @@ fn what_cannot_work_is_said_before_anything_starts() {
         assert!(told.contains(saying) && told.contains("t.toml"), "{saying}: {told}");
     }
 }
+
+#[test]
+fn the_key_may_be_what_a_command_prints() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("policy.cedar"), "").expect("writable");
+    DevCa::create_or_load(&folder.path().join("tls")).expect("a certificate");
+    let key = folder.path().join("tls/server.key").display().to_string();
+    let by = |program: &str| {
+        let command = format!("token_key = {{ command = [\"{program}\", \"{key}\"] }}");
+        check(folder.path(), &GOOD.replace("token_key = { file = \"tls/server.key\" }", &command))
+    };
+    let (code, told) = by("/bin/cat");
+    assert_eq!(code, Some(0), "{told}");
+    let (code, told) = by("/bin/false");
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("gateway.saml.token_key") && told.contains("/bin/false"), "{told}");
+}

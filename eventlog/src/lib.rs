@@ -22,4 +22,6 @@ pub use appender::{Appender, AppenderOptions, Auditable, CommitError, LogHealth}
 pub use durable::Durable;
 pub use log::{AppendError, Entry, Log, LogId, Position, ReadError, Record, Topic};
 pub use open::{OpenError, open};
-pub use url::{EmbeddedOptions, KafkaOptions, LogUrl, SecretSource, UrlError};
+pub use url::{
+    Credentials, EmbeddedOptions, HeldSecret, KafkaOptions, LogUrl, SecretSource, UrlError,
+};

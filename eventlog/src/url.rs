@@ -1,7 +1,12 @@
 //! Where the log is, as one line of configuration.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use zeroize::Zeroizing;
 
 /// Where the log is.
 ///
@@ -75,7 +80,7 @@ pub struct KafkaOptions {
     pub ssl_key: Option<PathBuf>,
 }
 
-/// Where a secret is found. The secret itself is read when it is used and never kept here.
+/// Where a secret is found. The secret itself is read when it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
     /// In clear: for user names only.
@@ -84,6 +89,59 @@ pub enum SecretSource {
     File(PathBuf),
     /// In an environment variable.
     Env(String),
+    /// With whoever made the options, as it is then.
+    Held(HeldSecret),
+}
+
+/// What a log asks of its users, where it does not stand in the URL.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user's name.
+    pub user: Option<HeldSecret>,
+    /// The user's password.
+    pub password: Option<HeldSecret>,
+}
+
+/// A secret that may be another later. Clones are the same one; never shown, and wiped where it is replaced.
+#[derive(Clone)]
+pub struct HeldSecret(Arc<RwLock<Zeroizing<String>>>);
+
+impl HeldSecret {
+    /// As it is now.
+    #[must_use]
+    pub fn new(secret: &str) -> Self {
+        Self(Arc::new(RwLock::new(Zeroizing::new(secret.to_owned()))))
+    }
+
+    /// As it is from now on. Whether it is another.
+    pub fn set(&self, secret: &str) -> bool {
+        let mut held = self.0.write();
+        let changed = held.as_str() != secret;
+        if changed {
+            *held = Zeroizing::new(secret.to_owned());
+        }
+        changed
+    }
+
+    /// For the one place that uses it.
+    #[must_use]
+    pub fn expose(&self) -> Zeroizing<String> {
+        self.0.read().clone()
+    }
+}
+
+impl PartialEq for HeldSecret {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for HeldSecret {}
+
+impl fmt::Debug for HeldSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HeldSecret(redacted)")
+    }
 }
 
 /// A text is no log URL.
@@ -124,12 +182,25 @@ impl LogUrl {
     /// # Errors
     /// [`UrlError`] says what to write instead. It never repeats a value, which may be a secret in the wrong place.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
+        Self::parse_with(text, Credentials::default())
+    }
+
+    /// The same, with credentials that do not stand in it.
+    ///
+    /// # Errors
+    /// As [`Self::parse`]; also where the log takes none, or has them in its URL already.
+    pub fn parse_with(text: &str, credentials: Credentials) -> Result<Self, UrlError> {
+        let is_kafka = text.starts_with("kafka://");
+        if !is_kafka && credentials != Credentials::default() {
+            let hint = "only a log on Kafka has users; leave `user` and `password` out";
+            return Err(bad("sasl.username", hint));
+        }
         let (place, query) = text.split_once('?').unwrap_or((text, ""));
         if let Some(dir) = place.strip_prefix("embedded:").or_else(|| place.strip_prefix("file:")) {
             return parse_embedded(dir, query).map(Self::Embedded);
         }
         if let Some(brokers) = place.strip_prefix("kafka://") {
-            return parse_kafka(brokers, query).map(Self::Kafka);
+            return parse_kafka(brokers, query, credentials).map(Self::Kafka);
         }
         #[cfg(feature = "memory")]
         if place == "memory:" {
@@ -179,7 +250,11 @@ fn parse_max_bytes(text: &str) -> Result<u64, UrlError> {
         .ok_or_else(|| bad("max_bytes", "write a number of bytes such as 16GiB, at least 64MiB"))
 }
 
-fn parse_kafka(brokers: &str, query: &str) -> Result<KafkaOptions, UrlError> {
+fn parse_kafka(
+    brokers: &str,
+    query: &str,
+    credentials: Credentials,
+) -> Result<KafkaOptions, UrlError> {
     let brokers: Vec<_> =
         brokers.trim_end_matches('/').split(',').map(|broker| broker.trim().to_owned()).collect();
     if !brokers.iter().all(|broker| is_host_port(broker)) {
@@ -189,6 +264,7 @@ fn parse_kafka(brokers: &str, query: &str) -> Result<KafkaOptions, UrlError> {
     for (name, value) in pairs(query) {
         options.set(name, value)?;
     }
+    options.take(credentials)?;
     options.check()?;
     Ok(options)
 }
@@ -268,6 +344,19 @@ impl KafkaOptions {
             "ssl.certificate" => self.ssl_certificate = Some(value.into()),
             "ssl.key" => self.ssl_key = Some(value.into()),
             _ => return Err(unknown(name, Self::KNOWN)),
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, credentials: Credentials) -> Result<(), UrlError> {
+        for (name, known, held) in [
+            ("sasl.username", &mut self.sasl_username, credentials.user),
+            ("sasl.password", &mut self.sasl_password, credentials.password),
+        ] {
+            let Some(held) = held else { continue };
+            if known.replace(SecretSource::Held(held)).is_some() {
+                return Err(bad(name, "it stands in the URL and beside it; keep one of them"));
+            }
         }
         Ok(())
     }

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tallyport_access::{Authenticator, IssuerConfig, TrustDomainConfig};
-use tallyport_eventlog::{AppenderOptions, LogUrl};
+use tallyport_eventlog::{AppenderOptions, Credentials, HeldSecret, LogUrl};
+use tallyport_gateway::config::Credential;
 use tallyport_gateway::config::RawAnyTarget;
 #[cfg(feature = "lake")]
 use tallyport_recorder::{CommitPolicy, LakeUrl, RecorderConfig, Retention};
@@ -35,6 +36,8 @@ pub struct Config {
     pub path: PathBuf,
     /// The log.
     pub log: LogUrl,
+    /// What of it is a secret that may change.
+    pub log_secrets: Vec<LogSecret>,
     /// Bounds of the appenders.
     pub appender: AppenderOptions,
     /// The name before the role in producer ids, such as `gw-1` in `gw-1/gateway`.
@@ -66,6 +69,24 @@ pub struct Config {
     pub query: Option<QuerySettings>,
     /// Metrics, traces, health and readiness.
     pub telemetry: TelemetrySettings,
+}
+
+/// A secret of the log.
+#[derive(Clone, Debug)]
+pub struct LogSecret {
+    /// Its name in the file.
+    pub key: &'static str,
+    /// Where it is.
+    pub from: Credential,
+    /// What it is, for the log.
+    pub held: HeldSecret,
+}
+
+impl LogSecret {
+    fn read(key: &'static str, from: Credential) -> Result<Self, String> {
+        let secret = from.read_first().map_err(|error| format!("{key}: {error}"))?;
+        Ok(Self { key, held: HeldSecret::new(secret.expose()), from })
+    }
 }
 
 /// What `[recorder]` says.
@@ -110,7 +131,20 @@ impl Config {
 
     fn check(raw: RawConfig, path: &Path, node: Option<&str>) -> Result<Self, String> {
         let folder = path.parent().unwrap_or(Path::new("."));
-        let log = LogUrl::parse(&raw.log.url).map_err(|error| format!("log.url: {error}"))?;
+        let mut log_secrets = Vec::new();
+        let mut held = |key, credential: Option<Credential>| {
+            let Some(credential) = credential else { return Ok(None) };
+            let secret = LogSecret::read(key, credential.relative_to(folder))?;
+            let held = secret.held.clone();
+            log_secrets.push(secret);
+            Ok::<_, String>(Some(held))
+        };
+        let credentials = Credentials {
+            user: held("log.user", raw.log.user)?,
+            password: held("log.password", raw.log.password)?,
+        };
+        let log = LogUrl::parse_with(&raw.log.url, credentials);
+        let log = log.map_err(|error| format!("log.url: {error}"))?;
         if let Some(node) = &raw.node {
             check_node(node).map_err(|error| format!("node: {error}"))?;
         }
@@ -145,6 +179,7 @@ impl Config {
         Ok(Self {
             path: path.to_path_buf(),
             log,
+            log_secrets,
             appender: AppenderOptions {
                 max_wait: Duration::from_millis(raw.log.max_wait_ms),
                 ..AppenderOptions::default()

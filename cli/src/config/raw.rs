@@ -12,7 +12,7 @@ use serde::Deserialize;
 #[cfg(not(feature = "lake"))]
 use serde::de::IgnoredAny;
 use tallyport_access::{IssuerConfig, TrustDomainConfig};
-use tallyport_gateway::config::{RawAnyTarget, RawGatewayLimits, RawMcp};
+use tallyport_gateway::config::{Credential, RawAnyTarget, RawGatewayLimits, RawMcp};
 use tallyport_gateway::webhooks::RawWebhook;
 #[cfg(feature = "lake")]
 use tallyport_recorder::{CommitPolicy, Retention};
@@ -73,6 +73,10 @@ pub struct RawConfig {
 pub struct RawLog {
     /// `embedded:DIR` or `kafka://HOST:PORT,...`.
     pub url: String,
+    /// The name of this service's user at Kafka, where it is not in the URL.
+    pub user: Option<Credential>,
+    /// The user's password.
+    pub password: Option<Credential>,
     /// The longest a commit waits for the log before its session ends.
     #[serde(default = "default_max_wait_ms")]
     pub max_wait_ms: u64,

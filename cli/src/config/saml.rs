@@ -52,7 +52,7 @@ impl Config {
         let named = |error: &dyn std::fmt::Display| {
             Failure::usage(format!("{}: {error}", self.path.display()))
         };
-        let key = raw.token_key.read();
+        let key = raw.token_key.read_first();
         let key = key.map_err(|error| named(&format!("gateway.saml.token_key: {error}")))?;
         let config = SamlConfig {
             issuer: raw.issuer.clone(),

@@ -52,7 +52,7 @@ impl ConsolePlan {
         let read = |path: &Path| {
             std::fs::read(path).map_err(|error| named(&format!("{}: {error}", path.display())))
         };
-        let secret = |key: &str, credential: &Credential| match credential.read() {
+        let secret = |key: &str, credential: &Credential| match credential.read_first() {
             Ok(secret) => Ok(SecretToken::new(secret.expose())),
             Err(error) => Err(named(&format!("console.{key}: {error}"))),
         };

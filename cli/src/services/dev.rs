@@ -196,6 +196,7 @@ pub async fn start(options: DevOptions) -> Result<Running, Failure> {
     let admission = Admission { authenticator, policy };
     let plan = Plan {
         log: LogUrl::parse(&log_url).map_err(Failure::usage)?,
+        log_secrets: Vec::new(),
         appender: AppenderOptions::default(),
         node: "dev".to_owned(),
         gateway: Some((gateway, admission.clone())),

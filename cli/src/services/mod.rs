@@ -21,7 +21,7 @@ mod more_targets;
 mod postgres;
 #[cfg(feature = "serve")]
 mod readiness;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "serve")]
 mod secrets;
 #[cfg(feature = "serve")]
 mod telemetry;

@@ -158,6 +158,7 @@ fn plan(config: &Config, roles: Roles) -> Result<Plan, Failure> {
     };
     Ok(Plan {
         log: config.log.clone(),
+        log_secrets: config.log_secrets.clone(),
         appender: config.appender,
         node: config.node.clone(),
         #[cfg(feature = "gateway")]

@@ -21,6 +21,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::admission::Admission;
 #[cfg(feature = "gateway")]
 use super::gateway::{GatewayPlan, RunningGateway};
+use super::secrets::{self, Changing};
+use crate::config::LogSecret;
 use crate::exit::Failure;
 
 /// How long what is on the log may take to reach the lake before `recorded` gives up.
@@ -34,6 +36,8 @@ const MIN_MAX_LAG: Duration = Duration::from_secs(15);
 pub struct Plan {
     /// The log.
     pub log: LogUrl,
+    /// What of it may change.
+    pub log_secrets: Vec<LogSecret>,
     /// Bounds of the appenders.
     pub appender: AppenderOptions,
     /// The name before the role in producer ids.
@@ -61,6 +65,8 @@ pub struct QueryPlan {
 /// Services that run.
 pub struct Services {
     log: Arc<dyn Log>,
+    /// Follows its secrets.
+    _secrets: AbortOnDropHandle<()>,
     /// The gateway.
     #[cfg(feature = "gateway")]
     pub gateway: Option<RunningGateway>,
@@ -98,8 +104,13 @@ impl Services {
     /// Starts what the plan names: recorder, query, then the gateway, so that what passes is recorded and answerable.
     pub async fn start(plan: Plan) -> Result<Self, Failure> {
         let log = tallyport_eventlog::open(&plan.log).await.map_err(Failure::failed)?;
+        let changing = plan.log_secrets.iter().map(|LogSecret { key, from, held }| {
+            let held = held.clone();
+            Changing::new(key, from, move |secret| Ok(held.set(secret.expose())))
+        });
         let mut services = Self {
             log: Arc::clone(&log),
+            _secrets: secrets::follow(changing.collect()),
             #[cfg(feature = "gateway")]
             gateway: None,
             #[cfg(feature = "query")]

@@ -70,3 +70,25 @@ fn kafka_takes_secrets_by_reference_only() {
     assert_eq!(options.sasl_password, Some(SecretSource::File("/run/secrets/p".into())));
     assert_eq!(options.ssl_ca, Some("/ca.pem".into()));
 }
+
+#[test]
+fn credentials_beside_the_url_are_taken_where_there_are_users_and_none_in_it() {
+    let held = |text: &str| Some(HeldSecret::new(text));
+    let both = || Credentials { user: held("u"), password: held("first") };
+    let url = "kafka://a:1?security.protocol=sasl_ssl&sasl.mechanism=SCRAM-SHA-512";
+    let credentials = both();
+    let password = credentials.password.clone().unwrap();
+    let LogUrl::Kafka(options) = LogUrl::parse_with(url, credentials).unwrap() else {
+        panic!("no Kafka")
+    };
+    let Some(SecretSource::Held(read)) = options.sasl_password else { panic!("not held") };
+    assert!(password.set("second") && !password.set("second"));
+    assert_eq!(read.expose().as_str(), "second");
+    assert!(!format!("{read:?}").contains("second"));
+
+    LogUrl::parse(url).unwrap_err();
+    let twice = LogUrl::parse_with(&format!("{url}&sasl.password_file=/p"), both()).unwrap_err();
+    assert!(twice.to_string().contains("keep one of them"), "{twice}");
+    let none = LogUrl::parse_with("embedded:log", both()).unwrap_err();
+    assert!(none.to_string().contains("only a log on Kafka has users"), "{none}");
+}

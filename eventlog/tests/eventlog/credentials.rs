@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use dev_services::DevService;
-use tallyport_eventlog::{AppendError, Log, LogUrl, Position, Record, Topic, open};
+use tallyport_eventlog::{
+    AppendError, Credentials, HeldSecret, Log, LogUrl, Position, Record, Topic, open,
+};
 use tokio::time::sleep;
 
 use crate::kafka::{broker, tool};
@@ -83,4 +85,19 @@ async fn a_new_password_counts_without_a_restart() {
     append_for(log, Duration::from_secs(8)).await.unwrap();
     let third = append(log, "still by the second").await.unwrap();
     reads(log, third, "still by the second").await;
+
+    // One that stands beside the URL, as a command's output does.
+    let (user, held) = (HeldSecret::new("gateway"), HeldSecret::new("second"));
+    let credentials = Credentials { user: Some(user), password: Some(held.clone()) };
+    let url = format!(
+        "kafka://{}?security.protocol=sasl_plaintext&sasl.mechanism=SCRAM-SHA-256&message_timeout_ms=5000",
+        service.text("sasl_bootstrap")
+    );
+    let other = open(&LogUrl::parse_with(&url, credentials).unwrap()).await.unwrap();
+    let other = other.as_ref();
+    let fourth = append(other, "held").await.unwrap();
+    password(&service, "third");
+    held.set("third");
+    append_for(other, SETTLES).await.unwrap();
+    reads(other, fourth, "held").await;
 }

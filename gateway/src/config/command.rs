@@ -27,6 +27,8 @@ pub struct SecretCommand {
     program: Arc<str>,
     arguments: Arc<[String]>,
     kept: Arc<Mutex<Option<(Instant, Secret)>>>,
+    /// Held while it runs.
+    running: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A program gave no secret. Carries nothing of what it printed.
@@ -83,7 +85,7 @@ impl TryFrom<Vec<String>> for SecretCommand {
             return Err("a command needs a program; its first word is empty");
         }
         let (program, arguments) = (program.as_str().into(), arguments.into());
-        Ok(Self { program, arguments, kept: Arc::default() })
+        Ok(Self { program, arguments, kept: Arc::default(), running: Arc::default() })
     }
 }
 
@@ -102,13 +104,30 @@ impl SecretCommand {
 
     async fn refresh_within(&self, within: Duration) -> Result<bool, SecretCommandError> {
         let is_fresh = |kept: &(Instant, Secret)| kept.0.elapsed() < KEPT_FOR;
-        if self.kept.lock().as_ref().is_some_and(is_fresh) {
+        let fresh = || self.kept.lock().as_ref().is_some_and(is_fresh);
+        if fresh() {
+            return Ok(false);
+        }
+        // Whoever asks meanwhile waits for what it prints, and has none of their own run.
+        let _one = self.running.lock().await;
+        if fresh() {
             return Ok(false);
         }
         let slow = |_| SecretCommandError::Slow { program: self.name(), within };
         let secret = timeout(within, self.run()).await.map_err(slow)??;
         *self.kept.lock() = Some((Instant::now(), secret));
         Ok(true)
+    }
+
+    /// The same on a thread of its own, which is waited for: whoever calls may be one of a runtime's.
+    pub(super) fn refresh_first(&self) -> Result<bool, SecretCommandError> {
+        let failed = |source| SecretCommandError::Start { program: self.name(), source };
+        let run = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.map_err(failed)?.block_on(self.refresh())
+        };
+        let ran = std::thread::scope(|threads| threads.spawn(run).join());
+        ran.unwrap_or_else(|_| Err(failed(std::io::ErrorKind::Other.into())))
     }
 
     /// What was printed last is no longer good.

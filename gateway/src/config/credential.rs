@@ -88,6 +88,17 @@ impl Credential {
         }
     }
 
+    /// The same as [`Self::refresh`] and then [`Self::read`], where nothing else runs yet: this thread waits for a program.
+    ///
+    /// # Errors
+    /// When it is not where it should be, or the program gives none.
+    pub fn read_first(&self) -> Result<Secret, CredentialError> {
+        if let Self::Command(command) = self {
+            command.refresh_first()?;
+        }
+        self.read()
+    }
+
     /// The same, with a relative file taken from `folder`.
     #[must_use]
     pub fn relative_to(self, folder: &Path) -> Self {

@@ -106,6 +106,7 @@ pub(super) fn consumer(base: &ClientConfig) -> ClientConfig {
 fn secret(option: &'static str, source: &SecretSource) -> Result<String, KafkaError> {
     match source {
         SecretSource::Text(text) => Ok(text.clone()),
+        SecretSource::Held(held) => Ok(held.expose().to_string()),
         SecretSource::File(path) => {
             let read = std::fs::read_to_string(path).map_err(|error| KafkaError::Secret {
                 option,
