@@ -87,10 +87,28 @@ impl Revocations {
     /// Takes in the next event of the log; `None` when it is about no revocation.
     pub fn apply(&mut self, event: &Event) -> Option<Applied> {
         let Body::Revocation(revocation) = &event.body else { return None };
+        let is_order = !matches!(revocation, Revocation::Carried(_));
+        if is_order && self.bars_who_orders(event) {
+            return Some(Err(NotCounted::OrderedByRevoked));
+        }
         Some(match revocation {
             Revocation::Revoked(order) | Revocation::Carried(order) => self.revoke(order, event),
             Revocation::Lifted { revocation_id, .. } => self.lift(*revocation_id),
         })
+    }
+
+    /// Whether the access of who ordered was ended before, as the log has it.
+    fn bars_who_orders(&self, event: &Event) -> bool {
+        let context = &event.context;
+        let Some(principal) = &context.principal else { return false };
+        let whom = Whom {
+            principal,
+            delegation: &context.delegation,
+            agent: &context.agent,
+            session_id: None,
+            grant_id: None,
+        };
+        self.bars(&whom, event.time).is_some()
     }
 
     fn revoke(&mut self, order: &RevocationOrder, event: &Event) -> Applied {

@@ -161,6 +161,7 @@ impl From<NotCounted> for ApiError {
             | NotCounted::Requester
             | NotCounted::Owner
             | NotCounted::ReviewerRevoked => (StatusCode::FORBIDDEN, "not_a_reviewer"),
+            NotCounted::OrderedByRevoked => (StatusCode::FORBIDDEN, "revoked"),
             NotCounted::NoDefinition | NotCounted::PinnedAlready => {
                 return Self::other_definition();
             }

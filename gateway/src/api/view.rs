@@ -164,8 +164,10 @@ pub(super) fn may_see(case: &Case, caller: &Identity) -> bool {
     has_asked(case, caller) || reviews
 }
 
-/// Whether the caller asked for it.
+/// Whether the caller asked for it: themselves, for what anybody asks on their behalf; who acts for them, for their own.
 pub(super) fn has_asked(case: &Case, caller: &Identity) -> bool {
     let (principal, asks) = (&caller.principal, case.context().principal.as_ref());
-    asks.is_some_and(|it| it.issuer == principal.issuer && it.subject == principal.subject)
+    let same = |it: &Principal| it.issuer == principal.issuer && it.subject == principal.subject;
+    let chain = caller.delegation.is_empty() || caller.delegation == case.context().delegation;
+    asks.is_some_and(same) && chain
 }

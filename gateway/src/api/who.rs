@@ -95,7 +95,11 @@ impl FromRequestParts<Arc<Inner>> for Caller {
         inner: &Arc<Inner>,
     ) -> Result<Self, ApiError> {
         match who(parts, inner).await {
-            Ok(known) => Ok(known.caller),
+            Ok(known) => {
+                // For whoever takes the body: that may come late.
+                parts.extensions.insert(known.caller.clone());
+                Ok(known.caller)
+            }
             Err(NotKnown::NoFront) => Err(ApiError::internal()),
             Err(NotKnown::Twice(message)) => Err(ApiError::bad_request(message)),
             Err(NotKnown::Refused { refusal, token_was_sent }) => {

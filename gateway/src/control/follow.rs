@@ -32,6 +32,8 @@ pub(crate) async fn follow(control: Control, log: Arc<dyn Log>, cancel: Cancella
                     }
                 }
                 Err(error) => {
+                    // What came meanwhile is read first, however much it is.
+                    end = None;
                     tracing::error!(%error, "the control log cannot be read; approvals wait, and nobody new is let in");
                     tokio::time::sleep(pause).await;
                     pause = LONGEST_PAUSE.min(pause * 2);
@@ -64,6 +66,16 @@ async fn read_on(
         }
         read => read?,
     };
+    if entries.is_empty() {
+        let latest = log.latest(Topic::Control, PARTITION).await?;
+        if latest < next.offset {
+            let (read, ends) = (next.offset, latest);
+            let reason = format!(
+                "the control log was read to offset {read} and ends at {ends}: its topic was made anew, or lost its end; restart the gateways once it is known"
+            );
+            return Err(ReadError::Unavailable { reason });
+        }
+    }
     let mut next = next;
     for entry in entries {
         match ocsf::decode(&entry.value) {

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_core::approval::{Applied, Book, Case, State};
+use gateway_core::approval::{Applied, Book, Case, NotCounted, State};
 use gateway_core::assertions::Assertions;
 use gateway_core::mcp::Pins;
 use gateway_core::pg::session::{Ending, TimeLimit};
@@ -168,13 +168,14 @@ impl Control {
         let applied = {
             let mut known = self.inner.known.write();
             let Known { book, revocations, assertions, pins } = &mut *known;
-            let applied = [
-                revocations.apply(event),
-                book.apply(event, revocations),
-                assertions.apply(event),
-                pins.apply(event),
-            ];
-            applied.into_iter().flatten().reduce(Applied::and)
+            let ordered = revocations.apply(event);
+            if ordered == Some(Err(NotCounted::OrderedByRevoked)) {
+                ordered
+            } else {
+                let others =
+                    [book.apply(event, revocations), assertions.apply(event), pins.apply(event)];
+                ordered.into_iter().chain(others.into_iter().flatten()).reduce(Applied::and)
+            }
         };
         let may_end = matches!(
             &event.body,

@@ -168,7 +168,7 @@ async fn call(inner: &Arc<Inner>, mcp: &McpState, known: Known, mut message: Mes
         let until = identity.expires_at;
         let whose = Whose { inner: Arc::clone(&inner), caller: Arc::clone(&caller), until };
         let call = waiting::run(whose, client, attempt);
-        under_way.run(until, call, || inner.still_welcome(identity)).await
+        under_way.run((until, caller.lapsed()), call, || inner.still_welcome(identity)).await
     };
     answer::answer(tracing::Instrument::instrument(run, span), told, era, &id).await
 }

@@ -119,8 +119,8 @@ impl Call {
         self
     }
 
-    /// Runs it for as long as its client wants the answer, and may have it: `until` its token ends, and as `may_have` says
-    /// once it is there.
+    /// Runs it for as long as its client wants the answer, and may have it: `until` its token ends, or its issuer takes it back
+    /// (`lapsed`), and as `may_have` says once it is there.
     ///
     /// # Errors
     /// [`RpcError`] of the call, or of what ended it.
@@ -129,7 +129,7 @@ impl Call {
     /// A dropped call drops what runs for it.
     pub(super) async fn run<T>(
         self,
-        until: Timestamp,
+        (until, lapsed): (Timestamp, impl Future<Output = String>),
         call: impl Future<Output = Result<T, RpcError>>,
         may_have: impl FnOnce() -> Result<(), Refusal>,
     ) -> Result<T, RpcError> {
@@ -143,6 +143,7 @@ impl Call {
                 let why = "the token expired during the call; get a new one and call again";
                 return Err(RpcError::ended(why));
             }
+            why = lapsed => return Err(RpcError::ended(why)),
             answered = call => answered?,
         };
         // It may have taken a while; whoever was turned away meanwhile gets nothing of it.
@@ -231,7 +232,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_is_for_whom_may_have_it_while_they_want_it() {
-        let later = || Timestamp::now() + Duration::from_secs(60);
+        let good = std::future::pending::<String>;
+        let later = || (Timestamp::now() + Duration::from_secs(60), good());
         let (calls, call) = alone();
         assert_eq!(call.run(later(), soon(), || Ok(())).await, Ok("rows"));
         assert!(calls.state.lock().open.is_empty());
@@ -242,10 +244,16 @@ mod tests {
         assert_eq!((told.code(), told.message()), (-32000, "your access was ended"));
 
         let (_, call) = alone();
-        let brief = Timestamp::now() + Duration::from_millis(30);
+        let brief = (Timestamp::now() + Duration::from_millis(30), good());
         let ended = call.run(brief, never(), || Ok(()));
         let told = tokio::time::timeout(Duration::from_secs(5), ended).await.unwrap().unwrap_err();
         assert!(told.message().contains("the token expired"), "{told:?}");
+
+        let (_, call) = alone();
+        let taken_back = async { "the issuer says no".to_owned() };
+        let ended = call.run((later().0, taken_back), never(), || Ok(()));
+        let told = tokio::time::timeout(Duration::from_secs(5), ended).await.unwrap().unwrap_err();
+        assert_eq!(told.message(), "the issuer says no");
 
         let (calls, call) = alone();
         calls.cancel(&owner("ada", "192.0.2.1"), &id(1));

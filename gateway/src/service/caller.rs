@@ -18,7 +18,7 @@ use crate::session::TokenWatch;
 use crate::tunnel::Refusal;
 
 /// A caller whose token is good.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Caller {
     identity: Identity,
     context: SharedContext,
@@ -85,6 +85,36 @@ impl Caller {
 }
 
 impl Inner {
+    /// Whether a caller may still come whose request took its time: nobody was known to be turned away when it began. That
+    /// they are goes on record.
+    ///
+    /// # Errors
+    /// What they are told.
+    ///
+    /// # Cancel safety
+    /// A dropped call may leave the refusal on record, and nothing else.
+    pub(crate) async fn still_counts(&self, caller: &Caller, front: Front) -> Result<(), Refusal> {
+        let asked = match &caller.token_watch {
+            Some(watch) => watch.still_counts().await,
+            None => Ok(()),
+        };
+        let now = Timestamp::now();
+        let over = now >= caller.identity.expires_at;
+        let failure = match self.barred(&caller.identity, now) {
+            Some(barred) => barred,
+            None if over => AuthFailure::over(&caller.identity),
+            None => match asked {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
+            },
+        };
+        let event = Body::Authentication(authentication_event(&Err(failure.clone()), front));
+        let note = Note::new(vec![Draft::new(caller.context.clone(), None, event)]);
+        let recorded = self.appender.commit(note).await;
+        let _on_record = recorded.map_err(|error| log_unavailable(&error))?;
+        Err(self.turned_away(&failure))
+    }
+
     /// Checks a caller's token. That it is bad is on record; that it is good goes on record with what is asked by it, and nothing may be told
     /// before it [is](Caller::settle).
     ///

@@ -200,11 +200,6 @@ pub(super) fn admit(
                 Session::Closed { end: SessionEnd::Refused, stats: SessionStats::default() };
             drafts.push(scribe.draft(Body::Session(closed)));
             Err(match inner.target(wanted.target).filter(of_kind) {
-                None => refusal(
-                    404,
-                    "unknown_target",
-                    "there is no target of this name, or you may not know of it",
-                ),
                 Some(_) if needs_grant => refusal(
                     403,
                     "grant_required",
@@ -214,10 +209,11 @@ pub(super) fn admit(
                         wanted.target
                     ),
                 ),
-                Some(_) => refusal(
+                // Of what there is not, nobody learns more than of what they may not see.
+                Some(_) | None => refusal(
                     403,
                     "denied_by_policy",
-                    "policy does not permit you to connect to this target",
+                    "policy does not permit you to connect to a target of this name, or there is none",
                 ),
             })
         }

@@ -15,7 +15,7 @@ use super::caller::Caller;
 use super::inner::Inner;
 use super::open::log_unavailable;
 use crate::tunnel::Refusal;
-use crate::webhooks::{Answers, Keys, SignatureError, Webhook};
+use crate::webhooks::{Answers, Fields, Keys, SignatureError, Webhook};
 
 /// More of what a webhook calls a reviewer does not go on record.
 const MAX_REVIEWER_CHARS: usize = 200;
@@ -102,14 +102,16 @@ impl Inner {
     ) -> Result<(Identity, &Webhook), Unvouched> {
         let webhook = self.webhooks.iter().find(|it| it.name == vouched.webhook);
         known.webhook = webhook.map(|it| it.name.clone());
+        let now = Timestamp::now();
+        let unsigned = |error: SignatureError| Unvouched::new(error.code(), error.to_string());
+        // Before the secret is looked for, which may have a program run.
+        let _could_be = Fields::of(vouched.headers, now).map_err(unsigned)?;
         let answering = webhook.and_then(|it| Some((it, it.answers.as_ref()?)));
         let keys = match answering {
             Some((webhook, answers)) => keys(webhook, answers).await?,
             // Which webhooks there are, only who can sign for one learns.
             None => Keys::of_nobody(),
         };
-        let now = Timestamp::now();
-        let unsigned = |error: SignatureError| Unvouched::new(error.code(), error.to_string());
         let signed = keys.verify(vouched.headers, vouched.body, now).map_err(unsigned)?;
         let (webhook, answers) = answering.ok_or_else(|| unsigned(SignatureError::Wrong))?;
         known.answer_id = Some(signed.id.clone());

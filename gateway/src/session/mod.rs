@@ -89,6 +89,17 @@ impl TokenWatch {
         token.map(|token| Self { authenticator, issuer, token, every })
     }
 
+    /// Whether the token counts now, as far as the issuer says.
+    ///
+    /// # Errors
+    /// Why not, or why that is not known.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn still_counts(&self) -> Result<(), AuthFailure> {
+        self.authenticator.still_counts(&self.issuer, self.token.expose()).await
+    }
+
     /// Waits until the token does not count any more, or is not known to for too long.
     ///
     /// # Cancel safety

@@ -21,4 +21,4 @@ pub use post::WebhookError;
 pub(crate) use deliver::deliver;
 pub(crate) use message::shows_what_is_asked;
 pub(crate) use post::Post;
-pub(crate) use signature::{Keys, SignatureError};
+pub(crate) use signature::{Fields, Keys, SignatureError};

@@ -104,17 +104,7 @@ impl Keys {
         body: &[u8],
         now: Timestamp,
     ) -> Result<Signed, SignatureError> {
-        let (id, timestamp, signatures) =
-            (only(headers, ID)?, only(headers, TIMESTAMP)?, only(headers, SIGNATURE)?);
-        let is_id =
-            !id.is_empty() && id.len() <= MAX_ID_BYTES && id.bytes().all(|b| b.is_ascii_graphic());
-        // Digits alone: what is signed is the text.
-        let digits = timestamp.bytes().all(|byte| byte.is_ascii_digit());
-        let at = timestamp.parse::<i64>().ok().filter(|_| digits && is_id);
-        let at = at.ok_or(SignatureError::Missing)?;
-        if now.as_second().abs_diff(at) > TOLERANCE_SECONDS {
-            return Err(SignatureError::Stale);
-        }
+        let Fields { id, timestamp, signatures } = Fields::of(headers, now)?;
         let content = content(id, timestamp, body);
         let sent = signatures.split(' ').take(MAX_SIGNATURES);
         let sent = sent.filter_map(|one| one.split_once(',')).filter(|one| one.0 == VERSION);
@@ -135,6 +125,31 @@ impl Keys {
         self.0.iter().any(|one| {
             other.0.iter().any(|other| hmac::verify(one, b"same?", tag(other).as_ref()).is_ok())
         })
+    }
+}
+
+/// What a signed message has beside its body.
+pub(crate) struct Fields<'h> {
+    id: &'h str,
+    timestamp: &'h str,
+    signatures: &'h str,
+}
+
+impl<'h> Fields<'h> {
+    /// Those of a message that could be signed, and of now: that takes no key.
+    pub(crate) fn of(headers: &'h HeaderMap, now: Timestamp) -> Result<Self, SignatureError> {
+        let (id, timestamp, signatures) =
+            (only(headers, ID)?, only(headers, TIMESTAMP)?, only(headers, SIGNATURE)?);
+        let is_id =
+            !id.is_empty() && id.len() <= MAX_ID_BYTES && id.bytes().all(|b| b.is_ascii_graphic());
+        // Digits alone: what is signed is the text.
+        let digits = timestamp.bytes().all(|byte| byte.is_ascii_digit());
+        let at = timestamp.parse::<i64>().ok().filter(|_| digits && is_id);
+        let at = at.ok_or(SignatureError::Missing)?;
+        if now.as_second().abs_diff(at) > TOLERANCE_SECONDS {
+            return Err(SignatureError::Stale);
+        }
+        Ok(Self { id, timestamp, signatures })
     }
 }
 

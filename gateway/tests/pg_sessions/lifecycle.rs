@@ -121,9 +121,16 @@ async fn a_bad_token_an_unknown_target_and_a_denial_are_events() {
     };
     assert_eq!(status(world.open("not a token", "db").await), Some(401));
     let token = world.token("agent", None).await;
-    assert_eq!(status(world.open(&token, "nowhere").await), Some(404));
+    assert_eq!(status(world.open(&token, "nowhere").await), Some(403));
     let stranger = world.token("other", None).await;
     assert_eq!(status(world.open(&stranger, "db").await), Some(403));
+    // What they may not reach, and what there is not, look alike.
+    let told = |refused: Result<_, tallyport_gateway::Refusal>| {
+        refused.err().map(|refusal: tallyport_gateway::Refusal| (refusal.code, refusal.message))
+    };
+    let hidden = told(world.open(&stranger, "db").await);
+    assert!(hidden.is_some());
+    assert_eq!(hidden, told(world.open(&stranger, "nowhere").await));
 
     let events = world.events().await;
     let failed =
@@ -131,11 +138,11 @@ async fn a_bad_token_an_unknown_target_and_a_denial_are_events() {
     assert_eq!(events.iter().filter(|event| failed(&event.body)).count(), 1);
     let denied =
         |body: &Body| matches!(body, Body::Decision(Decision { effect: Effect::Deny, .. }));
-    assert_eq!(events.iter().filter(|event| denied(&event.body)).count(), 2);
+    assert_eq!(events.iter().filter(|event| denied(&event.body)).count(), 4);
     let refused = |body: &Body| {
         matches!(body, Body::Session(Session::Closed { end: SessionEnd::Refused, .. }))
     };
-    assert_eq!(events.iter().filter(|event| refused(&event.body)).count(), 2);
+    assert_eq!(events.iter().filter(|event| refused(&event.body)).count(), 4);
     for event in &events {
         let text = String::from_utf8(tallyport_schemas::ocsf::encode(event)).unwrap();
         assert!(!text.contains(&token) && !text.contains("not a token"));

@@ -39,6 +39,7 @@ mod revocations;
 mod revocations_of_nobody;
 mod saml;
 mod saml_idp;
+mod slowly;
 mod told;
 mod tools;
 mod tools_waiting;

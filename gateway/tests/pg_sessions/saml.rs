@@ -321,7 +321,7 @@ async fn without_a_provider_there_is_no_route() {
     let configured = world!(saml: exchange(),);
     let (status, headers, keys) =
         send(&configured.gateway, ("GET", "/saml/jwks.json"), FORM, String::new()).await;
-    assert_eq!((status, &headers["cache-control"]), (200, &"public, max-age=300".parse().unwrap()));
+    assert_eq!((status, &headers["cache-control"]), (200, &"public, max-age=60".parse().unwrap()));
     assert_eq!(keys["keys"][0]["alg"], "ES256");
     assert_eq!(keys["keys"][0]["d"], Value::Null);
 }

@@ -225,7 +225,7 @@ async fn arguments_that_do_not_fit_say_what_would() {
         assert!(told["message"].as_str().unwrap().contains(said), "{name}: {told}");
     }
     let told = error(&world, &token, "query", json!({ "target": "no", "sql": "SELECT 1" })).await;
-    assert_eq!(told["code"], "unknown_target", "{told}");
+    assert_eq!(told["code"], "denied_by_policy", "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,6 +48,9 @@ pub enum NotCounted {
     /// The access of the reviewer was ended.
     #[error("the access of who answers was ended; somebody else must answer")]
     ReviewerRevoked,
+    /// The access of who ordered it was ended.
+    #[error("your access was ended before this was on the log; it counts for nothing")]
+    OrderedByRevoked,
     /// The reviewer agreed before.
     #[error("you have agreed already; somebody else must, too")]
     Twice,

@@ -30,7 +30,11 @@ struct Desk(Revocations);
 
 impl Desk {
     fn tell(&mut self, second: i64, revocation: Revocation) -> Applied {
-        let context = SharedContext::from(Context::default());
+        self.ordered(None, second, revocation)
+    }
+
+    fn ordered(&mut self, by: Option<Principal>, second: i64, revocation: Revocation) -> Applied {
+        let context = SharedContext::from(Context { principal: by, ..Context::default() });
         let draft =
             Draft { time: at(second), ..Draft::new(context, None, Body::Revocation(revocation)) };
         let id = ProducerId::parse("gateway-1").unwrap();
@@ -217,4 +221,25 @@ fn ended_sessions_make_room_and_revocations_do_not() {
     assert_eq!(desk.tell(1, Revocation::Revoked(one_more())), full);
     assert_eq!(desk.tell(10, Revocation::Revoked(one_more())), Ok(()), "one is over");
     assert_eq!(desk.0.by_name.values().map(BTreeSet::len).sum::<usize>(), desk.0.standing.len());
+}
+
+#[test]
+fn who_was_revoked_revokes_and_lifts_nothing() {
+    let admin = principal(PrincipalKind::Human);
+    let theirs = Revoked::Principal { issuer: "https://idp".into(), subject: "s-1".into() };
+    let mut desk = Desk::default();
+    let before = order(Revoked::Issuer { issuer: "https://other".into() }, None);
+    let said = Revocation::Revoked(Box::new(before));
+    assert_eq!(desk.ordered(Some(admin.clone()), 0, said), Ok(()));
+    let id = desk.revoke(theirs);
+    let after = order(Revoked::Issuer { issuer: "https://idp".into() }, None);
+    let said = Revocation::Revoked(Box::new(after));
+    assert_eq!(desk.ordered(Some(admin.clone()), 1, said), Err(NotCounted::OrderedByRevoked));
+    let lift = || Revocation::Lifted { revocation_id: id, reason: "me".into() };
+    assert_eq!(desk.ordered(Some(admin.clone()), 2, lift()), Err(NotCounted::OrderedByRevoked));
+    assert_eq!(desk.0.standing(at(3)).count(), 2);
+    // Somebody else may, and then they may again.
+    assert_eq!(desk.tell(4, lift()), Ok(()));
+    let said = Revocation::Revoked(Box::new(order(agent(None, "a"), None)));
+    assert_eq!(desk.ordered(Some(admin), 5, said), Ok(()));
 }

@@ -234,7 +234,9 @@ pub(super) async fn serve(
         let (caller, until) = (&welcome.caller, welcome.until);
         let whose = Whose { inner: Arc::clone(&inner), caller: Arc::clone(caller), until };
         let call = waiting::run(whose, client, attempt);
-        under_way.run(until, call, || inner.still_welcome(caller.identity())).await
+        under_way
+            .run((until, caller.lapsed()), call, || inner.still_welcome(caller.identity()))
+            .await
     };
     answer::answer(call, told, era, &id).await
 }

@@ -9,7 +9,7 @@ use tracing::Span;
 
 use super::called::{Called, Prepared, Way, serve};
 use super::exchange::Amend;
-use super::question::Admitted;
+use super::question::{Admitted, NotAdmitted};
 use super::wire::Manner;
 use super::{Upstreams, listed, request};
 use crate::api::Known;
@@ -85,7 +85,10 @@ async fn prepare(
     let unknown = || RpcError::unknown_tool(name);
     let (server, tool) = name.split_once(SEPARATOR).ok_or_else(unknown)?;
     let admitted = Admitted::of(inner, mcp.upstreams.get(server), server, &caller).await;
-    let admitted = admitted.map_err(|why| why.error(server))?;
+    let admitted = admitted.map_err(|why| match why {
+        NotAdmitted::Unknown => unknown(),
+        why => why.error(server),
+    })?;
     Span::current().record("target", admitted.upstream.name());
     if admitted.upstream.definitions.now().is_none() {
         admitted.settle().await?;

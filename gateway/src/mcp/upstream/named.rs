@@ -353,7 +353,8 @@ impl Way<'_> {
         let call = async move {
             let caller = &welcome.caller;
             let may_have = || inner.still_welcome(caller.identity());
-            let ended = under_way.run(welcome.until, running, may_have).await?;
+            let ended =
+                under_way.run((welcome.until, welcome.caller.lapsed()), running, may_have).await?;
             Ok(Answered::Message(ended.status, ended.message))
         };
         answer::answer(call, told, era, &id).await

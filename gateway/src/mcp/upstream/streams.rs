@@ -52,11 +52,12 @@ pub(in crate::mcp) async fn listen(
         return failed(&RpcError::too_many_calls(), Era::Legacy, None);
     };
     let (to, told) = mpsc::channel(MAX_WAITING);
-    let until = way.admitted.welcome.until;
+    let welcome = way.admitted.welcome.clone();
     let running = run(exchange, allowed, Sent::Listen(session), to);
     answer::stream(
         async move {
-            let listening = under_way.without_end().run(until, running, || Ok(()));
+            let may = (welcome.until, welcome.caller.lapsed());
+            let listening = under_way.without_end().run(may, running, || Ok(()));
             listening.await.map(|_ended| ())
         },
         told,

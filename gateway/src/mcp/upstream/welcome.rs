@@ -23,6 +23,8 @@ impl Welcome {
         let left = Duration::try_from(self.until.duration_since(Timestamp::now()));
         let end = tokio::time::sleep(left.unwrap_or_default());
         tokio::pin!(end);
+        let lapsed = self.caller.lapsed();
+        tokio::pin!(lapsed);
         let mut changes = inner.control.changes();
         loop {
             if let Err(refusal) = inner.still_welcome(self.caller.identity()) {
@@ -33,6 +35,7 @@ impl Welcome {
                 return "the grant for this server has ended; ask for another one".to_owned();
             }
             tokio::select! {
+                why = &mut lapsed => return why,
                 () = &mut end => return "the token, or the grant, expired; get a new one and ask again".to_owned(),
                 changed = changes.changed() => if changed.is_err() { end.as_mut().await },
             }

@@ -56,6 +56,11 @@ impl Call<'_> {
         let barred = |read, at| all.model.bars(&self.who, read, at).is_some();
         match self.status {
             401 => return self.known.clone().any(|read| barred(read, self.times.0)),
+            // It was ended while the order was on its way to the log.
+            403 if self.body["code"] == "revoked" => {
+                let times = [self.times.0, self.times.1];
+                return self.known.clone().any(|read| times.iter().any(|at| barred(read, *at)));
+            }
             503 => {
                 let (from, to) = self.moments;
                 let node = self.asked.node;
@@ -187,7 +192,8 @@ impl Call<'_> {
             .map(|one| (one["approval_id"].as_str().unwrap().to_owned(), one["state"].as_str()))
             .collect();
         let sees = |grant: &Grant| {
-            let own = grant.issuer == self.who.issuer && grant.subject == self.who.subject;
+            let chain = self.who.actors.is_empty() || grant.actors == self.who.actors;
+            let own = grant.issuer == self.who.issuer && grant.subject == self.who.subject && chain;
             own || (self.asked.who == "dana" && !grant.needs_nobody())
         };
         self.known.clone().any(|read| {

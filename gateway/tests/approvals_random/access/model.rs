@@ -58,6 +58,21 @@ pub struct Coming {
     pub grant: Option<ApprovalId>,
 }
 
+impl Coming {
+    /// A reviewer: in no session, and for nobody else.
+    fn reviews(reviewer: &Principal) -> Self {
+        Self {
+            issuer: reviewer.issuer.clone(),
+            subject: reviewer.subject.clone(),
+            is_human: reviewer.kind == PrincipalKind::Human,
+            name: None,
+            actors: Vec::new(),
+            session: None,
+            grant: None,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Model {
     pub grants: BTreeMap<ApprovalId, Grant>,
@@ -211,6 +226,11 @@ impl Model {
     fn take(&mut self, event: &Event) -> &'static str {
         let (here, at) = (self.length, event.time);
         match &event.body {
+            Body::Revocation(Revocation::Revoked(_) | Revocation::Lifted { .. })
+                if self.bars_who_orders(event) =>
+            {
+                "ordered by nobody any more"
+            }
             Body::Revocation(Revocation::Revoked(order)) => {
                 if let Revoked::Grant { grant_id } = order.revoked
                     && let Some(grant) = self.grants.get_mut(&grant_id)
@@ -218,9 +238,17 @@ impl Model {
                 {
                     grant.ended = Some((here, How::Revoked));
                 }
-                self.revoke(order)
+                let what = self.revoke(order);
+                if order.revoked.kind() != "grant" {
+                    self.forget_reviewers(here, at);
+                }
+                what
             }
-            Body::Revocation(Revocation::Carried(order)) => self.revoke(order),
+            Body::Revocation(Revocation::Carried(order)) => {
+                let what = self.revoke(order);
+                self.forget_reviewers(here, at);
+                what
+            }
             Body::Revocation(Revocation::Lifted { revocation_id, .. }) => {
                 match self.orders.get_mut(revocation_id) {
                     Some(order) if order.lifted.is_none() => {
@@ -234,6 +262,31 @@ impl Model {
             Body::Approval(answer) => self.answer(answer, event),
             _ => "in vain",
         }
+    }
+
+    fn bars_who_orders(&self, event: &Event) -> bool {
+        let context = &event.context;
+        let Some(principal) = &context.principal else { return false };
+        let who = Coming {
+            name: context.agent.agent.clone(),
+            actors: context.delegation.clone(),
+            ..Coming::reviews(principal)
+        };
+        self.bars(&who, self.length, event.time).is_some()
+    }
+
+    /// What somebody agreed to whose access is ended by now counts no more, and what was approved by it ends.
+    fn forget_reviewers(&mut self, here: u64, at: Timestamp) {
+        let mut grants = std::mem::take(&mut self.grants);
+        for grant in grants.values_mut().filter(|grant| grant.ended.is_none()) {
+            let approved = grant.state(here, at) == "approved";
+            let known = grant.agreed.len();
+            grant.agreed.retain(|one| self.bars(&Coming::reviews(one), here + 1, at).is_none());
+            if approved && grant.agreed.len() < known && !grant.is_agreed() {
+                grant.ended = Some((here, How::Withdrawn));
+            }
+        }
+        self.grants = grants;
     }
 
     /// The first word of an id counts; one that was lifted does not come back.
@@ -284,6 +337,11 @@ impl Model {
 
     fn answer(&mut self, answer: &Approval, event: &Event) -> &'static str {
         let (here, at) = (self.length, event.time);
+        if let Approval::Granted { reviewer, .. } | Approval::Denied { reviewer, .. } = answer
+            && self.bars(&Coming::reviews(reviewer), here, at).is_some()
+        {
+            return "answered by nobody any more";
+        }
         let Some(grant) = self.grants.get_mut(&answer.approval_id()) else { return "in vain" };
         if grant.ended.is_some() {
             return "in vain";
