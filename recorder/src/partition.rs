@@ -215,11 +215,15 @@ impl PartitionTask {
                 self.meters.committed(began.elapsed(), rows.len() as u64, dead);
                 next
             }
-            Outcome::Elsewhere(found) => self.adopt(found, next)?,
+            Outcome::Elsewhere(found) => {
+                self.adopt(found, next)?;
+                self.must_be_of_this_log((&app_id, &last_id)).await?
+            }
         };
         self.start.position = Some(reached);
-        // What another recorder put there beyond this batch is not known here.
-        self.start.last = last.filter(|_| reached == next);
+        if outcome != Outcome::Elsewhere(Some(reached)) {
+            self.start.last = last.filter(|_| reached == next);
+        }
         self.start.next = reached;
         self.gate.committed(Instant::now(), reached);
         self.reporter.update(|one| {

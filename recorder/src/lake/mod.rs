@@ -45,20 +45,23 @@ impl Lake {
         log: &LogId,
     ) -> Result<Self, RecorderError> {
         let background = TaskTracker::new();
-        let open = async |definition: TableDefinition, app_ids: Vec<String>| {
+        let open = async |definition: TableDefinition, app_ids: Vec<String>, new: bool| {
             let url = config.lake.table(definition.name)?;
             let storage = open_storage(url, &config.storage_options)?;
             let accept = config.accept_missing_history;
+            let may = (accept, accept || new);
             let table =
-                Table::open(storage, definition, log, app_ids, accept, background.clone()).await?;
+                Table::open(storage, definition, log, app_ids, may, background.clone()).await?;
             table.check_log(log).await?;
             Ok::<_, RecorderError>(table)
         };
         let ids = |id: fn(u32) -> String| partitions.iter().copied().map(id);
         let of_events = ids(lake::app_id).chain(ids(last_app_id)).collect();
-        let events = open(TableDefinition::events(), of_events).await?;
-        let dead_letters =
-            open(TableDefinition::dead_letters(), ids(dead_letters_app_id).collect()).await?;
+        let events = open(TableDefinition::events(), of_events, true).await?;
+        // Both are made before anything is recorded.
+        let new = !events.has_positions().await;
+        let of_dead_letters = ids(dead_letters_app_id).collect();
+        let dead_letters = open(TableDefinition::dead_letters(), of_dead_letters, new).await?;
         Ok(Self { events, dead_letters, background })
     }
 

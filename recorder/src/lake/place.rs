@@ -153,7 +153,7 @@ impl Place {
             TableDefinition::dead_letters(),
             &log(),
             app_ids,
-            false,
+            (false, true),
             TaskTracker::new(),
         )
         .await

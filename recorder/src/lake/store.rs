@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use deltalake::DeltaTableBuilder;
 use deltalake::ObjectStoreError;
 use deltalake::logstore::LogStoreRef;
+use deltalake::logstore::object_store::{ObjectStoreExt as _, PutMode};
 use futures::TryStreamExt as _;
 use url::Url;
 
 use super::local;
-use crate::error::LakeError;
+use crate::error::{IntegrityError, LakeError};
 
 /// Settings of a networked store unless the configuration has its own: an outage shows within seconds, not minutes,
 /// since the recorder itself tries again for as long as it takes.
@@ -79,6 +80,29 @@ impl Storage {
             }
         }
         Ok(false)
+    }
+
+    /// Puts the commit of `version` a second time, as it is: the store has to refuse that.
+    ///
+    /// # Errors
+    /// [`IntegrityError::StoreOverwrites`]; or the store cannot be asked.
+    pub(crate) async fn must_not_overwrite(&self, version: u64) -> Result<(), LakeError> {
+        let store = self.log_store.object_store(None);
+        let path = deltalake::Path::from(format!("{DELTA_LOG}/{version:020}.json"));
+        let same = match store.get(&path).await {
+            Ok(found) => found.bytes().await.map_err(|error| self.store_error(error))?,
+            // Cleaned up behind a checkpoint.
+            Err(ObjectStoreError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(self.store_error(error)),
+        };
+        match store.put_opts(&path, same.into(), PutMode::Create.into()).await {
+            Err(ObjectStoreError::AlreadyExists { .. }) => Ok(()),
+            Err(error) => Err(self.store_error(error)),
+            Ok(_) => {
+                let url = self.url.to_string();
+                Err(LakeError::Violated(IntegrityError::StoreOverwrites { url }))
+            }
+        }
     }
 
     /// Syncs files and the commit of `version`, where they are on this machine.

@@ -77,23 +77,27 @@ pub(crate) enum Outcome {
 }
 
 impl Table {
-    /// Opens the table, creates it where there is none, and adds the columns that this build has and it lacks. With
-    /// `accept_removed`, rows that others removed are told of and gone on without.
+    /// Opens the table, creates it where there is none and one may be `new`, and adds the columns that this build has and it
+    /// lacks. With `accept_removed`, rows that others removed are told of and gone on without.
     pub(crate) async fn open(
         storage: Storage,
         definition: TableDefinition,
         log: &LogId,
         app_ids: Vec<String>,
-        accept_removed: bool,
+        (accept_removed, new): (bool, bool),
         background: TaskTracker,
     ) -> Result<Self, LakeError> {
         let columns: StructType = definition.schema.as_ref().try_into_kernel()?;
         if !storage.has_table().await? {
+            if !new {
+                let table = definition.name;
+                return Err(LakeError::Violated(IntegrityError::TableGone { table }));
+            }
             create(&storage, &definition, &columns, log).await?;
         }
         let head = match Head::load(&storage, &app_ids, None).await {
-            Err(LakeError::RowsRemoved(removed)) if accept_removed => {
-                tracing::error!(%removed, "rows are missing and were accepted as missing");
+            Err(LakeError::Violated(removed)) if accept_removed => {
+                tracing::error!(%removed, "it was accepted as it is");
                 Head::load(&storage, &app_ids, Some(Version::MAX)).await?
             }
             loaded => loaded?,
@@ -103,6 +107,7 @@ impl Table {
         let head = Mutex::new(head);
         let table = Self { storage, definition, columns, app_ids, log_id, head, checkpoints };
         table.add_missing_columns().await?;
+        table.storage.must_not_overwrite(table.head.lock().await.version()).await?;
         Ok(table)
     }
 
@@ -135,6 +140,22 @@ impl Table {
     /// Looks at the newest version.
     pub(crate) async fn touch(&self) -> Result<(), LakeError> {
         self.refresh(&mut *self.head.lock().await).await
+    }
+
+    /// Whether anything was recorded into it.
+    pub(crate) async fn has_positions(&self) -> bool {
+        let head = self.head.lock().await;
+        self.app_ids.iter().any(|app_id| head.position(app_id).is_some())
+    }
+
+    /// Where two application ids are, as of one version, the newest.
+    pub(crate) async fn positions(
+        &self,
+        (one, other): (&str, &str),
+    ) -> Result<(Option<u64>, Option<u64>), LakeError> {
+        let mut head = self.head.lock().await;
+        self.refresh(&mut head).await?;
+        Ok((head.position(one), head.position(other)))
     }
 
     /// Where an application id is, as of the newest version.

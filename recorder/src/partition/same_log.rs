@@ -62,6 +62,23 @@ impl PartitionTask {
         Ok(None)
     }
 
+    /// After somebody else recorded: where that came to. A copy of the log has its name, and went another way since: what it
+    /// put there is not what is here.
+    ///
+    /// # Errors
+    /// When the log has something else there, or ends before it.
+    pub(super) async fn must_be_of_this_log(
+        &mut self,
+        of: (&str, &str),
+    ) -> Result<u64, RecorderError> {
+        let found = self.retrying(|| self.lake.events.positions(of)).await?;
+        (self.start.position, self.start.last) = found;
+        self.doubt = true;
+        self.end().await?;
+        self.settle_doubt().await?;
+        Ok(self.start.position.unwrap_or_default())
+    }
+
     /// Before a batch is put on top of what is recorded: whether the log still has what was recorded last, where there may
     /// be another one in its place.
     ///

@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use crate::rows::{assert_complete, config, number, position};
 use crate::scripted_log::ScriptedLog;
 
-const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_secs(60);
 
-async fn try_start(
+pub async fn try_start(
     config: &RecorderConfig,
     log: &Arc<ScriptedLog>,
 ) -> Result<RunningRecorder, RecorderError> {
@@ -24,13 +24,13 @@ async fn try_start(
     Recorder::start(config.clone(), log, CancellationToken::new()).await
 }
 
-async fn record(config: &RecorderConfig, log: &Arc<ScriptedLog>, end: u64) {
+pub async fn record(config: &RecorderConfig, log: &Arc<ScriptedLog>, end: u64) {
     let recorder = try_start(config, log).await.unwrap();
     log.set_end(0, end);
     recorder.stop().await.unwrap();
 }
 
-fn newest_commit(table: &Path) -> std::path::PathBuf {
+pub fn newest_commit(table: &Path) -> std::path::PathBuf {
     let mut commits: Vec<_> = std::fs::read_dir(table.join("_delta_log"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -40,11 +40,11 @@ fn newest_commit(table: &Path) -> std::path::PathBuf {
     commits.pop().unwrap()
 }
 
-async fn ended(recorder: &mut RunningRecorder) -> RecorderError {
+pub async fn ended(recorder: &mut RunningRecorder) -> RecorderError {
     tokio::time::timeout(SOON, recorder.ended()).await.expect("it goes on").unwrap_err()
 }
 
-fn violation(error: RecorderError) -> IntegrityError {
+pub fn violation(error: RecorderError) -> IntegrityError {
     assert!(error.is_integrity(), "{error}");
     match error {
         RecorderError::Integrity(error) => error,

@@ -38,6 +38,8 @@ pub struct ScriptedLog {
     pub short_of_room: AtomicBool,
     /// Another log has its name now: every record is another one.
     pub made_anew: AtomicBool,
+    /// From here on it is another one than the log that it was copied from.
+    forked_at: u64,
     /// Since it was opened.
     pub added: AtomicU32,
     /// Ranges that it lost.
@@ -49,8 +51,20 @@ pub struct ScriptedLog {
 impl ScriptedLog {
     /// The log of `dir`, where other processes see it too.
     pub fn open(dir: &Path, partitions: u32) -> Arc<Self> {
+        Arc::new(Self::of(dir, partitions))
+    }
+
+    /// A copy of a log, as it was when that ended at `end`; it goes its own way in `dir`.
+    pub fn copy(of: &Self, dir: &Path, end: u64) -> Arc<Self> {
+        let partitions = u32::try_from(of.ends.len()).unwrap();
+        let copy = Self { id: of.id.clone(), forked_at: end, ..Self::of(dir, partitions) };
+        copy.set_end(0, end);
+        Arc::new(copy)
+    }
+
+    fn of(dir: &Path, partitions: u32) -> Self {
         let ends = (0..partitions).map(|number| dir.join(format!("end-{number}"))).collect();
-        Arc::new(Self {
+        Self {
             id: LogId::new("scripted", &dir.to_string_lossy()),
             ends,
             earliest: AtomicU64::new(0),
@@ -59,10 +73,11 @@ impl ScriptedLog {
             released: AtomicU64::new(0),
             short_of_room: AtomicBool::new(false),
             made_anew: AtomicBool::new(false),
+            forked_at: u64::MAX,
             added: AtomicU32::new(0),
             lost: Mutex::default(),
             lagging: AtomicU64::new(0),
-        })
+        }
     }
 
     pub fn set_end(&self, partition: u32, end: u64) {
@@ -193,7 +208,7 @@ impl Log for ScriptedLog {
         let mut bytes = 0;
         for offset in wanted..self.end(partition).min(damaged) {
             let mut next = entry(partition, offset);
-            if self.made_anew.load(Ordering::SeqCst) {
+            if self.made_anew.load(Ordering::SeqCst) || offset >= self.forked_at {
                 next.value = value(partition + 1, offset).into();
             }
             bytes += next.value.len();

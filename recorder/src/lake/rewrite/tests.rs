@@ -147,8 +147,9 @@ async fn no_commit_names_a_file_that_is_not_on_the_disk() {
     let definition = TableDefinition::dead_letters();
     let (log, ids) = (log(), vec![APP.to_owned()]);
     let tasks = TaskTracker::new();
-    let table =
-        Table::open(storage.clone(), definition.clone(), &log, ids, false, tasks).await.unwrap();
+    let table = Table::open(storage.clone(), definition.clone(), &log, ids, (false, true), tasks)
+        .await
+        .unwrap();
     for offset in 0..2 {
         record(&table, offset).await;
     }

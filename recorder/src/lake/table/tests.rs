@@ -82,7 +82,8 @@ async fn a_creation_that_fails_either_way_is_made_once() {
         let ids = vec![APP.to_owned()];
         let tracker = TaskTracker::new();
         let definition = TableDefinition::dead_letters();
-        let first = Table::open(place.storage(), definition, &log(), ids, false, tracker).await;
+        let first =
+            Table::open(place.storage(), definition, &log(), ids, (false, true), tracker).await;
         assert_eq!(first.is_ok(), fault == TAKEN_BY_ITSELF);
         let table = place.table().await;
         assert_eq!(table.commit(&change(None, 1)).await.unwrap(), Outcome::Committed(1));
