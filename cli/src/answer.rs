@@ -29,6 +29,13 @@ pub struct Column {
 }
 
 impl Answer {
+    /// What the whole numbers of a column come to; 0 where there is no such column.
+    pub fn sum(&self, column: &str) -> u64 {
+        let Some(at) = self.columns.iter().position(|it| it.name == column) else { return 0 };
+        let numbers = self.rows.iter().filter_map(|row| row.get(at)?.as_u64());
+        numbers.fold(0, u64::saturating_add)
+    }
+
     /// One that was put together here.
     pub fn of<const N: usize>(columns: [&str; N], rows: Vec<[String; N]>) -> Self {
         let column = |name: &str| Column { name: name.to_owned() };

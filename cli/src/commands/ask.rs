@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use tallyport_query::ask::{NamedQuestion, Questions};
 
 use crate::access;
+use crate::answer::Answer;
 #[cfg(feature = "query")]
 use crate::args::AnswerArgs;
 use crate::args::AskArgs;
@@ -13,6 +14,10 @@ use crate::args::Format;
 use crate::exit::Failure;
 #[cfg(feature = "query")]
 use crate::output::{print_text, program};
+
+/// The question whether anything is missing, and what of its answer has to be none.
+const GAPS: &str = "gaps";
+const MUST_BE_NONE: [&str; 2] = ["unexplained", "doubled"];
 
 /// Lists the questions, or asks one. The list is that of this build: nobody need be asked for it.
 pub async fn run(args: &AskArgs) -> Result<(), Failure> {
@@ -34,7 +39,20 @@ pub async fn run(args: &AskArgs) -> Result<(), Failure> {
             .ok_or_else(|| Failure::usage(format!("--param `{parameter}`: write NAME=VALUE")))?;
         parameters.insert(name.to_owned(), Value::String(value.to_owned()));
     }
-    asker.ask(question, parameters).await?.print(args.answer.format())
+    let answer = asker.ask(question, parameters).await?;
+    answer.print(args.answer.format())?;
+    if question == GAPS { must_be_whole(&answer) } else { Ok(()) }
+}
+
+/// Ends as an integrity check does, so that whoever asks it every night need not read the answer.
+fn must_be_whole(answer: &Answer) -> Result<(), Failure> {
+    let [unexplained, doubled] = MUST_BE_NONE.map(|column| answer.sum(column));
+    if unexplained == 0 && doubled == 0 {
+        return Ok(());
+    }
+    Err(Failure::integrity(format!(
+        "the audit is not whole: {unexplained} events are missing and no gap was declared, {doubled} are there twice; see which writers, and docs/operations.md"
+    )))
 }
 
 #[cfg(feature = "query")]
@@ -69,4 +87,28 @@ fn listing(questions: &[NamedQuestion]) -> String {
     out + &format!(
         "\nExamples:\n  {program} ask denied --since 7d --as auditor\n  {program} ask who-read-column -p column=app.customers.ssn --as auditor\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(unexplained: u64, doubled: u64) -> Answer {
+        serde_json::from_value(json!({
+            "columns": [{ "name": "producer_id" }, { "name": "unexplained" }, { "name": "doubled" }],
+            "rows": [["gw-1/gateway", 0, 0], ["gw-2/gateway", unexplained, doubled]],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_is_missing_or_there_twice_is_an_integrity_violation() {
+        must_be_whole(&answer(0, 0)).unwrap();
+        for (unexplained, doubled) in [(1, 0), (0, 2)] {
+            let failure = must_be_whole(&answer(unexplained, doubled)).unwrap_err();
+            assert_eq!(failure.code(), std::process::ExitCode::from(4));
+        }
+    }
 }

@@ -118,7 +118,8 @@ impl Files {
         runtime.register_object_store(store.as_ref(), Arc::clone(&objects));
         let cache = runtime.cache_manager.get_file_metadata_cache();
         let all = files.iter().map(|file| file.bounds.clone()).collect();
-        let rows = files.iter().filter_map(|file| file.bounds.rows()).sum();
+        let rows = files.iter().filter_map(|file| file.bounds.rows());
+        let rows = rows.fold(0, u64::saturating_add);
         let readers = CachedParquetFileReaderFactory::new(objects, cache);
         Ok(Self {
             rows,

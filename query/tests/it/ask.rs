@@ -134,16 +134,19 @@ async fn gaps_in_a_writers_sequence_are_found() {
         put("gw-honest", 3, gap),
         put("gw-robbed", 0, plain()),
         put("gw-robbed", 2, plain()),
+        put("gw-twice", 0, plain()),
+        put("gw-twice", 0, plain()),
     ];
     let _positions = world.log.append(batch).await.unwrap();
     let answer = ask(&world, "gaps", &json!({})).await;
     let rows = picked(
         &answer,
-        &["producer_id", "events", "missing", "declared_gaps", "unexplained", "reason"],
+        &["producer_id", "events", "missing", "doubled", "declared_gaps", "unexplained", "reason"],
     );
     let of = |name: &str| rows.iter().find(|row| row[0] == name).unwrap().clone();
-    assert_eq!(of("gw-honest"), json!(["gw-honest", 2, 2, 1, 0, "disk full"]));
-    assert_eq!(of("gw-robbed"), json!(["gw-robbed", 2, 1, 0, 1, null]));
-    assert_eq!(of("gw-1"), json!(["gw-1", 1, 0, 0, 0, null]));
+    assert_eq!(of("gw-honest"), json!(["gw-honest", 2, 2, 0, 1, 0, "disk full"]));
+    assert_eq!(of("gw-robbed"), json!(["gw-robbed", 2, 1, 0, 0, 1, null]));
+    assert_eq!(of("gw-twice"), json!(["gw-twice", 2, 0, 1, 0, 0, null]));
+    assert_eq!(of("gw-1"), json!(["gw-1", 1, 0, 0, 0, 0, null]));
     world.running.stop().await;
 }
