@@ -50,6 +50,13 @@ impl AuthFailure {
         Self::new(Reason::Revoked(revocation_id), issuer).by(identity.method)
     }
 
+    /// The token was good, and is over by now.
+    #[must_use]
+    pub fn over(identity: &Identity) -> Self {
+        let issuer = Some(identity.principal.issuer.clone());
+        Self::new(Reason::Expired, issuer).by(identity.method)
+    }
+
     /// Nobody was signed in: `code` and `what` are of our own words.
     #[must_use]
     pub fn sign_in(code: &'static str, what: &'static str, issuer: Option<String>) -> Self {
