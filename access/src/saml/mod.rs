@@ -219,7 +219,7 @@ impl SamlExchange {
         json!({ "keys": *self.keys.published(now) })
     }
 
-    /// Takes a key (as [`SamlConfig::token_key`]) that signs tokens once it has been published for a minute; the one before
+    /// Takes a key (as [`SamlConfig::token_key`]) that signs tokens once it has been published for two minutes; the one before
     /// it is published for as long as its tokens live. Whether it is another than the last one.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::SecretToken;
 
 /// How long a key is published before it signs: gateways behind one name read it one after the other, and whoever keeps the
 /// published keys looks again meanwhile.
-const PUBLISHED_BEFORE: SignedDuration = SignedDuration::from_secs(60);
+const PUBLISHED_BEFORE: SignedDuration = SignedDuration::from_secs(120);
 /// How long a key is published beyond the last token that it signed.
 const PUBLISHED_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
@@ -52,12 +52,14 @@ impl TokenKeys {
         if last.id() == key.id() {
             return Ok(false);
         }
-        // One that was taken back before it signed anything is gone.
-        turns.next = if turns.signs.id() == key.id() {
-            None
-        } else {
-            Some((key, now.checked_add(PUBLISHED_BEFORE).unwrap_or(Timestamp::MAX)))
-        };
+        // One that was taken back before it signed anything here may have signed elsewhere.
+        if let Some((taken_back, _)) = turns.next.take() {
+            let until = counts_until(now, self.life);
+            turns.former.push((taken_back, until));
+        }
+        if turns.signs.id() != key.id() {
+            turns.next = Some((key, now.checked_add(PUBLISHED_BEFORE).unwrap_or(Timestamp::MAX)));
+        }
         turns.publish();
         Ok(true)
     }
@@ -92,10 +94,8 @@ impl Turns {
         self.former.retain(|(_, until)| now < *until);
         let mut changed = self.former.len() != known;
         if let Some((next, _)) = due {
-            let counts =
-                life.checked_add(PUBLISHED_AFTER).and_then(|for_| now.checked_add(for_).ok());
             let former = std::mem::replace(&mut self.signs, next);
-            self.former.push((former, counts.unwrap_or(Timestamp::MAX)));
+            self.former.push((former, counts_until(now, life)));
             changed = true;
         }
         if changed {
@@ -114,6 +114,12 @@ impl Turns {
         }
         self.published = Arc::new(keys.into_iter().map(|key| key.jwk().clone()).collect());
     }
+}
+
+/// Until when tokens count of a key that signs no more.
+fn counts_until(now: Timestamp, life: SignedDuration) -> Timestamp {
+    let counts = life.checked_add(PUBLISHED_AFTER).and_then(|for_| now.checked_add(for_).ok());
+    counts.unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
@@ -156,29 +162,30 @@ mod tests {
         let both = published(&keys, 1);
         assert_eq!((both.len(), &both[0]), (2, &old));
         let new = both[1].clone();
-        assert_eq!(signs(&keys, 59), old);
-        assert_eq!(signs(&keys, 60), new);
-        assert_eq!(published(&keys, 60), [new.clone(), old.clone()]);
-        assert_eq!(published(&keys, 60 + 659), [new.clone(), old]);
-        assert_eq!(published(&keys, 60 + 660), [new], "nothing that it signed lives");
+        assert_eq!(signs(&keys, 119), old);
+        assert_eq!(signs(&keys, 120), new);
+        assert_eq!(published(&keys, 120), [new.clone(), old.clone()]);
+        assert_eq!(published(&keys, 120 + 659), [new.clone(), old]);
+        assert_eq!(published(&keys, 120 + 660), [new], "nothing that it signed lives");
     }
 
     #[test]
-    fn a_key_that_is_taken_back_never_signs_and_one_that_is_none_changes_nothing() {
+    fn a_key_that_is_taken_back_signs_nothing_here_and_counts_where_another_gateway_signed() {
         let (first, second) = (pem(), pem());
         let keys = TokenKeys::new(&first, LIFE).unwrap();
         let old = published(&keys, 0);
         assert!(keys.renew(&SecretToken::new("no key"), at(0)).is_err());
         assert!(keys.renew(&second, at(0)).unwrap());
         assert!(keys.renew(&first, at(30)).unwrap());
-        assert_eq!(published(&keys, 31), old);
-        assert_eq!(vec![signs(&keys, 90)], old);
+        assert_eq!(published(&keys, 31).len(), 2);
+        assert_eq!(vec![signs(&keys, 150)], old);
+        assert_eq!(published(&keys, 30 + 660), old);
         // And back to one that counts no more, or still: it is published once.
-        assert!(keys.renew(&second, at(100)).unwrap());
-        assert_ne!(vec![signs(&keys, 160)], old);
-        assert!(keys.renew(&first, at(170)).unwrap());
-        assert_eq!(published(&keys, 171).len(), 2);
-        assert_eq!(vec![signs(&keys, 230)], old);
+        assert!(keys.renew(&second, at(700)).unwrap());
+        assert_ne!(vec![signs(&keys, 820)], old);
+        assert!(keys.renew(&first, at(830)).unwrap());
+        assert_eq!(published(&keys, 831).len(), 2);
+        assert_eq!(vec![signs(&keys, 950)], old);
     }
 
     #[test]

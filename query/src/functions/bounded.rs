@@ -1,9 +1,10 @@
 //! Functions that make more than they are given say how much that may be before they make it: what they make is in nobody's
 //! account, and a call of theirs cannot be stopped.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef};
+use arrow::array::{Array as _, ArrayRef, AsArray as _};
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
 use datafusion::error::Result;
@@ -29,6 +30,10 @@ const MAX_OF_ROWS: u64 = 128 * 1024 * 1024;
 /// Letters that may be compared for one pair of constants, and for rows that are worked on together.
 const MAX_COMPARED_CONSTANTS: u64 = 10_000_000;
 const MAX_COMPARED: u64 = 1_000_000_000;
+/// The same of a search, which hardly ever goes to the end of a text.
+const MAX_SEARCHED: u64 = 100_000_000_000;
+/// Patterns that one call may have: each is compiled, and kept until its end.
+const MAX_PATTERNS: usize = 16;
 
 /// A function of the engine's that makes no more than it may.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -58,7 +63,7 @@ pub(crate) fn bounded(expr: Expr, account: &Account) -> Transformed<Expr> {
 impl Bounded {
     fn too_much(&self, most: u64, max: u64, of: &'static str) -> QueryError {
         let function = self.inner.name().to_owned();
-        let unit = if self.growth == Growth::Compared { "comparisons" } else { "bytes" };
+        let unit = if self.growth.compares() { "comparisons" } else { "bytes" };
         QueryError::TooMuchMade { function, most, max, unit, of }
     }
 
@@ -86,6 +91,22 @@ impl Bounded {
     }
 }
 
+fn must_be_few_patterns(function: &str, pattern: Option<&ColumnarValue>) -> Result<()> {
+    let Some(ColumnarValue::Array(patterns)) = pattern else { return Ok(()) };
+    let texts = arrow::compute::cast(patterns, &DataType::LargeUtf8)?;
+    let mut known = HashSet::new();
+    for text in texts.as_string::<i64>().iter().flatten() {
+        known.insert(text);
+        if known.len() > MAX_PATTERNS {
+            let message = format!(
+                "`{function}` has more than {MAX_PATTERNS} patterns at once; give it one that is the same for all rows"
+            );
+            return Err(QueryError::Invalid { message, sqlstate: "54000" }.into());
+        }
+    }
+    Ok(())
+}
+
 /// `rows` of what a function is called with.
 fn part(args: &ScalarFunctionArgs, from: usize, rows: usize) -> ScalarFunctionArgs {
     let cut = |value: &ColumnarValue| match value {
@@ -108,7 +129,11 @@ impl ScalarUDFImpl for Bounded {
         let each = self.growth.most(&args.args, rows)?;
         let most = each.iter().copied().max().unwrap_or(0);
         let all = each.iter().fold(0_u64, |sum, most| sum.saturating_add(*most));
-        let compares = self.growth == Growth::Compared;
+        let compares = self.growth.compares();
+        let compared = if self.growth == Growth::Searched { MAX_SEARCHED } else { MAX_COMPARED };
+        if self.growth.has_pattern() {
+            must_be_few_patterns(self.inner.name(), args.args.get(1))?;
+        }
         match (constants, compares) {
             (true, false) if most > MAX_OF_CONSTANTS => {
                 Err(self.too_much(most, MAX_OF_CONSTANTS, "constants").into())
@@ -116,9 +141,7 @@ impl ScalarUDFImpl for Bounded {
             (true, true) if most > MAX_COMPARED_CONSTANTS => {
                 Err(self.too_much(most, MAX_COMPARED_CONSTANTS, "constants").into())
             }
-            (false, true) if all > MAX_COMPARED => {
-                Err(self.too_much(all, MAX_COMPARED, "rows").into())
-            }
+            (false, true) if all > compared => Err(self.too_much(all, compared, "rows").into()),
             (false, false) if most > MAX_OF_ONE => {
                 Err(self.too_much(most, MAX_OF_ONE, "one row").into())
             }

@@ -25,35 +25,59 @@ pub(super) enum Growth {
     Listed,
     /// All but the first, and the first between them.
     Separated,
+    /// Twice as much, and a little.
+    Doubled,
+    /// As often as the second, which is a format, asks for something.
+    Formatted,
     /// Nothing grows, but each letter of the first is compared with each of the second.
     Compared,
+    /// Nothing grows, but wherever a search begins in the first it may go to its end.
+    Searched,
 }
 
 /// The functions whose results may be larger than the largest of what they are given times a small number.
-pub(super) const KNOWN: [(&str, Growth); 17] = [
+pub(super) const KNOWN: [(&str, Growth); 25] = [
     ("||", Growth::Together),
     ("array_append", Growth::Together),
     ("array_concat", Growth::Together),
     ("array_prepend", Growth::Together),
+    ("array_replace", Growth::Listed),
+    ("array_replace_all", Growth::Listed),
+    ("array_replace_n", Growth::Listed),
     ("array_to_string", Growth::Listed),
     ("arrays_zip", Growth::Together),
     ("concat", Growth::Together),
     ("concat_ws", Growth::Separated),
+    ("encode", Growth::Doubled),
     ("levenshtein", Growth::Compared),
     ("lpad", Growth::Padded),
     ("make_array", Growth::Together),
     ("map", Growth::Together),
+    ("quote_ident", Growth::Doubled),
+    ("quote_literal", Growth::Doubled),
+    ("regexp_count", Growth::Searched),
     ("regexp_match", Growth::Captured),
     ("regexp_replace", Growth::ReplacedByPattern),
     ("repeat", Growth::Repeated),
     ("replace", Growth::Replaced),
     ("rpad", Growth::Padded),
+    ("to_char", Growth::Formatted),
 ];
 
 /// The longest character, in bytes.
 const LETTER: u64 = 4;
 
 impl Growth {
+    /// Whether it tells comparisons, and no bytes.
+    pub(super) const fn compares(self) -> bool {
+        matches!(self, Self::Compared | Self::Searched)
+    }
+
+    /// Whether the second is a pattern.
+    pub(super) const fn has_pattern(self) -> bool {
+        matches!(self, Self::ReplacedByPattern | Self::Captured | Self::Searched)
+    }
+
     /// At most so many bytes (comparisons, where it compares) come of each of `rows`.
     pub(super) fn most(self, args: &[ColumnarValue], rows: usize) -> Result<Vec<u64>> {
         let sizes = args.iter().map(Sizes::of).collect::<Result<Vec<_>>>()?;
@@ -94,7 +118,11 @@ impl Growth {
                     elements.at(row).saturating_mul(between).saturating_add(first)
                 }
                 Self::Separated => first.saturating_mul(sizes.len() as u64).saturating_add(all()),
+                Self::Doubled => first.saturating_mul(2).saturating_add(LETTER),
+                // The longest name of a month is shorter.
+                Self::Formatted => second.saturating_mul(LETTER * LETTER),
                 Self::Compared => first.saturating_mul(second),
+                Self::Searched => first.saturating_mul(first),
             }
         };
         Ok((0..rows).map(one).collect())

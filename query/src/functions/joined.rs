@@ -59,6 +59,11 @@ impl ScalarUDFImpl for Joined {
         NAME
     }
 
+    /// As the operator's: what is grouped by it, and by its name, is the same.
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        Ok(args.iter().map(|arg| arg.schema_name().to_string()).collect::<Vec<_>>().join(" || "))
+    }
+
     fn signature(&self) -> &Signature {
         &self.0
     }

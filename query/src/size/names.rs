@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, Query, Statement, Visit as _, Visitor,
+    Expr, Ident, ObjectName, Query, Select, Statement, TableFactor, Visit as _, Visitor,
 };
 
 use super::too_large;
@@ -16,6 +16,13 @@ const MAX_NAMED: u64 = 1_000;
 /// it.
 const MAX_WITHIN: u64 = 2_048;
 
+/// Tables in one FROM: the columns of all are copied for each.
+const MAX_JOINED: u64 = 64;
+/// Columns of one SELECT, as PostgreSQL has it (`MaxTupleAttributeNumber`).
+const MAX_COLUMNS: usize = 1_664;
+/// Columns of one CUBE: it has two groupings for each, times those of all others.
+const MAX_CUBE: usize = 12;
+
 /// Refuses a `statement` that stands for too many tables.
 pub(crate) fn must_name_few(statement: &Statement) -> Result<(), QueryError> {
     let mut names = Names { open: vec![Open::default()], ..Names::default() };
@@ -24,6 +31,14 @@ pub(crate) fn must_name_few(statement: &Statement) -> Result<(), QueryError> {
         ControlFlow::Break(TooMuch::Named) => {
             let what = "names more tables and questions than can be planned";
             Err(too_large(what, MAX_NAMED, "name fewer, or ask in several queries"))
+        }
+        ControlFlow::Break(TooMuch::Joined) => {
+            let what = "has more tables in one FROM than can be joined";
+            Err(too_large(what, MAX_JOINED, "join fewer, or ask in several queries"))
+        }
+        ControlFlow::Break(TooMuch::Columns) => {
+            let what = "has more columns in one SELECT, or CUBE, than there may be";
+            Err(too_large(what, MAX_COLUMNS as u64, "ask for fewer (of a CUBE 12)"))
         }
         ControlFlow::Break(TooMuch::Within) => {
             let message = "questions stand too deep, or too often, within expressions of each other; join instead";
@@ -39,12 +54,16 @@ struct Names {
     /// Expressions with a question in them around what is looked at.
     depth: u32,
     within: u64,
+    /// The tables of each SELECT around what is looked at.
+    joined: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum TooMuch {
     Named,
     Within,
+    Joined,
+    Columns,
 }
 
 #[derive(Default)]
@@ -98,6 +117,30 @@ impl Visitor for Names {
         }
     }
 
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<TooMuch> {
+        self.joined.push(0);
+        if select.projection.len() > MAX_COLUMNS {
+            return ControlFlow::Break(TooMuch::Columns);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, _: &Select) -> ControlFlow<TooMuch> {
+        let _left = self.joined.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, _: &TableFactor) -> ControlFlow<TooMuch> {
+        match self.joined.last_mut() {
+            Some(joined) if *joined >= MAX_JOINED => ControlFlow::Break(TooMuch::Joined),
+            Some(joined) => {
+                *joined += 1;
+                ControlFlow::Continue(())
+            }
+            None => ControlFlow::Continue(()),
+        }
+    }
+
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<TooMuch> {
         let name = match relation.0.as_slice() {
             [only] => only.as_ident().map(folded),
@@ -108,6 +151,9 @@ impl Visitor for Names {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<TooMuch> {
+        if matches!(expr, Expr::Cube(of) if of.len() > MAX_CUBE) {
+            return ControlFlow::Break(TooMuch::Columns);
+        }
         if has_question(expr) {
             self.depth += 1;
             self.within =
@@ -183,11 +229,30 @@ mod tests {
             |levels: usize| format!("SELECT {}1{}", "(SELECT ".repeat(levels), ")".repeat(levels));
         judged(&nested(8)).unwrap();
         assert!(judged(&nested(12)).unwrap_err().to_string().contains("join instead"));
-        let many =
-            |count: usize| vec!["reason IN (SELECT reason FROM decisions)"; count].join(" OR ");
-        judged(&format!("SELECT 1 FROM decisions WHERE {}", many(200))).unwrap();
-        judged(&format!("SELECT (SELECT count(*) FROM decisions WHERE {})", many(600)))
-            .unwrap_err();
+        let beside = |count: usize| format!("(SELECT {}1)", "(SELECT 1) + ".repeat(count));
+        judged(&format!("SELECT {}", beside(200))).unwrap();
+        judged(&format!("SELECT (SELECT (SELECT {}))", beside(200))).unwrap_err();
+    }
+
+    #[test]
+    fn a_from_and_a_select_and_a_cube_are_bounded() {
+        let tables = |count: usize| {
+            let tables: Vec<_> = (0..count).map(|n| format!("events a{n}")).collect();
+            format!("SELECT 1 FROM {}", tables.join(", "))
+        };
+        judged(&tables(64)).unwrap();
+        assert!(judged(&tables(65)).unwrap_err().to_string().contains("join"));
+        // Of a union each has its own.
+        judged(&vec!["SELECT 1 FROM events"; 200].join(" UNION ALL ")).unwrap();
+        let columns = |count: usize| format!("SELECT {}", vec!["1"; count].join(", "));
+        judged(&columns(1_664)).unwrap();
+        judged(&columns(1_665)).unwrap_err();
+        let cube = |count: usize| {
+            let columns: Vec<_> = (0..count).map(|n| format!("c{n}")).collect();
+            format!("SELECT 1 FROM t GROUP BY CUBE({})", columns.join(", "))
+        };
+        judged(&cube(12)).unwrap();
+        judged(&cube(13)).unwrap_err();
     }
 
     #[test]

@@ -144,7 +144,9 @@ impl KafkaLog {
         let total = partitions.audit.saturating_add(partitions.control);
         let readers = Readers::new(client::consumer(&config), total)?;
         let clients = Arc::new(Clients { producer, readers });
-        let renewal = tokio::spawn(renewal::follow(options, config, Arc::clone(&clients)));
+        let topics = [names.audit.clone(), names.control.clone()];
+        let follow = renewal::follow(options, config, (Arc::clone(&clients), topics));
+        let renewal = tokio::spawn(follow);
         Ok(Self { id, names, partitions, clients, _renewal: AbortOnDropHandle::new(renewal) })
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError as ClientError;
 use tokio::time::{MissedTickBehavior, interval};
 use zeroize::Zeroizing;
 
@@ -37,7 +38,11 @@ struct Read {
 }
 
 /// Renews `clients` for as long as it is polled; `config` is what they were made of.
-pub(super) async fn follow(options: KafkaOptions, config: ClientConfig, clients: Arc<Clients>) {
+pub(super) async fn follow(
+    options: KafkaOptions,
+    config: ClientConfig,
+    (clients, names): (Arc<Clients>, [String; 2]),
+) {
     let mut known = read(&options, &config).ok();
     let mut told = None;
     let mut looks = interval(LOOK_EVERY);
@@ -48,9 +53,12 @@ pub(super) async fn follow(options: KafkaOptions, config: ClientConfig, clients:
         let own = options.clone();
         let of = tokio::task::spawn_blocking(move || look(&own));
         let outcome = match of.await {
-            Ok(Ok((_, found))) if known.as_ref() == Some(&found) => continue,
+            Ok(Ok((_, found))) if known.as_ref() == Some(&found) => {
+                told = None;
+                continue;
+            }
             Ok(Ok((config, found))) => {
-                let renewed = renew(&options, &config, &clients).await;
+                let renewed = renew(&options, &config, (&clients, &names)).await;
                 renewed.map(|()| known = Some(found))
             }
             Ok(Err(error)) => Err(error.to_string()),
@@ -96,13 +104,18 @@ fn read(options: &KafkaOptions, config: &ClientConfig) -> Result<Read, KafkaErro
 async fn renew(
     options: &KafkaOptions,
     config: &ClientConfig,
-    clients: &Clients,
+    (clients, names): (&Clients, &[String]),
 ) -> Result<(), String> {
     let consumer = client::consumer(config);
     let trying = consumer.clone();
+    let topics: Vec<String> = names.to_vec();
     let tried = tokio::task::spawn_blocking(move || {
         let asker: BaseConsumer = trying.create()?;
-        asker.fetch_metadata(None, PATIENCE).map(|_| asker)
+        // Not only that it is known who asks: that they may see what is asked for.
+        for topic in &topics {
+            asker.fetch_watermarks(topic, 0, PATIENCE)?;
+        }
+        Ok::<_, ClientError>(asker)
     });
     let asker = tried.await.map_err(|gone| gone.to_string())?.map_err(|error| error.to_string())?;
     let renewed = clients.producer.renew(client::producer(config, options));
