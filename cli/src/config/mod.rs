@@ -131,20 +131,7 @@ impl Config {
 
     fn check(raw: RawConfig, path: &Path, node: Option<&str>) -> Result<Self, String> {
         let folder = path.parent().unwrap_or(Path::new("."));
-        let mut log_secrets = Vec::new();
-        let mut held = |key, credential: Option<Credential>| {
-            let Some(credential) = credential else { return Ok(None) };
-            let secret = LogSecret::read(key, credential.relative_to(folder))?;
-            let held = secret.held.clone();
-            log_secrets.push(secret);
-            Ok::<_, String>(Some(held))
-        };
-        let credentials = Credentials {
-            user: held("log.user", raw.log.user)?,
-            password: held("log.password", raw.log.password)?,
-        };
-        let log = LogUrl::parse_with(&raw.log.url, credentials);
-        let log = log.map_err(|error| format!("log.url: {error}"))?;
+        let (log, log_secrets) = log_of(&raw.log, folder)?;
         if let Some(node) = &raw.node {
             check_node(node).map_err(|error| format!("node: {error}"))?;
         }
@@ -219,6 +206,25 @@ impl Config {
             ..RecorderConfig::new(lake)
         })
     }
+}
+
+/// Where the log is, and what of it is a secret that may change.
+fn log_of(raw: &raw::RawLog, folder: &Path) -> Result<(LogUrl, Vec<LogSecret>), String> {
+    let mut log_secrets = Vec::new();
+    let mut held = |key, credential: Option<Credential>| {
+        let Some(credential) = credential else { return Ok(None) };
+        let secret = LogSecret::read(key, credential.relative_to(folder))?;
+        let held = secret.held.clone();
+        log_secrets.push(secret);
+        Ok::<_, String>(Some(held))
+    };
+    let credentials = Credentials {
+        user: held("log.user", raw.user.clone())?,
+        password: held("log.password", raw.password.clone())?,
+    };
+    let log = LogUrl::parse_with(&raw.url, credentials);
+    let log = log.map_err(|error| format!("log.url: {error}"))?;
+    Ok((log, log_secrets))
 }
 
 fn check_node(node: &str) -> Result<ProducerId, ParseIdError> {

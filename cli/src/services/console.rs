@@ -11,7 +11,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tallyport_access::client::{ChangingSecret, ClientAuthentication, ClientSettings};
 use tallyport_access::{AuthFailure, SecretToken};
-use tallyport_console::{AuditService, Console, ConsoleConfig, SealKey, SignInConfig, Witness};
+use tallyport_console::{
+    AuditService, Console, ConsoleConfig, ConsoleError, SealKey, SignInConfig, Witness,
+};
 use tallyport_gateway::Gateway;
 use tallyport_gateway::config::{Credential, Secret};
 use tallyport_schemas::{Front, TraceId};
@@ -94,13 +96,7 @@ impl ConsolePlan {
             None => None,
             Some(credential) => {
                 let secret = secret("key", credential)?;
-                let key = SealKey::of_secret(secret.expose()).map_err(|error| named(&error))?;
-                let own = key.clone();
-                let take = move |secret: &Secret| {
-                    own.renew(secret.expose()).map_err(|error| error.to_string())
-                };
-                changing.push(Changing::new("console.key", credential, take));
-                Some(key)
+                Some(seal_key(credential, &secret, changing).map_err(|error| named(&error))?)
             }
         };
         let plan = ConsoleConfig {
@@ -156,6 +152,19 @@ impl ConsolePlan {
                 .transpose()?,
         })
     }
+}
+
+/// The key of cookies, which may change.
+fn seal_key(
+    from: &Credential,
+    secret: &SecretToken,
+    changing: &mut Vec<Changing>,
+) -> Result<SealKey, ConsoleError> {
+    let key = SealKey::of_secret(secret.expose())?;
+    let own = key.clone();
+    let take = move |secret: &Secret| own.renew(secret.expose()).map_err(|error| error.to_string());
+    changing.push(Changing::new("console.key", from, take));
+    Ok(key)
 }
 
 /// The query service that runs in the same process, where nothing else is said.
