@@ -184,6 +184,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_asks_meanwhile_waits_for_the_one_that_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = folder.path().join("runs");
+        let command = shell(&format!("echo run >> {}; sleep 0.2; echo secret", runs.display()));
+        let all = (0..20).map(|_| command.refresh());
+        let ran = futures::future::join_all(all).await;
+        assert_eq!(ran.into_iter().filter(|ran| *ran.as_ref().unwrap()).count(), 1);
+        assert_eq!(std::fs::read_to_string(runs).unwrap().lines().count(), 1);
+    }
+
+    #[tokio::test]
     async fn what_a_command_prints_is_the_secret_until_it_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secret");

@@ -19,21 +19,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Follows until `cancel`. While the log cannot be read nothing new counts here: what waits goes on waiting.
 pub(crate) async fn follow(control: Control, log: Arc<dyn Log>, cancel: CancellationToken) {
     let reading = async {
-        let mut next = Position { partition: PARTITION, offset: 0 };
+        let mut reading = Reading::default();
         let mut pause = FIRST_PAUSE;
-        // Where the log ended when it was first asked: what came later is on its way.
-        let mut end = None;
         loop {
-            match read_on(&control, log.as_ref(), next, &mut end).await {
-                Ok(read_to) => {
-                    (next, pause) = (read_to, FIRST_PAUSE);
-                    if end.is_some_and(|end| next.offset >= end) {
+            match reading.step(&control, log.as_ref()).await {
+                Ok(at_the_end) => {
+                    pause = FIRST_PAUSE;
+                    if at_the_end {
                         control.is_read();
                     }
                 }
                 Err(error) => {
-                    // What came meanwhile is read first, however much it is.
-                    end = None;
                     tracing::error!(%error, "the control log cannot be read; approvals wait, and nobody new is let in");
                     tokio::time::sleep(pause).await;
                     pause = LONGEST_PAUSE.min(pause * 2);
@@ -44,6 +40,29 @@ pub(crate) async fn follow(control: Control, log: Arc<dyn Log>, cancel: Cancella
     tokio::select! {
         () = cancel.cancelled() => {}
         () = reading => {}
+    }
+}
+
+/// How far it was read.
+struct Reading {
+    next: Position,
+    /// Where the log ended when it was asked: what came later is on its way.
+    end: Option<u64>,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self { next: Position { partition: PARTITION, offset: 0 }, end: None }
+    }
+}
+
+impl Reading {
+    /// Reads on; whether that is to where the log ended when it was asked. After an outage it is asked again: what came meanwhile
+    /// is read first, however much it is.
+    async fn step(&mut self, control: &Control, log: &dyn Log) -> Result<bool, ReadError> {
+        let read = read_on(control, log, self.next, &mut self.end).await;
+        self.next = read.inspect_err(|_| self.end = None)?;
+        Ok(self.end.is_some_and(|end| self.next.offset >= end))
     }
 }
 
@@ -88,4 +107,62 @@ async fn read_on(
         next.offset = entry.position.offset + 1;
     }
     Ok(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use tallyport_eventlog::backends::memory::MemoryLog;
+    use tallyport_eventlog::faults::FaultLog;
+    use tallyport_eventlog::{Appender, AppenderOptions, Record};
+    use tallyport_schemas::ProducerId;
+
+    use super::*;
+    use crate::session::Registry;
+
+    /// Of which two are more than is read at once, and none is an event.
+    async fn append(log: &FaultLog, count: usize) {
+        let record = || Record {
+            topic: Topic::Control,
+            key: b"k".as_slice().into(),
+            value: vec![b'x'; READ_BYTES * 3 / 4].into(),
+        };
+        for _ in 0..count {
+            let _at = log.append(vec![record()]).await.unwrap();
+        }
+    }
+
+    async fn control(log: &Arc<FaultLog>) -> Control {
+        let log = Arc::clone(log) as Arc<dyn Log>;
+        let id = ProducerId::parse("one/gateway").unwrap();
+        let appender = Appender::start(log, id, "gateway", AppenderOptions::default()).await;
+        Control::new(appender.unwrap(), Arc::new(Registry::default()))
+    }
+
+    #[tokio::test]
+    async fn it_is_read_to_its_end_again_after_an_outage() {
+        let log = Arc::new(FaultLog::new(Arc::new(MemoryLog::new())));
+        let control = control(&log).await;
+        append(&log, 1).await;
+        let mut reading = Reading::default();
+        assert!(reading.step(&control, log.as_ref()).await.unwrap());
+        log.fail_reads(1);
+        reading.step(&control, log.as_ref()).await.unwrap_err();
+        append(&log, 3).await;
+        let mut steps = Vec::new();
+        while steps.last() != Some(&true) {
+            steps.push(reading.step(&control, log.as_ref()).await.unwrap());
+        }
+        assert_eq!(steps, [false, false, true]);
+    }
+
+    #[tokio::test]
+    async fn a_log_that_ends_before_what_was_read_is_not_read() {
+        let log = Arc::new(FaultLog::new(Arc::new(MemoryLog::new())));
+        let control = control(&log).await;
+        append(&log, 1).await;
+        let next = Position { partition: PARTITION, offset: 7 };
+        let mut reading = Reading { next, end: Some(1) };
+        let error = reading.step(&control, log.as_ref()).await.unwrap_err();
+        assert!(error.to_string().contains("made anew"), "{error}");
+    }
 }

@@ -148,6 +148,12 @@ async fn tools_are_listed_as_they_are_and_as_policy_lets() {
     );
     let denied = world.decisions().await.into_iter().filter(|it| it.effect == Effect::Deny).count();
     assert_eq!(denied, 2);
+    // At the endpoint of all they look alike, too.
+    for name in ["crm__find", "none__find"] {
+        let call = modern("tools/call", json!({ "name": name, "arguments": {} }));
+        let told = call.token(&other).send(&world, Way::H2).await.json();
+        assert_eq!(told["error"]["message"], format!("Unknown tool: {name}"), "{told}");
+    }
     assert!(double.seen("tools/call").is_empty());
 }
 

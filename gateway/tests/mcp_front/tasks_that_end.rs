@@ -1,12 +1,17 @@
-//! A task waits for whoever called: where their issuer takes the token back meanwhile, nothing is called for them any more.
+//! A task, or a call, waits for whoever called: where their issuer takes the token back meanwhile, nothing is called for them any
+//! more.
 
 use std::time::Duration;
 
 use crate::approvals_by_client::{federated, knows, over, requests, task};
-use crate::approvals_of_calls::answer;
+use serde_json::json;
+
+use crate::approvals_of_calls::{answer, refund, say};
 use crate::double::Double;
-use crate::servers::{config, pins};
-use crate::world::World;
+use crate::hostile_servers::hangs;
+use crate::message::modern;
+use crate::servers::{at, config, pins};
+use crate::world::{SOON, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_ends_when_the_issuer_takes_the_token_back() {
@@ -28,4 +33,28 @@ async fn a_task_ends_when_the_issuer_takes_the_token_back() {
     answer(&world, &dana, &approval, "approve").await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(double.seen("tools/call").len(), before, "nothing is called for it any more");
+}
+
+/// At the server's own place, at the one of all, and of a tool of the gateway's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_ends_when_the_issuer_takes_the_token_back() {
+    let double = Double::start().await;
+    let _open = hangs(&double);
+    let patience = |mcp: &mut tallyport_gateway::config::McpConfig| {
+        mcp.limits.patience = Duration::from_secs(60);
+    };
+    let world = World::asking(&config(&double, ""), patience).await;
+    world.wait_for("pins", |events| pins(events) >= 2).await;
+    let find = |name: &str| modern("tools/call", json!({ "name": name, "arguments": { "id": 1 } }));
+    for call in [at("/mcp/crm", find("find")), find("crm__find"), refund(json!({})), federated()] {
+        let token = world.token("agent", None).await;
+        let revoked = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            world.issuer.revoke(&token);
+        };
+        let told = async { tokio::time::timeout(SOON, say(&world, &token, call)).await };
+        let (told, ()) = tokio::join!(told, revoked);
+        let told = told.expect("it goes on");
+        assert!(told.to_string().contains("does not count"), "{told}");
+    }
 }

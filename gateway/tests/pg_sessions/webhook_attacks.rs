@@ -52,7 +52,10 @@ macro_rules! scene {
             let chat = chat.clone();
             move |issuer: &str| {
                 let silent = Webhook { answers: None, ..chat.webhook("silent", issuer, "groups = ['none']") };
-                vec![chat.webhook("chat", issuer, ""), silent]
+                let mut broken = chat.webhook("broken", issuer, "groups = ['none']");
+                broken.answers.as_mut().unwrap().secret =
+                    toml::from_str::<Secret>("of = { command = ['/bin/false'] }").unwrap().of;
+                vec![chat.webhook("chat", issuer, ""), silent, broken]
             }
         });
         let world = world!(policy: POLICY, webhooks: Some(hooks),);
@@ -62,7 +65,28 @@ macro_rules! scene {
         Scene { world, agent, asked, message }
     }};
 }
+use tallyport_gateway::config::Credential;
 use tallyport_gateway::webhooks::Webhook;
+
+#[derive(serde::Deserialize)]
+struct Secret {
+    of: Credential,
+}
+
+/// Whoever cannot have signed an answer has no program run, and learns nothing of how that goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_secret_is_looked_for_only_where_something_is_signed() {
+    let scene = scene!();
+    let gateway = &scene.world.gateway;
+    let (status, told) = crate::chat::send(gateway, "broken", &[], "{}".to_owned()).await;
+    assert_eq!((status, &told["code"]), (401, &json!("no_signature")), "{told}");
+    let broken = Answer { webhook: "broken", ..scene.answer("dana") };
+    let stale = Answer { at: broken.at - 360, ..broken.clone() };
+    let (status, told) = stale.send(gateway).await;
+    assert_eq!((status, &told["code"]), (401, &json!("stale_signature")), "{told}");
+    let (status, told) = broken.send(gateway).await;
+    assert_eq!((status, &told["code"]), (503, &json!("secret_unavailable")), "{told}");
+}
 
 /// Standard Webhooks 1.0, "Verifying signatures" and "Replay attacks".
 #[tokio::test(flavor = "multi_thread")]

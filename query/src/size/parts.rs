@@ -256,3 +256,34 @@ fn columns(plan: &LogicalPlan, inputs: &Inputs<'_>, own: &[Made]) -> Vec<Made> {
 fn sum(parts: impl IntoIterator<Item = u64>) -> u64 {
     parts.into_iter().fold(0, u64::saturating_add)
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+    use crate::config::Limits;
+    use crate::engine::base_session;
+
+    async fn rows(sql: &str) -> Result<usize, QueryError> {
+        let state =
+            SessionContext::new_with_state(base_session(&Limits::default()).unwrap()).state();
+        let plan = state.create_logical_plan(sql).await.unwrap();
+        rows_at_once(&plan)
+    }
+
+    #[tokio::test]
+    async fn fewer_rows_are_worked_on_where_more_stands_beside_each() {
+        let of = "FROM (VALUES ('a', 1)) v (x, n)";
+        assert_eq!(rows(&format!("SELECT lower(x), n + 1 {of}")).await.unwrap(), MANY_ROWS);
+        let many = vec!["lower(x)"; 1_024].join(", ");
+        let some = rows(&format!("SELECT [{many}] {of}")).await.unwrap();
+        assert!((FEW_ROWS..=MANY_ROWS / 8).contains(&some), "{some}");
+        let long = "x".repeat(1024 * 1024);
+        let few = rows(&format!("SELECT lower(x), '{long}' {of}")).await.unwrap();
+        assert!((1..=128).contains(&few), "{few}");
+        let longer = vec![format!("'{long}'"); 17].join(", ");
+        let refused = rows(&format!("SELECT [{longer}]")).await.unwrap_err();
+        assert_eq!(refused.sqlstate(), "54001");
+    }
+}

@@ -10,7 +10,7 @@ use crate::error::{IntegrityError, LakeError};
 
 /// The most commits that are looked at; a recorder's own is nearly always the newest, and behind it are those of a night that
 /// rewrote files.
-const MAX_LOOK_BACK: u64 = 16_384;
+pub(super) const MAX_LOOK_BACK: u64 = 16_384;
 
 /// Where a commit of a recorder says up to where it recorded.
 pub(super) const RECORDED_TO: &str = "tallyportTo";
@@ -42,7 +42,7 @@ pub(super) fn check(url: &Url, version: Version, actions: &[Action]) -> Result<(
     }))
 }
 
-/// The same for each commit up to `version` and behind `seen`, from the newest one back to the last of a recorder: what
+/// The same for each of `look_back` commits and one up to `version` and behind `seen`, from the newest one back to the last of a recorder: what
 /// came before that was looked at by the recorder that made it, or accepted.
 ///
 /// # Errors
@@ -51,13 +51,14 @@ pub(super) async fn check_back(
     storage: &Storage,
     seen: Option<Version>,
     version: Version,
+    look_back: u64,
 ) -> Result<(), LakeError> {
     let lake = |error| LakeError::of(&storage.url, &error);
     let first = seen.map_or(0, |seen| seen.saturating_add(1));
     let gone = |version| {
         LakeError::Violated(IntegrityError::CommitsGone { url: storage.url.to_string(), version })
     };
-    let furthest = first.max(version.saturating_sub(MAX_LOOK_BACK));
+    let furthest = first.max(version.saturating_sub(look_back));
     for version in (furthest..=version).rev() {
         let commit = storage.log_store.read_commit_entry(version).await.map_err(lake)?;
         let commit = commit.ok_or_else(|| gone(version))?;

@@ -45,7 +45,7 @@ impl Head {
             .await
             .map_err(lake)?;
         let version = table.version();
-        foreign::check_back(storage, seen, version).await?;
+        foreign::check_back(storage, seen, version, foreign::MAX_LOOK_BACK).await?;
         let known = positions(storage, version, app_ids).await?;
         let checkpoint = known.checkpoint();
         let of_ours = |app_id: &String| Some((app_id.clone(), known.get(app_id)?));

@@ -10,7 +10,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use tallyport_eventlog::LogId;
 use tokio_util::task::TaskTracker;
@@ -27,6 +27,9 @@ pub(super) const FAIL_AFTER_WRITING: u8 = 2;
 pub(super) const TAKEN_BY_ITSELF: u8 = 3;
 /// Takes commits, and no checkpoints.
 pub(super) const FAIL_CHECKPOINTS: u8 = 4;
+
+/// Puts objects over others, whatever was asked for.
+pub(super) const OVERWRITES: u8 = 5;
 
 #[derive(Debug)]
 struct FaultyStore {
@@ -55,6 +58,9 @@ impl ObjectStore for FaultyStore {
                 true => Err(outage()),
                 false => self.inner.put_opts(at, content, how).await,
             };
+        }
+        if self.fault.load(Ordering::SeqCst) == OVERWRITES {
+            return self.inner.put_opts(at, content, PutMode::Overwrite.into()).await;
         }
         let fault = match at.as_ref().contains("_delta_log/0") {
             true => self.fault.swap(HEALTHY, Ordering::SeqCst),

@@ -3,11 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectStore as _};
+use object_store::{GetOptions, ObjectStore as _, ObjectStoreExt as _};
 
 use super::super::definition::CHECKPOINT_INTERVAL;
+use super::super::foreign;
 use super::super::place::{
-    FAIL_AFTER_WRITING, FAIL_BEFORE_WRITING, FAIL_CHECKPOINTS, HEALTHY, Place, TAKEN_BY_ITSELF, log,
+    FAIL_AFTER_WRITING, FAIL_BEFORE_WRITING, FAIL_CHECKPOINTS, HEALTHY, OVERWRITES, Place,
+    TAKEN_BY_ITSELF, log,
 };
 use super::*;
 use crate::dead_letter;
@@ -88,6 +90,56 @@ async fn a_creation_that_fails_either_way_is_made_once() {
         let table = place.table().await;
         assert_eq!(table.commit(&change(None, 1)).await.unwrap(), Outcome::Committed(1));
     }
+}
+
+#[tokio::test]
+async fn a_store_that_overwrites_is_refused_with_or_without_a_table() {
+    for made_before in [false, true] {
+        let place = Place::new();
+        if made_before {
+            let table = place.table().await;
+            assert_eq!(table.commit(&change(None, 10)).await.unwrap(), Outcome::Committed(1));
+        }
+        place.fault.store(OVERWRITES, Ordering::SeqCst);
+        let ids = vec![APP.to_owned()];
+        let definition = TableDefinition::dead_letters();
+        let (log, tracker) = (log(), TaskTracker::new());
+        let opened = Table::open(place.storage(), definition, &log, ids, (false, true), tracker);
+        let refused = opened.await.unwrap_err();
+        let overwrites =
+            matches!(refused, LakeError::Violated(IntegrityError::StoreOverwrites { .. }));
+        assert!(overwrites, "{refused}");
+        // What was there is as it was.
+        place.fault.store(HEALTHY, Ordering::SeqCst);
+        let position = made_before.then_some(10);
+        assert_eq!(place.table().await.position(APP).await.unwrap(), position);
+    }
+}
+
+#[tokio::test]
+async fn how_far_others_commits_reach_is_looked_at_and_where_that_ends_is_said() {
+    let place = Place::new();
+    let table = place.table().await;
+    assert_eq!(table.commit(&change(None, 10)).await.unwrap(), Outcome::Committed(1));
+    let foreign = r#"{"commitInfo":{"timestamp":1790000000000,"operation":"OPTIMIZE"}}"#;
+    let at = |version: u64| Path::from(format!("dead_letters/_delta_log/{version:020}.json"));
+    for version in 2..=9 {
+        place.inner.put(&at(version), foreign.into()).await.unwrap();
+    }
+    let storage = place.storage();
+    let back = |seen, look_back| foreign::check_back(&storage, seen, 9, look_back);
+    back(None, 8).await.unwrap();
+    back(Some(6), 2).await.unwrap();
+    let gone = |error: LakeError, version: u64| {
+        let found = matches!(
+            &error,
+            LakeError::Violated(IntegrityError::CommitsGone { version: at, .. }) if *at == version
+        );
+        assert!(found, "{error}");
+    };
+    gone(back(None, 7).await.unwrap_err(), 2);
+    place.inner.delete(&at(5)).await.unwrap();
+    gone(back(None, 8).await.unwrap_err(), 5);
 }
 
 #[tokio::test]
