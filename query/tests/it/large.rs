@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tallyport_query::Limits;
 
+use crate::pg;
 use crate::world::{Setup, World};
 
 fn code(answer: &Value) -> &str {
@@ -197,9 +198,9 @@ async fn to_plan_takes_a_turn() {
         ..Limits::default()
     };
     let world = World::with(Setup { limits, ..Setup::default() }).await;
-    // Seconds of planning that no limit refuses; one of four turns is this reader's.
-    let of = "SELECT column1 AS x FROM (VALUES ('a'), ('b')) v";
-    let slow = functions_of_functions(34).replace("SELECT reason AS x FROM decisions", of);
+    // Seconds of planning, and of nothing else: constants. One of four turns is this reader's.
+    let slow = ('a'..='p').map(|n| format!("levenshtein(repeat('x', 3100), repeat('{n}', 3100))"));
+    let slow = format!("SELECT {}", slow.collect::<Vec<_>>().join(", "));
     let token = world.token("nobody").await;
     let request = world.http.post(world.url("/v1/sql")).bearer_auth(&token);
     let asked = tokio::spawn(request.json(&json!({ "sql": slow })).send());
@@ -215,6 +216,9 @@ async fn to_plan_takes_a_turn() {
         panic!("it was over within {:?}: {answer}", began.elapsed());
     }
     assert!(busy);
+    let described = pg::connect(&world, "nobody").await.prepare("SELECT 1").await;
+    let refused = described.expect_err("it was described beside it");
+    assert_eq!(refused.code().unwrap().code(), "53300");
     asked.abort();
     world.running.stop().await;
 }

@@ -53,6 +53,8 @@ async fn a_copy_of_the_log_that_went_another_way_records_nothing() {
     copy.set_end(0, 250);
     let error = violation(ended(&mut other).await);
     assert_eq!(error, IntegrityError::OtherRecord { partition: 0, offset: 199 });
+    // It never took that for its own: what it says is recorded, a log lets go of.
+    assert_eq!(other.progress().borrow().partition(0).unwrap().recorded, 100);
     log.set_end(0, 300);
     one.wait_until(0, 300, SOON).await.unwrap();
     one.stop().await.unwrap();
