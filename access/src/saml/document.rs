@@ -16,6 +16,8 @@ const MAX_DEPTH: u32 = 24;
 const MAX_TAGS: usize = 8_192;
 /// Attributes and namespace declarations of the whole document, and `=` in text.
 const MAX_EQUAL_SIGNS: usize = 8_192;
+/// The longest name of a namespace: its canonical form says it again at every element that uses it.
+const MAX_NAMESPACE_BYTES: usize = 512;
 
 /// A document that has nothing in it but elements, attributes and text.
 pub(super) struct Xml<'x> {
@@ -35,6 +37,9 @@ impl<'x> Xml<'x> {
     pub(super) fn parse(text: &'x str) -> Result<Self, Refused> {
         check_markup(text)?;
         if text.matches('<').count() > MAX_TAGS || text.matches('=').count() > MAX_EQUAL_SIGNS {
+            return Err(Refused::TooComplex);
+        }
+        if longest_namespace(text) > MAX_NAMESPACE_BYTES {
             return Err(Refused::TooComplex);
         }
         // Counted here, so that nothing rests on the words of the parser's error.
@@ -181,6 +186,17 @@ fn check_markup(text: &str) -> Result<(), Refused> {
         return Err(Refused::Markup);
     }
     Ok(())
+}
+
+/// The longest text in quotes behind an `xmlns`: no declaration of a namespace has a longer one.
+fn longest_namespace(text: &str) -> usize {
+    let values = text.split("xmlns").skip(1).filter_map(|rest| {
+        let quote = rest.find(['"', '\''])?;
+        let value = rest.get(quote + 1..)?;
+        let end = rest.get(quote..=quote).and_then(|quote| value.find(quote));
+        Some(end.unwrap_or(value.len()))
+    });
+    values.max().unwrap_or_default()
 }
 
 /// How deep tags nest; of text that is not well-formed it is not less than a parser would find.

@@ -8,7 +8,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bergshamra_c14n::exclusive;
+use bergshamra_c14n::{C14nSink, exclusive};
 use bergshamra_xml::nodeset::{NodeIdSet, NodeSet, NodeSetType};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
@@ -22,6 +22,8 @@ const EXC_C14N: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
 const EXC_C14N_WITH_COMMENTS: &str = "http://www.w3.org/2001/10/xml-exc-c14n#WithComments";
 /// Prefixes in one `InclusiveNamespaces`.
 const MAX_PREFIXES: usize = 16;
+/// The longest canonical form. It is made before it is known who signed, and may be many times the document.
+const MAX_CANONICAL_BYTES: usize = 1024 * 1024;
 
 /// An assertion in the very bytes that a key of the identity provider signed. Minted by [`verify`] alone.
 #[derive(Debug)]
@@ -165,8 +167,29 @@ fn canonicalization(method: Node<'_>) -> Result<Vec<String>, Refused> {
 /// The canonical form of the nodes with these ids.
 fn canonical(xml: &Xml<'_>, ids: NodeIdSet, prefixes: &[String]) -> Result<String, Refused> {
     let nodes = NodeSet::from_ids(ids, NodeSetType::Normal);
-    let bytes = exclusive::canonicalize(xml.document(), false, Some(&nodes), prefixes);
-    bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or(Refused::Malformed)
+    let mut sink = Sink::default();
+    exclusive::canonicalize_to(xml.document(), false, Some(&nodes), prefixes, &mut sink)
+        .map_err(|_| Refused::Malformed)?;
+    if sink.is_full {
+        return Err(Refused::TooComplex);
+    }
+    String::from_utf8(sink.bytes).map_err(|_| Refused::Malformed)
+}
+
+/// Keeps what it is given, up to a bound.
+#[derive(Default)]
+struct Sink {
+    bytes: Vec<u8>,
+    is_full: bool,
+}
+
+impl C14nSink for Sink {
+    fn write(&mut self, bytes: &[u8]) {
+        self.is_full |= self.bytes.len() + bytes.len() > MAX_CANONICAL_BYTES;
+        if !self.is_full {
+            self.bytes.extend_from_slice(bytes);
+        }
+    }
 }
 
 impl DigestMethod {

@@ -112,6 +112,23 @@ fn what_is_too_deep_or_too_wide_is_refused_before_it_is_parsed() {
     );
 }
 
+/// Every element that uses a namespace which its parent does not says the whole name of it again in the canonical form, and
+/// that is made before it is known who signed.
+#[test]
+fn a_canonical_form_of_many_times_the_document_is_refused() {
+    let document = Says::good().signed(Idp::rsa());
+    let with = |bytes: usize, elements: usize| {
+        let declared = format!(r#" xmlns:p="urn:{}">"#, "x".repeat(bytes));
+        let root = document.replacen('>', &declared, 1);
+        let (head, rest) = root.split_once("<ds:SignatureMethod").unwrap();
+        format!("{head}{}<ds:SignatureMethod{rest}", "<p:a/>".repeat(elements))
+    };
+    assert_eq!(refused(&with(100, 10)), "saml_signature_form");
+    assert_eq!(refused(&with(509, 10)), "saml_too_complex");
+    assert_eq!(refused(&with(508, 1_000)), "saml_signature_form");
+    assert_eq!(refused(&with(508, 2_000)), "saml_too_complex");
+}
+
 #[test]
 fn what_is_not_well_formed_is_refused() {
     let document = Says::good().signed(Idp::rsa());
