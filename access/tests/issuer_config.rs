@@ -102,18 +102,25 @@ async fn claims_are_mapped_as_configured() {
     let claims = json!({
         "preferred_username": "Ada", "realm_access": { "roles": ["b", "a", "b"] },
         "https://example.com/owner": "grace@example.com", "teams": ["blue", "red"], "tier": 2,
-        "utype": "person", "groups": ["ignored"],
+        "utype": "person", "groups": ["ignored"], "email": "ada@example.com",
     });
     let who = authenticator.verify(&key.good_but(claims.clone())).await.unwrap();
     assert_eq!(who.principal.display_name, "Ada");
     assert_eq!(who.principal.groups, ["corp:a", "corp:b"], "sorted, once each, with the prefix");
     assert_eq!(who.principal.owner.as_deref(), Some("grace@example.com"));
     assert_eq!(who.principal.kind, PrincipalKind::Human);
+    assert_eq!(who.email.as_deref(), Some("ada@example.com"));
     assert_eq!(who.agent.other["team"], "blue");
     assert_eq!(who.agent.other["tier"], "2");
     let mut without = claims.clone();
     without["https://example.com/owner"] = json!(null);
     assert_eq!(outcome(&authenticator, &key.good_but(without)).await, "missing_claim");
+    let mut unaddressed = claims.clone();
+    unaddressed["email"] = json!("");
+    let who = authenticator.verify(&key.good_but(unaddressed.clone())).await.unwrap();
+    assert_eq!(who.email, None, "some write an empty one");
+    unaddressed["email"] = json!("a\nb");
+    assert_eq!(outcome(&authenticator, &key.good_but(unaddressed)).await, "invalid_claim");
     let mut unknown_kind = claims.clone();
     unknown_kind["utype"] = json!("admin");
     assert_eq!(outcome(&authenticator, &key.good_but(unknown_kind)).await, "invalid_claim");

@@ -18,6 +18,8 @@ pub struct DevClient {
     pub secret: SecretToken,
     /// What people call it.
     pub display_name: String,
+    /// Its address.
+    pub email: Option<String>,
     /// What it is.
     pub kind: PrincipalKind,
     /// Its groups.
@@ -48,6 +50,7 @@ impl DevClient {
             display_name: id.to_owned(),
             kind: PrincipalKind::Agent,
             groups: Vec::new(),
+            email: None,
             owner: None,
             model: None,
             agent: None,
@@ -115,6 +118,7 @@ impl DevClient {
             put("groups", json!(self.groups));
         }
         let texts = [
+            ("email", &self.email),
             ("owner", &self.owner),
             ("model", &self.model),
             ("agent", &self.agent),

@@ -65,6 +65,16 @@ fn subject(claims: &Claims, path: &str) -> Result<String, Reason> {
     }
 }
 
+/// By which it may be named as the owner of others.
+pub(super) fn email(claims: &Claims, issuer: &Issuer) -> Result<Option<String>, Reason> {
+    let Some(source) = &issuer.claims.email else { return Ok(None) };
+    // Some providers write an empty one for whoever has none.
+    if !source.required && find(claims, &source.claim) == Some(&Value::String(String::new())) {
+        return Ok(None);
+    }
+    text(claims, source)
+}
+
 pub(super) fn agent(claims: &Claims, issuer: &Issuer) -> Result<AgentAttributes, Reason> {
     let mut other = BTreeMap::new();
     for (name, source) in &issuer.claims.other {

@@ -280,7 +280,14 @@ fn check_claims(claims: &ClaimMapping) -> Result<(), String> {
         GroupSource::Claim(source) => Some(source),
         GroupSource::Nowhere | GroupSource::ServiceAccount => None,
     };
-    let facts = [&claims.display_name, &claims.owner, &claims.model, &claims.agent, &claims.task];
+    let facts = [
+        &claims.display_name,
+        &claims.email,
+        &claims.owner,
+        &claims.model,
+        &claims.agent,
+        &claims.task,
+    ];
     let mut sources = facts.into_iter().flatten().chain(groups).chain(claims.other.values());
     if claims.subject.is_empty()
         || claims.kind.claim.is_empty()

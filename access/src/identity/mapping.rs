@@ -18,6 +18,8 @@ pub struct ClaimMapping {
     pub kind: KindMapping,
     /// What people call it; the subject where the claim is absent.
     pub display_name: Option<ClaimSource>,
+    /// Its address, by which `owner` of another principal may name it.
+    pub email: Option<ClaimSource>,
     /// Its groups.
     pub groups: GroupSource,
     /// Who answers for it.

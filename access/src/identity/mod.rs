@@ -58,6 +58,8 @@ pub struct Identity {
     pub method: AuthMethod,
     /// The token's subject.
     pub principal: Principal,
+    /// Its address, where the token has one: the owner of an agent is often named by it. In no event.
+    pub email: Option<String>,
     /// RFC 8693 `act`, outermost (current) actor first. Only that first one counts in policy.
     pub delegation: Vec<Actor>,
     /// Model, agent and task, as the token gives them.

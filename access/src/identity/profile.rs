@@ -178,6 +178,7 @@ fn own_claims(other: &[(&str, &str)]) -> ClaimMapping {
     ClaimMapping {
         kind: KindMapping::by_name(PrincipalKind::Agent),
         display_name: source("name"),
+        email: source("email"),
         groups: ClaimSource::optional("groups").into(),
         owner: source("owner"),
         model: source("model"),
@@ -197,6 +198,7 @@ fn foreign_claims(other: &[(&str, &str)]) -> ClaimMapping {
         subject: "sub".to_owned(),
         kind: KindMapping::by_name(PrincipalKind::Service),
         display_name: None,
+        email: None,
         groups: GroupSource::Nowhere,
         owner: None,
         model: None,

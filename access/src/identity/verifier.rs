@@ -63,6 +63,7 @@ impl<'a> Candidate<'a> {
         Ok(Identity {
             method: AuthMethod::Oidc,
             principal: claims::principal(found, self.issuer)?,
+            email: claims::email(found, self.issuer)?,
             delegation: claims::delegation(found)?,
             agent: claims::agent(found, self.issuer)?,
             scopes: claims::scopes(found)?,

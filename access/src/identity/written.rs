@@ -121,6 +121,8 @@ struct WrittenClaims {
     kind: WrittenKind,
     /// What people call it; the subject where the claim is absent.
     display_name: Option<ClaimSource>,
+    /// Its address: who is named by it as the owner of an agent does not approve what that agent asks for.
+    email: Option<ClaimSource>,
     /// Its groups: one text or an array of texts.
     groups: Option<ClaimSource>,
     /// Who answers for it.
@@ -144,6 +146,7 @@ impl WrittenClaims {
             subject: self.subject.unwrap_or(defaults.subject),
             kind: self.kind.over(defaults.kind),
             display_name: self.display_name.or(defaults.display_name),
+            email: self.email.or(defaults.email),
             groups: self.groups.map_or(defaults.groups, Into::into),
             owner: self.owner.or(defaults.owner),
             model: self.model.or(defaults.model),

@@ -8,6 +8,7 @@ use super::failure::Refused;
 use super::idp::Idp;
 
 const TRANSIENT: &str = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient";
+const EMAIL: &str = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress";
 /// OpenID Connect Core section 2: `sub` is at most 255 characters.
 const MAX_SUBJECT_BYTES: usize = 255;
 const MAX_TEXT_BYTES: usize = 1024;
@@ -20,8 +21,12 @@ pub(super) fn claims(assertion: &Assertion, idp: &Idp) -> Result<Map<String, Val
     let mut claims = Map::new();
     claims.insert("sub".to_owned(), json!(format!("{}#{id}", idp.entity_id)));
     claims.insert("name".to_owned(), json!(id));
+    if assertion.name_id.format.as_deref() == Some(EMAIL) && is_plain(&assertion.name_id.value) {
+        claims.insert("email".to_owned(), json!(assertion.name_id.value));
+    }
     let facts = [
         ("name", &mapping.display_name),
+        ("email", &mapping.email),
         ("owner", &mapping.owner),
         ("model", &mapping.model),
         ("agent", &mapping.agent),

@@ -44,6 +44,9 @@ pub struct AttributeMapping {
     pub kind: KindAttribute,
     /// What people call it; absent, the subject.
     pub display_name: Option<AttributeSource>,
+    /// Its address: who is named by it as the owner of an agent does not approve what that agent asks for. Absent, the NameID
+    /// where that is one.
+    pub email: Option<AttributeSource>,
     /// Its groups, each value one.
     pub groups: Option<AttributeSource>,
     /// Who answers for it.

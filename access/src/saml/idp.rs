@@ -168,6 +168,7 @@ impl Idp {
 fn check_attributes(mapping: &AttributeMapping) -> Result<(), String> {
     let facts = [
         &mapping.display_name,
+        &mapping.email,
         &mapping.groups,
         &mapping.owner,
         &mapping.model,

@@ -47,13 +47,30 @@ fn saml_core_8_3_8_a_transient_name_is_nobodys() {
 }
 
 #[test]
+fn a_name_that_is_an_address_is_theirs_and_an_attribute_wins() {
+    let email = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress";
+    let address = |exchange: &SamlExchange, says: &Says| {
+        taken(exchange, &says.signed(Idp::rsa())).get("email").cloned()
+    };
+    let plain = || exchange_of(vec![configured(Idp::rsa(), "")]);
+    assert_eq!(address(&plain(), &with_name(email, "a@b.example")), Some(json!("a@b.example")));
+    assert_eq!(address(&plain(), &Says::good()), None);
+    let mapped = configured(Idp::rsa(), "[attributes]\nemail = \"mail\"\n");
+    let mapped = exchange_of(vec![mapped]);
+    let subject = with_name(email, "a@b.example").subject;
+    let says = Says { subject, ..attributes(&[("mail", &["c@d.example"])]) };
+    assert_eq!(address(&mapped, &says), Some(json!("c@d.example")));
+}
+
+#[test]
 fn attributes_become_claims_and_nothing_else_does() {
-    let config = "group_prefix = \"idp:\"\n[attributes]\ndisplay_name = \"cn\"\ngroups = \"memberOf\"\n\
+    let config = "group_prefix = \"idp:\"\n[attributes]\ndisplay_name = \"cn\"\nemail = \"mail\"\ngroups = \"memberOf\"\n\
                   owner = { attribute = \"manager\", required = true }\nother = { \"a/b\" = \"ou\" }\n\
                   [attributes.kind]\nattribute = \"type\"\nvalues = { robot = \"agent\" }\n";
     let exchange = exchange_of(vec![configured(Idp::rsa(), config)]);
-    let whole: [(&str, &[&str]); 6] = [
+    let whole: [(&str, &[&str]); 7] = [
         ("cn", &["Ada L."]),
+        ("mail", &["ada@example.com"]),
         ("memberOf", &["b", "a", "b"]),
         ("memberOf", &["c d"]),
         ("manager", &["grace"]),
@@ -61,7 +78,7 @@ fn attributes_become_claims_and_nothing_else_does() {
         ("ou", &["research"]),
     ];
     let claims = taken(&exchange, &attributes(&whole).signed(Idp::rsa()));
-    assert_eq!(claims["name"], "Ada L.");
+    assert_eq!((&claims["name"], &claims["email"]), (&json!("Ada L."), &json!("ada@example.com")));
     assert_eq!(claims["groups"], json!(["idp:a", "idp:b", "idp:c d"]));
     assert_eq!((&claims["owner"], &claims["kind"]), (&json!("grace"), &json!("agent")));
     assert_eq!(claims["attributes"], json!({ "a/b": "research" }));

@@ -19,6 +19,7 @@ pub fn identity(kind: PrincipalKind, subject: &str, groups: &[&str]) -> Identity
             groups: groups.iter().map(|group| (*group).to_owned()).collect(),
             owner: None,
         },
+        email: None,
         delegation: vec![],
         agent: AgentAttributes::default(),
         scopes: Default::default(),

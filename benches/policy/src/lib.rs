@@ -77,6 +77,7 @@ pub fn agent(n: usize) -> Identity {
             groups,
             owner: None,
         },
+        email: None,
         delegation: Vec::new(),
         agent: AgentAttributes::default(),
         scopes: Default::default(),

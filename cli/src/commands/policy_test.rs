@@ -178,6 +178,7 @@ fn decide(set: &Arc<PolicySet>, case: &Case) -> Result<Answer, String> {
             groups: principal.groups.clone(),
             owner: principal.owner.clone(),
         },
+        email: None,
         delegation: principal
             .delegation
             .iter()

@@ -34,9 +34,9 @@ fn bench() -> Arc<Bench> {
     Arc::clone(BENCH.get_or_init(new_bench))
 }
 
+const PERMIT: &str = "@id(\"all\") permit (principal, action, resource);";
 fn new_bench() -> Arc<Bench> {
-    let text = "@id(\"all\") permit (principal, action, resource);";
-    let policy = Arc::new(PolicySet::parse(text, "test.cedar").unwrap());
+    let policy = Arc::new(PolicySet::parse(PERMIT, "test.cedar").unwrap());
     let identity = Identity {
         method: AuthMethod::Oidc,
         principal: Principal {
@@ -47,6 +47,7 @@ fn new_bench() -> Arc<Bench> {
             groups: Vec::new(),
             owner: None,
         },
+        email: None,
         delegation: Vec::new(),
         agent: AgentAttributes::default(),
         scopes: Default::default(),
@@ -69,14 +70,13 @@ fn new_bench() -> Arc<Bench> {
     let catalog = Arc::new(Catalog::from_rows(rows).unwrap());
     let database = Some("app".to_owned());
     let target = TargetRef { name: "db".to_owned(), kind: TargetKind::Postgresql, database };
-    let asked = AskContext::at(Timestamp::now());
     let judge = Judge::new(
         policy.asker(&identity),
         &target,
         catalog,
         &Masking::default(),
         Recording::Full,
-        &asked,
+        &AskContext::at(Timestamp::now()),
     );
     Arc::new(Bench::new(judge, policy.asker(&identity), target, Recording::Full))
 }

@@ -150,6 +150,9 @@ pub(super) fn may_answer(case: &Case, caller: &Identity, now: Timestamp) -> Resu
     if !caller.delegation.is_empty() {
         return Err(NotCounted::NotHuman);
     }
+    if caller.email.as_ref().is_some_and(|email| case.is_owned_by(email)) {
+        return Err(NotCounted::Owner);
+    }
     case.may_review(&caller.principal, now)
 }
 

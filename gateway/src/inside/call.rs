@@ -159,6 +159,7 @@ mod tests {
         let plain = Identity {
             method: AuthMethod::Oidc,
             principal: principal.clone(),
+            email: None,
             delegation: Vec::new(),
             agent: AgentAttributes::default(),
             scopes: BTreeSet::new(),

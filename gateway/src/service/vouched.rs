@@ -123,16 +123,17 @@ impl Inner {
         })?;
         let found = answers.reviewers.get(&id);
         known.reviewer = Some(id);
-        let principal = found.ok_or_else(|| {
+        let reviewer = found.ok_or_else(|| {
             Unvouched::new(
                 "unknown_reviewer",
                 "the webhook vouches for no such reviewer; add them to its configuration",
             )
         })?;
-        known.principal = Some(principal.clone());
+        known.principal = Some(reviewer.principal.clone());
         let identity = Identity {
             method: AuthMethod::Webhook,
-            principal: principal.clone(),
+            principal: reviewer.principal.clone(),
+            email: reviewer.email.clone(),
             delegation: Vec::new(),
             agent: AgentAttributes::default(),
             scopes: Default::default(),

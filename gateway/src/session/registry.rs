@@ -228,6 +228,7 @@ mod tests {
         let identity = Identity {
             method: AuthMethod::Oidc,
             principal: info.principal.clone(),
+            email: None,
             delegation: Vec::new(),
             agent: AgentAttributes::default(),
             scopes: Default::default(),

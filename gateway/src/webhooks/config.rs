@@ -62,6 +62,8 @@ pub struct RawReviewer {
     pub subject: String,
     /// Their name.
     pub display_name: String,
+    /// Their address, if agents name their owners by it: nobody approves what their own agent asks for.
+    pub email: Option<String>,
     /// The groups for which they may answer by this webhook, with the issuer's prefix.
     pub groups: Vec<String>,
 }
@@ -93,7 +95,16 @@ pub struct Answers {
     /// Signs them; read at each use.
     pub secret: Credential,
     /// By the id that the webhook has for them.
-    pub reviewers: BTreeMap<String, Principal>,
+    pub reviewers: BTreeMap<String, Reviewer>,
+}
+
+/// A person who may answer by a webhook.
+#[derive(Clone, Debug)]
+pub struct Reviewer {
+    /// As they are known elsewhere.
+    pub principal: Principal,
+    /// Their address, where it is given.
+    pub email: Option<String>,
 }
 
 impl RawWebhook {
@@ -189,7 +200,8 @@ impl RawWebhook {
                 let problem = "the issuer is none of [[issuers]]: use the one at which they sign in, so that nobody counts twice";
                 return Err(self.wrong(&key, problem));
             }
-            if reviewers.insert(reviewer.id.clone(), reviewer.principal()).is_some() {
+            let known = Reviewer { principal: reviewer.principal(), email: reviewer.email.clone() };
+            if reviewers.insert(reviewer.id.clone(), known).is_some() {
                 return Err(self.wrong(&key, "the id is used twice"));
             }
         }

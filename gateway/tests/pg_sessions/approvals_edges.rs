@@ -116,3 +116,18 @@ async fn a_view_that_was_replaced_while_it_waited_is_asked_for_anew() {
     assert_eq!(error_field(&wire.until(b'Z', 1).await, b'C'), "42501");
     assert!(!world.statements().await.contains("body = 'replaced'"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_named_by_their_address_does_not_answer_for_their_agent() {
+    let world = world!(policy: POLICY,);
+    let client = world.connect_as("mailed", None).await;
+    let running = tokio::spawn(async move { client.execute("DELETE FROM app.things", &[]).await });
+    let (dana, eli) = (Desk::of(&world, "dana").await, Desk::of(&world, "eli").await);
+    let asked = eli.one().await;
+    assert_eq!(asked["you"]["may_answer"], false);
+    let (status, answer) = eli.approve(&asked, None).await;
+    assert_eq!((status, &answer["code"]), (403, &json!("not_a_reviewer")), "{answer}");
+    assert!(!running.is_finished());
+    assert_eq!(dana.approve(&asked, None).await.0, 200);
+    assert!(running.await.unwrap().is_ok());
+}

@@ -21,7 +21,8 @@ pub fn all() -> Vec<DevClient> {
         agent("robot", "dba"),
         DevClient { owner: Some("dana".to_owned()), ..agent("owned", "dba") },
         human("dana", "dba"),
-        human("eli", "dba"),
+        DevClient { owner: Some("Eli@Example.com".to_owned()), ..agent("mailed", "dba") },
+        DevClient { email: Some("eli@example.com".to_owned()), ..human("eli", "dba") },
         human("sam", "security"),
         // Through an agent, which an orchestrator of another issuer acts through.
         DevClient { act: chain(), ..human("ada-by-agent", "analysts") },

@@ -144,6 +144,7 @@ impl Domains {
         Ok(Identity {
             method: AuthMethod::JwtSvid,
             principal,
+            email: None,
             delegation: Vec::new(),
             agent,
             scopes: BTreeSet::new(),
@@ -170,6 +171,7 @@ impl Domains {
         Ok(Identity {
             method: AuthMethod::X509Svid,
             principal,
+            email: None,
             delegation: Vec::new(),
             agent,
             scopes: BTreeSet::new(),

@@ -233,6 +233,12 @@ impl Case {
         self.request.requirements.iter().filter_map(missing).collect()
     }
 
+    /// Whether the owner of who asks is named by this address, which no event has: who answers is asked before they do.
+    #[must_use]
+    pub fn is_owned_by(&self, email: &str) -> bool {
+        self.owner().is_some_and(|owner| owner.eq_ignore_ascii_case(email))
+    }
+
     /// Whether `reviewer` may answer at `now`.
     ///
     /// # Errors
@@ -356,14 +362,17 @@ impl Case {
             || self.context.delegation.iter().any(acts)
     }
 
+    fn owner(&self) -> Option<&String> {
+        self.context.principal.as_ref().and_then(|it| it.owner.as_ref())
+    }
+
     /// An owner is a text: it may be a subject, a name, or a group.
     fn owns(&self, reviewer: &Principal) -> bool {
-        let Some(owner) = self.context.principal.as_ref().and_then(|it| it.owner.as_ref()) else {
-            return false;
-        };
-        *owner == reviewer.subject
-            || owner.eq_ignore_ascii_case(&reviewer.display_name)
-            || reviewer.groups.contains(owner)
+        self.owner().is_some_and(|owner| {
+            *owner == reviewer.subject
+                || owner.eq_ignore_ascii_case(&reviewer.display_name)
+                || reviewer.groups.contains(owner)
+        })
     }
 }
 

@@ -94,6 +94,7 @@ pub fn identity(groups: &[&str]) -> Identity {
             groups: groups.iter().map(|group| (*group).to_owned()).collect(),
             owner: Some("ada@example.com".to_owned()),
         },
+        email: None,
         delegation: Vec::new(),
         agent: AgentAttributes::default(),
         scopes: Default::default(),

@@ -11,6 +11,7 @@ id = "@ann:chat.example.com"
 issuer = "https://id.example.com"
 subject = "ann"
 display_name = "Ann"
+email = "ann@example.com"
 groups = ["dba"]
 "#;
 
@@ -26,6 +27,8 @@ fn a_good_one_is_taken() {
     let webhooks = check(&[GOOD]).unwrap();
     let answers = webhooks[0].answers.as_ref().unwrap();
     let ann = &answers.reviewers["@ann:chat.example.com"];
+    assert_eq!(ann.email.as_deref(), Some("ann@example.com"));
+    let ann = &ann.principal;
     assert_eq!((ann.subject.as_str(), ann.kind), ("ann", PrincipalKind::Human));
     assert!(!webhooks[0].statements, "statements stay here unless somebody says otherwise");
     let local = GOOD.replace("https://bridge.example.com", "http://127.0.0.1:9");

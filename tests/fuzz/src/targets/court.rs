@@ -99,6 +99,7 @@ pub(super) fn identity() -> Identity {
             groups: vec!["agents".to_owned()],
             owner: Some("ada@example.com".to_owned()),
         },
+        email: None,
         delegation: Vec::new(),
         agent: AgentAttributes::default(),
         scopes: Default::default(),
