@@ -153,6 +153,11 @@ pub(crate) fn refused(refusal: &Refusal) {
 }
 
 /// The same by its code, also where the tunnel was open already.
+/// So many events of the control log were passed over. Counted from the start on, so that the first is seen to come.
+pub(crate) fn control_not_understood(events: u64) {
+    counter!("tallyport_gateway_control_not_understood_total").increment(events);
+}
+
 pub(crate) fn turned_away(code: &'static str) {
     counter!("tallyport_gateway_sessions_refused_total", "code" => code).increment(1);
 }

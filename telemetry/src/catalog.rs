@@ -61,6 +61,10 @@ pub const METRICS: &[Metric] = &[
         "How long connecting and logging in to a target took",
     ),
     counter("tallyport_gateway_dial_failures_total", "Targets that did not let the gateway in"),
+    counter(
+        "tallyport_gateway_control_not_understood_total",
+        "Events of the control log that this build cannot decode, and passes over",
+    ),
     counter("tallyport_gateway_webhook_messages_total", "Messages to webhooks"),
     gauge("tallyport_gateway_webhook_waiting", "Messages to webhooks that are yet to be taken"),
     gauge("tallyport_gateway_connections", "Connections of clients that are open"),

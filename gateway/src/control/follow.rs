@@ -8,6 +8,7 @@ use tallyport_schemas::ocsf;
 use tokio_util::sync::CancellationToken;
 
 use super::Control;
+use crate::meters;
 
 /// The topic has one partition: its order is the order of everything.
 const PARTITION: u32 = 0;
@@ -18,6 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Follows until `cancel`. While the log cannot be read nothing new counts here: what waits goes on waiting.
 pub(crate) async fn follow(control: Control, log: Arc<dyn Log>, cancel: CancellationToken) {
+    meters::control_not_understood(0);
     let reading = async {
         let mut reading = Reading::default();
         let mut pause = FIRST_PAUSE;
@@ -101,7 +103,8 @@ async fn read_on(
             Ok(event) => control.take_in(&event),
             Err(error) => {
                 let offset = entry.position.offset;
-                tracing::error!(offset, %error, "an event of the control log is not understood and counts for nothing");
+                meters::control_not_understood(1);
+                tracing::error!(offset, %error, "an event of the control log is not understood and counts for nothing here; if it ends an access, or approves something, it does not for this gateway");
             }
         }
         next.offset = entry.position.offset + 1;
