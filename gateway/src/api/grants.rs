@@ -18,6 +18,7 @@ use tallyport_schemas::{
 use super::error::ApiError;
 use super::extract::Sent;
 use super::{approvals, body, recorded};
+use crate::front::TargetName;
 use crate::service::{Caller, Inner, TargetEntry};
 
 const SHORTEST_SECONDS: u64 = 60;
@@ -43,7 +44,7 @@ impl Wish {
 pub(super) async fn request(
     State(inner): State<Arc<Inner>>,
     caller: Caller,
-    Sent(sent): Sent,
+    Sent(sent, _): Sent,
 ) -> Result<Response, ApiError> {
     ask_for(&inner, &caller, body::read(&sent, FORM)?).await
 }
@@ -58,8 +59,12 @@ pub(crate) async fn ask_for(
     if wish.seconds < SHORTEST_SECONDS {
         return Err(ApiError::bad_request("a grant is for 60 seconds at least"));
     }
-    // Of what there is not, nobody learns more than of what they may not see.
-    let entry = inner.target(&wish.target).ok_or_else(ApiError::no_such_target)?;
+    if TargetName::parse(&wish.target).is_none() {
+        return Err(ApiError::bad_request("a target's name has a-z, 0-9, `-`, `_` and `.` alone"));
+    }
+    let Some(entry) = inner.target(&wish.target) else {
+        return Err(no_such_target(inner, caller, &wish.target).await);
+    };
     let reference = entry.reference.clone();
     let context = Context { target: Some(reference), ..Context::clone(caller.context()) };
     let context = SharedContext::from(context);
@@ -73,6 +78,18 @@ pub(crate) async fn ask_for(
     }
     let access = AskedAccess { seconds: wish.seconds, reason: wish.reason };
     ask(inner, caller, context, access, terms).await
+}
+
+/// Of what there is not, nobody learns more than of what they may not see; that they tried is on record, too.
+async fn no_such_target(inner: &Inner, caller: &Caller, name: &str) -> ApiError {
+    let reference = inner.reference_of(name);
+    let asker = inner.policy.current().asker(caller.identity());
+    let asked = Judge::connect(&asker, &reference, &caller.ask_context(), Recording::Full).decision;
+    let reasons = vec!["there is no target of this name".to_owned()];
+    let decision = Decision { effect: Effect::Deny, reasons, ..asked };
+    let context = Context { target: Some(reference), ..Context::clone(caller.context()) };
+    let recorded = recorded(inner, &SharedContext::from(context), decision).await;
+    recorded.err().unwrap_or_else(ApiError::no_such_target)
 }
 
 /// What policy says of it.

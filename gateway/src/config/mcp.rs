@@ -45,7 +45,7 @@ pub struct RawMcp {
 pub struct RawMcpScopes {
     /// The scope without which nothing is answered.
     pub connect: Option<String>,
-    /// The scope of tools that change data; whoever has it needs no `connect`.
+    /// The scope of the gateway's own tools that change data; whoever has it needs no `connect`. Tools of servers are policy's.
     pub write: Option<String>,
 }
 

@@ -252,7 +252,7 @@ pub(super) fn turned_away_by_token(failure: &AuthFailure) -> Refusal {
 
 impl Inner {
     /// What events say of a target; of one that there is not, its name alone.
-    pub(super) fn reference_of(&self, name: &str) -> TargetRef {
+    pub(crate) fn reference_of(&self, name: &str) -> TargetRef {
         self.target(name).map_or_else(
             || TargetRef {
                 name: name.chars().take(MAX_NAME_CHARS).collect(),

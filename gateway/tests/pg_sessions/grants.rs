@@ -169,6 +169,7 @@ async fn a_wrong_wish_is_told_what_to_ask_for() {
         (wish("db", json!(-600), "why"), 400, "invalid_request"),
         (wish("db", json!("600"), "why"), 400, "invalid_request"),
         (wish("db", json!(600), "\u{1b}[2J"), 400, "invalid_request"),
+        (wish("a\nb", json!(600), "why"), 400, "invalid_request"),
         (wish("payroll", json!(600), "why"), 403, "denied_by_policy"),
     ] {
         let (seen, answer) = desk.send("POST", "/v1/grants", body.clone()).await;
@@ -177,6 +178,12 @@ async fn a_wrong_wish_is_told_what_to_ask_for() {
     let (status, answer) = Desk::of(&world, "sam").await.request(600).await;
     assert_eq!((status, answer["code"].as_str()), (409, Some("no_grant_needed")));
     assert_eq!(Desk::of(&world, "dana").await.list().await, json!([]), "nobody was asked");
+    let denied = |event: &&Event| {
+        matches!(&event.body, Body::Decision(Decision { effect: Effect::Deny, reasons, .. })
+            if reasons == &["there is no target of this name"])
+            && event.context.target.as_ref().is_some_and(|target| target.name == "payroll")
+    };
+    assert_eq!(world.events().await.iter().filter(denied).count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
