@@ -44,6 +44,8 @@ pub enum Cause {
     ProtocolError,
     /// The gateway has as many tunnels open as it may.
     TooManyTunnels,
+    /// What strangers send at once, on one connection or in all, is as much as may be read.
+    TooManyBodies,
     /// A request to `/mcp` was for another host.
     ForeignHost,
     /// A page of another origin caused it.
@@ -68,6 +70,7 @@ impl Cause {
             Self::StreamFlood => "stream_flood",
             Self::ProtocolError => "front_protocol_error",
             Self::TooManyTunnels => "too_many_tunnels",
+            Self::TooManyBodies => "too_many_bodies",
             Self::ForeignHost => "foreign_host",
             Self::ForeignOrigin => "foreign_origin",
         }

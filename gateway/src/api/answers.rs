@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{ConnectInfo, Extension, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use axum::routing::post;
 use gateway_core::approval::Case;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,13 +15,16 @@ use tallyport_schemas::{ApprovalId, ApprovalRequirement, Front, TraceId};
 
 use super::approvals::{Answer, Said, note_refused, parse_id, review, seen};
 use super::error::ApiError;
-use super::extract::{Id, Sent};
+use super::extract::{Id, Most, Sent};
 use super::{answered, body};
 use crate::service::{Caller, Inner, Vouched};
 use crate::webhooks::{Webhook, shows_what_is_asked};
 
 const FORM: &str = "{\"approval_id\":\"...\",\"answer\":\"approve\",\"reviewer\":\"@ann:chat.example.com\",\"digest\":\"...\",\
                     \"comment\":\"...\"}";
+
+/// A comment of the longest, escaped, and the other fields.
+const MAX_ANSWER_BYTES: usize = 16 * 1024;
 
 /// What a webhook passes on.
 #[derive(Deserialize)]
@@ -63,14 +68,23 @@ impl Stands {
     }
 }
 
-pub(super) async fn answer(
+/// The route; none where no webhook passes on answers.
+pub(super) fn routes(taken: bool) -> Router<Arc<Inner>> {
+    if !taken {
+        return Router::new();
+    }
+    let route = Router::new().route("/webhooks/{name}/answers", post(answer));
+    route.layer(Extension(Most(MAX_ANSWER_BYTES)))
+}
+
+async fn answer(
     State(inner): State<Arc<Inner>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Extension(front): Extension<Front>,
     Extension(trace_id): Extension<TraceId>,
     Id(name): Id,
     headers: HeaderMap,
-    Sent(sent): Sent,
+    Sent(sent, _room): Sent,
 ) -> Result<Response, ApiError> {
     let vouched = Vouched { webhook: &name, headers: &headers, body: &sent, front, peer, trace_id };
     let read = |sent: &[u8]| body::read::<Passed>(sent, FORM);

@@ -175,7 +175,7 @@ pub(super) async fn approve(
     State(inner): State<Arc<Inner>>,
     caller: Caller,
     Id(id): Id,
-    Sent(body): Sent,
+    Sent(body, _): Sent,
 ) -> Result<Response, ApiError> {
     let answer = Answer::parse(&body)?;
     answer.must_name_its_digest()?;
@@ -189,7 +189,7 @@ pub(super) async fn deny(
     State(inner): State<Arc<Inner>>,
     caller: Caller,
     Id(id): Id,
-    Sent(body): Sent,
+    Sent(body, _): Sent,
 ) -> Result<Response, ApiError> {
     let answer = Answer::parse(&body)?;
     let approval_id = parse_id(&id)?;

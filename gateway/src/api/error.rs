@@ -127,6 +127,11 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
+    pub(super) fn too_many_bodies() -> Self {
+        let message = "as much is being read of callers who are not known yet as may be; send it again a little later, fewer at once";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_bodies", message)
+    }
+
     pub(super) fn not_on_record(error: &CommitError) -> Self {
         tracing::error!(%error, "a request was refused: the log does not take its events");
         let message =

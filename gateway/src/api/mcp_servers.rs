@@ -89,7 +89,7 @@ pub(super) async fn accept(
     State(inner): State<Arc<Inner>>,
     caller: Caller,
     Names(server, tool): Names,
-    Sent(sent): Sent,
+    Sent(sent, _): Sent,
 ) -> Result<Response, ApiError> {
     let acceptance = Acceptance::parse(&sent)?;
     if !is_name(&server) || !is_name(&tool) {

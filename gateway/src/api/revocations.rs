@@ -98,7 +98,7 @@ pub(super) async fn list(
 pub(super) async fn revoke(
     State(inner): State<Arc<Inner>>,
     caller: Caller,
-    Sent(sent): Sent,
+    Sent(sent, _): Sent,
 ) -> Result<Response, ApiError> {
     let order: Order = body::read(&sent, FORM)?;
     body::reason(&order.reason)?;
@@ -215,7 +215,7 @@ pub(super) async fn lift(
     State(inner): State<Arc<Inner>>,
     caller: Caller,
     Id(id): Id,
-    Sent(sent): Sent,
+    Sent(sent, _): Sent,
 ) -> Result<Response, ApiError> {
     let lift: Lift = body::read(&sent, "{\"reason\":\"why\"}")?;
     body::reason(&lift.reason)?;

@@ -17,7 +17,7 @@ use tallyport_schemas::{Front, TraceId};
 use zeroize::Zeroizing;
 
 use super::error::ApiError;
-use super::extract::Sent;
+use super::extract::{Most, Sent};
 use super::not_kept;
 use crate::front::{Authenticated, NotAuthenticated};
 use crate::service::{Inner, NotExchanged};
@@ -39,6 +39,7 @@ pub(super) fn routes(configured: bool) -> Router<Arc<Inner>> {
         .route("/.well-known/oauth-authorization-server", get(metadata));
     Router::new()
         .route("/saml/token", post(token))
+        .layer(Extension(Most(MAX_FORM_BYTES)))
         .layer(middleware::map_response(not_kept))
         .merge(kept)
         .method_not_allowed_fallback(|| async { ApiError::no_method() })
@@ -70,7 +71,7 @@ async fn token(
     front: Option<Extension<Front>>,
     trace_id: Option<Extension<TraceId>>,
     headers: HeaderMap,
-    Sent(body): Sent,
+    Sent(body, _room): Sent,
 ) -> Response {
     // The fronts put all three there: without them it is not known who asks.
     let (Some(exchange), Some(peer), Some(front), Some(trace_id)) =
@@ -116,9 +117,6 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<BearerToken, Bad> {
     let media = media.split(';').next().unwrap_or_default().trim();
     if !media.eq_ignore_ascii_case(FORM) {
         return Err(bad("invalid_request", &format!("send a form ({FORM})")));
-    }
-    if body.len() > MAX_FORM_BYTES {
-        return Err(bad("invalid_request", "the form is larger than is taken"));
     }
     let (mut grant, mut assertion) = (None, None);
     for (name, value) in url::form_urlencoded::parse(body) {

@@ -26,6 +26,7 @@ use tracing::{Instrument as _, Span};
 use super::admission::Admission;
 use super::config::Limits;
 use super::route::{self, Refused};
+use super::strangers::ConnectionsRoom;
 use super::trace::{self, session_span};
 use super::watch::Watch;
 use crate::meters;
@@ -69,6 +70,7 @@ pub(super) struct Peer {
     pub(super) watch: Arc<Watch>,
     /// What the client sent in the handshake, where it was asked.
     pub(super) certificate: Option<ClientCertificate>,
+    pub(super) room: ConnectionsRoom,
 }
 
 /// A tunnel that may run.
@@ -192,6 +194,9 @@ impl Gate {
         extensions.insert(trace_id);
         if let Some(certificate) = &peer.certificate {
             extensions.insert(certificate.clone());
+        }
+        if !peer.watch.is_authenticated() {
+            extensions.insert(peer.room.clone());
         }
         let answered: Result<Response<Body>, Infallible> = self.api.clone().oneshot(request).await;
         let response = answered.unwrap_or_else(|never| match never {});

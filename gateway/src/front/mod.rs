@@ -11,6 +11,7 @@ mod gate;
 mod h3;
 mod quic;
 mod route;
+mod strangers;
 mod takeover;
 mod tcp;
 mod trace;
@@ -36,6 +37,7 @@ pub(crate) use route::{
     Challenge, DPOP, DPOP_NONCE, TargetName, Twice, USE_NONCE, answer, presented, quotable,
     refusal as refusal_answer,
 };
+pub(crate) use strangers::{ConnectionsRoom, StrangersRoom, Taken};
 pub use takeover::{TakeoverError, WhyRefused};
 pub(crate) use trace::call_span;
 

@@ -117,6 +117,10 @@ impl Watch {
         first
     }
 
+    pub(super) fn is_authenticated(&self) -> bool {
+        self.state.lock().authenticated
+    }
+
     /// A request came with a token that is not valid, or with none where one is due. Only a stranger's count: who was
     /// authentic once guesses at nothing, and its other tunnels must not suffer for an expired token.
     pub(super) fn failed_authentication(&self) {

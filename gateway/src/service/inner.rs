@@ -19,6 +19,7 @@ use super::slots::Slots;
 use super::strangers::Strangers;
 use crate::config::{AnyTarget, GatewayConfig, GatewayLimits};
 use crate::control::{Control, carry, follow};
+use crate::front::StrangersRoom;
 use crate::inside::{Cursors, Parked};
 use crate::mcp::{McpState, UpstreamError};
 use crate::meters::AuthenticationMeters;
@@ -98,6 +99,8 @@ pub(crate) struct Inner {
     targets: HashMap<String, Arc<TargetEntry>>,
     pub(super) slots: Arc<Slots>,
     pub(super) strangers: Arc<Strangers>,
+    /// For what strangers send.
+    pub strangers_room: StrangersRoom,
     /// Calls that wait for an approval, and answers of which more is to come.
     pub parked: Parked,
     pub cursors: Cursors,
@@ -110,6 +113,11 @@ impl Inner {
     /// Counts one who was turned away before there was an identity.
     pub(crate) fn count_stranger(&self, who: TurnedAway) {
         self.strangers.turned_away(who);
+    }
+
+    /// Whether any webhook passes on what reviewers answer.
+    pub(crate) fn takes_answers(&self) -> bool {
+        self.webhooks.iter().any(|webhook| webhook.answers.is_some())
     }
 
     pub(super) fn start(
@@ -164,6 +172,7 @@ impl Inner {
             targets,
             slots: Slots::new(config.limits.max_sessions, config.limits.max_sessions_per_principal),
             strangers,
+            strangers_room: StrangersRoom::default(),
             parked: Parked::default(),
             cursors: Cursors::default(),
             closed: AtomicBool::new(false),

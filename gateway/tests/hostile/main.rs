@@ -10,6 +10,7 @@
 
 mod backend_login;
 mod backend_session;
+mod bodies;
 mod client;
 #[path = "../pg_sessions/clients.rs"]
 #[allow(dead_code, reason = "shared with pg_sessions")]

@@ -65,7 +65,7 @@ impl Stage {
         let mut config = FrontConfig::new("127.0.0.1:0".parse().unwrap(), identity);
         change(&mut config.limits);
         let service: Arc<dyn TunnelService> = Arc::new(world.gateway.clone());
-        let api = axum::Router::new().route("/healthz", axum::routing::get(|| async { "ok" }));
+        let api = tallyport_gateway::api::router(&world.gateway);
         let front = Front::start(config, service, api).await.unwrap();
         let token = world.token("agent", None).await;
         Some(Self { world, front, ca, token, _dir: dir, _turn: turn })

@@ -16,6 +16,7 @@ use super::transport::{self, Departures, Transport};
 use crate::front::LAST_REQUESTS;
 use crate::front::admission::Admitted;
 use crate::front::gate::{Gate, Peer};
+use crate::front::strangers::ConnectionsRoom;
 use crate::front::watch::{Over, Watch};
 use crate::turned_away::Cause;
 
@@ -76,7 +77,8 @@ pub(in crate::front) async fn serve(
     };
     let watch = Arc::new(Watch::new(limits));
     let certificate = certificate(&conn);
-    let peer = Peer { addr, front: Front::Quic, watch, certificate };
+    let room = ConnectionsRoom::new(limits.streams_before_authentication);
+    let peer = Peer { addr, front: Front::Quic, watch, certificate, room };
     let link = Link { gate: gate.clone(), conn: conn.clone(), peer, departures };
     let (code, reason, over) = match requests(&link, &mut http3).await {
         End::Gone => {

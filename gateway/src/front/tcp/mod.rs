@@ -28,6 +28,7 @@ use super::admission::{Admitted, Full};
 use super::config::Limits;
 use super::gate::{Gate, Peer};
 use super::route;
+use super::strangers::ConnectionsRoom;
 use super::watch::Watch;
 use super::{FrontError, LAST_REQUESTS};
 use crate::tls::{ALPN_H2, ServerIdentity};
@@ -114,7 +115,8 @@ async fn serve(
     let watch = Arc::new(Watch::new(&gate.limits));
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let certificate = ClientCertificate::of(chain);
-    let peer = Peer { addr, front: Front::Tcp, watch: watch.clone(), certificate };
+    let room = ConnectionsRoom::new(gate.limits.streams_before_authentication);
+    let peer = Peer { addr, front: Front::Tcp, watch: watch.clone(), certificate, room };
     let builder = builder(&stream, &gate.limits);
     let link = Arc::new(Link { gate: gate.clone(), peer, _admitted: admitted });
     let service = service_fn(move |request| request::serve(link.clone(), request));
