@@ -3,6 +3,7 @@
 //! * [`Authenticator`] verifies a bearer token and gives an [`Identity`], or an [`AuthFailure`] that says why not.
 //! * [`policy`] loads, checks and asks Cedar policies.
 //! * [`saml`] exchanges signed assertions for tokens of our own.
+//! * [`strangers`] counts who was turned away before there was an identity, and bounds what they take.
 //! * [`client`] gets tokens for our own clients.
 //! * `dev_issuer` (feature `dev-issuer`) is the built-in token issuer for development, on loopback only.
 //!
@@ -14,6 +15,7 @@ pub mod client;
 pub mod dev_issuer;
 pub mod policy;
 pub mod saml;
+pub mod strangers;
 
 mod cache;
 mod event;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use tallyport_access::strangers::Over;
 use tallyport_schemas::Front;
 
 /// One connection or request that was turned away.
@@ -53,6 +54,16 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Why a connection was over; none where it was merely unused.
+    pub(crate) const fn of(over: Over) -> Option<Self> {
+        match over {
+            Over::NoRequest => Some(Self::NoRequest),
+            Over::NotAuthenticated => Some(Self::NotAuthenticated),
+            Over::TooManyFailures => Some(Self::TooManyFailures),
+            Over::Unused => None,
+        }
+    }
+
     /// A stable code: `failure` of the event that reports it.
     #[must_use]
     pub const fn code(self) -> &'static str {

@@ -73,8 +73,10 @@ pub struct Limits {
     pub max_queue_wait: Duration,
     /// Length of a query's text, in bytes.
     pub max_sql_bytes: usize,
-    /// Connections per listener.
+    /// Connections per listener; of one principal on the PostgreSQL wire a quarter of them, and at least one.
     pub max_connections: usize,
+    /// Connections of one address (IPv6: one /64) per listener.
+    pub max_connections_per_ip: usize,
     /// Events of the log's tail that are kept in memory, in bytes, decoded or not. What does not fit is read from the log by
     /// each query that needs it: slower, never wrong.
     pub max_tail_bytes: usize,
@@ -134,7 +136,8 @@ impl Default for Limits {
             max_concurrent: 8,
             max_queue_wait: Duration::from_secs(5),
             max_sql_bytes: 64 * 1024,
-            max_connections: 128,
+            max_connections: 256,
+            max_connections_per_ip: 128,
             max_tail_bytes: 256 * MIB,
         }
     }

@@ -132,6 +132,14 @@ pub enum QueryError {
         /// The bound.
         max: usize,
     },
+    /// No place for another connection.
+    #[error(
+        "{of} has as many connections open as it may (max_connections); close one, or try again in a moment"
+    )]
+    TooManyConnections {
+        /// Whose they are.
+        of: &'static str,
+    },
     /// The memory that queries share does not suffice.
     #[error(
         "the query needs more memory than the service grants (max_memory_bytes); narrow it, or aggregate over less"
@@ -232,6 +240,7 @@ impl QueryError {
             Self::TimedOut { .. } => ("timed_out", 504, "57014"),
             Self::TokenExpired => ("token_expired", 401, "28000"),
             Self::Busy { .. } | Self::BusyYourself { .. } => ("busy", 429, "53300"),
+            Self::TooManyConnections { .. } => ("too_many_connections", 503, "53300"),
             Self::OutOfMemory => ("out_of_memory", 422, "53200"),
             Self::Cancelled => ("cancelled", 499, "57014"),
             Self::ReaderLeft => ("reader_left", 499, "57014"),

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tallyport_access::policy::{Action, AskContext, PolicyStore, Resource};
+use tallyport_access::strangers::{Put, Strangers};
 use tallyport_access::{AuthFailure, Authenticator, Identity, authentication_event};
-use tallyport_eventlog::Appender;
+use tallyport_eventlog::{Appender, CommitError};
 use tallyport_schemas::{Body, Context, Draft, Endpoint, Front, SharedContext, TraceId};
 
 use crate::error::QueryError;
@@ -20,6 +22,7 @@ pub(crate) struct Gate {
     authenticator: Authenticator,
     policies: PolicyStore,
     appender: Appender,
+    strangers: Arc<Strangers>,
 }
 
 /// A reader whose token was verified; on the PostgreSQL wire for as long as the connection, else for one request.
@@ -37,12 +40,29 @@ pub(crate) struct Permit {
 }
 
 impl Gate {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         authenticator: Authenticator,
         policies: PolicyStore,
         appender: Appender,
     ) -> Self {
-        Self { authenticator, policies, appender }
+        Self { authenticator, policies, appender, strangers: Strangers::new() }
+    }
+
+    /// Who is turned away without an event of their own.
+    pub(crate) const fn strangers(&self) -> &Arc<Strangers> {
+        &self.strangers
+    }
+
+    /// Puts counts of strangers on record.
+    pub(crate) async fn put_counts(self, counts: Vec<Draft>) -> Put {
+        match self.appender.commit(counts).await {
+            Ok(_on_record) => Put::Durable,
+            Err(CommitError::Stopped) => Put::Stopped,
+            Err(error) => {
+                tracing::error!(%error, "who was turned away is not on record yet");
+                Put::NotNow
+            }
+        }
     }
 
     /// Verifies a token and puts the outcome on record, whichever it is.
@@ -89,6 +109,12 @@ impl Gate {
             Some(token) => self.authenticator.verify(token).await,
             None => Err(AuthFailure::missing()),
         };
+        // A flood of bad tokens must not fill the log: it is counted, and the count goes on record.
+        if let (Err(failure), Some(peer)) = (&outcome, peer)
+            && !self.strangers.may_record(front, failure, peer)
+        {
+            return Err(E::from(unauthenticated(failure)));
+        }
         let mut context = Context {
             client: peer.map(Endpoint::from),
             trace_id: Some(TraceId::random()),
@@ -109,10 +135,7 @@ impl Gate {
         let serve = async {
             match outcome {
                 Ok(identity) => serve(Reader { identity, context }).await,
-                Err(failure) => Err(E::from(QueryError::Unauthenticated {
-                    failure: failure.code().to_owned(),
-                    message: failure.to_string(),
-                })),
+                Err(failure) => Err(E::from(unauthenticated(&failure))),
             }
         };
         let (mut record, mut serve) = (pin!(record), pin!(serve));
@@ -226,4 +249,8 @@ impl Reader {
     pub(crate) fn name(&self) -> &str {
         &self.identity.principal.display_name
     }
+}
+
+fn unauthenticated(failure: &AuthFailure) -> QueryError {
+    QueryError::Unauthenticated { failure: failure.code().to_owned(), message: failure.to_string() }
 }

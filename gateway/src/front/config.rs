@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tallyport_access::strangers::Rules;
+
 use crate::tls::ServerIdentity;
 
 /// Where and as whom the fronts answer.
@@ -96,6 +98,19 @@ pub struct Limits {
     pub max_body_bytes: usize,
     /// Requests with a bad token that one connection may send before it is closed.
     pub max_failed_authentications: u32,
+}
+
+impl Limits {
+    /// When a connection is over.
+    pub(super) const fn rules(&self) -> Rules {
+        Rules {
+            first_request: self.first_request_deadline,
+            authentication: self.authentication_deadline,
+            open: self.open_deadline,
+            unused: self.unused_timeout,
+            max_failures: self.max_failed_authentications,
+        }
+    }
 }
 
 impl Default for Limits {

@@ -15,9 +15,8 @@ mod strangers;
 mod takeover;
 mod tcp;
 mod trace;
-mod watch;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -305,14 +304,5 @@ async fn bind(quic: SocketAddr, tcp: SocketAddr) -> Result<(TcpListener, UdpSock
             Err(_) if one_port_for_both && attempts > 1 => attempts -= 1,
             Err(source) => return Err(FrontError::Listen { protocol: "UDP", addr: udp, source }),
         }
-    }
-}
-
-/// The address as limits count it: IPv4 in one form, IPv6 by its /64, which is what one host can choose from.
-pub(crate) fn counted(ip: IpAddr) -> IpAddr {
-    const HOST_BITS: u32 = 64;
-    match ip.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> HOST_BITS << HOST_BITS).into()),
-        v4 => v4,
     }
 }

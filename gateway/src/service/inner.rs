@@ -7,16 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gateway_core::passage::{Authorized, Command, Note, Scribe, own};
 use tallyport_access::policy::PolicyStore;
 use tallyport_access::saml::SamlExchange;
+use tallyport_access::strangers::{Put, Strangers};
 use tallyport_access::{Authenticator, NoRandomness, ProofVerifier};
-use tallyport_eventlog::Appender;
-use tallyport_schemas::{Body, CommandId, PolicyChange, SharedContext};
+use tallyport_eventlog::{Appender, CommitError};
+use tallyport_schemas::{Body, CommandId, Draft, PolicyChange, SharedContext};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::entry::{Postgres, TargetEntry};
 use super::slots::Slots;
-use super::strangers::Strangers;
 use crate::config::{AnyTarget, GatewayConfig, GatewayLimits};
 use crate::control::{Control, carry, follow};
 use crate::front::StrangersRoom;
@@ -112,7 +112,7 @@ pub(crate) struct Inner {
 impl Inner {
     /// Counts one who was turned away before there was an identity.
     pub(crate) fn count_stranger(&self, who: TurnedAway) {
-        self.strangers.turned_away(who);
+        self.strangers.turned_away(who.front, who.cause.code(), who.peer);
     }
 
     /// Whether any webhook passes on what reviewers answer.
@@ -141,7 +141,9 @@ impl Inner {
         }
         let strangers = Strangers::new();
         let interval = config.limits.strangers_interval;
-        tasks.spawn(strangers.clone().report(appender.clone(), interval, cancel.clone()));
+        let log = appender.clone();
+        let put = move |counts| put_counts(log.clone(), counts);
+        tasks.spawn(strangers.clone().report(put, interval, cancel.clone()));
         let registry = Arc::new(Registry::default());
         let control = Control::new(appender.clone(), Arc::clone(&registry));
         tasks.spawn(follow(control.clone(), Arc::clone(appender.log()), cancel.clone()));
@@ -289,6 +291,18 @@ impl Inner {
     }
 }
 
+/// Puts counts of strangers on record.
+async fn put_counts(appender: Appender, counts: Vec<Draft>) -> Put {
+    match appender.commit(Note::new(counts)).await {
+        Ok(_on_record) => Put::Durable,
+        Err(CommitError::Stopped) => Put::Stopped,
+        Err(error) => {
+            tracing::error!(%error, "who was turned away is not on record yet");
+            Put::NotNow
+        }
+    }
+}
+
 /// Puts every change on record. While the log fails, further changes wait in the channel, and then with the store.
 async fn record_changes(mut changes: mpsc::Receiver<PolicyChange>, appender: Appender) {
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
@@ -298,7 +312,7 @@ async fn record_changes(mut changes: mpsc::Receiver<PolicyChange>, appender: App
             let draft = Scribe::new(context.clone()).draft(Body::Policy(change.clone()));
             match appender.commit(Note::new(vec![draft])).await {
                 Ok(_on_record) => break,
-                Err(tallyport_eventlog::CommitError::Stopped) => return,
+                Err(CommitError::Stopped) => return,
                 Err(error) => {
                     tracing::error!(%error, "a change of policy is not on record yet");
                     tokio::time::sleep(PAUSE).await;

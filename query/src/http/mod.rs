@@ -6,6 +6,7 @@ mod json;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
@@ -18,7 +19,9 @@ use datafusion::sql::sqlparser::ast::Statement;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
+use tallyport_access::strangers::Watch;
 use tallyport_schemas::{Face, Front};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::ask::Questions;
@@ -30,6 +33,9 @@ use format::Format;
 
 /// What a request's body may hold beyond the query's text, in bytes.
 const BODY_SLACK_BYTES: usize = 16 * 1024;
+
+/// How long a request's body may take.
+const BODY: Duration = Duration::from_secs(30);
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -113,7 +119,11 @@ async fn enter(
     let (parts, text) = request.into_parts();
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let token = bearer(&parts.headers);
+    let watch = parts.extensions.get::<Arc<Watch>>();
     let serve = async |reader| {
+        if let Some(watch) = watch {
+            watch.authenticated();
+        }
         let format = Format::accepted(parts.headers.get(header::ACCEPT))?;
         serve(reader, format, text).await
     };
@@ -130,11 +140,14 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// The request's JSON. An empty body is an empty object.
 async fn body<T: for<'de> Deserialize<'de>>(body: Body, api: &Api) -> Result<T, Failure> {
     let max = api.engine.limits.max_sql_bytes.saturating_mul(6).saturating_add(BODY_SLACK_BYTES);
-    let bytes = axum::body::to_bytes(body, max).await.map_err(|_| {
-        Failure(QueryError::BadRequest {
-            problem: format!("the body could not be read, or it is over {max} bytes"),
-        })
-    })?;
+    let bad = || {
+        let seconds = BODY.as_secs();
+        let problem =
+            format!("the body could not be read in {seconds} s, or it is over {max} bytes");
+        Failure(QueryError::BadRequest { problem })
+    };
+    let read = timeout(BODY, axum::body::to_bytes(body, max)).await.map_err(|_| bad())?;
+    let bytes = read.map_err(|_| bad())?;
     let bytes = if bytes.is_empty() { b"{}".as_slice() } else { &bytes };
     serde_json::from_slice(bytes).map_err(|error| {
         Failure(QueryError::BadRequest { problem: format!("the body is not as due: {error}") })

@@ -18,7 +18,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::{Cancels, wire};
+use super::readers::{Counted, Readers};
+use super::{Cancels, Server, wire};
 use crate::engine::{Engine, Planned};
 use crate::error::QueryError;
 use crate::reader::Reader;
@@ -29,6 +30,7 @@ pub(super) struct Connection {
     peer: SocketAddr,
     loopback: bool,
     cancels: Cancels,
+    readers: Arc<Readers>,
     entered: OnceLock<Entered>,
     /// Told once, when it is.
     enters: Notify,
@@ -43,20 +45,18 @@ struct Entered {
     reader: Reader,
     /// Kept where its issuer is asked again: wiped when the connection ends.
     token: Option<(Zeroizing<String>, Duration)>,
+    _counted: Counted,
 }
 
 impl Connection {
-    pub(super) fn new(
-        engine: Arc<Engine>,
-        peer: SocketAddr,
-        loopback: bool,
-        cancels: Cancels,
-    ) -> Self {
+    pub(super) fn new(server: Server, peer: SocketAddr) -> Self {
+        let Server { engine, loopback, cancels, readers, .. } = server;
         Self {
             engine,
             peer,
             loopback,
             cancels,
+            readers,
             entered: OnceLock::new(),
             enters: Notify::new(),
             key: OnceLock::new(),
@@ -95,9 +95,17 @@ impl Connection {
         let gate = &self.engine.gate;
         let reader = gate.authenticate(given, Front::QueryPgwire, Some(self.peer)).await?;
         tracing::debug!(reader = reader.name(), peer = %self.peer, "a reader connected");
+        let Some(counted) = self.readers.enter(reader.principal()) else {
+            gate.strangers().turned_away(
+                Front::QueryPgwire,
+                "too_many_connections",
+                Some(self.peer),
+            );
+            return Err(QueryError::TooManyConnections { of: "your principal" });
+        };
         let every = gate.asks_again_after(&reader);
         let token = every.map(|every| (Zeroizing::new(token.to_owned()), every));
-        let entered = Entered { reader, token };
+        let entered = Entered { reader, token, _counted: counted };
         self.entered.set(entered).map_err(|_| QueryError::Internal)?;
         self.enters.notify_one();
         Ok(())
@@ -114,7 +122,7 @@ impl Connection {
     }
 
     async fn still_counts(&self, entered: &Entered) -> Result<(), QueryError> {
-        let Entered { reader, token } = entered;
+        let Entered { reader, token, .. } = entered;
         let _left = reader.time_left().ok_or(QueryError::TokenExpired)?;
         let Some((token, _)) = token else { return Ok(()) };
         let gate = &self.engine.gate;

@@ -2,6 +2,7 @@
 
 mod connection;
 mod extended;
+mod readers;
 mod session;
 mod simple;
 mod socket;
@@ -20,6 +21,7 @@ use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
 use datafusion_postgres::pgwire::messages::cancel::CancelRequest;
 use datafusion_postgres::pgwire::messages::startup::SecretKey;
 use parking_lot::Mutex;
+use tallyport_schemas::Front;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -31,9 +33,14 @@ use crate::error::QueryError;
 use crate::serve::Serve;
 use connection::Connection;
 use extended::{Extended, Parser};
+use readers::Readers;
+use socket::Broken;
 
 /// How long a connection is given to deliver its last message.
 const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How long a connection may go on once the service stops; its questions end before.
+const LAST_ANSWERS: Duration = Duration::from_secs(15);
 
 /// Serves the wire.
 #[derive(Clone)]
@@ -43,11 +50,14 @@ pub(crate) struct Server {
     /// Whether a token may come outside TLS.
     loopback: bool,
     cancels: Cancels,
+    readers: Arc<Readers>,
 }
 
 impl Server {
     pub(crate) fn new(engine: Arc<Engine>, config: &ListenConfig) -> Self {
+        let readers = Readers::new(engine.limits.max_connections);
         Self {
+            readers,
             engine,
             tls: config.tls.clone().map(TlsAcceptor::from),
             loopback: config.address.ip().is_loopback(),
@@ -57,15 +67,20 @@ impl Server {
 }
 
 impl Serve for Server {
+    const FRONT: Front = Front::QueryPgwire;
+
     async fn serve(self, stream: TcpStream, peer: SocketAddr, stop: CancellationToken) {
-        let connection = Arc::new(Connection::new(self.engine, peer, self.loopback, self.cancels));
+        let strangers = Arc::clone(self.engine.gate.strangers());
+        let tls = self.tls.clone();
+        let connection = Arc::new(Connection::new(self, peer));
         let parser = Arc::new(Parser::new(Arc::clone(&connection)));
         let extended = Arc::new(Extended::new(Arc::clone(&connection), parser));
         let handlers = Handlers { connection: Arc::clone(&connection), extended };
         let closing = connection.closing().clone();
         let leave = async {
             tokio::select! {
-                () = stop.cancelled() => {}
+                // What is under way has its answer first, or its end.
+                () = stop.cancelled() => tokio::time::sleep(LAST_ANSWERS).await,
                 () = closing.cancelled() => {}
                 () = connection.token_ended() => {}
             }
@@ -82,8 +97,16 @@ impl Serve for Server {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            served = socket::serve(stream, self.tls, &handlers) => {
+            served = socket::serve(stream, tls, &handlers, &stop) => {
                 if let Err(error) = served {
+                    let code = match &error {
+                        Broken::Handshake(_) => Some("handshake_failed"),
+                        Broken::Late => Some("not_authenticated"),
+                        Broken::Io(_) => None,
+                    };
+                    if let Some(code) = code {
+                        strangers.turned_away(Self::FRONT, code, Some(peer));
+                    }
                     tracing::debug!(%peer, %error, "a PostgreSQL connection ended early");
                 }
             }
@@ -91,6 +114,12 @@ impl Serve for Server {
             () = reader_leaves => {}
         }
         connection.gone();
+    }
+
+    async fn refuse(self, stream: TcpStream, why: QueryError) {
+        if let Err(error) = socket::refuse(stream, self.tls, wire(&why)).await {
+            tracing::debug!(%error, "a PostgreSQL connection was not told why");
+        }
     }
 }
 
@@ -155,7 +184,10 @@ impl ErrorHandler for Connection {
 pub(super) fn wire(error: &QueryError) -> PgWireError {
     let fatal = matches!(
         error,
-        QueryError::Unauthenticated { .. } | QueryError::TokenExpired | QueryError::Stopping
+        QueryError::Unauthenticated { .. }
+            | QueryError::TooManyConnections { .. }
+            | QueryError::TokenExpired
+            | QueryError::Stopping
     );
     let severity = if fatal { "FATAL" } else { "ERROR" };
     PgWireError::UserError(Box::new(ErrorInfo::new(

@@ -21,9 +21,11 @@ use tokio::io::{AsyncReadExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, timeout_at};
 use tokio_util::codec::Framed;
+use tokio_util::sync::CancellationToken;
 
-use super::Handlers;
 use super::extended::Prepared;
+use super::{Handlers, wire};
+use crate::error::QueryError;
 
 /// How long a client may take until its token was checked, TLS included.
 const STARTUP: Duration = Duration::from_secs(60);
@@ -34,24 +36,42 @@ const HEAD_BYTES: usize = 5;
 
 type Socket = Framed<MaybeTls, PgWireMessageServerCodec<Prepared>>;
 
+/// Why a connection ended early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(io::Error),
+    #[error("no token was checked within {} s", STARTUP.as_secs())]
+    Late,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
 /// Serves the messages of one connection until it ends.
 pub(super) async fn serve(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
     handlers: &Handlers,
-) -> io::Result<()> {
+    stop: &CancellationToken,
+) -> Result<(), Broken> {
     let until = Instant::now() + STARTUP;
-    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-    let Some(mut socket) = timeout_at(until, negotiate_tls(stream, tls)).await.map_err(late)??
-    else {
-        return Ok(());
-    };
+    let late = |_| Broken::Late;
+    let negotiated = timeout_at(until, negotiate_tls(stream, tls)).await.map_err(late)?;
+    let Some(mut socket) = negotiated.map_err(Broken::Handshake)? else { return Ok(()) };
     loop {
-        let message = if starting(&socket) {
-            timeout_at(until, socket.next()).await.map_err(late)?
-        } else {
-            socket.next().await
+        let within = starting(&socket).then_some(until);
+        let next = async {
+            match within {
+                Some(until) => timeout_at(until, socket.next()).await.map_err(late),
+                None => Ok(socket.next().await),
+            }
         };
+        // Between two messages nothing is under way.
+        let Some(message) = stop.run_until_cancelled(next).await else {
+            process_error(&mut socket, wire(&QueryError::Stopping), false).await?;
+            return Ok(());
+        };
+        let message = message?;
         let message = match message {
             Some(Err(PgWireError::MessageTooLarge(..))) if is_password(&socket) => {
                 let whole = timeout_at(until, long_password(socket)).await.map_err(late)?;
@@ -60,7 +80,7 @@ pub(super) async fn serve(
                 password
             }
             Some(Ok(message)) => message,
-            Some(Err(error)) => return Err(io::Error::other(error)),
+            Some(Err(error)) => return Err(io::Error::other(error).into()),
             None => return Ok(()),
         };
         if matches!(message, PgWireFrontendMessage::Terminate(_)) {
@@ -73,6 +93,19 @@ pub(super) async fn serve(
             return Ok(());
         }
     }
+}
+
+/// Says `error` to whoever asks to be let in, and nothing else.
+pub(super) async fn refuse(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    error: PgWireError,
+) -> io::Result<()> {
+    let Some(mut socket) = negotiate_tls::<Prepared>(stream, tls).await? else { return Ok(()) };
+    // Its startup message. What is left unread would make the system reset the connection.
+    let _startup = socket.next().await;
+    process_error(&mut socket, error, false).await?;
+    tokio::io::copy(socket.get_mut(), &mut tokio::io::sink()).await.map(drop)
 }
 
 async fn answer(

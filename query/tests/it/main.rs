@@ -5,6 +5,7 @@ mod abuse;
 mod ask;
 mod barrier;
 mod cases;
+mod crowd;
 mod dictionaries;
 mod distinct;
 mod files;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use h3::error::Code;
 use rustls_pki_types::CertificateDer;
 use tallyport_access::ClientCertificate;
+use tallyport_access::strangers::{Over, Watch};
 use tallyport_schemas::Front;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -17,7 +18,6 @@ use crate::front::LAST_REQUESTS;
 use crate::front::admission::Admitted;
 use crate::front::gate::{Gate, Peer};
 use crate::front::strangers::ConnectionsRoom;
-use crate::front::watch::{Over, Watch};
 use crate::turned_away::Cause;
 
 /// How long the last answers may take to be acknowledged before the connection is closed over them.
@@ -75,7 +75,7 @@ pub(in crate::front) async fn serve(
         transport::close(&conn, Code::H3_GENERAL_PROTOCOL_ERROR, b"HTTP/3 could not be set up");
         return turned_away(Cause::ProtocolError);
     };
-    let watch = Arc::new(Watch::new(limits));
+    let watch = Arc::new(Watch::new(limits.rules()));
     let certificate = certificate(&conn);
     let room = ConnectionsRoom::new(limits.streams_before_authentication);
     let peer = Peer { addr, front: Front::Quic, watch, certificate, room };
@@ -92,7 +92,7 @@ pub(in crate::front) async fn serve(
         End::Over(over @ Over::Unused) => (Code::H3_NO_ERROR, over.reason(), None),
         End::Over(over) => (Code::H3_EXCESSIVE_LOAD, over.reason(), Some(over)),
     };
-    if let Some(cause) = over.and_then(Over::cause) {
+    if let Some(cause) = over.and_then(Cause::of) {
         turned_away(cause);
     }
     acks.close();

@@ -7,6 +7,7 @@ use h3::error::{Code, StreamError};
 use h3::quic::SendStream as _;
 use h3::server::{RequestResolver, RequestStream};
 use http::{Request, Response};
+use tallyport_access::strangers::OpenRequest;
 use tokio::time::timeout;
 
 use super::api;
@@ -14,7 +15,6 @@ use super::connection::Link;
 use super::transport::{BidiStream, Transport};
 use super::tunnel::H3Tunnel;
 use crate::front::gate::Lost;
-use crate::front::watch::OpenRequest;
 use crate::front::{quic, route};
 use crate::tunnel::TunnelIo;
 use crate::turned_away::Cause;

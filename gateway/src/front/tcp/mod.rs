@@ -15,6 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tallyport_access::ClientCertificate;
+use tallyport_access::strangers::{Full, Watch};
 use tallyport_schemas::Front;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -24,12 +25,11 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::admission::{Admitted, Full};
+use super::admission::Admitted;
 use super::config::Limits;
 use super::gate::{Gate, Peer};
 use super::route;
 use super::strangers::ConnectionsRoom;
-use super::watch::Watch;
 use super::{FrontError, LAST_REQUESTS};
 use crate::tls::{ALPN_H2, ServerIdentity};
 use crate::turned_away::Cause;
@@ -112,7 +112,7 @@ async fn serve(
         Ok(Err(_)) => return turned_away(Cause::HandshakeFailed),
         Err(_) => return turned_away(Cause::HandshakeTimeout),
     };
-    let watch = Arc::new(Watch::new(&gate.limits));
+    let watch = Arc::new(Watch::new(gate.limits.rules()));
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let certificate = ClientCertificate::of(chain);
     let room = ConnectionsRoom::new(gate.limits.streams_before_authentication);
@@ -141,7 +141,7 @@ async fn serve(
         }
         over = watch.over() => {
             tracing::debug!(reason = over.reason(), "a TCP connection is over");
-            if let Some(cause) = over.cause() {
+            if let Some(cause) = Cause::of(over) {
                 turned_away(cause);
             }
             connection.as_mut().graceful_shutdown();
@@ -247,7 +247,7 @@ fn refuse(gate: &Arc<Gate>, tls: &TlsAcceptor, stream: TcpStream, full: Full) {
 
 fn refused(full: Full) -> Response<Body> {
     let message = match full {
-        Full::Gateway => "the gateway has as many connections as it may; try again later",
+        Full::All => "the gateway has as many connections as it may; try again later",
         Full::Address => {
             "your address has as many connections as it may; close one or try again later"
         }

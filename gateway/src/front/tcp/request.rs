@@ -8,13 +8,13 @@ use http::header::{ALT_SVC, HeaderValue};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use tallyport_access::strangers::OpenRequest;
 use tokio::time::timeout;
 
 use super::Link;
 use super::cut::Cut;
 use crate::front::gate::Lost;
 use crate::front::route::{self, Refused};
-use crate::front::watch::OpenRequest;
 use crate::tunnel::TunnelIo;
 
 /// Answers one request. A CONNECT that succeeds goes on as a task of its own, which ends with its session.

@@ -6,27 +6,50 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_core::passage::{Note, Scribe};
 use parking_lot::Mutex;
-use tallyport_access::AuthFailure;
-use tallyport_eventlog::{Appender, CommitError};
 use tallyport_schemas::{
     AuthMethod, Authentication, Body, Context, Draft, Endpoint, Front, Outcome,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::front::counted;
-use crate::turned_away::TurnedAway;
+use crate::identity::AuthFailure;
+
+mod places;
+mod watch;
+
+pub use places::{Full, Place, Places};
+pub use watch::{OpenRequest, Over, Rules, Watch};
 
 /// Refused tokens that get an event each, within one interval: of all, and of one address (IPv6: of one /64), so that
 /// one loud address does not take the places of all others.
 const MAX_SINGLE_EVENTS: u32 = 128;
 const MAX_SINGLE_EVENTS_PER_ADDRESS: u32 = 32;
 
+/// The address as limits count it: IPv4 in one form, IPv6 by its /64, which is what one host can choose from.
+#[must_use]
+pub fn counted(ip: IpAddr) -> IpAddr {
+    const HOST_BITS: u32 = 64;
+    match ip.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> HOST_BITS << HOST_BITS).into()),
+        v4 => v4,
+    }
+}
+
+/// What became of counts that were to go on record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// They are on record.
+    Durable,
+    /// They are not, and may be later.
+    NotNow,
+    /// They never will be: nothing goes on record any more.
+    Stopped,
+}
+
 /// Counts strangers between two reports.
 #[derive(Debug)]
-pub(crate) struct Strangers {
+pub struct Strangers {
     state: Mutex<State>,
 }
 
@@ -54,21 +77,24 @@ struct Counted {
 }
 
 impl Strangers {
-    pub(super) fn new() -> Arc<Self> {
+    /// Nobody came yet.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
         let (counts, single) = (HashMap::new(), HashMap::new());
         Arc::new(Self {
             state: Mutex::new(State { since: Instant::now(), counts, single, singles: 0 }),
         })
     }
 
-    /// Counts one whom a front turned away.
-    pub(super) fn turned_away(&self, who: TurnedAway) {
-        self.count(who.front, who.cause.code(), AuthMethod::None, who.peer);
+    /// Counts one whom a front turned away. `peer` only where the address is proved.
+    pub fn turned_away(&self, front: Front, code: &'static str, peer: Option<SocketAddr>) {
+        self.count(front, code, AuthMethod::None, peer);
     }
 
     /// Whether a refused token of `peer` gets an event of its own. Where it does not, it is counted: in a flood, and where
     /// its proof lacks a nonce, with which each client begins.
-    pub(super) fn may_record(&self, front: Front, failure: &AuthFailure, peer: SocketAddr) -> bool {
+    #[must_use]
+    pub fn may_record(&self, front: Front, failure: &AuthFailure, peer: SocketAddr) -> bool {
         let method = failure.method();
         if failure.needs_nonce() {
             self.count(front, failure.code(), method, Some(peer));
@@ -78,7 +104,8 @@ impl Strangers {
     }
 
     /// The same of anything else that was to prove who comes.
-    pub(super) fn may_record_code(
+    #[must_use]
+    pub fn may_record_code(
         &self,
         (front, method): (Front, AuthMethod),
         code: &'static str,
@@ -124,10 +151,10 @@ impl Strangers {
         }
     }
 
-    /// Puts the counts on record every `interval`, and once more at the end.
-    pub(super) async fn report(
+    /// Has `put` put the counts on record every `interval`, and once more at the end.
+    pub async fn report<F: Future<Output = Put>>(
         self: Arc<Self>,
-        appender: Appender,
+        put: impl Fn(Vec<Draft>) -> F,
         interval: Duration,
         cancel: CancellationToken,
     ) {
@@ -138,16 +165,12 @@ impl Strangers {
             };
             let counted = self.take();
             let drafts = counted.drafts(Instant::now());
-            if !drafts.is_empty() {
-                // A crash right here loses the counts of one interval: nobody of them was let in.
-                match appender.commit(Note::new(drafts)).await {
-                    Ok(_on_record) => {}
-                    Err(CommitError::Stopped) => return,
-                    Err(error) => {
-                        tracing::error!(%error, "who was turned away is not on record yet");
-                        self.put_back(counted);
-                    }
-                }
+            // A crash right here loses the counts of one interval: nobody of them was let in.
+            let outcome = if drafts.is_empty() { Put::Durable } else { put(drafts).await };
+            match outcome {
+                Put::Durable => {}
+                Put::NotNow => self.put_back(counted),
+                Put::Stopped => return,
             }
             if is_last {
                 return;
@@ -192,7 +215,7 @@ impl Counted {
                 binding: None,
                 expires_at: None,
             };
-            Scribe::new(context.into()).draft(Body::Authentication(failed))
+            Draft::new(context.into(), None, Body::Authentication(failed))
         };
         self.counts.iter().map(draft).collect()
     }
@@ -201,7 +224,6 @@ impl Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::turned_away::Cause;
 
     fn peer(address: &str) -> SocketAddr {
         SocketAddr::new(address.parse().unwrap(), 1)
@@ -233,11 +255,10 @@ mod tests {
     #[test]
     fn counts_that_are_not_on_record_are_not_lost() {
         let strangers = Strangers::new();
-        let who = TurnedAway { front: Front::Tcp, cause: Cause::NoRequest, peer: None };
-        strangers.turned_away(who);
+        strangers.turned_away(Front::Tcp, "no_request", None);
         let first = strangers.take();
         let since = first.since;
-        strangers.turned_away(TurnedAway { peer: Some(peer("192.0.2.1")), ..who });
+        strangers.turned_away(Front::Tcp, "no_request", Some(peer("192.0.2.1")));
         strangers.put_back(first);
         let both = strangers.take();
         let count = both.counts[&(Front::Tcp, "no_request")];

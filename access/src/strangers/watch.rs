@@ -7,12 +7,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::config::Limits;
-use crate::turned_away::Cause;
-
 /// The life of one connection.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub struct Watch {
     rules: Rules,
     state: Mutex<State>,
     /// One waiter at most: the connection's task.
@@ -20,13 +17,19 @@ pub(super) struct Watch {
     emptied: Notify,
 }
 
+/// When a connection is over.
 #[derive(Clone, Copy, Debug)]
-struct Rules {
-    first_request: Duration,
-    authentication: Duration,
-    open: Duration,
-    unused: Duration,
-    max_failures: u32,
+pub struct Rules {
+    /// Without a whole header until then.
+    pub first_request: Duration,
+    /// Without a request that was authentic until then.
+    pub authentication: Duration,
+    /// And so much later while one is open.
+    pub open: Duration,
+    /// After so long without anything open.
+    pub unused: Duration,
+    /// With so many requests that were not, and none that was.
+    pub max_failures: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,15 +44,21 @@ struct State {
 
 /// Why a connection is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Over {
+pub enum Over {
+    /// Nothing was asked.
     NoRequest,
+    /// Nobody was authentic.
     NotAuthenticated,
+    /// Too many were not.
     TooManyFailures,
+    /// Nothing was open.
     Unused,
 }
 
 impl Over {
-    pub(super) const fn reason(self) -> &'static str {
+    /// In words, for whoever is at the other end.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
         match self {
             Self::NoRequest => "no request came in time",
             Self::NotAuthenticated => "no request with a valid token came in time",
@@ -59,11 +68,12 @@ impl Over {
     }
 
     /// As it is counted; nobody is turned away from a connection that is merely unused.
-    pub(super) const fn cause(self) -> Option<Cause> {
+    #[must_use]
+    pub const fn code(self) -> Option<&'static str> {
         match self {
-            Self::NoRequest => Some(Cause::NoRequest),
-            Self::NotAuthenticated => Some(Cause::NotAuthenticated),
-            Self::TooManyFailures => Some(Cause::TooManyFailures),
+            Self::NoRequest => Some("no_request"),
+            Self::NotAuthenticated => Some("not_authenticated"),
+            Self::TooManyFailures => Some("too_many_failures"),
             Self::Unused => None,
         }
     }
@@ -71,19 +81,15 @@ impl Over {
 
 /// One open request or tunnel; it is open until this is dropped.
 #[derive(Debug)]
-pub(super) struct OpenRequest(Arc<Watch>);
+pub struct OpenRequest(Arc<Watch>);
 
 impl Watch {
-    pub(super) fn new(limits: &Limits) -> Self {
+    /// A connection that begins now.
+    #[must_use]
+    pub fn new(rules: Rules) -> Self {
         let now = Instant::now();
         Self {
-            rules: Rules {
-                first_request: limits.first_request_deadline,
-                authentication: limits.authentication_deadline,
-                open: limits.open_deadline,
-                unused: limits.unused_timeout,
-                max_failures: limits.max_failed_authentications,
-            },
+            rules,
             state: Mutex::new(State {
                 started: now,
                 asked: false,
@@ -98,32 +104,34 @@ impl Watch {
     }
 
     /// A request stream is there; its header need not be.
-    pub(super) fn request(self: &Arc<Self>) -> OpenRequest {
+    pub fn request(self: &Arc<Self>) -> OpenRequest {
         self.state.lock().open += 1;
         self.changed.notify_one();
         OpenRequest(self.clone())
     }
 
     /// A whole header came.
-    pub(super) fn asked(&self) {
+    pub fn asked(&self) {
         self.state.lock().asked = true;
         self.changed.notify_one();
     }
 
     /// A request was found authentic; `true` the first time.
-    pub(super) fn authenticated(&self) -> bool {
+    pub fn authenticated(&self) -> bool {
         let first = !std::mem::replace(&mut self.state.lock().authenticated, true);
         self.changed.notify_one();
         first
     }
 
-    pub(super) fn is_authenticated(&self) -> bool {
+    /// Whether a request was.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
         self.state.lock().authenticated
     }
 
     /// A request came with a token that is not valid, or with none where one is due. Only a stranger's count: who was
     /// authentic once guesses at nothing, and its other tunnels must not suffer for an expired token.
-    pub(super) fn failed_authentication(&self) {
+    pub fn failed_authentication(&self) {
         let mut state = self.state.lock();
         if !state.authenticated {
             state.failures = state.failures.saturating_add(1);
@@ -133,13 +141,13 @@ impl Watch {
     }
 
     /// Whether this connection has had all its tries; no further token of it is looked at.
-    pub(super) fn is_exhausted(&self) -> bool {
+    pub fn is_exhausted(&self) -> bool {
         let state = self.state.lock();
         !state.authenticated && state.failures >= self.rules.max_failures
     }
 
     /// Waits until the connection is over by the rules. One caller at a time.
-    pub(super) async fn over(&self) -> Over {
+    pub async fn over(&self) -> Over {
         loop {
             let state = *self.state.lock();
             match verdict(&self.rules, &state, Instant::now()) {
@@ -153,7 +161,7 @@ impl Watch {
     }
 
     /// Waits until nothing is open. One caller at a time.
-    pub(super) async fn empty(&self) {
+    pub async fn empty(&self) {
         while self.state.lock().open > 0 {
             self.emptied.notified().await;
         }

@@ -1,0 +1,146 @@
+//! More that come than there are places, and strangers that stay: told early, counted on record, and others are served.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tallyport_query::Limits;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_postgres::NoTls;
+
+use crate::pg;
+use crate::world::{Setup, World};
+
+/// Counts go on record every ten seconds; no busier machine takes longer than this.
+const SOON: Duration = Duration::from_secs(60);
+
+async fn narrow(max_connections: usize, max_connections_per_ip: usize) -> World {
+    let limits = Limits { max_connections, max_connections_per_ip, ..Limits::default() };
+    World::with(Setup { limits, ..Setup::default() }).await
+}
+
+/// Waits for the count of who was turned away for `code`; gives what it says.
+async fn counted(world: &World, front: &str, code: &str) -> String {
+    let began = Instant::now();
+    let sql = format!(
+        "SELECT message FROM authentications WHERE failure = '{code}' \
+         AND front = '{front}' AND message LIKE 'counted %'"
+    );
+    loop {
+        // No connection is kept: there may be no place for another.
+        let token = world.token("auditor").await;
+        let request = world.http.post(world.url("/v1/sql")).bearer_auth(token);
+        let request = request.header("connection", "close").json(&json!({ "sql": sql }));
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        if let Some(message) = answer["rows"][0][0].as_str() {
+            return message.to_owned();
+        }
+        assert!(began.elapsed() < SOON, "{code} of {front} is on record nowhere: {answer}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn silent(world: &World) -> TcpStream {
+    TcpStream::connect(world.running.http_addr.unwrap()).await.unwrap()
+}
+
+/// What is said to a request on a connection of its own.
+async fn asked(world: &World) -> String {
+    let mut stream = silent(world).await;
+    let request = b"GET /v1/ask HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_no_place_over_http_is_told_at_once() {
+    let world = narrow(8, 2).await;
+    let held = [silent(&world).await, silent(&world).await];
+    let told = asked(&world).await;
+    assert!(told.starts_with("HTTP/1.1 503"), "{told}");
+    assert!(told.contains("\"too_many_connections\"") && told.contains("your address"), "{told}");
+    drop(held);
+    let began = Instant::now();
+    while !asked(&world).await.starts_with("HTTP/1.1 401") {
+        assert!(began.elapsed() < SOON, "there is room again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    counted(&world, "query_http", "too_many_connections").await;
+    world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_no_place_over_postgresql_is_told_at_once() {
+    let world = narrow(2, 8).await;
+    let addr = world.running.pg_addr.unwrap();
+    let held = [TcpStream::connect(addr).await.unwrap(), TcpStream::connect(addr).await.unwrap()];
+    let token = world.token("auditor").await;
+    let refused = pg::config(&world, &token).connect(NoTls).await.err().unwrap();
+    assert_eq!(refused.code().unwrap().code(), "53300");
+    assert!(refused.as_db_error().unwrap().message().starts_with("this service"), "{refused:?}");
+    drop(held);
+    let began = Instant::now();
+    while pg::config(&world, &token).connect(NoTls).await.is_err() {
+        assert!(began.elapsed() < SOON, "there is room again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    counted(&world, "query_pgwire", "too_many_connections").await;
+    world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_reader_does_not_have_the_connections_of_all() {
+    let world = narrow(4, 4).await;
+    let first = pg::connect(&world, "auditor").await;
+    let token = world.token("auditor").await;
+    let refused = pg::config(&world, &token).connect(NoTls).await.err().unwrap();
+    assert_eq!(refused.code().unwrap().code(), "53300");
+    assert!(refused.as_db_error().unwrap().message().starts_with("your principal"), "{refused:?}");
+    let other = pg::connect(&world, "curator").await;
+    assert!(other.simple_query("SELECT 1").await.is_ok());
+    drop(first);
+    let began = Instant::now();
+    while pg::config(&world, &token).connect(NoTls).await.is_err() {
+        assert!(began.elapsed() < SOON, "a connection that ended counts no more");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    counted(&world, "query_pgwire", "too_many_connections").await;
+    world.running.stop().await;
+}
+
+/// HTTP/1.1 has a deadline for headers besides; over HTTP/2 nothing else would end it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_on_which_nothing_is_asked_is_closed() {
+    let world = World::start().await;
+    let (mut first, mut second) = (silent(&world).await, silent(&world).await);
+    second.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let began = Instant::now();
+    for stream in [&mut first, &mut second] {
+        let mut rest = Vec::new();
+        let closed = tokio::time::timeout(SOON, stream.read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "it is still open after {:?}", began.elapsed());
+    }
+    let message = counted(&world, "query_http", "no_request").await;
+    assert!(message.starts_with("counted 2 times"), "{message}");
+    world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_bad_tokens_is_counted_and_does_not_fill_the_log() {
+    const SENT: u64 = 200;
+    let world = World::start().await;
+    for _ in 0..SENT {
+        let request = world.http.post(world.url("/v1/sql")).bearer_auth("nonsense");
+        let status = request.json(&json!({ "sql": "SELECT 1" })).send().await.unwrap().status();
+        assert_eq!(status, 401);
+    }
+    counted(&world, "query_http", "malformed").await;
+    let sql = "SELECT count(*) FROM authentications WHERE failure = 'malformed' \
+               AND message NOT LIKE 'counted %'";
+    // 32 of one address in ten seconds; a slow machine may have begun more than one such time.
+    let single = world.value(sql).await.as_u64().unwrap();
+    assert!((32..=SENT / 2).contains(&single), "{single} events of their own");
+    world.running.stop().await;
+}
