@@ -27,6 +27,27 @@ def metrics_used(expression):
     return set(re.findall(r'\b(?:tallyport|process)_[a-z0-9_]+', bare))
 
 
+def labels_of_contract(root):
+    """By metric, the labels of its row of the reference; what Prometheus adds itself beside them."""
+    text = (root / 'docs/reference/metrics.md').read_text()
+    rows = re.findall(r'^\| `(tallyport_[a-z0-9_]+)` \| [a-z]+ \|([^|]*)\|', text, re.M)
+    expect(len(rows) > 10, 'docs/reference/metrics.md: hardly any row has labels')
+    return {name: set(re.findall(r'`([a-z_]+)`', labels)) | {'instance', 'job', 'le'} for name, labels in rows}
+
+
+def labels_exist(expression, labels, where):
+    """What is matched and what is summed by must be there, or the sum is of nothing."""
+    named = set()
+    for name, matched in re.findall(r'(tallyport_[a-z0-9_]+)(?:\{([^}]*)\})?', expression):
+        has = labels.get(re.sub(r'_(bucket|count|sum)$', '', name), set())
+        named |= has
+        for label in re.findall(r'([a-z_]+)\s*(?:=~|!~|!=|=)', matched):
+            expect(label in has, f'{where}: {name} has no label `{label}`')
+    for by in re.findall(r'by \(([^)]*)\)', expression):
+        for label in (label.strip() for label in by.split(',')):
+            expect(not named or label in named, f'{where}: nothing in it has a label `{label}`')
+
+
 def known(used, contract, where):
     for name in sorted(used):
         expect(name in contract or name.startswith('process_'), f'{where}: `{name}` is not in docs/reference/metrics.md')
@@ -41,6 +62,9 @@ def alerts(root):
                for line in operations.splitlines() if line.startswith('#')}
     text = (root / 'deploy/alerts/tallyport.rules.yaml').read_text()
     rules = re.split(r'^      - alert: ', text, flags=re.M)[1:]
+    labels = labels_of_contract(root)
+    cases = (root / 'deploy/alerts/tallyport.tests.yaml').read_text()
+    tried = set(re.findall(r'^        alertname: (\S+)$', cases, re.M))
     expect(len(rules) >= 10, 'fewer than 10 rules')
     for rule in rules:
         name = rule.split('\n', 1)[0].strip()
@@ -48,6 +72,8 @@ def alerts(root):
         expect(expression, f'{name}: no expr')
         if expression:
             known(metrics_used(expression[1]), contract, name)
+            labels_exist(expression[1], labels, name)
+        expect(name in tried, f'{name}: deploy/alerts/tallyport.tests.yaml never has it fire')
         for key in ('summary:', 'description:', 'runbook_url:', 'severity:'):
             expect(key in rule, f'{name}: no {key[:-1]}')
         link = re.search(r'runbook_url: docs/operations\.md#(\S+)', rule)
@@ -66,10 +92,11 @@ def dashboard(root):
     expect(len(ids) == len(set(ids)), 'two panels of one id')
     rows = {panel['title'] for panel in panels if panel['type'] == 'row'}
     expect({'Log', 'Gateway', 'Recorder', 'Query'} <= rows, f'rows: {sorted(rows)}')
-    used = set()
+    used, labels = set(), labels_of_contract(root)
     for panel in panels:
         for target in panel.get('targets', []):
             used |= metrics_used(target['expr'])
+            labels_exist(target['expr'], labels, panel['title'])
             expect(target['datasource']['uid'] == '${datasource}', f'{panel["title"]}: a data source of its own')
     known(used, contract, 'dashboard')
     shown = {re.sub(r'_(bucket|count|sum)$', '', name) for name in used}
@@ -91,7 +118,11 @@ def units(root):
             continue
         drain = tomllib.loads(file.read_text()).get('gateway', {}).get('drain_seconds', 30)
         stop = int(re.search(r'TimeoutStopSec=(\d+)s', text)[1])
-        expect(stop >= drain + 20, f'{unit.name}: is killed after {stop} s, while sessions drain for {drain} s and the recorder for 20 s')
+        # As each says of itself: cli/src/services/gateway.rs, query/src/service.rs, recorder/src/config.rs, and 15 s of an appender.
+        most = {'gateway': drain + 75, 'query': 40, 'recorder': 40}
+        roles = [role for role in most if role in unit.name] or list(most)
+        longest = sum(most[role] for role in roles)
+        expect(stop >= longest, f'{unit.name}: is killed after {stop} s, and may take {longest} s')
         for named in re.findall(r'/run/credentials/([^/"]+)/', file.read_text()):
             expect(named == name, f'{file.name}: names credentials of {named}, is read by {name}')
         socket = tomllib.loads(file.read_text()).get('gateway', {}).get('takeover_socket')
@@ -266,7 +297,8 @@ def pod_starts_and_ends(role, document, values):
     expect(said == (['sleep', str(hook)] if hook else []), f'{role}: before SIGTERM it does {said}')
     drain = values['config']['gateway']['drain_seconds'] if role == 'gateway' else 30
     stop = spec['terminationGracePeriodSeconds']
-    expect(stop == hook + drain + 30, f'{role}: is killed after {stop} s, while it waits for {hook} s and drains for {drain} s')
+    record = 75 if role == 'gateway' else 30
+    expect(stop == hook + drain + record, f'{role}: is killed after {stop} s, while it waits for {hook} s and drains for {drain} s')
 
 
 def helm(rendered, out, values_file, telemetry):

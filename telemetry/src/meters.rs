@@ -14,10 +14,10 @@ use crate::catalog::{Kind, METRICS};
 use crate::service::{Build, TelemetryError};
 
 /// Upper bounds of the buckets of every distribution, in seconds: a commit to a local disk is in the first ones, a
-/// commit to an object store in the last ones.
-const SECONDS: [f64; 18] = [
+/// commit to an object store in the last ones, a question that is as slow as one may be in the very last.
+const SECONDS: [f64; 20] = [
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
-    1.0, 2.5, 5.0, 10.0, 30.0,
+    1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
 ];
 /// How often what distributions have gathered is counted into their buckets: without that it would pile up until
 /// somebody asks.
