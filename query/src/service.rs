@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use tallyport_access::Authenticator;
 use tallyport_access::policy::PolicyStore;
+use tallyport_access::strangers::Places;
 use tallyport_eventlog::{Appender, Log, Topic};
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -27,8 +28,12 @@ use crate::{http, pg, serve};
 
 /// How often the tail lets go of what the lake has by now.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
-/// How long running queries and open connections are waited for at the end.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How often counts of strangers go on record.
+const STRANGERS: Duration = Duration::from_secs(10);
+/// How long running queries may take for their answers at the end.
+const ANSWERS: Duration = Duration::from_secs(10);
+/// How long each thing is waited for after that.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// Answers audit questions.
 #[derive(Debug)]
@@ -96,6 +101,10 @@ impl QueryService {
         .await;
         let engine = Arc::new(engine.inspect_err(|_| background_stop.cancel())?);
         background.spawn(refresh(Arc::clone(&engine), background_stop.clone()));
+        let gate = engine.gate.clone();
+        let put = move |counts| gate.clone().put_counts(counts);
+        let strangers = Arc::clone(engine.gate.strangers());
+        background.spawn(strangers.report(put, STRANGERS, background_stop.clone()));
         let router = http::router(Arc::clone(&engine), Arc::clone(&questions));
         let mut running = RunningQuery {
             http_addr: None,
@@ -113,17 +122,20 @@ impl QueryService {
 }
 
 impl RunningQuery {
-    /// Stops in order: no new readers, running queries end (on record), connections close, followers stop. The log
+    /// Stops in order: no new readers, running queries have ten seconds for their answers and end then (on record), connections close,
+    /// followers stop. The log
     /// and the appender stay open: they are the caller's.
     ///
     /// # Cancel safety
     /// Not cancel safe: a dropped call leaves what had not stopped yet to be cancelled without waiting.
     pub async fn stop(self) {
         self.listeners.cancel();
-        self.engine.stop.cancel();
         self.engine.tasks.close();
-        let _drained = timeout(DRAIN, self.engine.tasks.wait()).await;
         self.connections.close();
+        // Connections close once nothing is asked on them; what they ask has its answer.
+        let _answered = timeout(ANSWERS, self.connections.wait()).await;
+        self.engine.stop.cancel();
+        let _drained = timeout(DRAIN, self.engine.tasks.wait()).await;
         let _closed = timeout(DRAIN, self.connections.wait()).await;
         self.background_stop.cancel();
         self.background.close();
@@ -138,22 +150,27 @@ impl RunningQuery {
 
     fn serve(&mut self, router: Router, http: Option<Bound>, pg: Option<Bound>) {
         let limits = self.engine.limits;
+        let places = || Places::new(limits.max_connections, limits.max_connections_per_ip);
+        let strangers = Arc::clone(self.engine.gate.strangers());
         if let Some(bound) = http {
             self.http_addr = Some(bound.address);
             let accepting = serve::Accepting {
                 listener: bound.listener,
-                max_connections: limits.max_connections,
+                places: places(),
+                strangers: Arc::clone(&strangers),
                 connections: self.connections.clone(),
                 stop: self.listeners.clone(),
             };
-            let server = http::Server::new(router, bound.config.tls.clone());
+            let tls = bound.config.tls.clone();
+            let server = http::Server::new(router, tls, Arc::clone(&strangers));
             self.connections.spawn(accepting.run(server));
         }
         if let Some(bound) = pg {
             self.pg_addr = Some(bound.address);
             let accepting = serve::Accepting {
                 listener: bound.listener,
-                max_connections: limits.max_connections,
+                places: places(),
+                strangers: Arc::clone(&strangers),
                 connections: self.connections.clone(),
                 stop: self.listeners.clone(),
             };

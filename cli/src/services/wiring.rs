@@ -234,22 +234,24 @@ impl Services {
 
     /// Stops in order: no new sessions, the open ones drain, the audit's readers end, the recorder takes what is left.
     pub async fn stop(self) -> Result<(), Failure> {
+        // One that does not stop in order takes no other with it; the first failure is told.
+        let mut stopped = Ok(());
         #[cfg(feature = "gateway")]
         if let Some(gateway) = self.gateway {
-            gateway.stop().await?;
+            stopped = stopped.and(gateway.stop().await);
         }
         #[cfg(feature = "query")]
         if let Some(query) = self.query {
             query.running.stop().await;
             query.policies.stop().await;
-            query.appender.stop().await.map_err(Failure::failed)?;
+            stopped = stopped.and(query.appender.stop().await.map_err(Failure::failed));
         }
         #[cfg(feature = "recorder")]
         if let Some(RecorderHere { running, stop, .. }) = self.recorder {
             stop.cancel();
-            running.stop().await.map_err(recorder_failure)?;
+            stopped = stopped.and(running.stop().await.map_err(recorder_failure));
         }
-        Ok(())
+        stopped
     }
 }
 

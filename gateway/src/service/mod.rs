@@ -9,7 +9,6 @@ mod inner;
 mod inside;
 mod open;
 mod slots;
-mod strangers;
 mod unrecorded;
 mod vouched;
 
@@ -43,6 +42,10 @@ use crate::targets::{CatalogLoadError, MaskingStore};
 use crate::tunnel::{ConnectRequest, OpenTunnel, Refusal, TunnelIo, TunnelService};
 use crate::turned_away::TurnedAway;
 use crate::upstream::Reach;
+
+/// How long sessions that are ended may take until that is on record, and tasks until they end: a log that takes nothing must not
+/// hold up the end for ever.
+const FORCED_ENDS: Duration = Duration::from_secs(20);
 
 /// A target does not answer as a session needs it.
 #[derive(Debug, thiserror::Error)]
@@ -212,9 +215,18 @@ impl Gateway {
         };
         if tokio::time::timeout(deadline, all_ended).await.is_err() {
             self.inner.registry.end_all(&Ending::Closed(SessionEnd::Shutdown));
-            self.inner.all_tunnels_ended().await;
+            let ended = tokio::time::timeout(FORCED_ENDS, self.inner.all_tunnels_ended()).await;
+            if ended.is_err() {
+                tracing::error!(
+                    "sessions did not end within {} s; the end of some is not on record",
+                    FORCED_ENDS.as_secs()
+                );
+            }
         }
-        self.inner.stop_tasks().await;
+        let stopped = tokio::time::timeout(FORCED_ENDS, self.inner.stop_tasks()).await;
+        if stopped.is_err() {
+            tracing::error!("not all tasks of the gateway ended in time");
+        }
     }
 }
 

@@ -83,3 +83,45 @@ async fn a_reader_that_sent_more_and_left_has_left() {
     assert!(asking.await.unwrap().is_err());
     world.running.stop().await;
 }
+
+/// A question of a second or more on this machine, and no more than a few.
+async fn slow(world: &World) -> String {
+    let mut rows = 1_000;
+    loop {
+        let sql = format!(
+            "SELECT count(*) FROM generate_series(1, {rows}) a, generate_series(1, {rows}) b \
+             WHERE a.value % 7 < b.value % 5"
+        );
+        let began = std::time::Instant::now();
+        let _counted = world.value(&sql).await;
+        if began.elapsed() > Duration::from_millis(2_000) {
+            return sql;
+        }
+        rows = rows * 14 / 10;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_stops_lets_questions_end_and_idle_readers_go() {
+    let world = World::start().await;
+    let (idle, idle_socket) = connect(&world).await;
+    let (client, _socket) = connect(&world).await;
+    let slow = slow(&world).await;
+    let sql = slow.clone();
+    let by_wire = tokio::spawn(async move { client.simple_query(&sql).await });
+    let token = world.token("auditor").await;
+    let request = world.http.post(world.url("/v1/sql")).bearer_auth(token);
+    let by_http = tokio::spawn(request.json(&json!({ "sql": slow })).send());
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert!(!by_wire.is_finished() && !by_http.is_finished(), "they were over at once");
+    let stopping = std::time::Instant::now();
+    world.running.stop().await;
+    assert!(stopping.elapsed() < Duration::from_secs(20), "{:?}", stopping.elapsed());
+    let (by_wire, by_http) = (by_wire.await.unwrap(), by_http.await.unwrap().unwrap());
+    assert!(by_wire.is_ok(), "{by_wire:?}");
+    assert_eq!(by_http.status().as_u16(), 200);
+    let answer: serde_json::Value = by_http.json().await.unwrap();
+    assert!(answer.get("error").is_none(), "{answer}");
+    idle_socket.await.unwrap();
+    assert!(idle.is_closed());
+}

@@ -47,7 +47,8 @@ spec:
   imagePullSecrets: {{- toYaml . | nindent 4 }}
   {{- end }}
   securityContext: {{- toYaml .root.Values.podSecurityContext | nindent 4 }}
-  # The hook, then: sessions drain for gateway.drain_seconds and their ends go on record; recorder and query take up to 40 s.
+  # The hook, then: sessions drain for gateway.drain_seconds and their ends go on record, 75 s where the log takes nothing; recorder and
+  # query take up to 40 s.
   terminationGracePeriodSeconds: {{ include "tallyport.stopSeconds" . }}
   {{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" }}
   {{- with index $values $key }}
@@ -146,9 +147,11 @@ readinessProbe: {tcpSocket: {port: http}, periodSeconds: 5}
 {{- define "tallyport.stopSeconds" -}}
 {{- $values := .root.Values }}
 {{- $drain := 30 }}
+{{- $record := 30 }}
 {{- if eq .role "gateway" }}
+{{- $record = 75 }}
 {{- $said := ($values.config.gateway | default dict).drain_seconds }}
 {{- if not (kindIs "invalid" $said) }}{{ $drain = int $said }}{{ end }}
 {{- end }}
-{{- add $drain 30 ((index $values .role).preStopSeconds | default 0) }}
+{{- add $drain $record ((index $values .role).preStopSeconds | default 0) }}
 {{- end }}
