@@ -9,7 +9,6 @@ mod saml;
 mod telemetry;
 
 #[cfg(feature = "lake")]
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -52,7 +51,7 @@ pub struct Config {
     pub masking: Option<PathBuf>,
     /// Where the lake is, and its object store's options.
     #[cfg(feature = "lake")]
-    pub lake: Option<(LakeUrl, HashMap<String, String>)>,
+    pub lake: Option<(LakeUrl, raw::StoreOptions)>,
     /// The gateway's own section.
     pub gateway: Option<RawGateway>,
     /// The pages for people.
@@ -198,7 +197,7 @@ impl Config {
         let (lake, options) = self.lake.clone().ok_or_else(|| missing("lake"))?;
         let recorder = self.recorder.as_ref().ok_or_else(|| missing("recorder"))?;
         Ok(RecorderConfig {
-            storage_options: options,
+            storage_options: options.0,
             commit: recorder.commit,
             retention: recorder.retention,
             partitions: recorder.partitions.clone(),

@@ -97,7 +97,20 @@ pub struct RawLake {
     pub url: String,
     /// Options of the object store, such as `AWS_REGION`.
     #[serde(default)]
-    pub options: HashMap<String, String>,
+    pub options: StoreOptions,
+}
+
+/// Options of an object store. Some are keys: their names alone are shown.
+#[cfg(feature = "lake")]
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct StoreOptions(pub HashMap<String, String>);
+
+#[cfg(feature = "lake")]
+impl std::fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 /// `[gateway]`.

@@ -201,7 +201,7 @@ fn query_plan(config: &Config) -> Result<QueryPlan, Failure> {
         checked.map_err(|error| Failure::usage(format!("{}: {error}", config.path.display())))?;
     }
     let config = QueryConfig {
-        lake: LakeConfig { url: lake.as_url().clone(), storage_options: options },
+        lake: LakeConfig { url: lake.as_url().clone(), storage_options: options.0 },
         http,
         pgwire,
         limits: tallyport_query::Limits::default(),

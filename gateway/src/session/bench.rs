@@ -37,7 +37,7 @@ impl BenchMaker {
         let mut current = self.current.lock();
         if let Some(bench) = current.as_ref()
             && bench.policy_version() == policy.version()
-            && bench.judge().masking_version() == masking.version()
+            && bench.judge().masking() == masking.fingerprint()
             && bench.catalog().version() == catalog.version()
         {
             return Arc::clone(bench);

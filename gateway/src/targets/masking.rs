@@ -92,7 +92,7 @@ impl MaskingStore {
                 () = tokio::time::sleep(POLL) => {}
                 () = changes.closed() => return,
             }
-            let now = Some(stamp(&path));
+            let now = Some((stamp(&path), self.current().key_file().map(stamp)));
             if now == seen {
                 continue;
             }
@@ -108,7 +108,7 @@ impl MaskingStore {
     fn reload(&self, path: &Path, refused: &mut Option<String>) -> Option<PolicyChange> {
         let before = self.current();
         match read(path) {
-            Ok(masking) if masking.version() == before.version() => None,
+            Ok(masking) if masking.fingerprint() == before.fingerprint() => None,
             Ok(masking) => {
                 *refused = None;
                 let change = self.loaded(&masking, Some(before.version()));
@@ -176,5 +176,28 @@ mod tests {
         let Some(PolicyChange::Loaded { previous, version, .. }) = next else { panic!("{next:?}") };
         assert_eq!(previous.as_deref(), Some(before.as_str()));
         assert_eq!(store.current().version(), version);
+    }
+
+    #[tokio::test]
+    async fn a_new_key_of_hashes_is_seen_although_the_file_that_names_it_is_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, key) = (folder.path().join("masking.toml"), folder.path().join("key"));
+        std::fs::write(&key, "the first key of hashes\n").unwrap();
+        let text = format!("hash_key = {{ file = \"{}\" }}\n", key.display());
+        std::fs::write(&file, text).unwrap();
+        let store = MaskingStore::load(&file).unwrap();
+        let before = store.current();
+        let mut changes = store.watch(CancellationToken::new());
+        let _start = changes.recv().await.unwrap();
+        std::fs::write(&key, "short").unwrap();
+        let next = tokio::time::timeout(Duration::from_secs(20), changes.recv()).await.unwrap();
+        let Some(PolicyChange::Rejected { error, .. }) = next else { panic!("{next:?}") };
+        assert!(error.contains("shorter") && !error.contains("short\""), "{error}");
+        assert_eq!(store.current().fingerprint(), before.fingerprint());
+        std::fs::write(&key, "the second key of hashes\n").unwrap();
+        let next = tokio::time::timeout(Duration::from_secs(20), changes.recv()).await.unwrap();
+        let Some(PolicyChange::Loaded { previous, version, .. }) = next else { panic!("{next:?}") };
+        assert_eq!(previous.as_deref(), Some(version.as_str()), "the text is the same");
+        assert_ne!(store.current().fingerprint(), before.fingerprint());
     }
 }

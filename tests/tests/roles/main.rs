@@ -18,5 +18,6 @@ mod fresh;
 mod lake;
 mod secrets;
 mod sessions;
+mod store_keys;
 mod takeover;
 mod together;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -18,6 +18,7 @@ pub struct Masking {
     columns: BTreeMap<ColumnName, String>,
     defaults: BTreeMap<String, Mask>,
     key: Option<HashKey>,
+    key_file: Option<PathBuf>,
     stored_order: StoredOrder,
 }
 
@@ -184,12 +185,12 @@ impl Masking {
         let file = || source.to_owned();
         let raw: Raw = toml::from_str(text)
             .map_err(|error| MaskingError::Toml { file: file(), message: problem(text, &error) })?;
-        let key = match raw.hash_key {
-            None => None,
-            Some(secret) => Some(
-                key_from(&secret.into(), read)
-                    .map_err(|message| MaskingError::Key { file: file(), message })?,
-            ),
+        let source = raw.hash_key.map(SecretSource::from);
+        let key = source.as_ref().map(|source| key_from(source, read)).transpose();
+        let key = key.map_err(|message| MaskingError::Key { file: file(), message })?;
+        let key_file = match source {
+            Some(SecretSource::File(path)) => Some(path),
+            Some(SecretSource::Env(_)) | None => None,
         };
         let mut columns = BTreeMap::new();
         for (name, label) in raw.columns {
@@ -213,7 +214,7 @@ impl Masking {
             defaults.insert(label, mask);
         }
         let version = hex::encode(Sha256::digest(text));
-        Ok(Self { version, columns, defaults, key, stored_order: raw.stored_order })
+        Ok(Self { version, columns, defaults, key, key_file, stored_order: raw.stored_order })
     }
 
     /// The same with another key of keyed hashes, such as one made for development.
@@ -226,6 +227,24 @@ impl Masking {
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// What tells this configuration from any other, the key of keyed hashes included: in no event, since it says something of
+    /// the key.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut digest = Sha256::new_with_prefix(&self.version);
+        if let Some(key) = &self.key {
+            digest.update([0]);
+            digest.update(key.bytes());
+        }
+        digest.finalize().into()
+    }
+
+    /// The file that the key of keyed hashes was read from, where it was one.
+    #[must_use]
+    pub fn key_file(&self) -> Option<&Path> {
+        self.key_file.as_deref()
     }
 
     /// Whether a key of keyed hashes is there.

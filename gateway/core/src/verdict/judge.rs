@@ -21,7 +21,7 @@ pub struct Judge {
     asker: Asker,
     places: Whereabouts,
     catalog: Arc<Catalog>,
-    masking_version: String,
+    masking: [u8; 32],
     masks: MaskSet,
     stored_order: StoredOrder,
     unmatched: Vec<String>,
@@ -47,9 +47,18 @@ impl Judge {
         let context = AskContext { read_only: true, opaque: false, ..context.clone() };
         let (masks, unmatched) =
             clearance::clearances(&asker, &places, &catalog, masking, &context);
-        let masking_version = masking.version().to_owned();
+        let fingerprint = masking.fingerprint();
         let stored_order = masking.stored_order();
-        Self { asker, places, catalog, masking_version, masks, stored_order, unmatched, recording }
+        Self {
+            asker,
+            places,
+            catalog,
+            masking: fingerprint,
+            masks,
+            stored_order,
+            unmatched,
+            recording,
+        }
     }
 
     /// Which columns are masked for the principal, and how.
@@ -72,8 +81,8 @@ impl Judge {
 
     /// The version of the masking configuration; empty when there is none.
     #[must_use]
-    pub fn masking_version(&self) -> &str {
-        &self.masking_version
+    pub const fn masking(&self) -> [u8; 32] {
+        self.masking
     }
 
     /// Whether the principal may open a session here. `decision.command_id` stays empty.
