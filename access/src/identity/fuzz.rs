@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
+use url::Url;
 
 use super::failure::Reason;
 use super::issuer::Issuer;
@@ -12,6 +13,18 @@ use super::spiffe::{Domains, SpiffeId};
 use super::token::UnverifiedToken;
 use super::verifier::Candidate;
 use super::{Asked, AuthFailure, Identity, IssuerConfig, ProofVerifier, TrustDomainConfig};
+
+/// Where the keys of `issuer` are, by a document that came from `url`; `None` where it is not taken.
+#[must_use]
+pub fn keys_of(document: &[u8], url: &Url, issuer: &str) -> Option<Url> {
+    super::key_source::keys_of(document, url, issuer).ok()
+}
+
+/// Whether an issuer's answer says that a token is active.
+#[must_use]
+pub fn is_active(answer: &[u8]) -> Option<bool> {
+    super::introspection::is_active(answer)
+}
 
 /// One trusted issuer and its keys.
 #[derive(Debug)]

@@ -140,9 +140,7 @@ impl Introspector {
         if answer.status != 200 {
             return Err(format!("it answers with status {}", answer.status));
         }
-        // An object: a derived reader takes a list of the values, too.
-        let body: Option<Map<String, Value>> = serde_json::from_slice(&answer.body).ok();
-        body.and_then(|body| body.get("active").and_then(Value::as_bool))
+        is_active(&answer.body)
             .ok_or_else(|| "its answer has no `active` (RFC 7662 section 2.2)".to_owned())
     }
 
@@ -159,4 +157,11 @@ impl Introspector {
         let secret = read.strip_suffix('\n').unwrap_or(&read);
         Ok(SecretToken::new(secret.strip_suffix('\r').unwrap_or(secret)))
     }
+}
+
+/// What an answer says, where it says it.
+pub(super) fn is_active(answer: &[u8]) -> Option<bool> {
+    // An object: a derived reader takes a list of the values, too.
+    let body: Map<String, Value> = serde_json::from_slice(answer).ok()?;
+    body.get("active").and_then(Value::as_bool)
 }

@@ -76,17 +76,7 @@ impl KeySource {
             }
             other => (openid, other?),
         };
-        let found: Discovery = serde_json::from_slice(&body)
-            .map_err(|_| FetchError::NotDiscovery { url: url.to_string() })?;
-        if found.issuer != self.issuer {
-            let found = found.issuer.chars().take(256).collect();
-            return Err(FetchError::OtherIssuer { found });
-        }
-        let unsafe_keys = || FetchError::UnsafeKeys(found.jwks_uri.chars().take(256).collect());
-        let keys = Url::parse(&found.jwks_uri).map_err(|_| unsafe_keys())?;
-        // An issuer elsewhere must not send us to services of this very machine.
-        let inward = is_loopback(&keys) && !is_loopback(&url);
-        if is_safe_url(&keys) && !inward { Ok(keys) } else { Err(unsafe_keys()) }
+        keys_of(&body, &url, &self.issuer)
     }
 
     async fn get(&self, url: &Url) -> Result<Vec<u8>, FetchError> {
@@ -96,6 +86,21 @@ impl KeySource {
             status => Err(FetchError::Status { url: url.to_string(), status }),
         }
     }
+}
+
+/// Where the keys of `issuer` are, by the document that came from `url`.
+pub(super) fn keys_of(document: &[u8], url: &Url, issuer: &str) -> Result<Url, FetchError> {
+    let found: Discovery = serde_json::from_slice(document)
+        .map_err(|_| FetchError::NotDiscovery { url: url.to_string() })?;
+    if found.issuer != issuer {
+        let found = found.issuer.chars().take(256).collect();
+        return Err(FetchError::OtherIssuer { found });
+    }
+    let unsafe_keys = || FetchError::UnsafeKeys(found.jwks_uri.chars().take(256).collect());
+    let keys = Url::parse(&found.jwks_uri).map_err(|_| unsafe_keys())?;
+    // An issuer elsewhere must not send us to services of this very machine.
+    let inward = is_loopback(&keys) && !is_loopback(url);
+    if is_safe_url(&keys) && !inward { Ok(keys) } else { Err(unsafe_keys()) }
 }
 
 /// OpenID Connect puts the well-known path after the issuer's path, RFC 8414 section 3.1 before it.

@@ -87,11 +87,14 @@ async fn answer(
     Sent(sent, _room): Sent,
 ) -> Result<Response, ApiError> {
     let vouched = Vouched { webhook: &name, headers: &headers, body: &sent, front, peer, trace_id };
-    let read = |sent: &[u8]| body::read::<Passed>(sent, FORM);
-    let reviewer = |sent: &[u8]| read(sent).ok().map(|passed| passed.reviewer);
     let vouched = inner.vouched(&vouched, reviewer).await;
     let (caller, webhook) = vouched.map_err(|refusal| ApiError::unvouched(&refusal))?;
-    pass_on(&inner, &caller, webhook, read(&sent)?).await
+    pass_on(&inner, &caller, webhook, body::read::<Passed>(&sent, FORM)?).await
+}
+
+/// Whose answer it says it is.
+pub(super) fn reviewer(sent: &[u8]) -> Option<String> {
+    body::read::<Passed>(sent, FORM).ok().map(|passed| passed.reviewer)
 }
 
 async fn pass_on(

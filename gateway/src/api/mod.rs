@@ -8,6 +8,8 @@ pub(crate) mod approvals;
 mod body;
 mod error;
 mod extract;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 pub(crate) mod grants;
 mod mcp_servers;
 mod revocations;

@@ -11,6 +11,8 @@
 mod config;
 mod deliver;
 mod due;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod message;
 mod post;
 mod signature;

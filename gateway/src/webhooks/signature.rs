@@ -9,9 +9,12 @@ use zeroize::Zeroizing;
 
 use crate::config::Secret;
 
-pub(crate) const ID: &str = "webhook-id";
-pub(crate) const TIMESTAMP: &str = "webhook-timestamp";
-pub(crate) const SIGNATURE: &str = "webhook-signature";
+/// The field with the message's id.
+pub const ID: &str = "webhook-id";
+/// The field with the time at which it was signed.
+pub const TIMESTAMP: &str = "webhook-timestamp";
+/// The field with the signatures.
+pub const SIGNATURE: &str = "webhook-signature";
 
 const PREFIX: &str = "whsec_";
 const VERSION: &str = "v1";

@@ -266,3 +266,23 @@ async fn a_service_that_switches_protocols_unasked_is_not_followed() {
     assert!(body.contains("target_unavailable"), "{body}");
     assert_eq!(world.summaries().await[0].status, ResponseStatus::Interrupted);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_requests_of_one_and_of_all_are_under_way_and_no_more() {
+    for (limit, status, code) in [
+        ("max_requests", 503, "target_unavailable"),
+        ("max_requests_per_principal", 429, "too_many_requests"),
+    ] {
+        let world = World::saying(&format!("limits = {{ {limit} = 1 }}")).await;
+        let (mut held, mut client) = (world.client().await, world.client().await);
+        let slow = tokio::spawn(async move { held.get("/slow").await });
+        world.wait_for("the first", |_| !world.upstream.sent().is_empty()).await;
+        let (told, said) = client.get("/notes/a").await;
+        assert_eq!(told, status, "{limit}: {said}");
+        assert!(said.contains(code), "{limit}: {said}");
+        let decision = world.decisions().await.pop().unwrap();
+        assert_eq!(decision.policy_ids, ["tallyport:limit"], "{limit}");
+        assert_eq!(world.upstream.sent().len(), 1, "{limit}");
+        slow.abort();
+    }
+}

@@ -179,3 +179,19 @@ pub async fn switched(
     io.write_all(answer.as_bytes()).await.unwrap();
     Some(io)
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_are_told_and_on_record() {
+    let Some(world) = World::saying("limits = { requests_per_minute = 3 }").await else { return };
+    let get =
+        "GET /api/v1/namespaces/shop/pods HTTP/1.1\r\nhost: prod\r\nconnection: close\r\n\r\n";
+    for _ in 0..3 {
+        let told = raw(&world, get).await;
+        assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+    }
+    let told = raw(&world, get).await;
+    assert!(told.starts_with("HTTP/1.1 429") && told.contains("TooManyRequests"), "{told}");
+    let decision = world.decisions().await.pop().unwrap();
+    assert_eq!(decision.policy_ids, ["tallyport:limit"]);
+    assert_eq!(decision.effect, tallyport_schemas::Effect::Deny);
+}

@@ -75,6 +75,8 @@ targets!(
     mcp_server,
     proof,
     svid,
+    webhook,
+    issuer_said,
 );
 
 impl Target {

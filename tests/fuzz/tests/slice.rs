@@ -81,6 +81,8 @@ slices!(
     mcp_server,
     proof,
     svid,
+    webhook,
+    issuer_said,
 );
 
 /// `TALLYPORT_FUZZ_INPUT=TARGET=FILE` runs one input alone, outside of any net.

@@ -12,6 +12,7 @@ pub mod event;
 pub mod frames;
 pub mod frontend;
 pub mod h3_frames;
+pub mod issuer_said;
 pub mod keys;
 pub mod log_url;
 pub mod login;
@@ -27,6 +28,7 @@ pub mod startup;
 pub mod streams;
 pub mod svid;
 pub mod token;
+pub mod webhook;
 
 mod court;
 mod recorded;
