@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde_json::{Map, Value};
 use tokio::time::timeout;
 use url::Url;
 
@@ -39,12 +39,6 @@ pub(super) enum FetchError {
     Keys { url: String, source: KeySetError },
     #[error("the issuer did not answer within {} s", .0.as_secs())]
     TimedOut(Duration),
-}
-
-#[derive(Deserialize)]
-struct Discovery {
-    issuer: String,
-    jwks_uri: String,
 }
 
 impl KeySource {
@@ -90,17 +84,20 @@ impl KeySource {
 
 /// Where the keys of `issuer` are, by the document that came from `url`.
 pub(super) fn keys_of(document: &[u8], url: &Url, issuer: &str) -> Result<Url, FetchError> {
-    let found: Discovery = serde_json::from_slice(document)
-        .map_err(|_| FetchError::NotDiscovery { url: url.to_string() })?;
-    if found.issuer != issuer {
-        let found = found.issuer.chars().take(256).collect();
-        return Err(FetchError::OtherIssuer { found });
+    // An object: a derived reader takes a list of the values, too.
+    let found: Option<Map<String, Value>> = serde_json::from_slice(document).ok();
+    let text = |key: &str| found.as_ref()?.get(key)?.as_str();
+    let (Some(said), Some(keys)) = (text("issuer"), text("jwks_uri")) else {
+        return Err(FetchError::NotDiscovery { url: url.to_string() });
+    };
+    if said != issuer {
+        return Err(FetchError::OtherIssuer { found: said.chars().take(256).collect() });
     }
-    let unsafe_keys = || FetchError::UnsafeKeys(found.jwks_uri.chars().take(256).collect());
-    let keys = Url::parse(&found.jwks_uri).map_err(|_| unsafe_keys())?;
+    let unsafe_keys = || FetchError::UnsafeKeys(keys.chars().take(256).collect());
+    let place = Url::parse(keys).map_err(|_| unsafe_keys())?;
     // An issuer elsewhere must not send us to services of this very machine.
-    let inward = is_loopback(&keys) && !is_loopback(url);
-    if is_safe_url(&keys) && !inward { Ok(keys) } else { Err(unsafe_keys()) }
+    let inward = is_loopback(&place) && !is_loopback(url);
+    if is_safe_url(&place) && !inward { Ok(place) } else { Err(unsafe_keys()) }
 }
 
 /// OpenID Connect puts the well-known path after the issuer's path, RFC 8414 section 3.1 before it.
