@@ -281,11 +281,16 @@ impl Role {
 
     /// Asks it to end in order, and waits until it has; gives what it logged.
     pub fn end(&self) -> String {
+        self.terminate();
+        assert!(eventually(|| self.is_gone()), "the {} ends: {}", self.name, self.log());
+        self.log()
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
         let pid = self.pid().to_string();
         let asked = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(asked.success(), "the {} was there to be stopped: {}", self.name, self.log());
-        assert!(eventually(|| self.is_gone()), "the {} ends: {}", self.name, self.log());
-        self.log()
     }
 
     /// Whether the process has ended.

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use tallyport_tests::{Role, Site, binary, eventually, free_port, psql, said};
 
@@ -66,12 +66,7 @@ fn up_that_ends_by_a_failure_says_so_while_it_drains() {
 
     let up = start("lake");
     let forward = site.connect();
-    let statements = ["-At", "-c", "SELECT 'here'", "-c", "SELECT pg_sleep(600)"];
-    let mut agent = psql(forward.port(), "any", "postgres");
-    let mut agent = agent.args(statements).stdout(Stdio::piped()).spawn().unwrap();
-    let mut here = String::new();
-    BufReader::new(agent.stdout.as_mut().unwrap()).read_line(&mut here).unwrap();
-    assert_eq!(here, "here\n", "{}", up.log());
+    let mut agent = sleeping(&up, forward.port());
     assert_eq!(readyz("").0, 200, "{}", up.log());
     assert!(eventually(|| site.path("lake").join("events/_delta_log").is_dir()), "it is recorded");
     std::fs::rename(site.path("lake"), site.path("gone")).unwrap();
@@ -87,6 +82,39 @@ fn up_that_ends_by_a_failure_says_so_while_it_drains() {
     agent.wait().unwrap();
     assert!(eventually(|| up.is_gone()), "it ends by itself: {}", up.log());
     assert!(up.log().contains("belongs to"), "{}", up.log());
+}
+
+/// An agent whose statement does not end.
+fn sleeping(up: &Role, port: u16) -> Child {
+    let statements = ["-At", "-c", "SELECT 'here'", "-c", "SELECT pg_sleep(600)"];
+    let mut agent = psql(port, "any", "postgres");
+    let mut agent = agent.args(statements).stdout(Stdio::piped()).spawn().unwrap();
+    let mut here = String::new();
+    BufReader::new(agent.stdout.as_mut().unwrap()).read_line(&mut here).unwrap();
+    assert_eq!(here, "here\n", "{}", up.log());
+    agent
+}
+
+/// As a service manager asks, and asks again. Of `dev` and Ctrl-C: tests/crash.
+#[test]
+fn a_second_sigterm_ends_up_at_once() {
+    let test = "a_second_sigterm_ends_up_at_once";
+    let Some(site) = Site::start(test) else { return };
+    let log = format!("embedded:{}", site.path("log").display());
+    let lake = format!("[lake]\nurl = \"file://{}\"\n", site.path("lake").display());
+    let config = site.config("all.toml", &log, &lake, &["gateway", "recorder", "query"]);
+    let up = Role::start("up", &config);
+    let forward = site.connect();
+    let mut agent = sleeping(&up, forward.port());
+    up.terminate();
+    assert!(eventually(|| up.log().contains("another signal ends at once")), "{}", up.log());
+    assert!(agent.try_wait().unwrap().is_none(), "it drains: {}", up.log());
+    up.terminate();
+    assert!(eventually(|| up.is_gone()), "{}", up.log());
+    // It would have told the agent, and said so, in order.
+    assert!(up.log().contains("a second signal: ended at once"), "{}", up.log());
+    let _ended = agent.kill();
+    agent.wait().unwrap();
 }
 
 /// Status and body of what the telemetry address answers.
