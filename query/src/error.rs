@@ -108,7 +108,7 @@ pub enum QueryError {
     },
     /// It took too long.
     #[error(
-        "the query took longer than {} s (max_duration); narrow it, for instance by ingest_date",
+        "the query took longer than {} s (max_duration_seconds); narrow it, for instance by ingest_date",
         after.as_secs()
     )]
     TimedOut {

@@ -4,6 +4,7 @@
 mod console;
 mod keys;
 mod problem;
+mod query_limits;
 mod raw;
 mod saml;
 mod telemetry;
@@ -24,6 +25,7 @@ use tallyport_schemas::{ParseIdError, ProducerId};
 use crate::exit::Failure;
 pub use console::{RawConsole, RawSignIn};
 pub use keys::{Key, keys, schema};
+use query_limits::RawQueryLimits;
 use raw::RawConfig;
 pub use raw::RawGateway;
 pub use telemetry::TelemetrySettings;
@@ -111,6 +113,8 @@ pub struct QuerySettings {
     pub pgwire: Option<SocketAddr>,
     /// Certificate and key (PEM).
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// What questions may take.
+    pub limits: RawQueryLimits,
 }
 
 impl Config {
@@ -142,14 +146,17 @@ impl Config {
             let url = LakeUrl::parse(&lake.url).map_err(|error| format!("lake.url: {error}"))?;
             Ok::<_, String>((url, lake.options))
         });
-        let query = raw.query.map(|query| match (query.cert, query.key) {
-            (Some(cert), Some(key)) => Ok(QuerySettings {
-                http: query.http,
-                pgwire: query.pgwire,
-                tls: Some((folder.join(cert), folder.join(key))),
-            }),
-            (None, None) => Ok(QuerySettings { http: query.http, pgwire: query.pgwire, tls: None }),
-            _ => Err("query.cert and query.key: give both, or neither on loopback".to_owned()),
+        let query = raw.query.map(|query| {
+            let tls = match (query.cert, query.key) {
+                (Some(cert), Some(key)) => Some((folder.join(cert), folder.join(key))),
+                (None, None) => None,
+                _ => {
+                    let problem = "query.cert and query.key: give both, or neither on loopback";
+                    return Err(problem.to_owned());
+                }
+            };
+            let limits = query.limits.checked()?;
+            Ok(QuerySettings { http: query.http, pgwire: query.pgwire, tls, limits })
         });
         let in_folder = |domain: TrustDomainConfig| TrustDomainConfig {
             bundle_file: folder.join(&domain.bundle_file),

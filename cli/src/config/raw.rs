@@ -20,6 +20,7 @@ use tallyport_recorder::{CommitPolicy, Retention};
 #[cfg(feature = "lake")]
 use super::RecorderSettings;
 use super::console::RawConsole;
+use super::query_limits::RawQueryLimits;
 use super::saml::RawSaml;
 use super::telemetry::RawTelemetry;
 
@@ -221,6 +222,9 @@ pub struct RawQuery {
     pub cert: Option<PathBuf>,
     /// Private key (PEM).
     pub key: Option<PathBuf>,
+    /// What questions may take.
+    #[serde(default)]
+    pub limits: RawQueryLimits,
 }
 
 const fn default_max_wait_ms() -> u64 {

@@ -204,7 +204,7 @@ fn query_plan(config: &Config) -> Result<QueryPlan, Failure> {
         lake: LakeConfig { url: lake.as_url().clone(), storage_options: options.0 },
         http,
         pgwire,
-        limits: tallyport_query::Limits::default(),
+        limits: settings.limits.limits(),
     };
     Ok(QueryPlan { config, identity })
 }
