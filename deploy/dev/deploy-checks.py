@@ -138,6 +138,14 @@ def containers(root):
     toolchain = tomllib.loads((root / 'rust-toolchain.toml').read_text())['toolchain']['channel']
     expect(f'rust:{toolchain}-' in text and f'RUSTUP_TOOLCHAIN={toolchain}\n' in text, f'built with another Rust than {toolchain}')
     expect(re.search(r'^USER 65532', text, re.M), 'it runs as root')
+    # One version everywhere: what is released is what the files name.
+    version = tomllib.loads((root / 'Cargo.toml').read_text())['workspace']['package']['version']
+    chart = (root / 'deploy/helm/tallyport/Chart.yaml').read_text()
+    for key in ('version', 'appVersion'):
+        said = re.search(rf'^{key}: "?([^"\n]+)', chart, re.M)
+        expect(said and said[1] == version, f'Chart.yaml: {key} is not {version}')
+    tags = set(re.findall(r'image: tallyport-[a-z]+:(\S+)', (root / 'deploy/compose/compose.yaml').read_text()))
+    expect(tags == {version}, f'compose.yaml: images of {sorted(tags)}, not of {version}')
     last = re.findall(r'^FROM (\S+)', text, re.M)[-1]
     expect(last.startswith('docker.io/library/debian:'), f'{last}: does it have `sleep`, which the chart runs before a pod ends?')
     expect('deploy/release/build' in text, 'it does not build as a release is built')

@@ -13,7 +13,7 @@ use tallyport_gateway::webhooks::RawWebhook;
 
 use crate::client;
 use crate::harness::{Options, Webhooks};
-use crate::stage::{Stage, stage, times, until, within};
+use crate::stage::{GROWTH, Memory, Stage, stage, times, until, within};
 
 /// As the documentation has it: bodies that are read of one stranger at a time (docs/reference/front.md).
 const OF_A_STRANGER: usize = 16;
@@ -61,6 +61,7 @@ type Answers = Arc<Mutex<BTreeMap<usize, u16>>>;
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_stranger_few_bodies_are_read_at_once() {
     let stage = stage!(Options { webhooks: Some(webhook()), ..Options::default() }, |_| ());
+    let memory = Memory::now();
     stage
         .while_served(async {
             let requests = http2(&stage).await;
@@ -88,6 +89,7 @@ async fn of_a_stranger_few_bodies_are_read_at_once() {
             assert_eq!((answers.lock()[&held], another.status().as_u16()), (401, 401));
         })
         .await;
+    memory.assert_growth_below(GROWTH);
     let counted: u64 = stage.turned_away("too_many_bodies").await.iter().map(times).sum();
     assert!(counted >= (SENT - OF_A_STRANGER) as u64, "{counted}");
 }
