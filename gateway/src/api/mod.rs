@@ -57,7 +57,7 @@ pub fn router(gateway: &Gateway) -> Router {
         .route("/mcp/servers/{server}/tools/{tool}/accept", post(mcp_servers::accept))
         .route("/revocations", get(revocations::list).post(revocations::revoke))
         .route("/revocations/{id}/lift", post(revocations::lift))
-        .merge(answers::routes(inner.takes_answers()))
+        .merge(answers::routes())
         .fallback(|| async { ApiError::no_route() })
         .method_not_allowed_fallback(|| async { ApiError::no_method() })
         .layer(middleware::map_response(not_kept));

@@ -115,11 +115,6 @@ impl Inner {
         self.strangers.turned_away(who.front, who.cause.code(), who.peer);
     }
 
-    /// Whether any webhook passes on what reviewers answer.
-    pub(crate) fn takes_answers(&self) -> bool {
-        self.webhooks.iter().any(|webhook| webhook.answers.is_some())
-    }
-
     pub(super) fn start(
         config: GatewayConfig,
         authenticator: Authenticator,
