@@ -9,7 +9,6 @@ mod raw;
 mod saml;
 mod telemetry;
 
-#[cfg(feature = "lake")]
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

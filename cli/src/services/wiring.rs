@@ -14,7 +14,6 @@ use tallyport_recorder::{Recorder, RecorderConfig, RecorderError, RunningRecorde
 use tallyport_schemas::{Body, Context, Draft, PolicyChange, ProducerId};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-#[cfg(feature = "query")]
 use tokio_util::task::AbortOnDropHandle;
 
 #[cfg(any(feature = "gateway", feature = "query"))]
