@@ -87,3 +87,15 @@ impl Cause {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_is_over_is_counted_alike_by_gateway_and_query_service() {
+        for over in [Over::NoRequest, Over::NotAuthenticated, Over::TooManyFailures, Over::Unused] {
+            assert_eq!(Cause::of(over).map(Cause::code), over.code());
+        }
+    }
+}

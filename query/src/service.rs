@@ -122,9 +122,8 @@ impl QueryService {
 }
 
 impl RunningQuery {
-    /// Stops in order: no new readers, running queries have ten seconds for their answers and end then (on record), connections close,
-    /// followers stop. The log
-    /// and the appender stay open: they are the caller's.
+    /// Stops in order: no new readers, running queries have ten seconds for their answers and end then (on record),
+    /// connections close, followers stop. The log and the appender stay open: they are the caller's.
     ///
     /// # Cancel safety
     /// Not cancel safe: a dropped call leaves what had not stopped yet to be cancelled without waiting.

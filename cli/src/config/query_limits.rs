@@ -31,55 +31,31 @@ pub struct RawQueryLimits {
     pub max_tail_bytes: Option<u64>,
 }
 
-/// What is written, where it may be.
-fn within(
-    key: &str,
-    written: Option<u64>,
-    allowed: RangeInclusive<u64>,
-) -> Result<Option<u64>, String> {
-    match written {
-        Some(value) if !allowed.contains(&value) => {
-            let (least, most) = (allowed.start(), allowed.end());
-            let bounds = match most {
-                &u64::MAX => format!("at least {least}"),
-                _ => format!("{least} to {most}"),
-            };
-            Err(format!("query.limits.{key}: {value} is not {bounds}"))
-        }
-        written => Ok(written),
-    }
-}
-
 impl RawQueryLimits {
     /// The same, with every key within its bounds.
     pub fn checked(self) -> Result<Self, String> {
-        Ok(Self {
-            max_memory_bytes: within(
-                "max_memory_bytes",
-                self.max_memory_bytes,
-                64 * MIB..=u64::MAX,
-            )?,
-            max_rows: within("max_rows", self.max_rows, 1..=u64::MAX)?,
-            max_answer_bytes: within("max_answer_bytes", self.max_answer_bytes, MIB..=u64::MAX)?,
-            max_duration_seconds: within(
-                "max_duration_seconds",
-                self.max_duration_seconds,
-                1..=3600,
-            )?,
-            max_concurrent: within("max_concurrent", self.max_concurrent, 1..=256)?,
-            max_queue_wait_seconds: within(
-                "max_queue_wait_seconds",
-                self.max_queue_wait_seconds,
-                0..=600,
-            )?,
-            max_connections: within("max_connections", self.max_connections, 1..=65_536)?,
-            max_connections_per_ip: within(
-                "max_connections_per_ip",
-                self.max_connections_per_ip,
-                1..=65_536,
-            )?,
-            max_tail_bytes: within("max_tail_bytes", self.max_tail_bytes, MIB..=u64::MAX)?,
-        })
+        let bounds: [(&str, Option<u64>, RangeInclusive<u64>); 9] = [
+            ("max_memory_bytes", self.max_memory_bytes, 64 * MIB..=u64::MAX),
+            ("max_rows", self.max_rows, 1..=u64::MAX),
+            ("max_answer_bytes", self.max_answer_bytes, MIB..=u64::MAX),
+            ("max_duration_seconds", self.max_duration_seconds, 1..=3600),
+            ("max_concurrent", self.max_concurrent, 1..=256),
+            ("max_queue_wait_seconds", self.max_queue_wait_seconds, 0..=600),
+            ("max_connections", self.max_connections, 1..=65_536),
+            ("max_connections_per_ip", self.max_connections_per_ip, 1..=65_536),
+            ("max_tail_bytes", self.max_tail_bytes, MIB..=u64::MAX),
+        ];
+        for (key, written, allowed) in bounds {
+            if let Some(value) = written.filter(|value| !allowed.contains(value)) {
+                let (least, most) = allowed.into_inner();
+                let bounds = match most {
+                    u64::MAX => format!("at least {least}"),
+                    most => format!("{least} to {most}"),
+                };
+                return Err(format!("query.limits.{key}: {value} is not {bounds}"));
+            }
+        }
+        Ok(self)
     }
 
     /// With the service's own where nothing is written.

@@ -58,6 +58,8 @@ pub(super) async fn serve(
     let late = |_| Broken::Late;
     let negotiated = timeout_at(until, negotiate_tls(stream, tls)).await.map_err(late)?;
     let Some(mut socket) = negotiated.map_err(Broken::Handshake)? else { return Ok(()) };
+    // From the first message of the extended protocol to its Sync: the answer is whole only then.
+    let mut in_a_unit = false;
     loop {
         let within = starting(&socket).then_some(until);
         let next = async {
@@ -66,12 +68,14 @@ pub(super) async fn serve(
                 None => Ok(socket.next().await),
             }
         };
-        // Between two messages nothing is under way.
-        let Some(message) = stop.run_until_cancelled(next).await else {
+        let message = if in_a_unit {
+            next.await?
+        } else if let Some(message) = stop.run_until_cancelled(next).await {
+            message?
+        } else {
             process_error(&mut socket, wire(&QueryError::Stopping), false).await?;
             return Ok(());
         };
-        let message = message?;
         let message = match message {
             Some(Err(PgWireError::MessageTooLarge(..))) if is_password(&socket) => {
                 let whole = timeout_at(until, long_password(socket)).await.map_err(late)?;
@@ -86,6 +90,8 @@ pub(super) async fn serve(
         if matches!(message, PgWireFrontendMessage::Terminate(_)) {
             return Ok(());
         }
+        in_a_unit =
+            message.is_extended_query() && !matches!(message, PgWireFrontendMessage::Sync(_));
         answer(&mut socket, message, handlers).await?;
         if handlers.connection.closing().is_cancelled() {
             // What is left unread would make the system reset the connection, and the last message be lost.

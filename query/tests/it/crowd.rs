@@ -146,3 +146,80 @@ async fn a_flood_of_bad_tokens_is_counted_and_does_not_fill_the_log() {
     assert!((32..=SENT / 2).contains(&single), "{single} events of their own");
     world.running.stop().await;
 }
+
+/// Asks with this token on a connection that stays; the status, and none where the connection is over.
+async fn asked_on(stream: &mut TcpStream, token: &str) -> Option<String> {
+    let request = format!(
+        "POST /v1/sql HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-length: 18\r\n\r\n\
+         {{\"sql\":\"SELECT 1\"}}"
+    );
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let (mut said, mut buffer) = (String::new(), [0_u8; 4096]);
+    while !said.contains("\r\n\r\n") || !said.trim_end().ends_with(['}', '0']) {
+        match stream.read(&mut buffer).await {
+            Ok(read) if read > 0 => said.push_str(std::str::from_utf8(&buffer[..read]).unwrap()),
+            _ => return None,
+        }
+    }
+    said.split(' ').nth(1).map(str::to_owned)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_bad_tokens_end_a_connection_unless_one_was_good() {
+    let world = World::start().await;
+    let mut stranger = silent(&world).await;
+    let mut refused = 0;
+    while asked_on(&mut stranger, "nonsense").await.is_some() {
+        refused += 1;
+        assert!(refused <= 8, "it is let try on");
+    }
+    assert_eq!(refused, 8);
+    counted(&world, "query_http", "too_many_failures").await;
+    let mut reader = silent(&world).await;
+    let token = world.token("auditor").await;
+    assert_eq!(asked_on(&mut reader, &token).await.as_deref(), Some("200"));
+    for _ in 0..10 {
+        assert_eq!(asked_on(&mut reader, "nonsense").await.as_deref(), Some("401"));
+    }
+    assert_eq!(asked_on(&mut reader, &token).await.as_deref(), Some("200"));
+    world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let world = World::start().await;
+    let token = world.token("auditor").await;
+    let mut stream = silent(&world).await;
+    let begun = format!(
+        "POST /v1/sql HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-length: 20\r\n\r\n{{"
+    );
+    stream.write_all(begun.as_bytes()).await.unwrap();
+    let mut said = [0_u8; 4096];
+    let read = tokio::time::timeout(2 * SOON, stream.read(&mut said)).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&said[..read]);
+    assert!(
+        said.starts_with("HTTP/1.1 400") && said.contains("could not be read in 30 s"),
+        "{said}"
+    );
+    world.running.stop().await;
+}
+
+/// Who is told that there is no place takes one of few turns; beyond those, connections are closed at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn to_be_told_takes_a_turn_too() {
+    const TURNS: usize = 64;
+    const REFUSAL: Duration = Duration::from_secs(5);
+    let world = narrow(1, 1).await;
+    let began = Instant::now();
+    let mut held = Vec::new();
+    // The first has the place, the next ones the turns: they say nothing, so that telling them waits.
+    for _ in 0..=TURNS {
+        held.push(silent(&world).await);
+    }
+    let mut beyond = silent(&world).await;
+    let read = beyond.read(&mut [0_u8; 1]).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    assert!(began.elapsed() < REFUSAL, "it was kept as long as those that are told");
+    drop(held);
+    world.running.stop().await;
+}

@@ -106,9 +106,12 @@ async fn a_service_that_stops_lets_questions_end_and_idle_readers_go() {
     let world = World::start().await;
     let (idle, idle_socket) = connect(&world).await;
     let (client, _socket) = connect(&world).await;
+    let (prepares, _its_socket) = connect(&world).await;
     let slow = slow(&world).await;
     let sql = slow.clone();
     let by_wire = tokio::spawn(async move { client.simple_query(&sql).await });
+    let sql = slow.clone();
+    let by_units = tokio::spawn(async move { prepares.query(&sql, &[]).await });
     let token = world.token("auditor").await;
     let request = world.http.post(world.url("/v1/sql")).bearer_auth(token);
     let by_http = tokio::spawn(request.json(&json!({ "sql": slow })).send());
@@ -119,6 +122,8 @@ async fn a_service_that_stops_lets_questions_end_and_idle_readers_go() {
     assert!(stopping.elapsed() < Duration::from_secs(20), "{:?}", stopping.elapsed());
     let (by_wire, by_http) = (by_wire.await.unwrap(), by_http.await.unwrap().unwrap());
     assert!(by_wire.is_ok(), "{by_wire:?}");
+    let by_units = by_units.await.unwrap();
+    assert!(by_units.is_ok(), "{by_units:?}");
     assert_eq!(by_http.status().as_u16(), 200);
     let answer: serde_json::Value = by_http.json().await.unwrap();
     assert!(answer.get("error").is_none(), "{answer}");

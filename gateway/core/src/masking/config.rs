@@ -19,6 +19,7 @@ pub struct Masking {
     defaults: BTreeMap<String, Mask>,
     key: Option<HashKey>,
     key_file: Option<PathBuf>,
+    fingerprint: [u8; 32],
     stored_order: StoredOrder,
 }
 
@@ -214,13 +215,16 @@ impl Masking {
             defaults.insert(label, mask);
         }
         let version = hex::encode(Sha256::digest(text));
-        Ok(Self { version, columns, defaults, key, key_file, stored_order: raw.stored_order })
+        let fingerprint = fingerprint(&version, key.as_ref());
+        let stored_order = raw.stored_order;
+        Ok(Self { version, columns, defaults, key, key_file, fingerprint, stored_order })
     }
 
     /// The same with another key of keyed hashes, such as one made for development.
     #[must_use]
     pub fn with_hash_key(self, key: HashKey) -> Self {
-        Self { key: Some(key), ..self }
+        let fingerprint = fingerprint(&self.version, Some(&key));
+        Self { key: Some(key), fingerprint, ..self }
     }
 
     /// SHA-256 over the configuration's text, lower-case hexadecimal; empty when there is none.
@@ -232,13 +236,8 @@ impl Masking {
     /// What tells this configuration from any other, the key of keyed hashes included: in no event, since it says something of
     /// the key.
     #[must_use]
-    pub fn fingerprint(&self) -> [u8; 32] {
-        let mut digest = Sha256::new_with_prefix(&self.version);
-        if let Some(key) = &self.key {
-            digest.update([0]);
-            digest.update(key.bytes());
-        }
-        digest.finalize().into()
+    pub const fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
     }
 
     /// The file that the key of keyed hashes was read from, where it was one.
@@ -363,6 +362,15 @@ fn problem(text: &str, error: &toml::de::Error) -> String {
         }
     };
     format!("line {line}, column {column}: {message}")
+}
+
+fn fingerprint(version: &str, key: Option<&HashKey>) -> [u8; 32] {
+    let mut digest = Sha256::new_with_prefix(version);
+    if let Some(key) = key {
+        digest.update([0]);
+        digest.update(key.bytes());
+    }
+    digest.finalize().into()
 }
 
 fn key_from(

@@ -47,7 +47,7 @@ impl Judge {
         let context = AskContext { read_only: true, opaque: false, ..context.clone() };
         let (masks, unmatched) =
             clearance::clearances(&asker, &places, &catalog, masking, &context);
-        let fingerprint = masking.fingerprint();
+        let fingerprint = *masking.fingerprint();
         let stored_order = masking.stored_order();
         Self {
             asker,
@@ -81,8 +81,8 @@ impl Judge {
 
     /// The version of the masking configuration; empty when there is none.
     #[must_use]
-    pub const fn masking(&self) -> [u8; 32] {
-        self.masking
+    pub const fn masking(&self) -> &[u8; 32] {
+        &self.masking
     }
 
     /// Whether the principal may open a session here. `decision.command_id` stays empty.
