@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use tallyport_eventlog::faults::{Fault, FaultKind};
 use tallyport_schemas::{
     Authentication, Body, Decision, Disposition, Effect, Phase, Session, SessionEnd,
 };
 
-use crate::harness::{SOON, commands, world};
+use crate::harness::{PERMIT_ALL, SOON, commands, world};
 use crate::wire::{Wire, error_field, query, startup, tags};
 
 fn cancel_request(hello: &[crate::wire::Message]) -> Vec<u8> {
@@ -262,4 +263,22 @@ async fn a_notification_arrives_while_nothing_is_asked() {
         matches!(response, tallyport_schemas::Response::Unsolicited { kinds, .. } if kinds == &["notification"])
     });
     assert!(stray, "it is on record before it arrives");
+}
+
+/// The end of a session and a change of policy are tried to be put on record for longer than a stop may take: a minute the
+/// one, and without an end the other. The gateway gives each of them twenty seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_takes_nothing_does_not_hold_up_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.cedar");
+    std::fs::write(&file, PERMIT_ALL).unwrap();
+    let world = world!(policy_file: Some(file.clone()), max_wait: 2 * SOON,);
+    let _client = world.connect().await;
+    world.faults.set(Fault::always(FaultKind::Hang, false));
+    std::fs::write(&file, format!("{PERMIT_ALL}\n// again")).unwrap();
+    // It is looked for twice a second.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let within = Duration::from_secs(60);
+    let stopped = tokio::time::timeout(within, world.gateway.shutdown(Duration::ZERO)).await;
+    assert!(stopped.is_ok(), "it waits for the log");
 }
