@@ -245,6 +245,7 @@ impl JudgeBench {
             token_id: None,
             key_id: None,
             binding: None,
+            email: None,
         };
         let target = TargetRef {
             name: "sample".to_owned(),
