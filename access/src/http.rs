@@ -5,8 +5,7 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, RequestBuilder};
 use url::Url;
-
-use crate::SecretToken;
+use zeroize::Zeroizing;
 
 /// The largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
@@ -23,7 +22,7 @@ pub(crate) struct Http {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ClientAuth<'a> {
     /// `client_secret_basic`: id and secret are form-encoded before they go into the Basic scheme (RFC 6749 section 2.3.1).
-    Basic(&'a str, &'a SecretToken),
+    Basic(&'a str, &'a str),
     /// A client that has no secret names itself in the form (RFC 6749 section 3.2.1).
     Public(&'a str),
     /// `private_key_jwt`, with an assertion (RFC 7523 section 2.2).
@@ -105,8 +104,8 @@ impl Http {
         }
         let request = match client {
             ClientAuth::Basic(id, secret) => {
-                let secret = SecretToken::new(encoded(secret.expose()));
-                request.basic_auth(encoded(id), Some(secret.expose())).form(form)
+                let secret = Zeroizing::new(encoded(secret));
+                request.basic_auth(encoded(id), Some(secret.as_str())).form(form)
             }
             ClientAuth::Public(id) => {
                 let mut form = form.to_vec();

@@ -18,11 +18,13 @@ pub mod saml;
 pub mod strangers;
 
 mod cache;
+mod credential;
 mod event;
 mod http;
 mod identity;
 mod secret;
 
+pub use credential::{Credential, CredentialError, Secret, SecretCommand, SecretCommandError};
 pub use event::authentication_event;
 pub use http::with_causes;
 #[cfg(feature = "fuzz")]

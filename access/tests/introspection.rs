@@ -19,7 +19,7 @@ use axum::routing::post;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tallyport_access::dev_issuer::{DevClient, DevIssuer};
-use tallyport_access::{Authenticator, IntrospectionConfig};
+use tallyport_access::{Authenticator, Credential, IntrospectionConfig};
 
 struct World {
     issuer: DevIssuer,
@@ -47,7 +47,7 @@ impl World {
         IntrospectionConfig {
             url: url.to_owned(),
             client_id: "gateway".to_owned(),
-            client_secret_file: self.secret_file(),
+            client_secret: Credential::File(self.secret_file()),
             cache_seconds: 1,
         }
     }
@@ -162,6 +162,33 @@ async fn the_secret_is_read_at_each_use() {
     assert_eq!(outcome(&authenticator, &world.token().await).await, "introspection_unavailable");
     std::fs::write(world.secret_file(), world.secret("gateway")).unwrap();
     assert_eq!(outcome(&authenticator, &world.token().await).await, "ok");
+}
+
+/// What a command printed is kept for a while; one that the issuer refuses is asked for at once, and the token's owner sees none of it.
+#[tokio::test]
+async fn a_secret_that_a_store_changed_is_fetched_once_it_is_refused() {
+    let world = World::start().await;
+    let (secret, runs) = (world.secret_file(), world.folder.path().join("runs"));
+    let script = format!("echo >> {}; cat {}", runs.display(), secret.display());
+    let command = ["/bin/sh", "-c", &script].map(str::to_owned).to_vec();
+    let client_secret = Credential::Command(command.try_into().unwrap());
+    let settings = IntrospectionConfig { client_secret, ..world.settings("") };
+    let at =
+        |url: &str| world.asking(IntrospectionConfig { url: url.to_owned(), ..settings.clone() });
+    let ran = || std::fs::read_to_string(&runs).unwrap().lines().count();
+
+    std::fs::write(&secret, "of yesterday").unwrap();
+    let anybody = Double::start(200, r#"{"active":true}"#, Duration::ZERO).await;
+    assert_eq!(outcome(&at(&anybody.url), &world.token().await).await, "ok");
+    std::fs::write(&secret, world.secret("gateway")).unwrap();
+    let issuer = at(&world.issuer.introspection_url());
+    assert_eq!(outcome(&issuer, &world.token().await).await, "ok", "after the one that was kept");
+    assert_eq!(outcome(&issuer, &world.token().await).await, "ok");
+    assert_eq!(ran(), 2, "what is taken is kept");
+
+    let nobody = Double::start(401, "", Duration::ZERO).await;
+    assert_eq!(outcome(&at(&nobody.url), &world.token().await).await, "introspection_unavailable");
+    assert_eq!((nobody.asked(), ran()), (2, 3), "once with what was kept, once with what is new");
 }
 
 #[tokio::test]

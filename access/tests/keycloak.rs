@@ -23,7 +23,8 @@ use serde_json::{Value, json};
 use support::jwt::outcome;
 use tallyport_access::client::{ClientAuthentication, ClientCredentials, TokenSource};
 use tallyport_access::{
-    Authenticator, ClaimSource, IntrospectionConfig, IssuerConfig, Profile, SecretToken,
+    Authenticator, ClaimSource, Credential, IntrospectionConfig, IssuerConfig, Profile, Secret,
+    SecretToken,
 };
 use tallyport_schemas::PrincipalKind;
 
@@ -169,14 +170,12 @@ async fn keycloaks_tokens_and_keys() {
 
 /// Its tokens are good by themselves until they expire; it says itself that they do not count (RFC 7662).
 async fn a_user_who_is_logged_out_is_out(keycloak: &Keycloak) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("secret");
-    std::fs::write(&file, keycloak.secret("console").expose()).unwrap();
+    let secret = Secret::new(keycloak.secret("console").expose().to_owned());
     let mut config = keycloak.config(Profile::Rfc9068);
     config.introspection = Some(IntrospectionConfig {
         url: format!("{}/introspect", keycloak.service.text("token_url")),
         client_id: "console".to_owned(),
-        client_secret_file: file,
+        client_secret: Credential::Value(secret),
         cache_seconds: 1,
     });
     let asking = Authenticator::new(vec![config]).unwrap();

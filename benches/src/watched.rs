@@ -67,6 +67,7 @@ impl Watch {
         let settings = Settings {
             listen: Some("127.0.0.1:0".parse()?),
             otlp_endpoint,
+            otlp_headers: None,
             sample_ratio: self.sample_ratio,
             instance: "bench".to_owned(),
             build: Build {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_http::{HttpClient, HttpError};
@@ -25,7 +25,7 @@ use tracing_subscriber::{Layer, layer};
 use url::Url;
 
 use crate::adopt::{Adopting, Ids};
-use crate::service::{Settings, TelemetryError};
+use crate::service::{CollectorHeaders, Settings, TelemetryError};
 
 /// The longest one export takes.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,7 +48,7 @@ pub(crate) struct Exporter {
 impl Exporter {
     /// Must be called within a tokio runtime, which must outlive it.
     pub(crate) fn start(endpoint: &Url, settings: &Settings) -> Result<Self, TelemetryError> {
-        let client = Client::new()?;
+        let client = Client::new(settings.otlp_headers.clone())?;
         let failed = |error: &dyn std::fmt::Display| TelemetryError::Export(error.to_string());
         let spans = SpanExporter::builder()
             .with_http()
@@ -169,19 +169,20 @@ fn resource(settings: &Settings) -> Resource {
 #[derive(Clone, Debug)]
 struct Client {
     http: reqwest::Client,
+    headers: Option<Arc<dyn CollectorHeaders>>,
     runtime: tokio::runtime::Handle,
     failing: Arc<AtomicBool>,
 }
 
 impl Client {
-    fn new() -> Result<Self, TelemetryError> {
+    fn new(headers: Option<Arc<dyn CollectorHeaders>>) -> Result<Self, TelemetryError> {
         let http = reqwest::Client::builder()
             .timeout(EXPORT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| TelemetryError::Export(error.to_string()))?;
         let runtime = tokio::runtime::Handle::current();
-        Ok(Self { http, runtime, failing: Arc::default() })
+        Ok(Self { http, headers, runtime, failing: Arc::default() })
     }
 
     /// Says once that it fails, and once that it does not any more.
@@ -197,30 +198,52 @@ impl Client {
     }
 }
 
+/// No export. For the log; it repeats no credential.
+#[derive(Debug, thiserror::Error)]
+enum NotSent {
+    #[error("telemetry.otlp_headers: {0}")]
+    Headers(String),
+    #[error(transparent)]
+    Http(reqwest::Error),
+}
+
+impl From<reqwest::Error> for NotSent {
+    fn from(error: reqwest::Error) -> Self {
+        // The address may hold a credential.
+        Self::Http(error.without_url())
+    }
+}
+
+impl Client {
+    async fn send(self, mut request: Request<Bytes>) -> Result<(StatusCode, Bytes), NotSent> {
+        if let Some(headers) = &self.headers {
+            let shown = headers.current().await.map_err(NotSent::Headers)?;
+            for (name, value) in &shown {
+                request.headers_mut().insert(name, value.clone());
+            }
+        }
+        let mut answer = self.http.execute(request.try_into()?).await?;
+        let mut body = BytesMut::new();
+        while let Some(chunk) = answer.chunk().await? {
+            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+                break;
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((answer.status(), body.freeze()))
+    }
+}
+
 #[async_trait]
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let http = self.http.clone();
-        let sending = self.runtime.spawn(async move {
-            let mut answer = http.execute(request.try_into()?).await?;
-            let mut body = BytesMut::new();
-            while let Some(chunk) = answer.chunk().await? {
-                if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                    break;
-                }
-                body.extend_from_slice(&chunk);
-            }
-            Ok::<_, reqwest::Error>((answer.status(), body.freeze()))
-        });
-        match sending.await? {
+        match self.runtime.spawn(self.clone().send(request)).await? {
             Ok((status, body)) => {
                 let refused = format!("it answered {status}");
                 self.note((!status.is_success()).then_some(refused.as_str()));
                 Ok(Response::builder().status(status).body(body)?)
             }
             Err(error) => {
-                // The address may hold a credential.
-                let error = error.without_url();
                 self.note(Some(&error.to_string()));
                 Err(error.into())
             }

@@ -21,4 +21,4 @@ mod service;
 pub use catalog::{Kind, METRICS, Metric};
 pub use logs::Logs;
 pub use readiness::{Check, Readiness, Verdict};
-pub use service::{Build, Settings, Telemetry, TelemetryError};
+pub use service::{Build, CollectorHeaders, Settings, Telemetry, TelemetryError};

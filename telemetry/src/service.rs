@@ -1,7 +1,10 @@
 //! Starts and stops all of it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use async_trait::async_trait;
+use http::HeaderMap;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -30,12 +33,24 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// A collector that takes OTLP over HTTP; none when absent.
     pub otlp_endpoint: Option<Url>,
+    /// What the collector is shown with each export; nothing when absent.
+    pub otlp_headers: Option<Arc<dyn CollectorHeaders>>,
     /// The part of the traces that is exported, from 0 to 1.
     pub sample_ratio: f64,
     /// Names this process among all that export.
     pub instance: String,
     /// Which build runs.
     pub build: Build,
+}
+
+/// Header fields for a collector: those that let this process in.
+#[async_trait]
+pub trait CollectorHeaders: std::fmt::Debug + Send + Sync {
+    /// As they are now.
+    ///
+    /// # Errors
+    /// Why one cannot be had, in words that repeat nothing of it.
+    async fn current(&self) -> Result<HeaderMap, String>;
 }
 
 /// Telemetry could not start.

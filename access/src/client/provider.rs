@@ -297,7 +297,9 @@ impl Provider {
         let id = self.settings.client_id.as_str();
         Ok(match &self.settings.authentication {
             ClientAuthentication::Public => Client::Known(ClientAuth::Public(id)),
-            ClientAuthentication::Secret(secret) => Client::Known(ClientAuth::Basic(id, secret)),
+            ClientAuthentication::Secret(secret) => {
+                Client::Known(ClientAuth::Basic(id, secret.expose()))
+            }
             ClientAuthentication::Changing(secret) => Client::Current(id, secret.0.load_full()),
             ClientAuthentication::Key(key) => {
                 // Where a token endpoint is known beforehand, nothing is.
@@ -320,7 +322,7 @@ impl Client<'_> {
     fn as_auth(&self) -> ClientAuth<'_> {
         match self {
             Self::Known(known) => *known,
-            Self::Current(id, secret) => ClientAuth::Basic(id, secret),
+            Self::Current(id, secret) => ClientAuth::Basic(id, secret.expose()),
             Self::Asserted(id, assertion) => ClientAuth::Assertion(id, assertion),
         }
     }

@@ -14,7 +14,7 @@ use super::profile::Profile;
 use super::written::WrittenIssuer;
 
 /// One trusted issuer. Every key is described in docs/reference/identity.md.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(from = "WrittenIssuer")]
 pub struct IssuerConfig {
     /// The `iss` of its tokens, exactly; also where its discovery document is found.

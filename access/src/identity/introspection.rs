@@ -1,7 +1,6 @@
 //! Asks the issuer whether a token that is good by itself still counts (RFC 7662).
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,25 +14,23 @@ use url::Url;
 
 use super::failure::Reason;
 use super::issuer::is_safe_url;
-use crate::SecretToken;
-use crate::http::{ClientAuth, Http};
+use crate::http::{ClientAuth, Http, HttpAnswer};
+use crate::{Credential, CredentialError};
 
 const CACHE_SECONDS: std::ops::RangeInclusive<u64> = 1..=60;
 /// Answers that are kept; more are asked for anew.
 const MAX_ANSWERS: usize = 16_384;
-/// The largest file with a secret.
-const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
 /// Where an issuer says whether a token still counts, and how it is asked.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IntrospectionConfig {
     /// The introspection endpoint.
     pub url: String,
     /// The client id by which this service asks (`client_secret_basic`).
     pub client_id: String,
-    /// A file with the client's secret, read at each use; one line break at its end is not part of it.
-    pub client_secret_file: PathBuf,
+    /// Its secret.
+    pub client_secret: Credential,
     /// How long an answer counts, in seconds, 1 to 60: a token that is no longer active is out within this time.
     #[serde(default = "default_cache_seconds")]
     pub cache_seconds: u64,
@@ -49,7 +46,7 @@ pub(super) struct Introspector {
     http: Http,
     url: Url,
     client_id: String,
-    secret_file: PathBuf,
+    secret: Credential,
     cache: Duration,
     /// By the SHA-256 of the token. Who asks for one holds its lock, so that many at once are one request.
     answers: Mutex<HashMap<[u8; 32], Slot>>,
@@ -81,7 +78,7 @@ impl Introspector {
             http,
             url,
             client_id: config.client_id.clone(),
-            secret_file: config.client_secret_file.clone(),
+            secret: config.client_secret.clone(),
             cache: Duration::from_secs(config.cache_seconds),
             answers: Mutex::default(),
         })
@@ -132,11 +129,15 @@ impl Introspector {
 
     /// What went wrong is for our own log: it names nothing of the token.
     async fn ask(&self, token: &str) -> Result<bool, String> {
-        let secret = self.secret().await?;
         let form = [("token", token), ("token_type_hint", "access_token")];
-        let client = ClientAuth::Basic(&self.client_id, &secret);
-        let asked = self.http.post_form(&self.url, client, &form, None).await;
-        let answer = asked.map_err(|error| error.to_string())?;
+        let (mut answer, was_kept) = self.post(&form).await?;
+        if answer.status == 401 {
+            // It may have been changed since a command printed it.
+            self.secret.forget();
+            if was_kept {
+                (answer, _) = self.post(&form).await?;
+            }
+        }
         if answer.status != 200 {
             return Err(format!("it answers with status {}", answer.status));
         }
@@ -144,18 +145,14 @@ impl Introspector {
             .ok_or_else(|| "its answer has no `active` (RFC 7662 section 2.2)".to_owned())
     }
 
-    async fn secret(&self) -> Result<SecretToken, String> {
-        let named = |error: &dyn std::fmt::Display| {
-            format!("client_secret_file {}: {error}", self.secret_file.display())
-        };
-        let meta = tokio::fs::metadata(&self.secret_file).await.map_err(|it| named(&it))?;
-        if meta.len() > MAX_SECRET_BYTES {
-            return Err(named(&format!("it is larger than {MAX_SECRET_BYTES} bytes")));
-        }
-        let read = tokio::fs::read_to_string(&self.secret_file).await.map_err(|it| named(&it))?;
-        let read = zeroize::Zeroizing::new(read);
-        let secret = read.strip_suffix('\n').unwrap_or(&read);
-        Ok(SecretToken::new(secret.strip_suffix('\r').unwrap_or(secret)))
+    /// Its answer, and whether the secret is one that was kept.
+    async fn post(&self, form: &[(&str, &str)]) -> Result<(HttpAnswer, bool), String> {
+        let named = |error: CredentialError| format!("client_secret: {error}");
+        let was_kept = !self.secret.refresh().await.map_err(named)?;
+        let secret = self.secret.read().map_err(named)?;
+        let client = ClientAuth::Basic(&self.client_id, secret.expose());
+        let answer = self.http.post_form(&self.url, client, form, None).await;
+        Ok((answer.map_err(|error| error.to_string())?, was_kept))
     }
 }
 

@@ -191,7 +191,7 @@ impl Config {
             #[cfg(not(feature = "lake"))]
             recorder: raw.recorder.map(|_| ()),
             query: query.transpose()?,
-            telemetry: raw.telemetry.check()?,
+            telemetry: raw.telemetry.check(folder)?,
         })
     }
 
@@ -242,7 +242,7 @@ fn relative_to(mut issuer: IssuerConfig, folder: &Path) -> IssuerConfig {
     issuer.jwks_file = issuer.jwks_file.map(|path| folder.join(path));
     issuer.ca_file = issuer.ca_file.map(|path| folder.join(path));
     if let Some(introspection) = &mut issuer.introspection {
-        introspection.client_secret_file = folder.join(&introspection.client_secret_file);
+        introspection.client_secret = introspection.client_secret.clone().relative_to(folder);
     }
     issuer
 }

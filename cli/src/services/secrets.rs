@@ -32,10 +32,7 @@ impl Changing {
     }
 
     async fn look(&mut self) {
-        let taken = match self.from.refresh().await {
-            Ok(_) => self.from.read().map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
+        let taken = self.from.current().await.map_err(|error| error.to_string());
         match taken.and_then(|secret| (self.take)(&secret)) {
             Ok(changed) => {
                 if changed {

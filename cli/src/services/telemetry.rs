@@ -1,10 +1,14 @@
 //! Telemetry of a process of services: started before them, told what they are, stopped after them.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use tallyport_gateway::config::Credential;
 use tallyport_schemas::SCHEMA_VERSION;
-use tallyport_telemetry::{Build, Logs, Settings, Telemetry};
+use tallyport_telemetry::{Build, CollectorHeaders, Logs, Settings, Telemetry};
 
 use super::readiness::Watch;
 use super::wiring::Services;
@@ -13,6 +17,29 @@ use crate::exit::Failure;
 
 /// How often `dev` looks at its target.
 const DEV_PROBE: Duration = Duration::from_secs(30);
+
+/// Header fields by reference, read with each export.
+#[derive(Debug)]
+struct Shown(Vec<(HeaderName, Credential)>);
+
+fn shown(headers: &[(HeaderName, Credential)]) -> Option<Arc<dyn CollectorHeaders>> {
+    (!headers.is_empty()).then(|| Arc::new(Shown(headers.to_vec())) as Arc<dyn CollectorHeaders>)
+}
+
+#[async_trait]
+impl CollectorHeaders for Shown {
+    async fn current(&self) -> Result<HeaderMap, String> {
+        let mut fields = HeaderMap::new();
+        for (name, credential) in &self.0 {
+            let secret = credential.current().await.map_err(|error| format!("{name}: {error}"))?;
+            let value = HeaderValue::from_str(secret.expose());
+            let mut value = value.map_err(|_| format!("{name}: it has bytes that no field may"))?;
+            value.set_sensitive(true);
+            fields.insert(name, value);
+        }
+        Ok(fields)
+    }
+}
 
 /// Telemetry of one process.
 pub struct Observed {
@@ -31,6 +58,7 @@ impl Observed {
         let whole = Settings {
             listen: settings.listen,
             otlp_endpoint: settings.otlp_endpoint.clone(),
+            otlp_headers: shown(&settings.otlp_headers),
             sample_ratio: settings.sample_ratio,
             instance: instance.to_owned(),
             build: Build {

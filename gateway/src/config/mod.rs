@@ -1,8 +1,6 @@
 //! What the gateway is told: `[[targets]]` of each kind, and limits. Raw serde structs become checked types at start.
 
 mod any_target;
-mod command;
-mod credential;
 mod http_target;
 mod kube_target;
 mod mcp;
@@ -13,8 +11,6 @@ mod request_target;
 mod target;
 
 pub use any_target::{AnyTarget, RawAnyTarget};
-pub use command::{SecretCommand, SecretCommandError};
-pub use credential::{Credential, CredentialError, Secret};
 pub use http_target::{HttpKind, HttpTarget, RawBasic, RawHttpTarget, RawRoute};
 pub use kube_target::{KubernetesKind, RawKubernetesTarget, RawObjectHide};
 pub(crate) use mcp::McpHost;
@@ -27,6 +23,7 @@ pub use oauth2::RawOAuth2;
 pub(crate) use oauth2::{OAuth2, OAuth2Issuer, OAuth2Proof};
 pub(crate) use request_target::Shown;
 pub use request_target::{RawHide, RawRequestTarget, RequestTarget};
+pub use tallyport_access::{Credential, CredentialError, Secret};
 pub use target::{Address, ClientIdentity, RawTarget, SslMode, Target, TargetLimits};
 
 use std::sync::Arc;

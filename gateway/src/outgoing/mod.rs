@@ -9,4 +9,4 @@ mod tokens;
 pub(crate) use self::client::{FollowedClient, Made};
 pub(crate) use self::echo::Echo;
 pub(crate) use self::secrets::Secrets;
-pub(crate) use self::tokens::{NoToken, Tokens, read};
+pub(crate) use self::tokens::{NoToken, Tokens};

@@ -9,7 +9,7 @@ use tallyport_access::client::{
 };
 use tokio::sync::Mutex;
 
-use crate::config::{Credential, CredentialError, OAuth2, OAuth2Issuer, OAuth2Proof, Secret};
+use crate::config::{CredentialError, OAuth2, OAuth2Issuer, OAuth2Proof};
 
 /// Gets them, and keeps each until shortly before it ends.
 #[derive(Debug)]
@@ -74,11 +74,11 @@ impl Tokens {
         };
         let authentication = match proof {
             OAuth2Proof::Secret(secret) => {
-                let secret = read(secret).await?.expose().to_owned();
+                let secret = secret.current().await?.expose().to_owned();
                 ClientAuthentication::Secret(SecretToken::new(secret))
             }
             OAuth2Proof::Key { pem, id, audience } => {
-                let key = ClientKey::from_pem(read(pem).await?.expose().as_bytes())?;
+                let key = ClientKey::from_pem(pem.current().await?.expose().as_bytes())?;
                 let key = key.named(id.clone()).for_audience(audience.clone());
                 ClientAuthentication::Key(Arc::new(key))
             }
@@ -96,13 +96,4 @@ impl Tokens {
         *kept = Some(made.clone());
         Ok(made)
     }
-}
-
-/// What a credential is now.
-///
-/// # Errors
-/// Where it cannot be had.
-pub(crate) async fn read(credential: &Credential) -> Result<Secret, CredentialError> {
-    let _ran = credential.refresh().await?;
-    credential.read()
 }

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::wire::WireError;
 use crate::config::{Credential, Secret, Shown};
-use crate::outgoing::{self, Secrets, Tokens};
+use crate::outgoing::{Secrets, Tokens};
 
 /// What one target is shown.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Credentials {
 }
 
 async fn read(credential: &Credential) -> Result<Secret, WireError> {
-    outgoing::read(credential).await.map_err(|error| WireError::Credential(error.to_string()))
+    credential.current().await.map_err(|error| WireError::Credential(error.to_string()))
 }
 
 fn bearer(token: &str) -> Result<HeaderValue, WireError> {

@@ -154,8 +154,7 @@ async fn keys(webhook: &Webhook, answers: &Answers) -> Result<Keys, Unvouched> {
         tracing::error!(webhook = webhook.name, %error, "the secret of its answers cannot be had");
         Unvouched::new("secret_unavailable", "the answer cannot be checked now; try again later")
     };
-    answers.secret.refresh().await.map_err(|error| unavailable(&error))?;
-    let secret = answers.secret.read().map_err(|error| unavailable(&error))?;
+    let secret = answers.secret.current().await.map_err(|error| unavailable(&error))?;
     Keys::parse(&secret).map_err(|error| unavailable(&error))
 }
 

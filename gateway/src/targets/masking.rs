@@ -5,13 +5,20 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use gateway_core::masking::{Masking, MaskingError};
+use gateway_core::masking::{Masking, MaskingError, SecretSource};
+use parking_lot::Mutex;
+use tallyport_access::SecretCommand;
 use tallyport_schemas::{PolicyChange, PolicyKind};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::config::Credential;
 
 /// How often the file is looked at.
 const POLL: Duration = Duration::from_millis(500);
+/// How often a key's program is run, unless what it printed is fresh.
+const ASK_PROGRAM: Duration = Duration::from_secs(5);
 /// Changes that may wait to be recorded; the watch waits beyond it.
 const PENDING_CHANGES: usize = 16;
 
@@ -20,6 +27,46 @@ const PENDING_CHANGES: usize = 16;
 pub struct MaskingStore {
     current: Arc<ArcSwap<Masking>>,
     path: Option<PathBuf>,
+    program: Program,
+}
+
+/// The program that prints the key of keyed hashes, where one does. It is kept over the file that names it, so that what it printed is.
+#[derive(Clone, Debug)]
+struct Program {
+    known: Arc<Mutex<Option<Known>>>,
+    /// How often it is run, unless what it printed is fresh.
+    every: Duration,
+}
+
+/// A program by the words that name it.
+type Known = (Vec<String>, SecretCommand);
+
+impl Default for Program {
+    fn default() -> Self {
+        Self { known: Arc::default(), every: ASK_PROGRAM }
+    }
+}
+
+impl Program {
+    /// The one of these words.
+    fn of(&self, words: &[String]) -> Result<SecretCommand, String> {
+        let mut kept = self.known.lock();
+        if let Some((known, command)) = &*kept
+            && known == words
+        {
+            return Ok(command.clone());
+        }
+        let command = SecretCommand::try_from(words.to_vec())?;
+        *kept = Some((words.to_vec(), command.clone()));
+        Ok(command)
+    }
+
+    /// What a masking file's key is. A program that was not run yet is waited for.
+    fn key(&self, source: &SecretSource) -> Result<Vec<u8>, String> {
+        let SecretSource::Command(words) = source else { return source.read() };
+        let secret = Credential::Command(self.of(words)?).read_first();
+        secret.map(|it| it.expose().as_bytes().to_vec()).map_err(|error| error.to_string())
+    }
 }
 
 /// The file cannot be used.
@@ -48,7 +95,8 @@ impl MaskingStore {
     /// Holds a configuration for good.
     #[must_use]
     pub fn fixed(masking: Masking) -> Self {
-        Self { current: Arc::new(ArcSwap::from_pointee(masking)), path: None }
+        let current = Arc::new(ArcSwap::from_pointee(masking));
+        Self { current, path: None, program: Program::default() }
     }
 
     /// Loads a file.
@@ -56,8 +104,9 @@ impl MaskingStore {
     /// # Errors
     /// When it cannot be read or is not valid; a gateway must not start then.
     pub fn load(path: &Path) -> Result<Self, MaskingStoreError> {
-        let masking = read(path)?;
-        Ok(Self { path: Some(path.to_path_buf()), ..Self::fixed(masking) })
+        let program = Program::default();
+        let masking = read(path, &program)?;
+        Ok(Self { path: Some(path.to_path_buf()), program, ..Self::fixed(masking) })
     }
 
     /// What is in force now.
@@ -86,18 +135,23 @@ impl MaskingStore {
         let Some(path) = self.path.clone() else { return changes.closed().await };
         // Nothing is seen yet: the file may have changed since it was loaded.
         let mut seen = None;
-        let mut refused = None;
+        let (mut refused, mut asked) = (None, Instant::now());
         loop {
             tokio::select! {
                 () = tokio::time::sleep(POLL) => {}
                 () = changes.closed() => return,
             }
-            let now = Some((stamp(&path), self.current().key_file().map(stamp)));
-            if now == seen {
+            let printed = match self.current().key_source() {
+                Some(SecretSource::Command(words)) => self.program_ran(words, &mut asked).await,
+                _ => false,
+            };
+            let now = Some((stamp(&path), self.key_stamp()));
+            if now == seen && !printed {
                 continue;
             }
             seen = now;
-            if let Some(change) = self.reload(&path, &mut refused)
+            let read = self.read(&path).await;
+            if let Some(change) = self.reload(&path, read, &mut refused)
                 && changes.send(change).await.is_err()
             {
                 return;
@@ -105,9 +159,44 @@ impl MaskingStore {
         }
     }
 
-    fn reload(&self, path: &Path, refused: &mut Option<String>) -> Option<PolicyChange> {
+    /// Where the key is in a file, which it is now.
+    fn key_stamp(&self) -> Option<(SystemTime, u64)> {
+        match self.current().key_source() {
+            Some(SecretSource::File(path)) => stamp(path),
+            _ => None,
+        }
+    }
+
+    /// Whether the key's program was run again, or failed to.
+    async fn program_ran(&self, words: &[String], asked: &mut Instant) -> bool {
+        if asked.elapsed() < self.program.every {
+            return false;
+        }
+        *asked = Instant::now();
+        match self.program.of(words).map(Credential::Command) {
+            Ok(credential) => credential.refresh().await.unwrap_or(true),
+            Err(_) => true,
+        }
+    }
+
+    /// Reads the file where a program may be waited for.
+    async fn read(&self, path: &Path) -> Result<Masking, MaskingStoreError> {
+        let (from, program) = (path.to_path_buf(), self.program.clone());
+        let read = tokio::task::spawn_blocking(move || read(&from, &program)).await;
+        read.unwrap_or_else(|error| {
+            let source = std::io::Error::other(error);
+            Err(MaskingStoreError::Read { file: name_of(path), source })
+        })
+    }
+
+    fn reload(
+        &self,
+        path: &Path,
+        read: Result<Masking, MaskingStoreError>,
+        refused: &mut Option<String>,
+    ) -> Option<PolicyChange> {
         let before = self.current();
-        match read(path) {
+        match read {
             Ok(masking) if masking.fingerprint() == before.fingerprint() => None,
             Ok(masking) => {
                 *refused = None;
@@ -142,10 +231,10 @@ impl MaskingStore {
     }
 }
 
-fn read(path: &Path) -> Result<Masking, MaskingStoreError> {
+fn read(path: &Path, program: &Program) -> Result<Masking, MaskingStoreError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| MaskingStoreError::Read { file: name_of(path), source })?;
-    Ok(Masking::parse(&text, &name_of(path))?)
+    Ok(Masking::parse_with(&text, &name_of(path), |source| program.key(source))?)
 }
 
 fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
@@ -199,5 +288,44 @@ mod tests {
         let Some(PolicyChange::Loaded { previous, version, .. }) = next else { panic!("{next:?}") };
         assert_eq!(previous.as_deref(), Some(version.as_str()), "the text is the same");
         assert_ne!(store.current().fingerprint(), before.fingerprint());
+    }
+
+    #[tokio::test]
+    async fn a_key_that_a_program_prints_is_asked_for_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, key) = (folder.path().join("masking.toml"), folder.path().join("key"));
+        let runs = folder.path().join("runs");
+        std::fs::write(&key, "the first key of hashes\n").unwrap();
+        let script = format!("echo >> {}; cat {}", runs.display(), key.display());
+        let text = format!("hash_key = {{ command = [\"/bin/sh\", \"-c\", \"{script}\"] }}\n");
+        std::fs::write(&file, text).unwrap();
+        let ran = || std::fs::read_to_string(&runs).unwrap().lines().count();
+        let mut store = MaskingStore::load(&file).unwrap();
+        store.program.every = Duration::ZERO;
+        let before = store.current();
+        assert!(before.has_hash_key());
+        // As it is once a minute is over.
+        let a_minute_later = || {
+            let Some(SecretSource::Command(words)) = before.key_source() else {
+                panic!("no program")
+            };
+            Credential::Command(store.program.of(words).unwrap()).forget();
+        };
+        assert_eq!(ran(), 1);
+        let mut changes = store.watch(CancellationToken::new());
+        let _start = changes.recv().await.unwrap();
+        std::fs::write(&key, "the second key of hashes\n").unwrap();
+        tokio::time::sleep(POLL * 3).await;
+        assert_eq!(ran(), 1, "what it printed is fresh");
+        a_minute_later();
+        let Some(PolicyChange::Loaded { .. }) = changes.recv().await else { panic!("not loaded") };
+        assert_ne!(store.current().fingerprint(), before.fingerprint());
+        assert_eq!(ran(), 2, "not for each look at the file");
+        std::fs::remove_file(&key).unwrap();
+        a_minute_later();
+        let next = changes.recv().await;
+        let Some(PolicyChange::Rejected { error, .. }) = next else { panic!("{next:?}") };
+        assert!(error.contains("/bin/sh ended with"), "{error}");
+        assert!(store.current().has_hash_key(), "the one before it counts on");
     }
 }

@@ -65,8 +65,7 @@ impl Post {
     /// # Cancel safety
     /// A dropped call may have been taken.
     pub(super) async fn send(&self, webhook: &Webhook, message: &Message) -> Result<(), PostError> {
-        webhook.secret.refresh().await?;
-        let keys = Keys::parse(&webhook.secret.read()?)?;
+        let keys = Keys::parse(&webhook.secret.current().await?)?;
         let (id, at) = (message.id(), Timestamp::now().as_second());
         let signature = keys.sign(&id, at, &message.body);
         let request = self

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tallyport_access::dev_issuer::{DevClient, DevIssuer};
 use tallyport_access::policy::PolicyStore;
-use tallyport_access::{Authenticator, IntrospectionConfig, IssuerConfig};
+use tallyport_access::{Authenticator, Credential, IntrospectionConfig, IssuerConfig, Secret};
 use tallyport_eventlog::backends::memory::MemoryLog;
 use tallyport_eventlog::faults::FaultLog;
 use tallyport_eventlog::{Appender, AppenderOptions, Log, Position, Topic};
@@ -76,7 +76,7 @@ impl World {
     /// That takes tokens for this audience alone.
     pub async fn of_audience(audience: &str) -> Self {
         let log = Arc::new(MemoryLog::new());
-        let only = |_: &DevIssuer, trusted: &mut IssuerConfig, _: &Path| {
+        let only = |_: &DevIssuer, trusted: &mut IssuerConfig| {
             trusted.audiences = vec![audience.to_owned()];
         };
         Self::trusting(only, (log, "test"), "", |_| {}, |_| {}).await
@@ -85,13 +85,13 @@ impl World {
     /// Whose issuer is asked whether a token still counts.
     pub async fn asking(mcp: &str, mcp_config: impl FnOnce(&mut McpConfig)) -> Self {
         let log = Arc::new(MemoryLog::new());
-        let asks = |issuer: &DevIssuer, trusted: &mut IssuerConfig, folder: &Path| {
+        let asks = |issuer: &DevIssuer, trusted: &mut IssuerConfig| {
             let client = &issuer.clients()[0];
-            let client_secret_file = folder.join("secret");
-            std::fs::write(&client_secret_file, client.secret.expose()).unwrap();
+            let secret = Secret::new(client.secret.expose().to_owned());
+            let client_secret = Credential::Value(secret);
             let (url, client_id) = (issuer.introspection_url(), client.id.clone());
             trusted.introspection =
-                Some(IntrospectionConfig { url, client_id, client_secret_file, cache_seconds: 1 });
+                Some(IntrospectionConfig { url, client_id, client_secret, cache_seconds: 1 });
         };
         Self::trusting(asks, (log, "test"), mcp, |_| {}, mcp_config).await
     }
@@ -104,11 +104,11 @@ impl World {
         front_limits: impl FnOnce(&mut Limits),
         mcp_config: impl FnOnce(&mut McpConfig),
     ) -> Self {
-        Self::trusting(|_, _, _| {}, (log, name), mcp, front_limits, mcp_config).await
+        Self::trusting(|_, _| {}, (log, name), mcp, front_limits, mcp_config).await
     }
 
     async fn trusting(
-        as_it_is: impl FnOnce(&DevIssuer, &mut IssuerConfig, &Path),
+        as_it_is: impl FnOnce(&DevIssuer, &mut IssuerConfig),
         (log, name): (Arc<MemoryLog>, &str),
         mcp: &str,
         front_limits: impl FnOnce(&mut Limits),
@@ -118,7 +118,7 @@ impl World {
         let issuer = DevIssuer::start(local, clients()).await.unwrap();
         let mut trusted = issuer.issuer_config();
         let folder = tempfile::tempdir().unwrap();
-        as_it_is(&issuer, &mut trusted, folder.path());
+        as_it_is(&issuer, &mut trusted);
         let authenticator = Authenticator::new(vec![trusted]).unwrap();
         let faults = Arc::new(FaultLog::new(Arc::clone(&log) as Arc<dyn Log>));
         let options =

@@ -1,9 +1,7 @@
 //! Who may get tokens in these tests.
 
-use std::path::Path;
-
-use tallyport_access::IntrospectionConfig;
 use tallyport_access::dev_issuer::{DevClient, DevIssuer};
+use tallyport_access::{Credential, IntrospectionConfig, Secret};
 use tallyport_schemas::{Actor, PrincipalKind};
 
 /// Agents and people, each of one group.
@@ -40,10 +38,9 @@ pub fn chain() -> Vec<Actor> {
 }
 
 /// How the issuer is asked whether a token still counts; an answer counts for a second.
-pub fn introspection(issuer: &DevIssuer, folder: &Path) -> IntrospectionConfig {
+pub fn introspection(issuer: &DevIssuer) -> IntrospectionConfig {
     let client = &issuer.clients()[0];
-    let client_secret_file = folder.join("secret");
-    std::fs::write(&client_secret_file, client.secret.expose()).expect("is written");
+    let client_secret = Credential::Value(Secret::new(client.secret.expose().to_owned()));
     let (url, client_id) = (issuer.introspection_url(), client.id.clone());
-    IntrospectionConfig { url, client_id, client_secret_file, cache_seconds: 1 }
+    IntrospectionConfig { url, client_id, client_secret, cache_seconds: 1 }
 }

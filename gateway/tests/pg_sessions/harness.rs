@@ -147,7 +147,7 @@ impl World {
         let mut trusted = issuer.issuer_config();
         let folder = tempfile::tempdir().expect("a folder");
         if options.introspection {
-            trusted.introspection = Some(clients::introspection(&issuer, folder.path()));
+            trusted.introspection = Some(clients::introspection(&issuer));
         }
         let domains = options.trust_domains;
         let saml = options.saml.as_deref();

@@ -11,7 +11,7 @@ use deltalake::{DeltaTable, DeltaTableBuilder};
 use serde_json::{Value, json};
 use tallyport_access::dev_issuer::{DevClient, DevIssuer};
 use tallyport_access::policy::PolicyStore;
-use tallyport_access::{Authenticator, IntrospectionConfig};
+use tallyport_access::{Authenticator, Credential, IntrospectionConfig, Secret};
 use tallyport_eventlog::backends::memory::MemoryLog;
 use tallyport_eventlog::faults::FaultLog;
 use tallyport_eventlog::{Appender, AppenderOptions, Log, Position, Topic};
@@ -100,12 +100,11 @@ impl World {
         let mut trusted = issuer.issuer_config();
         if setup.introspected {
             let asker = &issuer.clients()[0];
-            let client_secret_file = dir.path().join("secret");
-            std::fs::write(&client_secret_file, asker.secret.expose()).unwrap();
+            let secret = Secret::new(asker.secret.expose().to_owned());
             trusted.introspection = Some(IntrospectionConfig {
                 url: issuer.introspection_url(),
                 client_id: asker.id.clone(),
-                client_secret_file,
+                client_secret: Credential::Value(secret),
                 cache_seconds: 1,
             });
         }

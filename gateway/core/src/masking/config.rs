@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -10,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::Mask;
+use super::secret::{RawSecret, SecretSource};
 
 /// Which columns bear which label, and what their masks need.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +18,7 @@ pub struct Masking {
     columns: BTreeMap<ColumnName, String>,
     defaults: BTreeMap<String, Mask>,
     key: Option<HashKey>,
-    key_file: Option<PathBuf>,
+    key_source: Option<SecretSource>,
     fingerprint: [u8; 32],
     stored_order: StoredOrder,
 }
@@ -45,15 +45,6 @@ pub(crate) struct ColumnName {
 /// The key of keyed hashes. Redacted in `Debug`, wiped when dropped.
 #[derive(Clone)]
 pub struct HashKey(Arc<Zeroizing<Vec<u8>>>);
-
-/// Where a secret is to be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SecretSource {
-    /// An environment variable.
-    Env(String),
-    /// A file; a line break at its end is not part of the secret.
-    File(PathBuf),
-}
 
 /// The configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +91,7 @@ pub enum MaskingError {
     },
     /// A default mask hashes and there is no key.
     #[error(
-        "{file}: [labels.\"{label}\"] masks by hash, which needs hash_key = {{ env = \"...\" }} or {{ file = \"...\" }}"
+        "{file}: [labels.\"{label}\"] masks by hash, which needs hash_key = {{ env = \"...\" }}, {{ file = \"...\" }} or {{ command = [...] }}"
     )]
     NoKey {
         /// The file.
@@ -136,13 +127,6 @@ struct RawLabel {
     mask: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-enum RawSecret {
-    Env(String),
-    File(PathBuf),
-}
-
 impl HashKey {
     /// The shortest key accepted, in bytes.
     pub const MIN_BYTES: usize = 16;
@@ -171,7 +155,7 @@ impl Masking {
     /// # Errors
     /// When anything in it is not understood, or the key cannot be read.
     pub fn parse(text: &str, source: &str) -> Result<Self, MaskingError> {
-        Self::parse_with(text, source, read_secret)
+        Self::parse_with(text, source, SecretSource::read)
     }
 
     /// As [`Self::parse`], with the secrets read by `read`, whose error says what is wrong and never the secret.
@@ -186,13 +170,9 @@ impl Masking {
         let file = || source.to_owned();
         let raw: Raw = toml::from_str(text)
             .map_err(|error| MaskingError::Toml { file: file(), message: problem(text, &error) })?;
-        let source = raw.hash_key.map(SecretSource::from);
-        let key = source.as_ref().map(|source| key_from(source, read)).transpose();
+        let key_source = raw.hash_key.map(SecretSource::from);
+        let key = key_source.as_ref().map(|source| key_from(source, read)).transpose();
         let key = key.map_err(|message| MaskingError::Key { file: file(), message })?;
-        let key_file = match source {
-            Some(SecretSource::File(path)) => Some(path),
-            Some(SecretSource::Env(_)) | None => None,
-        };
         let mut columns = BTreeMap::new();
         for (name, label) in raw.columns {
             let column = ColumnName::parse(&name)
@@ -217,7 +197,7 @@ impl Masking {
         let version = hex::encode(Sha256::digest(text));
         let fingerprint = fingerprint(&version, key.as_ref());
         let stored_order = raw.stored_order;
-        Ok(Self { version, columns, defaults, key, key_file, fingerprint, stored_order })
+        Ok(Self { version, columns, defaults, key, key_source, fingerprint, stored_order })
     }
 
     /// The same with another key of keyed hashes, such as one made for development.
@@ -240,10 +220,10 @@ impl Masking {
         &self.fingerprint
     }
 
-    /// The file that the key of keyed hashes was read from, where it was one.
+    /// Where the key of keyed hashes was read.
     #[must_use]
-    pub fn key_file(&self) -> Option<&Path> {
-        self.key_file.as_deref()
+    pub const fn key_source(&self) -> Option<&SecretSource> {
+        self.key_source.as_ref()
     }
 
     /// Whether a key of keyed hashes is there.
@@ -275,15 +255,6 @@ impl Masking {
 
     pub(crate) const fn key(&self) -> Option<&HashKey> {
         self.key.as_ref()
-    }
-}
-
-impl From<RawSecret> for SecretSource {
-    fn from(raw: RawSecret) -> Self {
-        match raw {
-            RawSecret::Env(name) => Self::Env(name),
-            RawSecret::File(path) => Self::File(path),
-        }
     }
 }
 
@@ -383,16 +354,6 @@ fn key_from(
     }
     HashKey::new(bytes)
         .ok_or_else(|| format!("the key is shorter than {} bytes", HashKey::MIN_BYTES))
-}
-
-fn read_secret(source: &SecretSource) -> Result<Vec<u8>, String> {
-    match source {
-        SecretSource::Env(name) => std::env::var_os(name)
-            .map(std::os::unix::ffi::OsStringExt::into_vec)
-            .ok_or_else(|| format!("the environment variable {name} is not set")),
-        SecretSource::File(path) => std::fs::read(path)
-            .map_err(|error| format!("{} cannot be read: {error}", path.display())),
-    }
 }
 
 #[cfg(test)]

@@ -10,10 +10,12 @@
 
 mod config;
 mod mask;
+mod secret;
 mod set;
 
-pub use config::{HashKey, Masking, MaskingError, SecretSource, StoredOrder};
+pub use config::{HashKey, Masking, MaskingError, StoredOrder};
 pub use mask::{ColumnMask, End, Mask, Masked, ParseMaskError};
+pub use secret::SecretSource;
 pub use set::{Clearance, MaskSet};
 
 pub(crate) use set::LabelledColumn;

@@ -14,7 +14,7 @@ use tallyport_access::with_causes;
 
 use super::{MAX_MESSAGE_BYTES, Manner, WireError, WireSession, WireSetup, message};
 use crate::config::{Credential, McpEndpoint, Secret};
-use crate::outgoing::{FollowedClient, Made, Secrets, Tokens, read};
+use crate::outgoing::{FollowedClient, Made, Secrets, Tokens};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const REVISION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -154,7 +154,7 @@ impl Reach {
         let McpEndpoint { token, headers, .. } = &self.endpoint;
         let mut fields = Vec::new();
         if let Some(token) = token {
-            let token = read(token).await?;
+            let token = token.current().await?;
             fields.push((AUTHORIZATION, secret("Bearer ", token.expose())?));
             shown.add(&token);
         }
@@ -164,7 +164,7 @@ impl Reach {
             shown.add(&token);
         }
         for (name, credential) in headers {
-            let value = read(credential).await?;
+            let value = credential.current().await?;
             fields.push((name.clone(), secret("", value.expose())?));
             shown.add_field(&value);
         }

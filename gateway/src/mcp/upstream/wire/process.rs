@@ -70,8 +70,7 @@ pub(super) async fn start(config: &McpProcess) -> Result<Started, WireError> {
     }
     let mut secrets = Secrets::default();
     for (name, credential) in &config.environment {
-        let _ran = credential.refresh().await?;
-        let secret = credential.read()?;
+        let secret = credential.current().await?;
         if secret.expose().contains('\0') {
             let why = format!("its credential {name} has a NUL in it");
             return Err(WireError::Unreachable(why));

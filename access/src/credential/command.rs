@@ -11,12 +11,10 @@ use tokio::process::Command;
 use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
-use super::Secret;
+use super::{MAX_BYTES, Secret, without_line_break};
 
 /// The longest a program may take.
 const WITHIN: Duration = Duration::from_secs(10);
-/// The most that it may print.
-const MAX_BYTES: usize = 64 * 1024;
 /// How long what it printed is used before it is asked again. A target that refuses it ends that at once.
 const KEPT_FOR: Duration = Duration::from_secs(60);
 
@@ -160,8 +158,7 @@ impl SecretCommand {
             return Err(SecretCommandError::Failed { program: self.name(), status });
         }
         let text = std::str::from_utf8(&printed).map_err(|_| bad("what is not UTF-8"))?;
-        let text = text.strip_suffix('\n').unwrap_or(text);
-        let text = text.strip_suffix('\r').unwrap_or(text);
+        let text = without_line_break(text);
         if text.is_empty() { Err(bad("nothing")) } else { Ok(Secret::new(text.to_owned())) }
     }
 
@@ -188,9 +185,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let runs = folder.path().join("runs");
         let command = shell(&format!("echo run >> {}; sleep 0.2; echo secret", runs.display()));
-        let all = (0..20).map(|_| command.refresh());
-        let ran = futures::future::join_all(all).await;
-        assert_eq!(ran.into_iter().filter(|ran| *ran.as_ref().unwrap()).count(), 1);
+        let mut all = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let command = command.clone();
+            all.spawn(async move { command.refresh().await.unwrap() });
+        }
+        let ran = all.join_all().await;
+        assert_eq!(ran.into_iter().filter(|ran| *ran).count(), 1);
         assert_eq!(std::fs::read_to_string(runs).unwrap().lines().count(), 1);
     }
 

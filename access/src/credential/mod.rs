@@ -1,13 +1,19 @@
-//! The credential of a target: by reference, read when it is used, wiped after.
+//! A credential: by reference, read when it is used, wiped after.
+
+mod command;
 
 use std::fmt;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{SecretCommand, SecretCommandError};
+pub use command::{SecretCommand, SecretCommandError};
+
+/// The largest secret.
+const MAX_BYTES: usize = 64 * 1024;
 
 /// Where a secret is: `{ env = "NAME" }`, `{ file = "PATH" }`, `{ command = ["PROGRAM", "ARGUMENT"] }` or
 /// `{ value = "..." }`.
@@ -80,15 +86,26 @@ impl Credential {
             Self::Env(name) => {
                 std::env::var(name).map(Secret::new).map_err(|_| CredentialError::Env(name.clone()))
             }
-            Self::File(file) => std::fs::read_to_string(file)
-                .map(|text| Secret::new(without_line_break(text)))
+            Self::File(file) => read_file(file)
                 .map_err(|source| CredentialError::File { file: file.clone(), source }),
             Self::Command(command) => Ok(command.read()?),
             Self::Value(secret) => Ok(secret.clone()),
         }
     }
 
-    /// The same as [`Self::refresh`] and then [`Self::read`], where nothing else runs yet: this thread waits for a program.
+    /// What it is now: [`Self::refresh`], then [`Self::read`].
+    ///
+    /// # Errors
+    /// When it is not where it should be, or the program gives none.
+    ///
+    /// # Cancel safety
+    /// A dropped call ends the program.
+    pub async fn current(&self) -> Result<Secret, CredentialError> {
+        let _ran = self.refresh().await?;
+        self.read()
+    }
+
+    /// The same as [`Self::current`], where nothing else runs yet: this thread waits for a program.
     ///
     /// # Errors
     /// When it is not where it should be, or the program gives none.
@@ -135,14 +152,17 @@ impl fmt::Debug for Secret {
     }
 }
 
-fn without_line_break(mut text: String) -> String {
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
+fn read_file(file: &Path) -> std::io::Result<Secret> {
+    let mut text = Zeroizing::new(String::with_capacity(MAX_BYTES + 1));
+    std::fs::File::open(file)?.take(MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
+    if text.len() > MAX_BYTES {
+        return Err(std::io::Error::other("it is larger than 64 KiB, which no secret is"));
     }
-    text
+    Ok(Secret::new(without_line_break(&text).to_owned()))
+}
+
+fn without_line_break(text: &str) -> &str {
+    text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -162,5 +182,14 @@ mod tests {
         std::fs::write(file.path(), "pass word\r\n").unwrap();
         let read = Credential::File(file.path().to_path_buf()).read().unwrap();
         assert_eq!(read.expose(), "pass word");
+        std::fs::write(file.path(), "pass word\r").unwrap();
+        let read = Credential::File(file.path().to_path_buf()).read().unwrap();
+        assert_eq!(read.expose(), "pass word\r", "which is no line break");
+    }
+
+    #[test]
+    fn a_file_that_no_secret_fills_is_refused_before_it_is_read() {
+        let refused = Credential::File("/dev/zero".into()).read().unwrap_err().to_string();
+        assert!(refused.contains("larger than 64 KiB"), "{refused}");
     }
 }
