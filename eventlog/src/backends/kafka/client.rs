@@ -1,8 +1,14 @@
 //! Settings of the Kafka clients.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::KafkaError as ClientError;
 
 use super::KafkaError;
 use crate::{KafkaOptions, Record, SecretSource};
@@ -16,6 +22,32 @@ const MAX_QUEUED_KIB: usize = 128 * 1024;
 const MAX_AHEAD_KIB: usize = 8 * 1024;
 /// Requests end by then, so that a dead broker is noticed well before an append times out.
 const MAX_REQUEST_TIMEOUT_MS: u32 = 3000;
+/// The longest a client takes to say why it gets nowhere.
+const SAYS_WITHIN: Duration = Duration::from_secs(3);
+
+/// What a client says of why it gets nowhere, where it says something: its own answer is that no broker answers, also where brokers
+/// refuse who asks. Blocks for as long as it takes it to say so.
+pub(super) fn why_not(config: &ClientConfig) -> Option<String> {
+    let heard = Heard::default();
+    let asker: BaseConsumer<Heard> = consumer(config).create_with_context(heard.clone()).ok()?;
+    let until = Instant::now() + SAYS_WITHIN;
+    while Instant::now() < until && heard.0.lock().is_none() {
+        let _nothing_is_read = asker.poll(Duration::from_millis(100));
+    }
+    heard.0.lock().take()
+}
+
+/// Keeps the first error.
+#[derive(Clone, Debug, Default)]
+struct Heard(Arc<Mutex<Option<String>>>);
+
+impl ClientContext for Heard {
+    fn error(&self, _: ClientError, reason: &str) {
+        self.0.lock().get_or_insert_with(|| reason.to_owned());
+    }
+}
+
+impl ConsumerContext for Heard {}
 
 /// What all clients share: where the brokers are and how they are spoken to.
 pub(super) fn base(options: &KafkaOptions) -> Result<ClientConfig, KafkaError> {

@@ -59,8 +59,8 @@ pub enum KafkaError {
     },
     /// No broker answers.
     #[error(
-        "no Kafka broker at {brokers} answers ({reason}); check the address, the network and \
-         security.protocol"
+        "no Kafka broker at {brokers} answers ({reason}); check the address, the network, \
+         security.protocol and the credentials"
     )]
     Unreachable {
         /// The brokers that were asked.
@@ -137,7 +137,15 @@ impl KafkaLog {
         let config = client::base(&options)?;
         let named = |topic: Topic| format!("{}{}", options.topic_prefix, topic.name());
         let names = PerTopic { audit: named(Topic::Audit), control: named(Topic::Control) };
-        let partitions = topics::ensure(&config, &options, &names).await?;
+        let partitions = match topics::ensure(&config, &options, &names).await {
+            Err(KafkaError::Unreachable { brokers, reason }) => {
+                let asking = config.clone();
+                let said = tokio::task::spawn_blocking(move || client::why_not(&asking)).await;
+                let reason = said.ok().flatten().unwrap_or(reason);
+                return Err(KafkaError::Unreachable { brokers, reason });
+            }
+            ensured => ensured?,
+        };
         let cluster = topics::cluster_id(&config, &options).await?;
         let id = LogId::new("kafka", &format!("{cluster}:{}", names.audit));
         let producer = Producer::new(client::producer(&config, &options))?;
