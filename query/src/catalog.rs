@@ -18,6 +18,7 @@ use datafusion::logical_expr::{LogicalPlan, TableType};
 use datafusion::sql::parser::Statement;
 
 use crate::barrier;
+use crate::described::Described;
 use crate::error::QueryError;
 use crate::functions::{DESCRIBING, MAKING};
 use crate::table::{EventsTable, Pinned, RAW, full_schema};
@@ -37,23 +38,24 @@ pub(crate) const INFORMATION_SCHEMA: &str = "information_schema";
 /// A session state whose names are those of one query.
 pub(crate) fn state_for(
     base: &SessionState,
-    pg_catalog: Option<Arc<dyn SchemaProvider>>,
+    described: &Described,
     raw: bool,
     pinned: Arc<Pinned>,
 ) -> Result<SessionState> {
     let public = PublicSchema { base: base.clone(), raw, pinned };
-    with_schemas(base, Arc::new(public), pg_catalog)
+    with_schemas(base, Arc::new(public), Some(described))
 }
 
 fn with_schemas(
     base: &SessionState,
     public: Arc<dyn SchemaProvider>,
-    pg_catalog: Option<Arc<dyn SchemaProvider>>,
+    described: Option<&Described>,
 ) -> Result<SessionState> {
     let catalog = MemoryCatalogProvider::new();
     catalog.register_schema(PUBLIC, public)?;
-    if let Some(pg_catalog) = pg_catalog {
-        catalog.register_schema(PG_CATALOG, pg_catalog)?;
+    if let Some(described) = described {
+        catalog.register_schema(PG_CATALOG, Arc::clone(&described.pg_catalog))?;
+        catalog.register_schema(INFORMATION_SCHEMA, Arc::clone(&described.information_schema))?;
     }
     let catalogs = MemoryCatalogProviderList::new();
     catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use arrow::array::timezone::Tz;
 use arrow::datatypes::DataType;
-use datafusion::catalog::SchemaProvider;
 use datafusion::common::{ParamValues, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -19,9 +18,7 @@ use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::Statement;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
-use datafusion_postgres::datafusion_pg_catalog::pg_catalog::{
-    PgCatalogSchemaProvider, PgCatalogStaticTables, setup_pg_catalog,
-};
+use datafusion_postgres::datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use tallyport_schemas::Face;
 use tokio::task::block_in_place;
 use tokio::time::timeout;
@@ -31,6 +28,7 @@ use tracing::Instrument as _;
 
 use crate::catalog::{self, CATALOG, PUBLIC};
 use crate::config::Limits;
+use crate::described::Described;
 use crate::error::{QueryError, StartError};
 use crate::functions::{self, Account};
 use crate::instead::OurOwnWay;
@@ -71,7 +69,7 @@ pub(crate) struct Engine {
     pub(crate) stop: CancellationToken,
     statements: Statements,
     base: SessionState,
-    pg_catalog: Arc<dyn SchemaProvider>,
+    described: Described,
     lake: Arc<Lake>,
     tail: Arc<Tail>,
     partitions: u32,
@@ -102,9 +100,7 @@ impl Engine {
         let empty =
             Arc::new(Pinned { snapshot: Arc::new(Snapshot::NONE), tail: PinnedTail::default() });
         let shape = catalog::shape(&base, empty).await?;
-        let statics = PgCatalogStaticTables::try_new()?;
-        let pg_catalog =
-            PgCatalogSchemaProvider::try_new(shape, Arc::new(statics), EmptyContextProvider)?;
+        let described = Described::new(&base, shape).await?;
         Ok(Self {
             gate,
             limits,
@@ -114,7 +110,7 @@ impl Engine {
             stop,
             statements: Statements::new(limits.max_sql_bytes),
             base,
-            pg_catalog: Arc::new(pg_catalog),
+            described,
             lake,
             tail,
             partitions,
@@ -220,8 +216,7 @@ impl Engine {
         must_be_a_question(&statement)?;
         size::must_name_few(&statement)?;
         let raw = self.gate.may_see_raw(reader);
-        let pg_catalog = Some(Arc::clone(&self.pg_catalog));
-        let mut state = catalog::state_for(&self.base, pg_catalog, raw, pinned)?;
+        let mut state = catalog::state_for(&self.base, &self.described, raw, pinned)?;
         // `now()` is when this question is asked; the state that it comes from is as old as the service.
         state.mark_start_execution();
         let _stand_in = state.register_udf(functions::session_user(reader.name()))?;
@@ -332,7 +327,7 @@ pub(crate) fn base_session(limits: &Limits) -> Result<SessionState, StartError> 
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, PUBLIC)
         .with_create_default_catalog_and_schema(true)
-        .with_information_schema(true);
+        .with_information_schema(false);
     let options = config.options_mut();
     options.execution.parquet.pushdown_filters = true;
     options.execution.parquet.reorder_filters = true;

@@ -15,6 +15,7 @@ mod answer;
 mod barrier;
 mod catalog;
 mod config;
+mod described;
 mod engine;
 mod error;
 mod functions;

@@ -18,6 +18,7 @@ use datafusion_postgres::datafusion_pg_catalog::sql::rules::{
 };
 
 use crate::catalog::{INFORMATION_SCHEMA, PG_CATALOG};
+use crate::described::as_meant;
 use crate::error::QueryError;
 use crate::misread::{Misread, misread};
 use crate::patterns;
@@ -99,8 +100,14 @@ impl Statements {
                 };
                 statements.into_iter().map(rewrite).collect()
             }
+            Ok(mut statements) => {
+                let another = statements.iter_mut().fold(false, |any, one| as_meant(one) | any);
+                let texts: Vec<String> = statements.iter().map(ToString::to_string).collect();
+                let text = if another { &texts.join("; ") } else { sql };
+                self.of_catalog.parse(text).map_err(|error| syntax(&error))?
+            }
             // What only PostgreSQL's clients say may not parse as it is.
-            Ok(_) | Err(_) => self.of_catalog.parse(sql).map_err(|error| syntax(&error))?,
+            Err(_) => self.of_catalog.parse(sql).map_err(|error| syntax(&error))?,
         };
         let rows = statements.iter_mut().filter(|statement| !asks_the_catalog_alone(statement));
         rows.for_each(patterns::of_whole_texts);

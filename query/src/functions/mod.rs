@@ -4,6 +4,7 @@ mod account;
 mod bounded;
 mod growth;
 mod joined;
+mod server;
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ pub(crate) const DESCRIBING: [&str; 1] = ["pg_get_keywords"];
 /// none of them; its own `generate_series` makes rows.
 const UNBOUNDED: [&str; 4] = ["range", "generate_series", "array_repeat", "array_resize"];
 
-/// Leaves only what may be called.
+/// Leaves only what may be called, and adds what clients of PostgreSQL do call.
 pub(crate) fn restrict(state: &mut SessionState) -> Result<()> {
     let known: Vec<_> = state.table_functions().keys().cloned().collect();
     let stays = |name: &str| MAKING.contains(&name) || DESCRIBING.contains(&name);
@@ -36,7 +37,7 @@ pub(crate) fn restrict(state: &mut SessionState) -> Result<()> {
     for name in UNBOUNDED {
         let _removed = state.deregister_udf(name)?;
     }
-    Ok(())
+    server::add(state)
 }
 
 /// `session_user`, which is what `current_user` means too: who the token says.

@@ -11,8 +11,8 @@ use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::response::TransactionStatus;
 use futures::stream;
 
-use super::startup::SERVER_VERSION;
 use super::wire;
+use crate::described::setting;
 use crate::error::QueryError;
 
 /// Settings that a client may set to anything: they bind only the client, or bounds that are stricter here anyway.
@@ -136,25 +136,16 @@ fn may_set(set: &Set) -> Result<(), QueryError> {
 
 fn show<C: ClientInfo>(client: &C, name: &str) -> PgWireResult<Response> {
     let application = client.metadata().get("application_name").map_or("", String::as_str);
-    let value = match name {
-        "server_version" => SERVER_VERSION,
-        "server_version_num" => "160006",
-        "server_encoding" | "client_encoding" => "UTF8",
-        "timezone" | "time.zone" => "UTC",
-        "transaction_isolation"
-        | "default_transaction_isolation"
-        | "transaction.isolation.level" => "repeatable read",
-        "transaction_read_only" | "default_transaction_read_only" => "on",
-        "standard_conforming_strings" | "integer_datetimes" => "on",
-        "search_path" => "public",
-        "datestyle" => "ISO, MDY",
-        "intervalstyle" => "postgres",
-        "bytea_output" => "hex",
-        "extra_float_digits" => "1",
-        "max_identifier_length" => "63",
-        "application_name" => application,
-        "is_superuser" => "off",
-        _ => {
+    let known = match name {
+        "application_name" => Some(application),
+        // As the parser has `SHOW TIME ZONE` and `SHOW TRANSACTION ISOLATION LEVEL`.
+        "time.zone" => setting("timezone"),
+        "transaction.isolation.level" => setting("transaction_isolation"),
+        _ => setting(name),
+    };
+    let value = match known {
+        Some(value) => value,
+        None => {
             let message = format!("`{name}` is no setting here");
             return Err(PgWireError::UserError(Box::new(ErrorInfo::new(
                 "ERROR".to_owned(),

@@ -18,9 +18,7 @@ use zeroize::Zeroizing;
 
 use super::connection::Connection;
 use super::wire;
-
-/// What clients are told they talk to: they choose their catalog queries by it.
-pub(super) const SERVER_VERSION: &str = concat!("16.6 (tallyport ", env!("CARGO_PKG_VERSION"), ")");
+use crate::described::SERVER_VERSION;
 
 #[async_trait]
 impl StartupHandler for Connection {

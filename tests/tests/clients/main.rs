@@ -1,5 +1,5 @@
 //! Unchanged clients through `tallyport connect`, each beside the same client on a direct connection: what they see
-//! must be the same, line for line.
+//! must be the same, line for line. And BI tools, which read the audit.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,6 +8,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod bi;
 mod drivers;
 mod pgbench;
 mod psql;
