@@ -38,3 +38,20 @@ fn the_version_says_what_a_report_needs() {
     assert_eq!(told("event schema "), tallyport_schemas::SCHEMA_VERSION, "{long}");
     assert_eq!(said("-V").lines().count(), 1);
 }
+
+/// A library that is there on the machine that builds, and found by chance, must not be asked of the machine that runs.
+#[test]
+fn it_needs_the_c_library_and_no_other() {
+    let read = Command::new("readelf").args(["-d", env!("CARGO_BIN_EXE_tallyport")]).output();
+    let said = String::from_utf8(read.unwrap().stdout).unwrap();
+    let needed = said.lines().filter(|line| line.contains("(NEEDED)"));
+    let needed: Vec<&str> = needed
+        .filter_map(|line| line.split_once('[')?.1.split_once(']'))
+        .map(|(library, _)| library)
+        .collect();
+    assert!(needed.contains(&"libc.so.6"), "{said}");
+    let of_glibc = ["libc.so.", "libm.so.", "libgcc_s.so.", "ld-linux"];
+    for library in needed {
+        assert!(of_glibc.iter().any(|it| library.starts_with(it)), "{library} is needed, too");
+    }
+}

@@ -18,9 +18,13 @@ pub const fn roll(seed: u64, round: u64, bound: u64) -> u64 {
 }
 
 /// `kill -9`.
-#[expect(clippy::expect_used, reason = "a test harness: a kill that cannot be done fails the test")]
 pub fn kill(pid: u64) {
-    let killed =
-        Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill runs");
-    assert!(killed.success(), "process {pid} was there to be killed");
+    signal("-KILL", pid);
+}
+
+/// `kill` with this signal, such as `-STOP`.
+#[expect(clippy::expect_used, reason = "a test harness: a kill that cannot be done fails the test")]
+pub fn signal(name: &str, pid: u64) {
+    let sent = Command::new("kill").args([name, &pid.to_string()]).status().expect("kill runs");
+    assert!(sent.success(), "process {pid} was there for {name}");
 }

@@ -17,10 +17,10 @@ use dev_services::{DevService, StartError};
 use serde_json::Value;
 
 pub use books::{Ask, Books};
-pub use chaos::{kill, roll, setting};
+pub use chaos::{kill, roll, setting, signal};
 pub use desk::Desk;
 pub use load::Load;
-pub use site::{AGENT, Role, Site, free_port};
+pub use site::{AGENT, Role, Site, free_port, keys_of, lake_on};
 
 /// How long a condition may take to come true.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -308,6 +308,26 @@ impl Role {
     }
 }
 
+/// `[lake]` in the bucket of this store, with these keys, or those that the process finds by itself.
+pub fn lake_on(store: &DevService, prefix: &str, keys: Option<(&str, &str)>) -> String {
+    let lake = format!(
+        "[lake]\nurl = \"s3://{}/{prefix}\"\n[lake.options]\nAWS_ENDPOINT_URL = \"{}\"\nAWS_ALLOW_HTTP = \"true\"\n\
+         AWS_REGION = \"{}\"\n",
+        store.text("bucket"),
+        store.text("endpoint"),
+        store.text("region")
+    );
+    let keys = keys.map(|(id, secret)| {
+        format!("AWS_ACCESS_KEY_ID = \"{id}\"\nAWS_SECRET_ACCESS_KEY = \"{secret}\"\n")
+    });
+    lake + &keys.unwrap_or_default()
+}
+
+/// Those that a store of deploy/dev/s3 takes.
+pub fn keys_of(store: &DevService) -> Option<(&str, &str)> {
+    Some((store.text("access_key"), store.text("secret_key")))
+}
+
 /// A port that is free for TCP and UDP now, and that no connection to elsewhere takes before a server does: the kernel gives
 /// those from 32,768 up.
 pub fn free_port() -> u16 {

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use dev_services::DevService;
 use tallyport_tests::{
-    Books, Forward, Load, Role, Site, binary, eventually, psql, roll, said, setting, start_or_say,
+    Books, Forward, Load, Role, Site, binary, eventually, keys_of, lake_on, psql, roll, said,
+    setting, start_or_say,
 };
 
 use crate::together::checks;
@@ -34,7 +34,12 @@ fn nothing_passes_unrecorded_whichever_role_is_killed() {
     let Some(kafka) = start_or_say(test, "kafka", &[]) else { return };
     let Some(s3) = start_or_say(test, "s3", &[]) else { return };
     let log = format!("kafka://{}?partitions=3", kafka.text("bootstrap"));
-    let config = site.config("site.toml", &log, &on_s3(&s3), &["gateway", "recorder", "query"]);
+    let config = site.config(
+        "site.toml",
+        &log,
+        &lake_on(&s3, PREFIX, keys_of(&s3)),
+        &["gateway", "recorder", "query"],
+    );
     checks(&config);
 
     let mut roles = Roles::start(&config);
@@ -157,17 +162,4 @@ impl<'a> Roles<'a> {
         books.received(load.stop());
         self
     }
-}
-
-/// `[lake]`, in the bucket.
-fn on_s3(s3: &DevService) -> String {
-    format!(
-        "[lake]\nurl = \"s3://{}/{PREFIX}\"\n[lake.options]\nAWS_ENDPOINT_URL = \"{}\"\nAWS_ALLOW_HTTP = \"true\"\n\
-         AWS_REGION = \"{}\"\nAWS_ACCESS_KEY_ID = \"{}\"\nAWS_SECRET_ACCESS_KEY = \"{}\"\n",
-        s3.text("bucket"),
-        s3.text("endpoint"),
-        s3.text("region"),
-        s3.text("access_key"),
-        s3.text("secret_key")
-    )
 }

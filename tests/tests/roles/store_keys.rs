@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use dev_services::DevService;
-use tallyport_tests::{Role, Site, eventually, said, start_or_say};
+use tallyport_tests::{Role, Site, eventually, lake_on, said, start_or_say};
 
 use crate::sessions;
 
@@ -38,13 +38,7 @@ fn keys_of_the_store_come_from_a_program_and_are_asked_for_anew() {
     let Some(site) = Site::start(test) else { return };
     let Some(s3) = start_or_say(test, "s3", &[]) else { return };
     let log = format!("embedded:{}", site.path("log").display());
-    let lake = format!(
-        "[lake]\nurl = \"s3://{}/keys\"\n[lake.options]\nAWS_ENDPOINT_URL = \"{}\"\nAWS_ALLOW_HTTP = \"true\"\n\
-         AWS_REGION = \"{}\"\nAWS_FORCE_CREDENTIAL_LOAD = \"true\"\n",
-        s3.text("bucket"),
-        s3.text("endpoint"),
-        s3.text("region")
-    );
+    let lake = lake_on(&s3, "keys", None) + "AWS_FORCE_CREDENTIAL_LOAD = \"true\"\n";
     let config = site.config("all.toml", &log, &lake, &["gateway", "recorder", "query"]);
     let from = format!("AWS_CONFIG_FILE={}", program(&site, &s3));
     let more = ["--env", &from, "--env", "AWS_EC2_METADATA_DISABLED=true"];

@@ -24,6 +24,8 @@ pub struct Got {
     pub spans: Vec<Span>,
     /// Names of all metrics.
     pub metrics: BTreeSet<String>,
+    /// What was shown in `x-api-key`.
+    pub keys: BTreeSet<String>,
     /// Everything, as it came.
     pub bytes: Vec<u8>,
 }
@@ -67,6 +69,9 @@ fn take(stream: &TcpStream, got: &Mutex<Got>) -> Option<()> {
         }
         if let Some(value) = line.strip_prefix("content-length:") {
             length = value.trim().parse().ok()?;
+        }
+        if let Some(key) = line.strip_prefix("x-api-key:") {
+            got.lock().keys.insert(key.trim().to_owned());
         }
         protobuf |= line == "content-type: application/x-protobuf";
     }

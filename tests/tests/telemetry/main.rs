@@ -11,9 +11,12 @@
 mod collector;
 mod documented;
 mod load;
+mod outages;
+mod planted;
 mod process;
 mod readiness;
 mod requests;
 mod scrape;
 mod secrets;
 mod spans;
+mod told;

@@ -3,20 +3,16 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::path::PathBuf;
 
 use dev_services::DevService;
-use serde_json::{Value, json};
-use tallyport_eventlog::{LogUrl, Position, Topic};
-use tallyport_schemas::Content;
+use serde_json::json;
 use tallyport_tests::{
     AGENT, Desk, Forward, Role, Site, eventually, free_port, psql, said, start_or_say,
 };
 
 use crate::collector::Collector;
-use crate::scrape::{Scrape, readyz};
+use crate::told::{Told, curl};
 
 const POLICY: &str = r#"
 @id("crm") permit (principal, action in [Tallyport::Action::"http:connect", Tallyport::Action::"http:request"], resource);
@@ -47,74 +43,6 @@ fn echo() -> u16 {
         }
     });
     port
-}
-
-/// All that a role may tell, and what must not be in it.
-struct Told {
-    places: Vec<(String, String)>,
-}
-
-impl Told {
-    fn has(&mut self, place: impl Into<String>, text: impl Into<String>) {
-        self.places.push((place.into(), text.into()));
-    }
-
-    /// Every event, and what passed as it is recorded in it.
-    async fn events(&mut self, log: &str) -> usize {
-        let url: LogUrl = log.parse().unwrap();
-        let log = tallyport_eventlog::open(&url).await.unwrap();
-        let mut count = 0;
-        for topic in [Topic::Audit, Topic::Control] {
-            let mut from = Position { partition: 0, offset: 0 };
-            loop {
-                let entries = log.read(topic, from, 1 << 22, Duration::ZERO).await.unwrap();
-                let Some(last) = entries.last() else { break };
-                from.offset = last.position.offset + 1;
-                for entry in entries {
-                    count += 1;
-                    self.has("an event", String::from_utf8_lossy(&entry.value));
-                    let event: Value = serde_json::from_slice(&entry.value).unwrap();
-                    self.contents(&event);
-                }
-            }
-        }
-        count
-    }
-
-    fn contents(&mut self, value: &Value) {
-        if let Ok(content) = serde_json::from_value::<Content>(value.clone()) {
-            self.has("what passed", String::from_utf8_lossy(&content.replay().unwrap()));
-        }
-        match value {
-            Value::Object(members) => members.values().for_each(|it| self.contents(it)),
-            Value::Array(items) => items.iter().for_each(|it| self.contents(it)),
-            _ => {}
-        }
-    }
-
-    /// Files as they are, which is as whoever copies a disk sees them.
-    fn files(&mut self, folder: &Path) {
-        for entry in std::fs::read_dir(folder).unwrap().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                self.files(&path);
-            } else {
-                let bytes = std::fs::read(&path).unwrap();
-                self.has(path.display().to_string(), String::from_utf8_lossy(&bytes));
-            }
-        }
-    }
-
-    fn is_silent_about(&self, secret: &str) {
-        assert!(secret.len() > 10, "{secret} may be anywhere");
-        for (place, text) in &self.places {
-            assert!(!text.contains(secret), "{secret} is in {place}: {text}");
-        }
-    }
-
-    fn says(&self, place: &str, text: &str) -> bool {
-        self.places.iter().any(|it| it.0 == place && it.1.contains(text))
-    }
 }
 
 /// A site whose parts all have secrets.
@@ -207,15 +135,7 @@ impl World {
         assert!(eventually(|| self.site.sql(recorded)[0]["n"] == 3));
         let called = || self.collector.got().spans.iter().any(|it| it.name == "mcp_call");
         assert!(eventually(called));
-        let mut told = Told { places: Vec::new() };
-        for table in ["events", "commands", "decisions", "responses", "sessions", "authentications"]
-        {
-            let rows = self.site.ask(&["sql", &format!("SELECT * FROM {table}"), "--json"]);
-            told.has("an answer of the audit", said(&rows));
-        }
-        told.has("/metrics", Scrape::of(&self.telemetry).text);
-        told.has("/readyz", readyz(&self.telemetry).1.to_string());
-        told
+        Told::of(&self.site, &self.telemetry)
     }
 }
 
@@ -224,11 +144,6 @@ struct Uses {
     database: String,
     service: String,
     tool: String,
-}
-
-fn curl(arguments: &[&str]) -> String {
-    let curl = Command::new("curl").args(["-sk", "--noproxy", "*"]).args(arguments).output();
-    said(&curl.unwrap())
 }
 
 #[test]
