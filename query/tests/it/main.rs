@@ -6,6 +6,7 @@ mod ask;
 mod barrier;
 mod cases;
 mod crowd;
+mod described;
 mod dictionaries;
 mod distinct;
 mod files;
