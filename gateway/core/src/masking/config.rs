@@ -325,7 +325,8 @@ fn problem(text: &str, error: &toml::de::Error) -> String {
         let (found, expected) = message.rsplit_once(", expected ").unwrap_or((message, ""));
         let found = found.split(['`', '"', '\'']).next().unwrap_or_default();
         let found = found.trim_end_matches([' ', ':', ',']);
-        let secret = if expected == "`env` or `file`" { " in hash_key" } else { "" };
+        let of_secret = expected == "one of `env`, `file`, `command`";
+        let secret = if of_secret { " in hash_key" } else { "" };
         if expected.is_empty() {
             found.to_owned()
         } else {
