@@ -7,10 +7,12 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 
 mod below;
 mod dictionaries;
+mod interrupted;
 mod order;
 mod unique;
 
 use dictionaries::TextsInDictionaries;
+use interrupted::MayBeInterrupted;
 use order::FirstRowsFirst;
 use unique::WhereNamesAreUnique;
 
@@ -36,6 +38,7 @@ pub(crate) fn rules(engines: &[Rule]) -> Vec<Rule> {
     }
     insert_before(&mut rules, SORTS_TO_SCANS, Arc::new(FirstRowsFirst));
     insert_before(&mut rules, LAST_CHECK, Arc::new(TextsInDictionaries));
+    insert_before(&mut rules, LAST_CHECK, Arc::new(MayBeInterrupted));
     rules
 }
 
@@ -67,7 +70,7 @@ mod tests {
         let sorts = wanted.iter().position(|rule| rule == SORTS_TO_SCANS).unwrap();
         wanted.insert(sorts, "FirstRowsFirst".to_owned());
         assert_eq!(wanted.pop().as_deref(), Some(LAST_CHECK), "what comes after ours");
-        wanted.extend(["TextsInDictionaries", LAST_CHECK].map(str::to_owned));
+        wanted.extend(["TextsInDictionaries", "MayBeInterrupted", LAST_CHECK].map(str::to_owned));
         assert_eq!(names(&rules(engines)), wanted);
     }
 }

@@ -15,8 +15,46 @@ fn code(answer: &Value) -> &str {
 
 /// Runs until somebody stops it, and reads nothing but the catalog.
 fn endless_without_a_right() -> String {
-    let tables: Vec<_> = (0..9).map(|n| format!("information_schema.columns c{n}")).collect();
-    format!("SELECT sum(length(c0.table_name) % 7) FROM {}", tables.join(" CROSS JOIN "))
+    endless_over("information_schema.columns", "table_name")
+}
+
+/// Rows of a few that were read once: billions of billions.
+fn endless_over(table: &str, text: &str) -> String {
+    let tables: Vec<_> = (0..9).map(|n| format!("{table} c{n}")).collect();
+    format!("SELECT sum(length(c0.{text}) % 7) FROM {}", tables.join(" CROSS JOIN "))
+}
+
+/// Nobody has to be asked twice: as many as there are threads would else keep all of them for ever, and no limit would end them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_makes_rows_without_end_of_a_few_is_ended_in_time() {
+    let limits = Limits { max_duration: Duration::from_secs(3), ..Limits::default() };
+    let world = World::with(Setup { limits, ..Setup::default() }).await;
+    let threads = std::thread::available_parallelism().unwrap().get();
+    let token = world.token("nobody").await;
+    let pairs = "SELECT count(*) FROM pg_catalog.pg_proc a JOIN pg_catalog.pg_proc b ON a.proname < b.proname \
+                 JOIN pg_catalog.pg_proc c ON b.proname < c.proname JOIN pg_catalog.pg_proc d ON c.proname < d.proname";
+    for sql in [
+        endless_over("pg_catalog.pg_type", "typname"),
+        endless_over("information_schema.columns", "table_name"),
+        pairs.to_owned(),
+    ] {
+        let ask = || {
+            let request = world.http.post(world.url("/v1/sql")).bearer_auth(&token);
+            tokio::spawn(request.json(&json!({ "sql": sql })).send())
+        };
+        let asked: Vec<_> = (0..threads).map(|_| ask()).collect();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let other = tokio::time::timeout(Duration::from_secs(10), world.value("SELECT 40 + 2"));
+        assert_eq!(other.await.expect("others are answered meanwhile"), json!(42), "{sql}");
+        for one in asked {
+            let ended = tokio::time::timeout(Duration::from_secs(20), one).await;
+            let answer = ended.expect("it is ended in time").unwrap().unwrap();
+            let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+            let known = ["timed_out", "out_of_memory", "busy"];
+            assert!(known.contains(&code(&answer)), "{sql}: {answer}");
+        }
+    }
+    world.running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
