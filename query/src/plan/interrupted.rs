@@ -28,8 +28,9 @@ impl PhysicalOptimizerRule for MayBeInterrupted {
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let made = plan.transform_up(|node| {
-            let makes_more =
-                node.children().len() > 1 || node.downcast_ref::<UnnestExec>().is_some();
+            // By their names: there are half a dozen kinds.
+            let is_join = node.name().ends_with("JoinExec");
+            let makes_more = is_join || node.downcast_ref::<UnnestExec>().is_some();
             if makes_more {
                 return Ok(Transformed::yes(Arc::new(CooperativeExec::new(node)) as _));
             }
