@@ -30,7 +30,8 @@ impl VisitorMut for AsMeant {
         match expression {
             // `table.column[1]` is one as well.
             Expr::CompoundFieldAccess { root, access_chain }
-                if !matches!(**root, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) =>
+                if !matches!(**root, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+                    && access_chain.iter().any(|it| matches!(it, AccessExpr::Dot(_))) =>
             {
                 let root = replace(root.as_mut(), null());
                 *expression = accessed(root, std::mem::take(access_chain));

@@ -22,40 +22,30 @@ const VIEWS: [&str; 6] = [
     "is_updatable",
 ];
 const SCHEMATA: [&str; 3] = ["catalog_name", "schema_name", "schema_owner"];
-const COLUMNS: [&str; 23] = [
-    "table_catalog",
-    "table_schema",
-    "table_name",
-    "column_name",
-    "ordinal_position",
-    "column_default",
-    "is_nullable",
-    "data_type",
-    "character_maximum_length",
-    "character_octet_length",
-    "numeric_precision",
-    "numeric_precision_radix",
-    "numeric_scale",
-    "datetime_precision",
-    "interval_type",
-    "collation_name",
-    "udt_catalog",
-    "udt_schema",
-    "udt_name",
-    "is_identity",
-    "is_generated",
-    "generation_expression",
-    "is_updatable",
-];
-/// Those of [`COLUMNS`] that are numbers.
-const NUMBERS: [&str; 7] = [
-    "ordinal_position",
-    "character_maximum_length",
-    "character_octet_length",
-    "numeric_precision",
-    "numeric_precision_radix",
-    "numeric_scale",
-    "datetime_precision",
+const COLUMNS: [(&str, DataType); 23] = [
+    ("table_catalog", DataType::Utf8),
+    ("table_schema", DataType::Utf8),
+    ("table_name", DataType::Utf8),
+    ("column_name", DataType::Utf8),
+    ("ordinal_position", DataType::Int32),
+    ("column_default", DataType::Utf8),
+    ("is_nullable", DataType::Utf8),
+    ("data_type", DataType::Utf8),
+    ("character_maximum_length", DataType::Int32),
+    ("character_octet_length", DataType::Int32),
+    ("numeric_precision", DataType::Int32),
+    ("numeric_precision_radix", DataType::Int32),
+    ("numeric_scale", DataType::Int32),
+    ("datetime_precision", DataType::Int32),
+    ("interval_type", DataType::Utf8),
+    ("collation_name", DataType::Utf8),
+    ("udt_catalog", DataType::Utf8),
+    ("udt_schema", DataType::Utf8),
+    ("udt_name", DataType::Utf8),
+    ("is_identity", DataType::Utf8),
+    ("is_generated", DataType::Utf8),
+    ("generation_expression", DataType::Utf8),
+    ("is_updatable", DataType::Utf8),
 ];
 /// No relation here has a key, so these have no rows.
 const WITHOUT_ROWS: [(&str, &[&str]); 4] = [
@@ -140,14 +130,11 @@ pub(super) async fn schema(public: &dyn SchemaProvider) -> Result<Arc<dyn Schema
     let texts = |names: &[&'static str]| -> Vec<_> {
         names.iter().map(|name| (*name, DataType::Utf8)).collect()
     };
-    let kinds = COLUMNS
-        .iter()
-        .map(|name| (*name, if NUMBERS.contains(name) { DataType::Int32 } else { DataType::Utf8 }));
     for (name, kinds, rows) in [
         ("schemata", texts(&SCHEMATA), schemata.to_vec()),
         ("tables", texts(&TABLES), tables),
         ("views", texts(&VIEWS), views),
-        ("columns", kinds.collect(), columns),
+        ("columns", COLUMNS.to_vec(), columns),
     ] {
         made.register_table(name.to_owned(), table(&kinds, rows)?)?;
     }
@@ -170,7 +157,7 @@ fn columns_of(relation: &str, schema: &SchemaRef) -> Vec<Vec<ScalarValue>> {
         let moment = matches!(field.data_type(), DataType::Timestamp(..)).then_some(6);
         COLUMNS
             .iter()
-            .map(|column| match *column {
+            .map(|(column, _)| match *column {
                 "table_catalog" | "udt_catalog" => text(CATALOG),
                 "table_schema" => text(PUBLIC),
                 "table_name" => text(relation),

@@ -11,9 +11,8 @@ use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::unnest::UnnestExec;
 
-/// Gives every join, and what makes rows of lists, a share of time after which others have their turn.
+/// Gives every join a share of time after which others have their turn.
 #[derive(Debug)]
 pub(super) struct MayBeInterrupted;
 
@@ -29,9 +28,7 @@ impl PhysicalOptimizerRule for MayBeInterrupted {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let made = plan.transform_up(|node| {
             // By their names: there are half a dozen kinds.
-            let is_join = node.name().ends_with("JoinExec");
-            let makes_more = is_join || node.downcast_ref::<UnnestExec>().is_some();
-            if makes_more {
+            if node.name().ends_with("JoinExec") {
                 return Ok(Transformed::yes(Arc::new(CooperativeExec::new(node)) as _));
             }
             Ok(Transformed::no(node))
