@@ -132,6 +132,9 @@ pub enum QueryError {
         /// The bound.
         max: usize,
     },
+    /// No token of this connection is looked at any more.
+    #[error("too many requests with an invalid token on this connection; get a new token")]
+    TooManyFailures,
     /// No place for another connection.
     #[error(
         "{of} has as many connections open as it may (max_connections); close one, or try again in a moment"
@@ -240,6 +243,7 @@ impl QueryError {
             Self::TimedOut { .. } => ("timed_out", 504, "57014"),
             Self::TokenExpired => ("token_expired", 401, "28000"),
             Self::Busy { .. } | Self::BusyYourself { .. } => ("busy", 429, "53300"),
+            Self::TooManyFailures => ("too_many_failures", 429, "28000"),
             Self::TooManyConnections { .. } => ("too_many_connections", 503, "53300"),
             Self::OutOfMemory => ("out_of_memory", 422, "53200"),
             Self::Cancelled => ("cancelled", 499, "57014"),

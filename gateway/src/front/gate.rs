@@ -129,13 +129,8 @@ impl Gate {
             turned_away(Cause::ProtocolError);
         })?;
         let token_was_sent = connect.presented.token.is_some();
-        if peer.watch.is_exhausted() {
-            let message =
-                "too many requests with an invalid token on this connection; get a new token";
-            meters::turned_away("too_many_failures");
-            let status = StatusCode::TOO_MANY_REQUESTS;
-            turned_away(Cause::TooManyFailures);
-            return Err(route::answer(status, "too_many_failures", message).into());
+        if let Some(refused) = self.exhausted(peer) {
+            return Err(refused.into());
         }
         let Ok(slot) = self.tunnels.clone().try_acquire_owned() else {
             turned_away(Cause::TooManyTunnels);
@@ -176,6 +171,17 @@ impl Gate {
         }
     }
 
+    /// The answer to whoever had all tries of its connection: no further token of it is looked at.
+    fn exhausted(&self, peer: &Peer) -> Option<Response<Bytes>> {
+        peer.watch.is_exhausted().then(|| {
+            meters::turned_away("too_many_failures");
+            self.turned_away(peer.front, Cause::TooManyFailures, Some(peer.addr));
+            let message =
+                "too many requests with an invalid token on this connection; get a new token";
+            route::answer(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", message)
+        })
+    }
+
     /// Gives a request that is no CONNECT to the router, with its body bounded in size and time. Also whether it is the first
     /// of its connection that was found authentic.
     pub(super) async fn call<B>(&self, peer: &Peer, request: Request<B>) -> (Response<Body>, bool)
@@ -183,6 +189,9 @@ impl Gate {
         B: hyper::body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
+        if let Some(refused) = self.exhausted(peer) {
+            return (refused.map(Body::from), false);
+        }
         let mut request = request.map(|body| {
             let bounded = Limited::new(body, self.limits.max_body_bytes);
             Body::new(TimedBody::new(bounded, self.limits.body_deadline))

@@ -298,6 +298,7 @@ async fn guessing_tokens_at_once_gets_no_more_tries() {
     for status in [401, 401, 401, 429, 429] {
         assert_eq!(client.tunnel("echo", "guess").await.0.status(), status);
     }
+    assert_eq!(client.get("/v1/echo").await.0.status(), 429, "nor for another kind of request");
     assert_eq!(gateway.double.asked.load(Ordering::SeqCst), 3);
 }
 

@@ -120,6 +120,9 @@ async fn enter(
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let token = bearer(&parts.headers);
     let watch = parts.extensions.get::<Arc<Watch>>();
+    if watch.is_some_and(|watch| watch.is_exhausted()) {
+        return Err(Failure(QueryError::TooManyFailures));
+    }
     let serve = async |reader| {
         if let Some(watch) = watch {
             watch.authenticated();

@@ -155,7 +155,7 @@ async fn asked_on(stream: &mut TcpStream, token: &str) -> Option<String> {
     );
     stream.write_all(request.as_bytes()).await.ok()?;
     let (mut said, mut buffer) = (String::new(), [0_u8; 4096]);
-    while !said.contains("\r\n\r\n") || !said.trim_end().ends_with(['}', '0']) {
+    while !is_whole(&said) {
         match stream.read(&mut buffer).await {
             Ok(read) if read > 0 => said.push_str(std::str::from_utf8(&buffer[..read]).unwrap()),
             _ => return None,
@@ -164,16 +164,28 @@ async fn asked_on(stream: &mut TcpStream, token: &str) -> Option<String> {
     said.split(' ').nth(1).map(str::to_owned)
 }
 
+/// Whether an answer is there to its end: what is left of one would be taken for another.
+fn is_whole(said: &str) -> bool {
+    let Some((head, body)) = said.split_once("\r\n\r\n") else { return false };
+    match head.lines().find_map(|line| line.strip_prefix("content-length: ")) {
+        Some(bytes) => body.len() as u64 >= bytes.parse().unwrap(),
+        None => body.ends_with("0\r\n\r\n"),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn eight_bad_tokens_end_a_connection_unless_one_was_good() {
     let world = World::start().await;
     let mut stranger = silent(&world).await;
-    let mut refused = 0;
-    while asked_on(&mut stranger, "nonsense").await.is_some() {
-        refused += 1;
-        assert!(refused <= 8, "it is let try on");
+    let mut answers = Vec::new();
+    // A quick one is there before the end of the eighth: it is told why and is no try.
+    while let Some(status) = asked_on(&mut stranger, "nonsense").await {
+        answers.push(status);
+        assert!(answers.len() < 20, "it is let go on: {answers:?}");
     }
-    assert_eq!(refused, 8);
+    let refused = answers.iter().take_while(|status| *status == "401").count();
+    assert_eq!(refused, 8, "{answers:?}");
+    assert!(answers[8..].iter().all(|status| status == "429"), "{answers:?}");
     counted(&world, "query_http", "too_many_failures").await;
     let mut reader = silent(&world).await;
     let token = world.token("auditor").await;
@@ -182,6 +194,35 @@ async fn eight_bad_tokens_end_a_connection_unless_one_was_good() {
         assert_eq!(asked_on(&mut reader, "nonsense").await.as_deref(), Some("401"));
     }
     assert_eq!(asked_on(&mut reader, &token).await.as_deref(), Some("200"));
+    world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_read_keeps_no_connection_for_more_tries() {
+    let world = World::start().await;
+    let stream = silent(&world).await;
+    // No byte of a body fits: every answer stays open.
+    let client =
+        h2::client::Builder::new().initial_window_size(0).handshake::<_, &[u8]>(stream).await;
+    let (mut client, connection) = client.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut answers = Vec::new();
+    let mut statuses = Vec::new();
+    for _ in 0..12 {
+        let request = http::Request::get(world.url("/v1/ask"))
+            .header("authorization", "Bearer nonsense")
+            .body(())
+            .unwrap();
+        client = client.ready().await.unwrap();
+        let (answer, _) = client.send_request(request, true).unwrap();
+        let answer = answer.await.unwrap();
+        statuses.push(answer.status().as_u16());
+        answers.push(answer);
+    }
+    let (tried, refused) = statuses.split_at(8);
+    assert!(tried.iter().all(|status| *status == 401), "{statuses:?}");
+    assert!(refused.iter().all(|status| *status == 429), "{statuses:?}");
+    connection.abort();
     world.running.stop().await;
 }
 
