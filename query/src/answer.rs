@@ -7,17 +7,20 @@ use arrow::array::{Array as _, ArrayRef};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use futures::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
 use crate::config::Limits;
 use crate::engine::{Engine, Planned};
 use crate::error::QueryError;
-use crate::panics::caught;
+use crate::panics::{caught, of_task};
 use crate::turns::Turn;
 
 /// Batches that wait for a slow reader; the query waits beyond it.
@@ -110,7 +113,12 @@ impl Engine {
             bytes: 0,
         };
         let span = planned.question.span().in_scope(|| tracing::debug_span!("execute"));
-        self.tasks.spawn(running.run(planned, turn).instrument(span));
+        let (rows, made) = mpsc::channel(1);
+        let making = make(planned.state.clone(), planned.plan.clone(), rows, turn);
+        let making = self.making.spawn(making.instrument(span.clone()));
+        let making = making.map(AbortOnDropHandle::new).map_err(|_| QueryError::Stopping);
+        let made = making.map(|making| Made { rows: made, making });
+        self.tasks.spawn(running.run(planned, made).instrument(span));
         match receiver.recv().await {
             Some(Piece::Begun) => {}
             Some(Piece::Error(error)) => return Err(error),
@@ -120,17 +128,44 @@ impl Engine {
     }
 }
 
-impl Planned {
-    /// All rows, of which the first are there.
-    async fn first(&self) -> Result<impl Stream<Item = Rows> + Unpin + use<>, QueryError> {
-        let plan = self.state.create_physical_plan(&self.plan).await?;
-        let mut batches = execute_stream(plan, self.state.task_ctx())?;
-        let first = batches.next().await;
-        Ok(futures::stream::iter(first).chain(batches))
-    }
+/// Makes the rows, until nobody takes them. The turn is held for as long as it takes a thread, whatever became of the question.
+async fn make(
+    state: SessionState,
+    plan: LogicalPlan,
+    rows: mpsc::Sender<RecordBatch>,
+    turn: Turn,
+) -> Result<(), QueryError> {
+    let made = caught(async {
+        let plan = state.create_physical_plan(&plan).await?;
+        let mut batches = execute_stream(plan, state.task_ctx())?;
+        while let Some(batch) = batches.next().await {
+            if rows.send(batch?).await.is_err() {
+                break;
+            }
+        }
+        Ok::<_, DataFusionError>(())
+    });
+    let made = made.await;
+    drop(turn);
+    made
 }
 
-type Rows = Result<RecordBatch, DataFusionError>;
+/// Rows that are made elsewhere. Dropping it ends that.
+struct Made {
+    rows: mpsc::Receiver<RecordBatch>,
+    making: AbortOnDropHandle<Result<(), QueryError>>,
+}
+
+impl Made {
+    /// The next rows; nothing at the end.
+    async fn next(&mut self) -> Result<Option<RecordBatch>, QueryError> {
+        if let Some(batch) = self.rows.recv().await {
+            return Ok(Some(batch));
+        }
+        (&mut self.making).await.map_err(|error| of_task(&error))??;
+        Ok(None)
+    }
+}
 
 struct Running {
     limits: Limits,
@@ -146,7 +181,7 @@ struct Running {
 }
 
 impl Running {
-    async fn run(mut self, planned: Planned, turn: Turn) {
+    async fn run(mut self, planned: Planned, made: Result<Made, QueryError>) {
         let began = Instant::now();
         let question = planned.question.clone();
         let left = planned.reader.time_left().unwrap_or(Duration::ZERO);
@@ -158,7 +193,7 @@ impl Running {
             () = gone.cancelled() => Err(QueryError::ReaderLeft),
             () = cancel.cancelled() => Err(QueryError::Cancelled),
             () = stop.cancelled() => Err(QueryError::Stopping),
-            done = timeout_at(deadline, caught(self.pump(planned))) => match done {
+            done = timeout_at(deadline, caught(self.pump(planned, made))) => match done {
                 Ok(done) => done,
                 Err(_) if by_token => Err(QueryError::TokenExpired),
                 Err(_) => Err(QueryError::TimedOut { after: self.limits.max_duration }),
@@ -171,8 +206,6 @@ impl Running {
             },
             Err(error) => Piece::Error(question.ended(error).await),
         };
-        // Nothing of it runs any more: a reader that does not read its end holds no turn.
-        drop(turn);
         let _told = timeout(self.limits.max_duration, self.pieces.send(last)).await;
     }
 
@@ -180,18 +213,23 @@ impl Running {
     ///
     /// The first rows are found while its start goes on record, and wait for that: an append to a broker takes as long as
     /// a look-up.
-    async fn pump(&mut self, planned: Planned) -> Result<(), QueryError> {
+    async fn pump(
+        &mut self,
+        planned: Planned,
+        made: Result<Made, QueryError>,
+    ) -> Result<(), QueryError> {
+        let mut made = made?;
         let begin = async {
             planned.question.started().await?;
             self.pieces.send(Piece::Begun).await.map_err(|_| QueryError::ReaderLeft)
         };
-        let ((), mut batches) = tokio::try_join!(begin, planned.first())?;
+        let ((), mut next) = tokio::try_join!(begin, made.next())?;
         let max_rows = planned.permit.row_limit.map(|limit| (limit, "row_limit of the policy"));
         let own = (self.limits.max_rows, "max_rows");
         let (max_rows, limit) = max_rows.into_iter().chain([own]).min().unwrap_or(own);
-        while let Some(batch) = batches.next().await {
-            let batch = batch?;
+        while let Some(batch) = next {
             if batch.num_rows() == 0 {
+                next = made.next().await?;
                 continue;
             }
             let rows = self.rows.saturating_add(batch.num_rows() as u64);
@@ -205,6 +243,7 @@ impl Running {
             }
             self.pieces.send(Piece::Rows(batch)).await.map_err(|_| QueryError::ReaderLeft)?;
             self.rows = rows;
+            next = made.next().await?;
         }
         Ok(())
     }

@@ -37,6 +37,7 @@ use crate::panics::caught;
 use crate::plan;
 use crate::reader::{Gate, Permit, Reader};
 use crate::record::Question;
+use crate::runtime::QueryRuntime;
 use crate::size;
 use crate::state::{LastLook, QueryState};
 use crate::statement::{Statements, must_be_a_question};
@@ -63,6 +64,8 @@ pub(crate) struct Engine {
     pub(crate) gate: Gate,
     pub(crate) limits: Limits,
     pub(crate) turns: Turns,
+    /// Where rows are made.
+    pub(crate) making: QueryRuntime,
     /// Apart from the turns to run: whoever waits for rows keeps nobody from describing a statement.
     planning: Turns,
     pub(crate) tasks: TaskTracker,
@@ -105,6 +108,7 @@ impl Engine {
             gate,
             limits,
             turns: Turns::new(limits),
+            making: QueryRuntime::making(limits.max_concurrent).map_err(StartError::Threads)?,
             planning: Turns::new(limits),
             tasks,
             stop,

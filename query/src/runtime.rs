@@ -1,23 +1,44 @@
-//! The threads that questions run on.
+//! The threads of the service, and those that make the rows of questions.
+//!
+//! The engine lets go of a thread where it reads and where a join gives rows. A join whose condition fails on all pairs does neither for
+//! as long as it takes, which can be for ever, and nothing can end it. So rows are made on threads of their own, as many as all turns
+//! together can hold: a question that holds some keeps its turn with them, is told its end in time, and takes a share of the processors
+//! from the others, but no turn.
 
 use std::future::Future;
 use std::io;
+use std::num::NonZero;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
 
 /// Texts may nest as deep as `statement::MAX_NESTING`, and a plan is walked, and dropped, level by level: in a build
 /// without optimisation a level takes kilobytes. Memory is only taken where a stack is used.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
+/// The most threads that make rows.
+const MAX_MAKING: usize = 256;
 
 /// Threads of the service's own: a long question never holds up what passes the gateway in the same process.
 #[derive(Debug)]
 pub(crate) struct QueryRuntime(Option<Runtime>);
 
 impl QueryRuntime {
+    /// What serves: as many threads as there are processors.
     pub(crate) fn new() -> io::Result<Self> {
+        Self::of("tallyport-query", processors())
+    }
+
+    /// What makes the rows of so many questions at once. The engine cuts each into as many parts as there are processors.
+    pub(crate) fn making(questions: usize) -> io::Result<Self> {
+        let each = processors() + 1;
+        Self::of("tallyport-rows", questions.saturating_mul(each).clamp(each, MAX_MAKING))
+    }
+
+    fn of(name: &str, threads: usize) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .enable_all()
-            .thread_name("tallyport-query")
+            .worker_threads(threads)
+            .thread_name(name)
             .thread_stack_size(STACK_BYTES)
             .build()?;
         Ok(Self(Some(runtime)))
@@ -28,8 +49,16 @@ impl QueryRuntime {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> io::Result<T> {
-        let Some(runtime) = &self.0 else { return Err(io::ErrorKind::NotConnected.into()) };
-        runtime.spawn(work).await.map_err(io::Error::other)
+        self.spawn(work)?.await.map_err(io::Error::other)
+    }
+
+    /// Lets `work` run on these threads.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> io::Result<JoinHandle<T>> {
+        let runtime = self.0.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        Ok(runtime.spawn(work))
     }
 }
 
@@ -40,4 +69,8 @@ impl Drop for QueryRuntime {
             runtime.shutdown_background();
         }
     }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }

@@ -24,34 +24,32 @@ fn endless_over(table: &str, text: &str) -> String {
     format!("SELECT sum(length(c0.{text}) % 7) FROM {}", tables.join(" CROSS JOIN "))
 }
 
-/// Nobody has to be asked twice: as many as there are threads would else keep all of them for ever, and no limit would end them.
+/// As many as there are threads would else keep all of them, and no limit would end them: a join of small tables reads once and makes
+/// rows for ever, and one whose condition always fails does not even do that.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_makes_rows_without_end_of_a_few_is_ended_in_time() {
-    let limits = Limits { max_duration: Duration::from_secs(3), ..Limits::default() };
+async fn a_question_that_keeps_its_thread_keeps_nobody_elses() {
+    let limits = Limits { max_duration: Duration::from_secs(6), ..Limits::default() };
     let world = World::with(Setup { limits, ..Setup::default() }).await;
     let threads = std::thread::available_parallelism().unwrap().get();
     let token = world.token("nobody").await;
-    let pairs = "SELECT count(*) FROM pg_catalog.pg_proc a JOIN pg_catalog.pg_proc b ON a.proname < b.proname \
-                 JOIN pg_catalog.pg_proc c ON b.proname < c.proname JOIN pg_catalog.pg_proc d ON c.proname < d.proname";
-    for sql in [
-        endless_over("pg_catalog.pg_type", "typname"),
-        endless_over("information_schema.columns", "table_name"),
-        pairs.to_owned(),
-    ] {
+    // A quarter of a minute without a row, and no end before that: the last one, since it keeps its turn as well.
+    let no_pair = "SELECT count(*) FROM (SELECT a.oid AS x FROM pg_catalog.pg_proc a \
+         CROSS JOIN (SELECT oid FROM pg_catalog.pg_type LIMIT 40) b) l JOIN pg_catalog.pg_proc r ON l.x + r.oid < 0";
+    for sql in [endless_over("pg_catalog.pg_type", "typname"), no_pair.to_owned()] {
         let ask = || {
             let request = world.http.post(world.url("/v1/sql")).bearer_auth(&token);
             tokio::spawn(request.json(&json!({ "sql": sql })).send())
         };
         let asked: Vec<_> = (0..threads).map(|_| ask()).collect();
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let other = tokio::time::timeout(Duration::from_secs(10), world.value("SELECT 40 + 2"));
-        assert_eq!(other.await.expect("others are answered meanwhile"), json!(42), "{sql}");
+        let other = tokio::time::timeout(Duration::from_secs(8), world.value("SELECT 40 + 2"));
+        assert_eq!(other.await.expect("others have their turns"), json!(42), "{sql}");
+        assert!(asked.iter().any(|one| !one.is_finished()), "meanwhile, and not after it: {sql}");
         for one in asked {
             let ended = tokio::time::timeout(Duration::from_secs(20), one).await;
             let answer = ended.expect("it is ended in time").unwrap().unwrap();
             let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-            let known = ["timed_out", "out_of_memory", "busy"];
-            assert!(known.contains(&code(&answer)), "{sql}: {answer}");
+            assert!(["timed_out", "busy"].contains(&code(&answer)), "{sql}: {answer}");
         }
     }
     world.running.stop().await;
