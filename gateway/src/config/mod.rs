@@ -60,6 +60,10 @@ pub struct RawGatewayLimits {
     pub max_sessions: Option<usize>,
     /// The most sessions of one principal at once (default 1024).
     pub max_sessions_per_principal: Option<usize>,
+    /// The most requests under way at once, to all HTTP services, clusters and MCP servers together (default 2048).
+    pub max_requests: Option<usize>,
+    /// The most of one principal (default 256).
+    pub max_requests_per_principal: Option<usize>,
     /// The longest a client takes for its start-up packets, in seconds (default 30).
     pub startup_seconds: Option<u64>,
     /// The longest a target takes until it is ready, in seconds (default 10).
@@ -75,6 +79,10 @@ pub struct GatewayLimits {
     pub max_sessions: usize,
     /// The most sessions of one principal at once.
     pub max_sessions_per_principal: usize,
+    /// The most requests under way at once, to all HTTP services, clusters and MCP servers together.
+    pub max_requests: usize,
+    /// The most of one principal.
+    pub max_requests_per_principal: usize,
     /// The longest a client takes for its start-up packets.
     pub startup_timeout: Duration,
     /// The longest a target takes until it is ready.
@@ -90,6 +98,8 @@ impl Default for GatewayLimits {
         Self {
             max_sessions: 4096,
             max_sessions_per_principal: 1024,
+            max_requests: 2048,
+            max_requests_per_principal: 256,
             startup_timeout: Duration::from_secs(30),
             dial_timeout: Duration::from_secs(10),
             stalled_reader_timeout: Duration::from_secs(60),
@@ -113,7 +123,7 @@ impl RawGatewayLimits {
                 format!("{value} is not within 1 to 3600"),
             )),
         };
-        let sessions = |key: &str, value: Option<usize>, fallback: usize| match value {
+        let most = |key: &str, value: Option<usize>, fallback: usize| match value {
             Some(0) => Err(ConfigError::new(
                 format!("gateway.limits.{key}"),
                 "0 would refuse everybody; use 1 or more",
@@ -121,11 +131,17 @@ impl RawGatewayLimits {
             value => Ok(value.unwrap_or(fallback)),
         };
         Ok(GatewayLimits {
-            max_sessions: sessions("max_sessions", self.max_sessions, fallback.max_sessions)?,
-            max_sessions_per_principal: sessions(
+            max_sessions: most("max_sessions", self.max_sessions, fallback.max_sessions)?,
+            max_sessions_per_principal: most(
                 "max_sessions_per_principal",
                 self.max_sessions_per_principal,
                 fallback.max_sessions_per_principal,
+            )?,
+            max_requests: most("max_requests", self.max_requests, fallback.max_requests)?,
+            max_requests_per_principal: most(
+                "max_requests_per_principal",
+                self.max_requests_per_principal,
+                fallback.max_requests_per_principal,
             )?,
             startup_timeout: seconds(
                 "startup_seconds",

@@ -37,6 +37,7 @@ use tracing::{Instrument as _, Span};
 use crate::api::{ApiError, not_kept};
 use crate::config::McpConfig;
 use crate::front::call_span;
+use crate::gate::Whole;
 use crate::service::Inner;
 use crate::turned_away::TurnedAway;
 use guard::Names;
@@ -77,7 +78,7 @@ impl McpState {
 
     pub(crate) fn new(
         config: McpConfig,
-        (names, seal): (&[String], &Seal),
+        (names, seal, whole): (&[String], &Seal, &Arc<Whole>),
         authenticator: &Authenticator,
         saml: Option<&SamlExchange>,
     ) -> Result<Self, UpstreamError> {
@@ -85,7 +86,7 @@ impl McpState {
         let mut authorization_servers: Vec<String> =
             authenticator.authorization_servers().map(str::to_owned).collect();
         authorization_servers.sort_by_key(|issuer| own == Some(issuer.as_str()));
-        let upstreams = Upstreams::new(config.servers.clone(), seal)?;
+        let upstreams = Upstreams::new(config.servers.clone(), seal, whole)?;
         Ok(Self {
             upstreams,
             tasks: Tasks::default(),

@@ -81,11 +81,7 @@ impl Session {
             Ok(pass) => pass,
             Err(shut) => {
                 shut.settle(&mut verdict.decision);
-                let (status, code) = if shut.is_about_target() {
-                    (503, "target_unavailable")
-                } else {
-                    (429, "too_many_requests")
-                };
+                let (status, code) = shut.http();
                 let why =
                     Why { status, code, message: Some(shut.to_string()), again: shut.again() };
                 return self.refuse(verdict, &question, command_id, why).await;

@@ -29,7 +29,7 @@ use gateway_core::target::Protocol;
 use tallyport_schemas::TargetRef;
 
 use crate::config;
-use crate::gate::Gate;
+use crate::gate::{Gate, Whole};
 use crate::meters::RequestMeters;
 use crate::service::Inner;
 use crate::session::Tunnel;
@@ -56,10 +56,10 @@ pub(crate) struct HttpTarget {
 pub struct NotReached(String);
 
 impl HttpTarget {
-    pub(crate) fn new(target: config::HttpTarget) -> Result<Self, WireSetup> {
+    pub(crate) fn new(target: config::HttpTarget, whole: Arc<Whole>) -> Result<Self, WireSetup> {
         let config::HttpTarget { target: config, protocol } = target;
         let wire = Wire::new(&config)?;
-        let gate = Arc::new(Gate::new(config.limits));
+        let gate = Arc::new(Gate::new(config.limits, whole));
         let meters = RequestMeters::new(&config.reference.name);
         Ok(Self { config, protocol, wire, gate, reach: LastReach::default(), meters })
     }

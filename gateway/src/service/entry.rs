@@ -9,6 +9,7 @@ use tallyport_schemas::{TargetKind, TargetRef};
 
 use super::inner::StartError;
 use crate::config::AnyTarget;
+use crate::gate::Whole;
 use crate::meters::TargetMeters;
 use crate::requests::HttpTarget;
 use crate::targets::CatalogCache;
@@ -41,7 +42,11 @@ pub(crate) struct Postgres {
 }
 
 impl TargetEntry {
-    pub(super) fn new(target: AnyTarget, dial_timeout: Duration) -> Result<Self, StartError> {
+    pub(super) fn new(
+        target: AnyTarget,
+        dial_timeout: Duration,
+        whole: &Arc<Whole>,
+    ) -> Result<Self, StartError> {
         let name = target.name().to_owned();
         let bad = |source: String| StartError::Target { name: name.clone(), source: source.into() };
         let meters = TargetMeters::new(&name);
@@ -55,7 +60,8 @@ impl TargetEntry {
             }
             AnyTarget::Http(target) => {
                 let max_sessions = target.target.max_sessions;
-                let target = HttpTarget::new(*target).map_err(|error| bad(error.to_string()))?;
+                let target = HttpTarget::new(*target, Arc::clone(whole));
+                let target = target.map_err(|error| bad(error.to_string()))?;
                 let reference = target.reference().clone();
                 Self { reference, max_sessions, meters, way: Way::Http(Arc::new(target)) }
             }

@@ -20,6 +20,7 @@ use super::slots::Slots;
 use crate::config::{AnyTarget, GatewayConfig, GatewayLimits};
 use crate::control::{Control, carry, follow};
 use crate::front::StrangersRoom;
+use crate::gate::Whole;
 use crate::inside::{Cursors, Parked};
 use crate::mcp::{McpState, UpstreamError};
 use crate::meters::AuthenticationMeters;
@@ -123,10 +124,11 @@ impl Inner {
         appender: Appender,
     ) -> Result<Self, StartError> {
         config.check_names()?;
+        let whole = Whole::new(&config.limits);
         let mut targets = HashMap::new();
         for target in config.targets {
             let name = target.name().to_owned();
-            let entry = TargetEntry::new(target, config.limits.dial_timeout)?;
+            let entry = TargetEntry::new(target, config.limits.dial_timeout, &whole)?;
             targets.insert(name, Arc::new(entry));
         }
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
@@ -149,9 +151,8 @@ impl Inner {
             tasks.spawn(deliver(webhook, post, control.clone(), me, cancel.clone()));
         }
         let saml = config.saml.as_deref();
-        let mcp = config
-            .mcp
-            .map(|mcp| McpState::new(mcp, (&config.names, &config.seal), &authenticator, saml));
+        let shared = (config.names.as_slice(), &config.seal, &whole);
+        let mcp = config.mcp.map(|mcp| McpState::new(mcp, shared, &authenticator, saml));
         let mcp = mcp.transpose()?;
         Ok(Self {
             control,

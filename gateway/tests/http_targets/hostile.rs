@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tallyport_gateway::config::GatewayLimits;
 use tallyport_schemas::{Body, Disposition, Effect, Event, ResponseStatus, Session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -274,15 +275,37 @@ async fn so_many_requests_of_one_and_of_all_are_under_way_and_no_more() {
         ("max_requests_per_principal", 429, "too_many_requests"),
     ] {
         let world = World::saying(&format!("limits = {{ {limit} = 1 }}")).await;
-        let (mut held, mut client) = (world.client().await, world.client().await);
-        let slow = tokio::spawn(async move { held.get("/slow").await });
-        world.wait_for("the first", |_| !world.upstream.sent().is_empty()).await;
-        let (told, said) = client.get("/notes/a").await;
-        assert_eq!(told, status, "{limit}: {said}");
-        assert!(said.contains(code), "{limit}: {said}");
-        let decision = world.decisions().await.pop().unwrap();
-        assert_eq!(decision.policy_ids, ["tallyport:limit"], "{limit}");
-        assert_eq!(world.upstream.sent().len(), 1, "{limit}");
-        slow.abort();
+        no_more_than_one(&world, limit, (status, code)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_requests_of_one_and_of_all_are_under_way_on_a_gateway_and_no_more() {
+    let fallback = GatewayLimits::default();
+    let of_all = GatewayLimits { max_requests: 1, ..fallback };
+    let of_one = GatewayLimits { max_requests_per_principal: 1, ..fallback };
+    for (limits, status, code) in
+        [(of_all, 503, "gateway_busy"), (of_one, 429, "too_many_requests")]
+    {
+        let world = World::limited(limits).await;
+        no_more_than_one(&world, "of the gateway", (status, code)).await;
+        let mut client = world.client().await;
+        let free = async { while client.get("/notes/a").await.0 != 200 {} };
+        tokio::time::timeout(Duration::from_secs(20), free).await.expect("its place is free");
+    }
+}
+
+/// One request is held at the service, and another refused meanwhile, on record.
+async fn no_more_than_one(world: &World, limit: &str, (status, code): (u16, &str)) {
+    let (mut held, mut client) = (world.client().await, world.client().await);
+    let slow = tokio::spawn(async move { held.get("/slow").await });
+    world.wait_for("the first", |_| !world.upstream.sent().is_empty()).await;
+    let (told, said) = client.get("/notes/a").await;
+    assert_eq!(told, status, "{limit}: {said}");
+    assert!(said.contains(code), "{limit}: {said}");
+    let decision = world.decisions().await.pop().unwrap();
+    assert_eq!(decision.policy_ids, ["tallyport:limit"], "{limit}");
+    assert_eq!(world.upstream.sent().len(), 1, "{limit}");
+    slow.abort();
+    let _cut = slow.await;
 }

@@ -34,7 +34,7 @@ use std::time::Duration;
 use tallyport_schemas::TargetRef;
 
 use crate::config::McpServer;
-use crate::gate::Gate;
+use crate::gate::{Gate, Whole};
 use crate::mcp::seal::Seal;
 use crate::meters::RequestMeters;
 use crate::service::Inner;
@@ -81,7 +81,11 @@ pub enum UpstreamError {
 }
 
 impl Upstreams {
-    pub(super) fn new(servers: Vec<McpServer>, seal: &Seal) -> Result<Self, UpstreamError> {
+    pub(super) fn new(
+        servers: Vec<McpServer>,
+        seal: &Seal,
+        whole: &Arc<Whole>,
+    ) -> Result<Self, UpstreamError> {
         let mut all = BTreeMap::new();
         for config in servers {
             let name = config.name.clone();
@@ -89,7 +93,7 @@ impl Upstreams {
                 name: name.clone(),
                 problem: error.to_string(),
             })?;
-            let gate = Arc::new(Gate::new(config.limits));
+            let gate = Arc::new(Gate::new(config.limits, Arc::clone(whole)));
             let definitions = Definitions::default();
             let meters = RequestMeters::new(&name);
             let seal = seal.clone();

@@ -10,6 +10,11 @@ use tokio::time::Instant;
 
 use crate::config::McpServerLimits;
 
+mod whole;
+
+use whole::Place;
+pub(crate) use whole::Whole;
+
 /// After so many failures in a row nothing is asked of a server,
 const MAX_FAILURES: u32 = 5;
 /// for so long; then one request tries it again.
@@ -25,6 +30,7 @@ pub(crate) type Asker = (String, String);
 #[derive(Debug)]
 pub(crate) struct Gate {
     limits: McpServerLimits,
+    whole: Arc<Whole>,
     state: Mutex<State>,
 }
 
@@ -50,6 +56,7 @@ struct Use {
 pub(crate) struct Pass {
     gate: Arc<Gate>,
     asker: Asker,
+    _place: Place,
 }
 
 /// Why a request may not go now.
@@ -63,6 +70,14 @@ pub(crate) enum Shut {
         "as many of your requests to this server are under way as may be; wait for one to end, then try again"
     )]
     FullOfYours,
+    #[error(
+        "this gateway has {max} requests under way, as many as may be; wait a moment, then try again"
+    )]
+    GatewayFull { max: usize },
+    #[error(
+        "you have {max} requests under way on this gateway, as many as may be; wait for one to end, then try again"
+    )]
+    GatewayFullOfYours { max: usize },
     #[error("you have asked this server as often as you may in a minute; try again in {0} s")]
     TooOften(u64),
     #[error("this server failed several times in a row; try again in {0} s")]
@@ -81,28 +96,35 @@ impl Shut {
     /// Names the rule in a decision.
     const fn rule(self) -> &'static str {
         match self {
-            Self::Full | Self::FullOfYours | Self::TooOften(_) => "tallyport:limit",
             Self::Sick(_) => "tallyport:health",
+            _ => "tallyport:limit",
         }
     }
 
-    /// Whether it is the target that cannot be asked, by anybody.
-    pub(crate) const fn is_about_target(self) -> bool {
-        matches!(self, Self::Full | Self::Sick(_))
+    /// How an answer over HTTP says it: its status, and its code.
+    pub(crate) const fn http(self) -> (u16, &'static str) {
+        match self {
+            Self::Full | Self::Sick(_) => (503, "target_unavailable"),
+            Self::GatewayFull { .. } => (503, "gateway_busy"),
+            // RFC 6585 section 4: it is the asker who has too many.
+            Self::FullOfYours | Self::GatewayFullOfYours { .. } | Self::TooOften(_) => {
+                (429, "too_many_requests")
+            }
+        }
     }
 
     /// In how many seconds it may be tried again, where that is known.
     pub(crate) const fn again(self) -> Option<u64> {
         match self {
             Self::TooOften(seconds) | Self::Sick(seconds) => Some(seconds),
-            Self::Full | Self::FullOfYours => None,
+            _ => None,
         }
     }
 }
 
 impl Gate {
-    pub(crate) fn new(limits: McpServerLimits) -> Self {
-        Self { limits, state: Mutex::default() }
+    pub(crate) fn new(limits: McpServerLimits, whole: Arc<Whole>) -> Self {
+        Self { limits, whole, state: Mutex::default() }
     }
 
     /// Lets a request through.
@@ -139,13 +161,14 @@ impl Gate {
             let wait = Duration::from_secs_f64((1.0 - used.left) / per_second);
             return Err(Shut::TooOften(wait.as_secs() + 1));
         }
+        let place = self.whole.take(&asker)?;
         used.left -= 1.0;
         used.open += 1;
         state.open += 1;
         if state.failures >= MAX_FAILURES {
             state.failed_at = Some(now);
         }
-        Ok(Pass { gate: Arc::clone(self), asker })
+        Ok(Pass { gate: Arc::clone(self), asker, _place: place })
     }
 
     /// Takes note of how the server did.
@@ -173,13 +196,15 @@ impl Drop for Pass {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::GatewayLimits;
 
     fn gate(max_requests: usize, of_one: usize, per_minute: u32) -> Arc<Gate> {
-        Arc::new(Gate::new(McpServerLimits {
+        let limits = McpServerLimits {
             max_requests,
             max_requests_per_principal: of_one,
             requests_per_minute: per_minute,
-        }))
+        };
+        Arc::new(Gate::new(limits, Whole::new(&GatewayLimits::default())))
     }
 
     fn asker(name: &str) -> Asker {
