@@ -287,3 +287,49 @@ fn what_comes_from_a_masked_column_is_masked() {
     assert!(bench.judge.masks().for_column(18_396, 2).is_some());
     assert!(bench.judge.masks().for_column(18_396, 1).is_none());
 }
+
+/// A label that is there before its column: an operator's migration comes after the configuration, and the catalog is read later still.
+#[test]
+fn a_column_that_may_be_there_by_now_is_named_nowhere() {
+    let labels = "[columns]\n\"app.orders.token\" = \"secret\"\n\"app.base.token\" = \"secret\"\n";
+    let bench = Bench::new(OPEN_BUT_MASKED, labels);
+    for sql in [
+        "SELECT left(token, 2) FROM orders",
+        "SELECT o.token || '' FROM app.orders o",
+        "SELECT count(*) FROM orders WHERE token LIKE 'a%'",
+        "SELECT id FROM orders ORDER BY token",
+        "SELECT o FROM orders o",
+        "SELECT row_to_json(orders) FROM orders",
+        "SELECT (o).token FROM orders o",
+        "SELECT x.token FROM (SELECT * FROM orders) x",
+        "SELECT left(x.a, 2) FROM (SELECT * FROM orders) x(a)",
+        "WITH x AS (SELECT * FROM orders) SELECT count(*) FROM x",
+        "SELECT * FROM orders UNION ALL SELECT * FROM orders",
+        "SELECT left(b, 2) FROM orders AS o(a, b)",
+        "UPDATE orders SET total = length(token)",
+        "DELETE FROM orders RETURNING upper(token)",
+        "INSERT INTO notes (body) SELECT token FROM orders",
+        "COPY orders TO STDOUT",
+        "SELECT 1 FROM customers JOIN orders USING (token)",
+        "SELECT left(token, 2) FROM base",
+    ] {
+        bench.refuses(sql, "token");
+    }
+    // What there is is used as ever, and what comes of a star is looked at by its origin.
+    for sql in [
+        "SELECT * FROM orders",
+        "SELECT token FROM orders",
+        "SELECT o.*, c.name FROM orders o JOIN customers c ON c.id = o.customer_id",
+        "SELECT upper(c.name), sum(total) FROM orders JOIN customers c ON c.id = customer_id GROUP BY 1",
+        "UPDATE orders SET total = 1 WHERE id = 2",
+        "SELECT x.id FROM (SELECT id FROM orders) x",
+        "COPY (SELECT id FROM orders) TO STDOUT",
+        "SELECT token FROM (SELECT 1 AS token) x",
+        "EXPLAIN SELECT id FROM orders",
+    ] {
+        bench.allows(sql);
+    }
+    assert!(bench.judge("UPDATE orders SET total = 1").plan.scrub_errors);
+    let clear = Bench::new(verdict_support::OPEN, labels);
+    clear.allows("SELECT left(token, 2) FROM orders");
+}

@@ -18,4 +18,5 @@ pub use mask::{ColumnMask, End, Mask, Masked, ParseMaskError};
 pub use secret::SecretSource;
 pub use set::{Clearance, MaskSet};
 
+pub(crate) use config::ColumnName;
 pub(crate) use set::LabelledColumn;

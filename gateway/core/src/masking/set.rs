@@ -34,6 +34,8 @@ pub struct MaskSet {
     masked_tables: BTreeSet<u32>,
     /// Labels are configured for columns that the snapshot lacks: their table may be made at any moment.
     expects_more: bool,
+    /// The same for tables that are there, by table: the names that are not clear.
+    expected: BTreeMap<u32, BTreeSet<String>>,
 }
 
 impl LabelledColumn {
@@ -69,6 +71,16 @@ impl MaskSet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.masked_tables.is_empty() && !self.expects_more
+    }
+
+    /// A column of a table that is there, which the snapshot lacks.
+    pub(crate) fn expect(&mut self, table_oid: u32, column: &str) {
+        self.expected.entry(table_oid).or_default().insert(column.to_owned());
+    }
+
+    /// The columns that the table may have by now, and that may not be read as they are.
+    pub(crate) fn expected(&self, table_oid: u32) -> Option<&BTreeSet<String>> {
+        self.expected.get(&table_oid)
     }
 
     /// Says that there are labels whose columns the snapshot lacks.

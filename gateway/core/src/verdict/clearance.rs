@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use tallyport_access::policy::{Action, AskContext, Asker};
 
 use super::ask::Whereabouts;
-use crate::masking::{Clearance, ColumnMask, End, LabelledColumn, Mask, MaskSet, Masking};
+use crate::masking::{
+    Clearance, ColumnMask, ColumnName, End, LabelledColumn, Mask, MaskSet, Masking,
+};
 use crate::sql::catalog::{Catalog, Relation, SYSTEM_SCHEMA};
 
 /// Columns of the server's own catalogs that hold rows' values: (relation, column).
@@ -56,9 +58,21 @@ pub(super) fn clearances(
     if !unmatched.is_empty() {
         masks.expect_more();
     }
+    for (column, label) in unmatched.iter() {
+        let relation = catalog.named(&column.table).find(|it| it.schema == column.schema);
+        let Some(relation) = relation else { continue };
+        let resource = places.column(relation, &column.column, vec![(*label).to_owned()]);
+        if asker.ask(Action::ColRead, &resource, context).allowed {
+            continue;
+        }
+        // Where it comes to one it comes to all whose rows are read with it.
+        let family = catalog.relatives(relation.oid).into_iter().chain([relation.oid]);
+        family.for_each(|oid| masks.expect(oid, &column.column));
+    }
     if !masks.is_empty() {
         own_rules(catalog, &mut masks);
     }
+    let unmatched = unmatched.into_iter().map(|(column, _)| column.display()).collect();
     (masks, unmatched)
 }
 
@@ -82,7 +96,7 @@ type Labels = BTreeMap<(u32, i16), BTreeSet<String>>;
 
 /// The labels of columns by origin. A label goes up to parents and down to partitions and children, whose columns bear
 /// the same name: rows of one are read through the other.
-fn labels(catalog: &Catalog, masking: &Masking) -> (Labels, Vec<String>) {
+fn labels<'a>(catalog: &Catalog, masking: &'a Masking) -> (Labels, Vec<(&'a ColumnName, &'a str)>) {
     let mut labelled = Labels::new();
     let mut unmatched = Vec::new();
     for (column, label) in masking.columns() {
@@ -90,7 +104,7 @@ fn labels(catalog: &Catalog, masking: &Masking) -> (Labels, Vec<String>) {
             relation.schema == column.schema && relation.column(&column.column).is_some()
         });
         let Some(relation) = found else {
-            unmatched.push(column.display());
+            unmatched.push((column, label));
             continue;
         };
         let mut family = catalog.relatives(relation.oid);

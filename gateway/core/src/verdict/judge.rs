@@ -280,6 +280,8 @@ impl Judge {
         let in_force = !self.masks.is_empty();
         let touches = |oid: &u32| {
             self.masks.is_masked_table(*oid)
+                // A constraint's error tells a whole row.
+                || self.masks.expected(*oid).is_some()
                 || self.catalog.view_facts(*oid).is_some_and(|facts| {
                     facts.reaches.iter().any(|oid| self.masks.is_masked_table(*oid))
                 })

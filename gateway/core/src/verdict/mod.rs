@@ -12,6 +12,7 @@ mod accept;
 mod access;
 mod ask;
 mod clearance;
+mod expected;
 mod judge;
 mod order;
 mod plain;

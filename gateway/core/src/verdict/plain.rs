@@ -10,7 +10,7 @@ use crate::sql::analysis::{
 };
 use crate::sql::catalog::{Catalog, Relation, RelationKind};
 
-use super::system;
+use super::{expected, system};
 
 pub(super) struct Rules<'a> {
     /// Whether results may come in the order in which rows are stored.
@@ -37,6 +37,7 @@ impl<'a> Rules<'a> {
         for used in &analysis.relations {
             self.relation(analysis, used, &mut broken);
         }
+        expected::broken_by(analysis, self.masks, self.catalog, &mut broken);
         let masked = self.masked(analysis);
         if !masked.by_reference.is_empty() {
             for column in &analysis.columns {
