@@ -21,6 +21,14 @@ pub enum CatalogError {
     /// A query was not run.
     #[error("catalog query `{0}` has no rows handed over; run every query of QUERIES")]
     Missing(&'static str),
+    /// Two rows tell of the same.
+    #[error("catalog query `{query}` tells of {what} twice; PostgreSQL has each once")]
+    Twice {
+        /// The query.
+        query: &'static str,
+        /// A relation or a column.
+        what: String,
+    },
     /// A row is not of its query's shape.
     #[error("catalog query `{query}` gave a row whose column {column} is not {expected}")]
     Shape {
@@ -206,6 +214,7 @@ fn relations(rows: &CatalogRows) -> Result<BTreeMap<u32, Relation>, CatalogError
             Column { attnum: row.attnum(1)?, name: row.text(2)?.to_owned(), type_oid: row.oid(3)? };
         change(&mut relations, row.oid(0)?, |relation| relation.columns.push(column));
     }
+    each_once(&relations)?;
     for row in rows.of("inherits")? {
         let (child, parent) = (row.oid(0)?, row.oid(1)?);
         change(&mut relations, child, |relation| relation.parents.push(parent));
@@ -240,6 +249,24 @@ fn relations(rows: &CatalogRows) -> Result<BTreeMap<u32, Relation>, CatalogError
         change(&mut relations, row.oid(0)?, |relation| relation.rows = size);
     }
     Ok(relations)
+}
+
+/// Labels go by name and masks by number: where either stands for two, one of them would be missed.
+fn each_once(relations: &BTreeMap<u32, Relation>) -> Result<(), CatalogError> {
+    let mut names = BTreeSet::new();
+    for relation in relations.values() {
+        if !names.insert((&relation.schema, &relation.name)) {
+            return Err(CatalogError::Twice { query: "relations", what: relation.display() });
+        }
+        let (mut numbers, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for column in &relation.columns {
+            if !numbers.insert(column.attnum) || !names.insert(&column.name) {
+                let what = format!("column {} of {}", column.name, relation.display());
+                return Err(CatalogError::Twice { query: "columns", what });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// By table, the columns of each of its keys.
