@@ -19,6 +19,8 @@ mod described;
 mod engine;
 mod error;
 mod functions;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod http;
 mod instead;
 mod lake;

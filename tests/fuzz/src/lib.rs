@@ -36,9 +36,9 @@ pub struct Target {
 }
 
 macro_rules! targets {
-    ($($name:ident),+ $(,)?) => {
+    ($($(#[$when:meta])* $name:ident),+ $(,)?) => {
         /// All targets.
-        pub const TARGETS: &[Target] = &[$(Target {
+        pub const TARGETS: &[Target] = &[$($(#[$when])* Target {
             name: stringify!($name),
             run: targets::$name::run,
             seeds: targets::$name::seeds,
@@ -77,6 +77,9 @@ targets!(
     svid,
     webhook,
     issuer_said,
+    catalog,
+    #[cfg(feature = "questions")]
+    question,
 );
 
 impl Target {

@@ -83,6 +83,8 @@ slices!(
     svid,
     webhook,
     issuer_said,
+    catalog,
+    question,
 );
 
 /// `TALLYPORT_FUZZ_INPUT=TARGET=FILE` runs one input alone, outside of any net.

@@ -123,3 +123,18 @@ fn bench(policy: &str, labels: &str) -> Arc<Bench> {
         Judge::new(asker, &target, Arc::clone(&CATALOG), &masking, Recording::Full, &context());
     Arc::new(Bench::new(judge, again, target, Recording::Full))
 }
+
+/// Who judges under masks over another catalog.
+pub(super) fn judge_over(catalog: Arc<Catalog>) -> Judge {
+    static SET: LazyLock<Arc<PolicySet>> =
+        LazyLock::new(|| Arc::new(PolicySet::parse(MASKED, "fuzz.cedar").expect("a policy")));
+    static MASKING: LazyLock<Masking> =
+        LazyLock::new(|| Masking::parse(LABELS, "fuzz.toml").expect("labels"));
+    let target = TargetRef {
+        name: "sample".to_owned(),
+        kind: TargetKind::Postgresql,
+        database: Some(catalog.database().to_owned()),
+    };
+    let asker = SET.asker(&identity());
+    Judge::new(asker, &target, catalog, &MASKING, Recording::Full, &context())
+}

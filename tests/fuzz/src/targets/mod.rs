@@ -5,6 +5,7 @@ pub mod asked;
 pub mod assertion;
 pub mod backend;
 pub mod block;
+pub mod catalog;
 pub mod config;
 pub mod connect;
 pub mod detectors;
@@ -21,6 +22,8 @@ pub mod mcp_message;
 pub mod mcp_server;
 pub mod policy;
 pub mod proof;
+#[cfg(feature = "questions")]
+pub mod question;
 pub mod routes;
 pub mod session;
 pub mod sql;
