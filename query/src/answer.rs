@@ -21,7 +21,7 @@ use crate::config::Limits;
 use crate::engine::{Engine, Planned};
 use crate::error::QueryError;
 use crate::panics::{caught, of_task};
-use crate::turns::Turn;
+use crate::turns::Held;
 
 /// Batches that wait for a slow reader; the query waits beyond it.
 const WAITING_BATCHES: usize = 2;
@@ -114,7 +114,8 @@ impl Engine {
         };
         let span = planned.question.span().in_scope(|| tracing::debug_span!("execute"));
         let (rows, made) = mpsc::channel(1);
-        let making = make(planned.state.clone(), planned.plan.clone(), rows, turn);
+        let making =
+            make(planned.state.clone(), planned.plan.clone(), rows, Held::new(turn, self.joins));
         let making = self.making.spawn(making.instrument(span.clone()));
         let making = making.map(AbortOnDropHandle::new).map_err(|_| QueryError::Stopping);
         let made = making.map(|making| Made { rows: made, making });
@@ -130,12 +131,13 @@ impl Engine {
 
 /// Makes the rows, until nobody takes them. The turn is held for as long as it takes a thread, whatever became of the question.
 async fn make(
-    state: SessionState,
+    mut state: SessionState,
     plan: LogicalPlan,
     rows: mpsc::Sender<RecordBatch>,
-    turn: Turn,
+    held: Held,
 ) -> Result<(), QueryError> {
-    let made = caught(async {
+    state.config_mut().set_extension(Arc::new(held));
+    caught(async move {
         let plan = state.create_physical_plan(&plan).await?;
         let mut batches = execute_stream(plan, state.task_ctx())?;
         while let Some(batch) = batches.next().await {
@@ -144,10 +146,8 @@ async fn make(
             }
         }
         Ok::<_, DataFusionError>(())
-    });
-    let made = made.await;
-    drop(turn);
-    made
+    })
+    .await
 }
 
 /// Rows that are made elsewhere. Dropping it ends that.

@@ -66,6 +66,8 @@ pub(crate) struct Engine {
     pub(crate) turns: Turns,
     /// Where rows are made.
     pub(crate) making: QueryRuntime,
+    /// How many joins of one question run at once.
+    pub(crate) joins: usize,
     /// Apart from the turns to run: whoever waits for rows keeps nobody from describing a statement.
     planning: Turns,
     pub(crate) tasks: TaskTracker,
@@ -104,11 +106,14 @@ impl Engine {
             Arc::new(Pinned { snapshot: Arc::new(Snapshot::NONE), tail: PinnedTail::default() });
         let shape = catalog::shape(&base, empty).await?;
         let described = Described::new(&base, shape).await?;
+        let (making, joins) =
+            QueryRuntime::making(limits.max_concurrent).map_err(StartError::Threads)?;
         Ok(Self {
             gate,
             limits,
             turns: Turns::new(limits),
-            making: QueryRuntime::making(limits.max_concurrent).map_err(StartError::Threads)?,
+            making,
+            joins,
             planning: Turns::new(limits),
             tasks,
             stop,

@@ -1,9 +1,9 @@
 //! The threads of the service, and those that make the rows of questions.
 //!
 //! The engine lets go of a thread where it reads and where a join gives rows. A join whose condition fails on all pairs does neither for
-//! as long as it takes, which can be for ever, and nothing can end it. So rows are made on threads of their own, as many as all turns
-//! together can hold: a question that holds some keeps its turn with them, is told its end in time, and takes a share of the processors
-//! from the others, but no turn.
+//! as long as it takes, which can be for ever, and nothing can end it. So rows are made on threads of their own, more than the joins of
+//! all turns together can hold: a question that holds some keeps its turn with them ([`crate::turns::Held`]), is told its end in time,
+//! and takes a share of the processors from the others, but no turn and not the last thread.
 
 use std::future::Future;
 use std::io;
@@ -15,8 +15,8 @@ use tokio::task::JoinHandle;
 /// Texts may nest as deep as `statement::MAX_NESTING`, and a plan is walked, and dropped, level by level: in a build
 /// without optimisation a level takes kilobytes. Memory is only taken where a stack is used.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
-/// The most threads that make rows.
-const MAX_MAKING: usize = 256;
+/// The most threads that make rows, but for two of each turn.
+const MAX_MAKING: usize = 512;
 
 /// Threads of the service's own: a long question never holds up what passes the gateway in the same process.
 #[derive(Debug)]
@@ -28,10 +28,10 @@ impl QueryRuntime {
         Self::of("tallyport-query", processors())
     }
 
-    /// What makes the rows of so many questions at once. The engine cuts each into as many parts as there are processors.
-    pub(crate) fn making(questions: usize) -> io::Result<Self> {
-        let each = processors() + 1;
-        Self::of("tallyport-rows", questions.saturating_mul(each).clamp(each, MAX_MAKING))
+    /// What makes the rows of so many questions at once, and how many joins of one may run at once.
+    pub(crate) fn making(questions: usize) -> io::Result<(Self, usize)> {
+        let (threads, joins) = shares(questions, processors());
+        Ok((Self::of("tallyport-rows", threads)?, joins))
     }
 
     fn of(name: &str, threads: usize) -> io::Result<Self> {
@@ -73,4 +73,28 @@ impl Drop for QueryRuntime {
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// How many threads there are, and how many of them the joins of one question may hold: never all, whatever runs.
+fn shares(questions: usize, processors: usize) -> (usize, usize) {
+    let each = (processors + 1).min((MAX_MAKING / questions.max(1)).max(2));
+    (questions.max(1) * each, each - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_joins_of_all_turns_leave_a_thread() {
+        for questions in [1, 2, 8, 64, 256] {
+            for processors in [1, 2, 16, 64, 255, 256, 1024] {
+                let (threads, joins) = shares(questions, processors);
+                assert!(joins >= 1 && joins <= processors, "{questions} {processors}");
+                assert!(threads > questions * joins, "{questions} {processors}");
+                assert!(threads <= MAX_MAKING.max(2 * questions), "{questions} {processors}");
+            }
+        }
+        assert_eq!(shares(8, 2), (24, 2));
+    }
 }

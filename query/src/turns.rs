@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::PollSemaphore;
 
 use crate::config::Limits;
 use crate::error::QueryError;
@@ -28,6 +29,32 @@ pub(crate) struct Turns {
 pub(crate) struct Turn {
     _own: OwnedSemaphorePermit,
     _all: OwnedSemaphorePermit,
+}
+
+/// The turn of a question that runs. All that may hold a thread for it holds this, however long after its end.
+#[derive(Debug)]
+pub(crate) struct Held {
+    _turn: Turn,
+    joins: Arc<Semaphore>,
+}
+
+impl Held {
+    /// With so many places for joins at once.
+    pub(crate) fn new(turn: Turn, joins: usize) -> Self {
+        Self { _turn: turn, joins: Arc::new(Semaphore::new(joins)) }
+    }
+
+    /// Nobody's.
+    #[cfg(test)]
+    pub(crate) fn alone(joins: usize) -> Self {
+        let permit = || Arc::new(Semaphore::new(1)).try_acquire_owned().expect("it is new");
+        Self::new(Turn { _own: permit(), _all: permit() }, joins)
+    }
+
+    /// Where a join waits for its place.
+    pub(crate) fn joins(&self) -> PollSemaphore {
+        PollSemaphore::new(Arc::clone(&self.joins))
+    }
 }
 
 impl Turns {

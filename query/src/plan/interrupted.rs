@@ -12,6 +12,8 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 
+use super::of_a_turn::OfATurn;
+
 /// Gives every join a share of time after which others have their turn.
 #[derive(Debug)]
 pub(super) struct MayBeInterrupted;
@@ -29,7 +31,8 @@ impl PhysicalOptimizerRule for MayBeInterrupted {
         let made = plan.transform_up(|node| {
             // By their names: there are half a dozen kinds.
             if node.name().ends_with("JoinExec") {
-                return Ok(Transformed::yes(Arc::new(CooperativeExec::new(node)) as _));
+                let join = Arc::new(CooperativeExec::new(node));
+                return Ok(Transformed::yes(Arc::new(OfATurn::new(join)) as _));
             }
             Ok(Transformed::no(node))
         });

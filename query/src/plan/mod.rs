@@ -8,6 +8,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 mod below;
 mod dictionaries;
 mod interrupted;
+mod of_a_turn;
 mod order;
 mod unique;
 

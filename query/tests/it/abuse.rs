@@ -35,7 +35,10 @@ async fn a_question_that_keeps_its_thread_keeps_nobody_elses() {
     // A quarter of a minute without a row, and no end before that: the last one, since it keeps its turn as well.
     let no_pair = "SELECT count(*) FROM (SELECT a.oid AS x FROM pg_catalog.pg_proc a \
          CROSS JOIN (SELECT oid FROM pg_catalog.pg_type LIMIT 40) b) l JOIN pg_catalog.pg_proc r ON l.x + r.oid < 0";
-    for sql in [endless_over("pg_catalog.pg_type", "typname"), no_pair.to_owned()] {
+    // Each part would have a thread.
+    let many = vec![no_pair; 16].join(" UNION ALL ");
+    let many = format!("SELECT sum(n) FROM ({many}) AS parts (n)");
+    for sql in [endless_over("pg_catalog.pg_type", "typname"), many, no_pair.to_owned()] {
         let ask = || {
             let request = world.http.post(world.url("/v1/sql")).bearer_auth(&token);
             tokio::spawn(request.json(&json!({ "sql": sql })).send())
