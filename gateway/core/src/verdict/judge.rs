@@ -278,13 +278,12 @@ impl Judge {
 
     fn plan(&self, analyses: &[Analysis], ruling: &Ruling) -> ResponsePlan {
         let in_force = !self.masks.is_empty();
+        // A constraint's error tells a whole row.
+        let partly =
+            |oid: &u32| self.masks.is_masked_table(*oid) || self.masks.expected(*oid).is_some();
         let touches = |oid: &u32| {
-            self.masks.is_masked_table(*oid)
-                // A constraint's error tells a whole row.
-                || self.masks.expected(*oid).is_some()
-                || self.catalog.view_facts(*oid).is_some_and(|facts| {
-                    facts.reaches.iter().any(|oid| self.masks.is_masked_table(*oid))
-                })
+            let facts = self.catalog.view_facts(*oid);
+            partly(oid) || facts.is_some_and(|facts| facts.reaches.iter().any(partly))
         };
         let touched = analyses
             .iter()

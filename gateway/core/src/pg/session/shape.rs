@@ -193,7 +193,8 @@ fn mask_of(field: &Field, bench: &Bench) -> Result<Option<ColumnMask>, Violation
     if let Some(mask) = masks.for_column(field.table_oid, field.attnum) {
         return Ok(Some(mask.clone()));
     }
-    if field.attnum == 0 && masks.is_masked_table(field.table_oid) {
+    let partly = masks.is_masked_table(field.table_oid);
+    if field.attnum == 0 && (partly || masks.expected(field.table_oid).is_some()) {
         return Err(Violation::WholeRow);
     }
     let catalog = bench.catalog();
