@@ -1,6 +1,5 @@
 //! A snapshot of one database's catalog, read over a connection of the gateway's own and kept fresh.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -229,8 +228,10 @@ impl CatalogCache {
         }
         let reading = own::catalog_reading(scribe, policy_version);
         let durable = self.appender.commit(reading).await?;
+        // Names are compared as statements write them, whatever the database's own encoding.
+        let settings = [("application_name", "tallyport-catalog"), ("client_encoding", "UTF8")];
         let settings =
-            BTreeMap::from([("application_name".to_owned(), "tallyport-catalog".to_owned())]);
+            settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
         let upstream = self.dialer.dial(&durable, &self.database, &settings).await?;
         read_all(upstream, durable).await
     }
@@ -251,6 +252,12 @@ async fn read_all(
     }
     answers.next(&mut upstream).await?;
     Ok((Catalog::from_rows(rows)?, upstream))
+}
+
+/// A database without an encoding (SQL_ASCII) may hold any bytes: what is no UTF-8 is told by them too, so that two names stay two.
+fn text(value: &[u8]) -> String {
+    String::from_utf8(value.to_vec())
+        .unwrap_or_else(|_| format!("{}{}", String::from_utf8_lossy(value), hex::encode(value)))
 }
 
 struct Answers {
@@ -274,7 +281,6 @@ impl Answers {
             match frame.tag() {
                 b'D' => {
                     let values = backend::data_row(frame.body()).map_err(protocol)?;
-                    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
                     rows.push(values.into_iter().map(|value| value.map(text)).collect());
                 }
                 b'E' => refused = Some(backend::sqlstate(frame.body()).map_err(protocol)?),

@@ -336,12 +336,12 @@ impl World {
 
     /// PostgreSQL's own log, up to a statement of ours that is certainly in it.
     pub async fn statements(&self) -> String {
-        let direct = self.direct().await;
         let marker = format!("end of log {}", TraceId::new());
-        direct.simple_query(&format!("SELECT '{marker}'")).await.expect("runs");
+        self.direct().await.simple_query(&format!("SELECT '{marker}'")).await.expect("runs");
         let deadline = Instant::now() + SOON;
         loop {
-            let log = std::fs::read_to_string(self.postgres.text("log_file")).expect("readable");
+            let log = std::fs::read(self.postgres.text("log_file")).expect("readable");
+            let log = String::from_utf8_lossy(&log).into_owned();
             if log.contains(&marker) {
                 return log;
             }
@@ -380,7 +380,7 @@ fn first_target(said: &str, port: u16) -> String {
     };
     let login = if said.is_empty() { "user = 'postgres'\nsslmode = 'disable'\n" } else { said };
     format!(
-        "name = 'db'\n{address}database = 'postgres'\ndatabases = ['other']\ncatalog_refresh_seconds = 3600\n{login}"
+        "name = 'db'\n{address}database = 'postgres'\ndatabases = ['other', 'latin', 'unencoded']\ncatalog_refresh_seconds = 3600\n{login}"
     )
 }
 

@@ -303,3 +303,34 @@ async fn a_labelled_table_that_is_younger_than_the_snapshot_is_masked() {
     assert!(!text(&answer).contains("123-45"), "{}", text(&answer));
     assert!(text(&answer).contains("[redacted]"), "{}", text(&answer));
 }
+
+/// Names are compared as statements write them: in the database's own encoding two would look alike, or like no name at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_told_apart_whatever_the_databases_encoding() {
+    let labels = "[columns]\n\"public.leute.größe\" = \"pii.size\"\n";
+    let world = world!(policy: MASKED, masking: Some(labels),);
+    let table = "CREATE TABLE leute (\"größe\" text, \"grüße\" text); INSERT INTO leute VALUES ('183 cm', 'moin')";
+    for (database, encoding) in [("latin", "LATIN1"), ("unencoded", "SQL_ASCII")] {
+        let created = format!(
+            "CREATE DATABASE {database} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        );
+        world.direct().await.batch_execute(&created).await.unwrap();
+        let mut config = tokio_postgres::Config::new();
+        config
+            .host("127.0.0.1")
+            .port(world.postgres.port("port"))
+            .user("postgres")
+            .dbname(database);
+        let (direct, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        direct.batch_execute(table).await.unwrap();
+        connection.abort();
+        let settings = [("user", "u"), ("database", database), ("client_encoding", "UTF8")];
+        let (mut wire, _) = Wire::start(world.tunnel().await, &settings).await;
+        wire.send(&query("SELECT \"größe\", \"grüße\" FROM leute")).await;
+        let answer = wire.until(b'Z', 1).await;
+        let said = text(&answer);
+        assert!(said.contains("[redacted]") && said.contains("moin"), "{database}: {said}");
+        assert!(!said.contains("183"), "{database}: {said}");
+    }
+}
