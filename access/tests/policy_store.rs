@@ -89,6 +89,43 @@ async fn a_bad_file_keeps_the_old_policy_and_says_so_once() {
     assert_eq!(previous, Some(kept_version));
 }
 
+/// Cut off, or not written yet.
+#[tokio::test]
+async fn an_empty_file_keeps_the_old_policy() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("policy.cedar");
+    std::fs::write(&path, PERMIT).unwrap();
+    let store = PolicyStore::load(&path).unwrap();
+    let mut changes = store.watch(CancellationToken::new());
+    let _at_start = next(&mut changes).await;
+    std::fs::write(&path, "// nothing\n").unwrap();
+    let PolicyChange::Rejected { error, .. } = next(&mut changes).await else {
+        panic!("an empty file is refused")
+    };
+    assert!(error.contains("no policy at all") && error.contains("forbid"), "{error}");
+    assert!(allows(&store));
+}
+
+/// Without its end it forbids nothing.
+#[tokio::test]
+async fn a_file_that_is_being_written_is_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("policy.cedar");
+    let whole = format!("{PERMIT}{FORBID}");
+    std::fs::write(&path, &whole).unwrap();
+    let store = PolicyStore::load(&path).unwrap();
+    let mut changes = store.watch(CancellationToken::new());
+    let _at_start = next(&mut changes).await;
+    for more in 1..30 {
+        std::fs::write(&path, format!("{PERMIT}{}", "// more\n".repeat(more))).unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(changes.try_recv().is_err() && !allows(&store), "after {more}");
+    }
+    std::fs::write(&path, format!("{whole}// more\n")).unwrap();
+    let PolicyChange::Loaded { .. } = next(&mut changes).await else { panic!("it is whole now") };
+    assert!(!allows(&store));
+}
+
 #[tokio::test]
 async fn a_file_that_is_replaced_by_renaming_is_followed() {
     let dir = tempfile::tempdir().unwrap();

@@ -56,6 +56,12 @@ impl PolicySet {
         Self::from_files(&files, directory, &files::name_of(path))
     }
 
+    /// Whether it permits nothing to anybody, since there is no policy.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.policies.is_empty()
+    }
+
     /// SHA-256 of the text, lower-case hexadecimal: what `sha256sum` prints for a single file, and what
     /// `sha256sum *.cedar | sha256sum` prints in a directory.
     #[must_use]

@@ -19,6 +19,8 @@ use super::{PolicyError, PolicySet};
 const PENDING_CHANGES: usize = 16;
 /// How long a burst of file events is given to end.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+/// How often a file that is being written is looked at before it is read all the same.
+const MAX_LOOKS: u32 = 50;
 /// How often the files are looked at when the system reports nothing (network mounts, replaced directories).
 const POLL: Duration = Duration::from_millis(500);
 /// The most bytes of an error that goes into an event.
@@ -126,7 +128,7 @@ impl Follower {
             if !reported && stamp == self.seen {
                 continue;
             }
-            self.seen = stamp;
+            self.seen = settled(path, stamp).await;
             // A place for the report comes first: what nobody takes note of must not come into force.
             let changes = self.changes.clone();
             let Ok(place) = changes.reserve().await else {
@@ -149,6 +151,11 @@ impl Follower {
                 self.refused = None;
                 None
             }
+            // What is cut off, or not written yet; whoever means it removes access otherwise.
+            Ok(set) if set.is_empty() && !before.is_empty() => {
+                let error = "it has no policy at all, which would keep out everybody; to mean that, write one that forbids: forbid (principal, action, resource);";
+                self.refuse(path, &before, error.to_owned())
+            }
             Ok(set) => {
                 self.refused = None;
                 let change = loaded(&set, Some(before.version()));
@@ -156,26 +163,42 @@ impl Follower {
                 self.shared.current.store(Arc::new(set));
                 Some(change)
             }
-            Err(error) => {
-                let error = bounded(error.to_string());
-                if self.refused.as_ref() == Some(&error) {
-                    return None;
-                }
-                tracing::error!(
-                    error,
-                    kept = before.version(),
-                    "policy refused, the old one stays in force"
-                );
-                self.refused = Some(error.clone());
-                Some(PolicyChange::Rejected {
-                    kind: PolicyKind::Policy,
-                    kept: before.version().to_owned(),
-                    source: files::name_of(path),
-                    error,
-                })
-            }
+            Err(error) => self.refuse(path, &before, error.to_string()),
         }
     }
+
+    /// A bad one is reported once.
+    fn refuse(&mut self, path: &Path, before: &PolicySet, error: String) -> Option<PolicyChange> {
+        let error = bounded(error);
+        if self.refused.as_ref() == Some(&error) {
+            return None;
+        }
+        tracing::error!(
+            error,
+            kept = before.version(),
+            "policy refused, the old one stays in force"
+        );
+        self.refused = Some(error.clone());
+        Some(PolicyChange::Rejected {
+            kind: PolicyKind::Policy,
+            kept: before.version().to_owned(),
+            source: files::name_of(path),
+            error,
+        })
+    }
+}
+
+/// Waits until a file is written: half of one may be a policy, too, without what it forbids.
+async fn settled(path: &Path, mut stamp: Stamp) -> Stamp {
+    for _ in 0..MAX_LOOKS {
+        sleep(DEBOUNCE).await;
+        let now = Stamp::of(path);
+        if now == stamp {
+            break;
+        }
+        stamp = now;
+    }
+    stamp
 }
 
 fn loaded(set: &PolicySet, previous: Option<&str>) -> PolicyChange {

@@ -80,6 +80,12 @@ pub enum MaskingStoreError {
         /// Why.
         source: std::io::Error,
     },
+    /// It says nothing at all.
+    #[error("{file}: is empty; where nothing is to be masked, write `[columns]`")]
+    Empty {
+        /// The file.
+        file: String,
+    },
     /// It is not valid.
     #[error(transparent)]
     Invalid(#[from] MaskingError),
@@ -134,7 +140,7 @@ impl MaskingStore {
         }
         let Some(path) = self.path.clone() else { return changes.closed().await };
         // Nothing is seen yet: the file may have changed since it was loaded.
-        let mut seen = None;
+        let (mut seen, mut last, mut due) = (None, None, false);
         let (mut refused, mut asked) = (None, Instant::now());
         loop {
             tokio::select! {
@@ -146,9 +152,13 @@ impl MaskingStore {
                 _ => false,
             };
             let now = Some((stamp(&path), self.key_stamp()));
-            if now == seen && !printed {
+            // One that is being written is read at the next look: half of it may be one, too, with fewer labels.
+            let is_whole = std::mem::replace(&mut last, now) == now;
+            due |= printed || now != seen;
+            if !is_whole || !due {
                 continue;
             }
+            due = false;
             seen = now;
             let read = self.read(&path).await;
             if let Some(change) = self.reload(&path, read, &mut refused)
@@ -201,6 +211,7 @@ impl MaskingStore {
             Ok(masking) => {
                 *refused = None;
                 let change = self.loaded(&masking, Some(before.version()));
+                tracing::info!(version = masking.version(), "masking loaded");
                 self.current.store(Arc::new(masking));
                 Some(change)
             }
@@ -234,6 +245,10 @@ impl MaskingStore {
 fn read(path: &Path, program: &Program) -> Result<Masking, MaskingStoreError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| MaskingStoreError::Read { file: name_of(path), source })?;
+    // Cut off, or not written yet.
+    if text.trim().is_empty() {
+        return Err(MaskingStoreError::Empty { file: name_of(path) });
+    }
     Ok(Masking::parse_with(&text, &name_of(path), |source| program.key(source))?)
 }
 
@@ -265,6 +280,39 @@ mod tests {
         let Some(PolicyChange::Loaded { previous, version, .. }) = next else { panic!("{next:?}") };
         assert_eq!(previous.as_deref(), Some(before.as_str()));
         assert_eq!(store.current().version(), version);
+    }
+
+    /// `cp` and editors write a file in place: it is empty for a moment, then begun.
+    #[tokio::test]
+    async fn a_file_that_is_being_written_is_not_taken_for_one_with_fewer_labels() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("masking.toml");
+        let whole = "[columns]\n\"app.customers.ssn\" = \"pii.ssn\"\n\"app.customers.card\" = \"pii.card\"\n";
+        std::fs::write(&file, whole).unwrap();
+        let store = MaskingStore::load(&file).unwrap();
+        let mut changes = store.watch(CancellationToken::new());
+        let _start = changes.recv().await.unwrap();
+        // Longer each time, as long as it is looked at.
+        let written =
+            format!("{whole}\"app.orders.card\" = \"pii.card\"\n{}", "# more\n".repeat(40));
+        let began = tokio::time::Instant::now();
+        let mut length = whole.len() / 2;
+        while length < written.len() {
+            std::fs::write(&file, &written[..length]).unwrap();
+            tokio::time::sleep(POLL / 5).await;
+            length += written.len() / 30;
+            assert!(changes.try_recv().is_err(), "after {:?}", began.elapsed());
+        }
+        std::fs::write(&file, &written).unwrap();
+        let next = tokio::time::timeout(Duration::from_secs(20), changes.recv()).await.unwrap();
+        let Some(PolicyChange::Loaded { version, .. }) = next else { panic!("{next:?}") };
+        assert_eq!(version, Masking::parse(&written, "masking.toml").unwrap().version());
+        std::fs::write(&file, " \n").unwrap();
+        let next = tokio::time::timeout(Duration::from_secs(20), changes.recv()).await.unwrap();
+        let Some(PolicyChange::Rejected { error, kept, .. }) = next else { panic!("{next:?}") };
+        assert!(error.contains("is empty") && error.contains("[columns]"), "{error}");
+        assert_eq!(kept, version);
+        assert!(MaskingStore::load(&file).is_err(), "nor does a gateway start with it");
     }
 
     #[tokio::test]
