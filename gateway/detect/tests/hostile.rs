@@ -9,6 +9,7 @@
 mod common;
 
 use std::hint::black_box;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use common::texts::json_rows;
@@ -20,6 +21,8 @@ use tallyport_detect::{Kinds, LOOK_AHEAD, REACH_BEHIND};
 const MAX_RATIO: f64 = if cfg!(debug_assertions) { 15.0 } else { 40.0 };
 
 const BYTES: usize = 64 * 1024;
+/// Several ticks of the kernel's clock.
+const EXACT: Duration = Duration::from_millis(25);
 
 /// Each is repeated up to the size of the text; no line breaks but where there are some.
 const PIECES: &[&str] = &[
@@ -157,12 +160,25 @@ fn a_stream_holds_no_more_than_its_tail() {
     }
 }
 
-/// The best of three: what disturbs only slows.
+/// One run's time, of as many as make it exact enough.
 fn time(mut run: impl FnMut()) -> Duration {
-    let runs = (0..3).map(|_| {
-        let began = Instant::now();
+    let began = spent();
+    let mut runs = 0;
+    loop {
         run();
-        began.elapsed()
-    });
-    runs.min().unwrap()
+        runs += 1;
+        let spent = spent() - began;
+        if spent > EXACT {
+            return spent / runs;
+        }
+    }
+}
+
+/// What this thread had of a processor (`proc_pid_schedstat(5)`, up to a tick late): others on the same machine do not count. Where the
+/// kernel does not tell, the time that went by.
+fn spent() -> Duration {
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let on_processor = told.split(' ').next().and_then(|nanos| nanos.parse().ok());
+    on_processor.map_or_else(|| BEGAN.elapsed(), Duration::from_nanos)
 }
