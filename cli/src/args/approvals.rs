@@ -10,7 +10,7 @@ pub enum ApprovalsCommand {
     /// What waits and you may know of, newest first.
     #[command(
         override_usage = "tallyport approvals list [OPTIONS]",
-        after_help = "Examples:\n  tallyport approvals list --as order-approver\n  tallyport approvals list --watch         # a line for each that comes, or changes"
+        after_help = "Examples:\n  tallyport approvals list --as approver\n  tallyport approvals list --watch         # a line for each that comes, or changes"
     )]
     List {
         /// What is over, too.
