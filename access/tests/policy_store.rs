@@ -8,6 +8,7 @@
 
 mod support;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use support::policy::{agent, table};
@@ -23,6 +24,19 @@ fn allows(store: &PolicyStore) -> bool {
     let asker = store.current().asker(&agent("a", &[]));
     let ctx = AskContext::at(jiff::Timestamp::UNIX_EPOCH);
     asker.ask(Action::Select, &table("app", "orders", &[]), &ctx).allowed
+}
+
+/// A store that follows a file with this text; what is in force at the start is told already.
+async fn following(
+    text: &str,
+) -> (tempfile::TempDir, PathBuf, PolicyStore, Receiver<PolicyChange>) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("policy.cedar");
+    std::fs::write(&path, text).unwrap();
+    let store = PolicyStore::load(&path).unwrap();
+    let mut changes = store.watch(CancellationToken::new());
+    let _at_start = next(&mut changes).await;
+    (dir, path, store, changes)
 }
 
 async fn next(changes: &mut Receiver<PolicyChange>) -> PolicyChange {
@@ -56,13 +70,8 @@ async fn a_change_is_in_force_and_reported_within_about_a_second() {
 
 #[tokio::test]
 async fn a_bad_file_keeps_the_old_policy_and_says_so_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("policy.cedar");
-    std::fs::write(&path, PERMIT).unwrap();
-    let store = PolicyStore::load(&path).unwrap();
+    let (_dir, path, store, mut changes) = following(PERMIT).await;
     let kept_version = store.current().version().to_owned();
-    let mut changes = store.watch(CancellationToken::new());
-    let _at_start = next(&mut changes).await;
     std::fs::write(&path, "\npermit(principal, action);").unwrap();
     let PolicyChange::Rejected { kept, error, source, .. } = next(&mut changes).await else {
         panic!("a bad file is refused")
@@ -92,12 +101,7 @@ async fn a_bad_file_keeps_the_old_policy_and_says_so_once() {
 /// Cut off, or not written yet.
 #[tokio::test]
 async fn an_empty_file_keeps_the_old_policy() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("policy.cedar");
-    std::fs::write(&path, PERMIT).unwrap();
-    let store = PolicyStore::load(&path).unwrap();
-    let mut changes = store.watch(CancellationToken::new());
-    let _at_start = next(&mut changes).await;
+    let (_dir, path, store, mut changes) = following(PERMIT).await;
     std::fs::write(&path, "// nothing\n").unwrap();
     let PolicyChange::Rejected { error, .. } = next(&mut changes).await else {
         panic!("an empty file is refused")
@@ -109,13 +113,8 @@ async fn an_empty_file_keeps_the_old_policy() {
 /// Without its end it forbids nothing.
 #[tokio::test]
 async fn a_file_that_is_being_written_is_not_read() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("policy.cedar");
     let whole = format!("{PERMIT}{FORBID}");
-    std::fs::write(&path, &whole).unwrap();
-    let store = PolicyStore::load(&path).unwrap();
-    let mut changes = store.watch(CancellationToken::new());
-    let _at_start = next(&mut changes).await;
+    let (_dir, path, store, mut changes) = following(&whole).await;
     for more in 1..30 {
         std::fs::write(&path, format!("{PERMIT}{}", "// more\n".repeat(more))).unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -128,12 +127,7 @@ async fn a_file_that_is_being_written_is_not_read() {
 
 #[tokio::test]
 async fn a_file_that_is_replaced_by_renaming_is_followed() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("policy.cedar");
-    std::fs::write(&path, PERMIT).unwrap();
-    let store = PolicyStore::load(&path).unwrap();
-    let mut changes = store.watch(CancellationToken::new());
-    let _at_start = next(&mut changes).await;
+    let (dir, path, store, mut changes) = following(PERMIT).await;
     let fresh = dir.path().join("policy.cedar.new");
     std::fs::write(&fresh, FORBID).unwrap();
     std::fs::rename(&fresh, &path).unwrap();

@@ -153,8 +153,11 @@ impl Follower {
             }
             // What is cut off, or not written yet; whoever means it removes access otherwise.
             Ok(set) if set.is_empty() && !before.is_empty() => {
-                let error = "it has no policy at all, which would keep out everybody; to mean that, write one that forbids: forbid (principal, action, resource);";
-                self.refuse(path, &before, error.to_owned())
+                let source = set.source();
+                let error = format!(
+                    "{source}: no policy at all would keep out everybody; to mean that, write one that forbids: forbid (principal, action, resource);"
+                );
+                self.refuse(path, &before, error)
             }
             Ok(set) => {
                 self.refused = None;

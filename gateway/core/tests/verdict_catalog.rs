@@ -86,3 +86,30 @@ fn a_catalog_needs_every_query() {
         assert!(error.contains(left_out.name), "{error}");
     }
 }
+
+/// Labels go by name and masks by number: two of either would be one that is missed.
+#[test]
+fn a_catalog_tells_of_each_thing_once() {
+    use gateway_core::sql::Catalog;
+    use gateway_core::sql::catalog::{CatalogRows, QUERIES};
+    let one = ("relations", vec!["7", "app", "t", "r", "f", "f"]);
+    let column = ("columns", vec!["7", "1", "a", "25"]);
+    for (twice, what) in [
+        (("relations", vec!["8", "app", "t", "r", "f", "f"]), "app.t"),
+        (("columns", vec!["7", "1", "b", "25"]), "column b of app.t"),
+        (("columns", vec!["7", "2", "a", "25"]), "column a of app.t"),
+    ] {
+        let database = ("database", vec!["d", "u", "150000", "public"]);
+        let told = [&database, &one, &column, &twice];
+        let mut rows = CatalogRows::default();
+        for query in QUERIES {
+            let own = told.iter().filter(|(name, _)| *name == query.name);
+            let row = |(_, row): &&(&str, Vec<&str>)| {
+                row.iter().map(|value| Some((*value).to_owned())).collect()
+            };
+            rows.insert(query, own.map(row).collect());
+        }
+        let error = Catalog::from_rows(rows).unwrap_err().to_string();
+        assert!(error.contains(what) && error.contains("twice"), "{error}");
+    }
+}

@@ -315,3 +315,16 @@ impl Answers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_utf8_stays_what_it_is_beside_others() {
+        assert_eq!(text("größe".as_bytes()), "größe");
+        let (one, other) = (b"gr\xf6\xdfe", b"gr\xfc\xdfe");
+        assert_ne!(text(one), text(other));
+        assert_eq!(text(one), text(one));
+    }
+}

@@ -41,6 +41,10 @@ pub fn bench(policy: &str) -> Arc<Bench> {
 }
 
 pub fn bench_over(policy: &str, catalog: Arc<Catalog>) -> Arc<Bench> {
+    bench_under(policy, catalog, &Masking::default())
+}
+
+pub fn bench_under(policy: &str, catalog: Arc<Catalog>, masking: &Masking) -> Arc<Bench> {
     let set = Arc::new(PolicySet::parse(policy, "test.cedar").unwrap());
     let who = identity(&["agents"]);
     let target = TargetRef {
@@ -48,14 +52,7 @@ pub fn bench_over(policy: &str, catalog: Arc<Catalog>) -> Arc<Bench> {
         kind: TargetKind::Postgresql,
         database: Some(catalog.database().to_owned()),
     };
-    let judge = Judge::new(
-        set.asker(&who),
-        &target,
-        catalog,
-        &Masking::default(),
-        Recording::Full,
-        &context(),
-    );
+    let judge = Judge::new(set.asker(&who), &target, catalog, masking, Recording::Full, &context());
     Arc::new(Bench::new(judge, set.asker(&who), target, Recording::Full))
 }
 
