@@ -5,6 +5,8 @@
 //! gateway, finds it. What was approved is marked as used on the control log, and that is read back, before the command goes
 //! its way: it goes at most once, in exactly the words that were approved.
 
+use std::sync::Arc;
+
 use gateway_core::approval::{CallBond, NotCounted, State, call_digest};
 use gateway_core::passage::Note;
 use gateway_core::passage::held::MAX_REVIEWED_BYTES;
@@ -17,11 +19,14 @@ use tallyport_schemas::{
     Decision, Draft, Effect, Principal, SharedContext,
 };
 
+use crate::gate::{Gate, Pass, Shut, asker};
 use crate::service::Inner;
 
 /// An approval that is sought.
 pub(crate) struct Sought<'a> {
     pub(crate) inner: &'a Inner,
+    /// What it is for.
+    pub(crate) gate: &'a Arc<Gate>,
     pub(crate) principal: &'a Principal,
     pub(crate) context: &'a SharedContext,
     pub(crate) verdict: &'a Verdict,
@@ -36,8 +41,10 @@ pub(crate) struct Sought<'a> {
 /// What comes of seeking it.
 #[derive(Debug)]
 pub(crate) enum Leave {
-    /// It is used up by this command.
-    Given(ApprovalId),
+    /// It is used up by this command, which may go.
+    Given(ApprovalId, Pass),
+    /// It is given, and stands: the command may not go now.
+    Shut(Shut),
     /// It will not be given, for this reason.
     Denied(String),
     /// Something has changed: it is to be decided anew.
@@ -80,10 +87,15 @@ impl Sought<'_> {
         if state != State::Approved {
             return self.look(approval_id).await;
         }
+        // First, so that nobody's approval is used up by what cannot go.
+        let pass = match self.gate.pass(asker(self.principal)) {
+            Ok(pass) => pass,
+            Err(shut) => return Ok(Now::Over(Leave::Shut(shut))),
+        };
         let used = Approval::Used { approval_id, command_id: self.command_id, digest };
         // A crash right here leaves an approval used up by a command that never went: at most once, not at least.
         Ok(Now::Over(match self.tell(used).await? {
-            Ok(()) => Leave::Given(approval_id),
+            Ok(()) => Leave::Given(approval_id, pass),
             Err(_another_was_first) => Leave::Again,
         }))
     }
@@ -216,9 +228,21 @@ impl Leave {
     /// The decision, now that it is known what becomes of it.
     pub(crate) fn settle(&self, decision: &mut Decision) {
         (decision.effect, decision.reasons) = match self {
-            Self::Given(approval_id) => (Effect::Allow, vec![format!("approved: {approval_id}")]),
+            Self::Given(approval_id, _) => {
+                (Effect::Allow, vec![format!("approved: {approval_id}")])
+            }
             Self::Denied(why) => (Effect::Deny, vec![why.clone()]),
+            Self::Shut(shut) => return shut.settle(decision),
             Self::Again => return,
         };
+    }
+
+    /// Its way through the gate; absent where it was not looked for.
+    pub(crate) fn way(self) -> Option<Result<Pass, Shut>> {
+        match self {
+            Self::Given(_, pass) => Some(Ok(pass)),
+            Self::Shut(shut) => Some(Err(shut)),
+            Self::Denied(_) | Self::Again => None,
+        }
     }
 }

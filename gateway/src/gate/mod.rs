@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tallyport_schemas::{Decision, Effect};
+use tallyport_schemas::{Decision, Effect, Principal};
 use tokio::time::Instant;
 
 use crate::config::McpServerLimits;
@@ -25,6 +25,11 @@ const MAX_REMEMBERED: usize = 65_536;
 
 /// Issuer and subject.
 pub(crate) type Asker = (String, String);
+
+/// Whose requests are counted together.
+pub(crate) fn asker(principal: &Principal) -> Asker {
+    (principal.issuer.clone(), principal.subject.clone())
+}
 
 /// The gate before one server.
 #[derive(Debug)]
@@ -195,8 +200,10 @@ impl Drop for Pass {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::config::GatewayLimits;
+    use super::{Asker, Gate, Instant, MAX_FAILURES, REST, Shut, Whole};
+    use crate::config::{GatewayLimits, McpServerLimits};
+    use std::sync::Arc;
+    use std::time::Duration;
 
     fn gate(max_requests: usize, of_one: usize, per_minute: u32) -> Arc<Gate> {
         let limits = McpServerLimits {

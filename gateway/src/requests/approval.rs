@@ -68,6 +68,7 @@ impl Session {
     ) -> Sought<'a> {
         Sought {
             inner: &self.tunnel.inner,
+            gate: &self.target.gate,
             principal: &self.tunnel.identity.principal,
             context,
             verdict,

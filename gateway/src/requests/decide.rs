@@ -11,7 +11,7 @@ use tracing::{Instrument as _, Span};
 
 use super::session::Session;
 use crate::approval::Leave;
-use crate::gate::Pass;
+use crate::gate::{Pass, Shut, asker};
 
 /// What becomes of a request.
 pub(super) enum Decided {
@@ -67,17 +67,18 @@ impl Session {
                 return self.refuse(verdict, &question, command_id, why).await;
             }
         };
-        let mut verdict = match self.agreed(&mut question, command_id, until).await {
-            Ok(verdict) => verdict,
+        let (mut verdict, way) = match self.agreed(&mut question, command_id, until).await {
+            Ok(agreed) => agreed,
             Err(decided) => return decided,
         };
-        if !verdict.is_allowed() {
+        let may_go = verdict.is_allowed() || matches!(way, Some(Err(_)));
+        if !may_go {
             let why = Why { status: 403, code: "denied_by_policy", message: None, again: None };
             return self.refuse(verdict, &question, command_id, why).await;
         }
-        let principal = &self.tunnel.identity.principal;
-        let asker = (principal.issuer.clone(), principal.subject.clone());
-        let pass = match self.target.gate.pass(asker) {
+        let way =
+            way.unwrap_or_else(|| self.target.gate.pass(asker(&self.tunnel.identity.principal)));
+        let pass = match way {
             Ok(pass) => pass,
             Err(shut) => {
                 shut.settle(&mut verdict.decision);
@@ -129,31 +130,31 @@ impl Session {
         self.refuse(verdict, &question, command_id, why).await
     }
 
-    /// What policy says, once people said what they say where it asks for that.
+    /// What policy says, once people said what they say where it asks for that; with the way through the gate where they did.
     async fn agreed(
         &self,
         question: &mut Question,
         command_id: CommandId,
         until: Instant,
-    ) -> Result<Verdict, Decided> {
+    ) -> Result<(Verdict, Option<Result<Pass, Shut>>), Decided> {
         loop {
             let mut verdict = self.judge(question, command_id);
-            let Some(demand) = verdict.approval.take() else { return Ok(verdict) };
+            let Some(demand) = verdict.approval.take() else { return Ok((verdict, None)) };
             if verdict.decision.effect != Effect::Pause {
-                return Ok(verdict);
+                return Ok((verdict, None));
             }
             question.definition_sha256 = match self.pin(question).await {
                 Ok(pin) => pin,
                 Err(why) => {
                     verdict.decision.effect = Effect::Deny;
                     verdict.decision.reasons = vec![why];
-                    return Ok(verdict);
+                    return Ok((verdict, None));
                 }
             };
             let leave = self.approval((&verdict, &demand), question, command_id, until).await?;
             if !matches!(leave, Leave::Again) {
                 leave.settle(&mut verdict.decision);
-                return Ok(verdict);
+                return Ok((verdict, leave.way()));
             }
         }
     }

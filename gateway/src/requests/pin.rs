@@ -14,6 +14,7 @@ use tracing::debug_span;
 
 use super::session::Session;
 use super::wire::WireError;
+use crate::gate::asker;
 
 /// The largest answer that is looked into.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -27,6 +28,8 @@ impl Session {
     /// Why that is not known: then nothing can be agreed to.
     pub(super) async fn pin(&self, question: &Question) -> Result<Option<String>, String> {
         let Some(asked) = self.target.protocol.pinned_by(question) else { return Ok(None) };
+        let asker = asker(&self.tunnel.identity.principal);
+        let _pass = self.target.gate.pass(asker).map_err(|shut| shut.to_string())?;
         let unknown = || "what its name means cannot be asked now; try again later".to_owned();
         let command_id = CommandId::new();
         let wanted = Wanted::new(&asked.method, asked.target(), asked.fields, asked.body);

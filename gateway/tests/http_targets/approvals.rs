@@ -121,6 +121,35 @@ async fn a_request_that_waits_goes_on_when_it_is_approved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_approval_is_not_used_up_by_a_request_that_has_no_room() {
+    let world = World::saying("limits = { max_requests_per_principal = 1 }").await;
+    let (mut held, mut client) = (world.client().await, world.client().await);
+    let (_, told) = client.post("/customers/7/refunds", REFUND).await;
+    assert_eq!(answer(&world, "dana", &waits(&told), "approve").await, 200);
+    let slow = tokio::spawn(async move { held.get("/slow").await });
+    world.wait_for("the first", |_| !world.upstream.sent().is_empty()).await;
+    let (status, told) = client.post("/customers/7/refunds", REFUND).await;
+    assert_eq!(status, 429, "{told}");
+    let decision = world.decisions().await.pop().unwrap();
+    assert_eq!(decision.policy_ids, ["tallyport:limit"]);
+    slow.abort();
+    let _cut = slow.await;
+    let goes = async {
+        loop {
+            let (status, told) = client.post("/customers/7/refunds", REFUND).await;
+            assert!(status == 200 || status == 429, "{told}");
+            if status == 200 {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(crate::world::SOON, goes).await.expect("its place is free");
+    let is_use =
+        |it: &&tallyport_schemas::Event| matches!(&it.body, Body::Approval(Approval::Used { .. }));
+    assert_eq!(world.events().await.iter().filter(is_use).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_denied_does_not_go() {
     let world = World::start().await;
     let mut client = world.client().await;

@@ -55,6 +55,7 @@ impl Admitted {
     ) -> Result<Leave, NotAllowed> {
         let sought = Sought {
             inner: &self.inner,
+            gate: &self.upstream.gate,
             principal: &self.welcome.caller.identity().principal,
             context,
             verdict,

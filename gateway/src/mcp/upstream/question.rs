@@ -21,7 +21,7 @@ use super::exchange::not_on_record;
 use super::welcome::Welcome;
 use crate::api::recorded;
 use crate::approval::Leave;
-use crate::gate::Pass;
+use crate::gate::{Pass, asker};
 use crate::mcp::tools::Progress;
 use crate::service::{Caller, Inner};
 use crate::session::SessionGrant;
@@ -140,6 +140,7 @@ impl Admitted {
         let Wanted { question, objection, request } = wanted;
         let command_id = request.command_id;
         let context = self.context_of(&question, command_id);
+        let mut way = None;
         let mut verdict = loop {
             // What policy says now: it may have changed while it waited.
             let now = self.inner.policy.current();
@@ -157,6 +158,7 @@ impl Admitted {
             let leave = self.approval((&verdict, &demand), asked, &context, patience).await?;
             leave.settle(&mut verdict.decision);
             if !matches!(leave, Leave::Again) {
+                way = leave.way();
                 break verdict;
             }
         };
@@ -168,9 +170,9 @@ impl Admitted {
             verdict.decision.reasons = vec![objection.to_owned()];
         }
         let principal = &self.welcome.caller.identity().principal;
-        let asker = (principal.issuer.clone(), principal.subject.clone());
-        let pass =
-            if verdict.is_allowed() { self.upstream.gate.pass(asker).map(Some) } else { Ok(None) };
+        let may_go = || verdict.is_allowed().then(|| self.upstream.gate.pass(asker(principal)));
+        // With an approval it was looked for already.
+        let pass = way.or_else(may_go).transpose();
         if let Err(shut) = &pass {
             shut.settle(&mut verdict.decision);
         }
