@@ -104,11 +104,16 @@ fn page(raw: &Raw, after: Option<u64>) -> Result<Value, PageError> {
         .collect::<Option<_>>()
         .ok_or_else(unreadable)?;
     let all = steps(&events, ROWS).map_err(|_| unreadable())?;
-    let mut later = all.iter().filter(|step| after.is_none_or(|after| step.seq > Some(after)));
+    let later = all.iter().filter(|step| after.is_none_or(|after| step.seq > Some(after)));
+    let mut later = later.peekable();
     let mut bytes = 0;
     let mut page: Vec<&Step> = Vec::new();
-    while page.len() < STEPS && bytes < PAGE_BYTES {
-        let Some(step) = later.next() else { break };
+    // What has the number of the step before it comes with it: the next page begins behind that number.
+    let goes_on =
+        |page: &[&Step], step: &Step| page.last().is_some_and(|last| last.seq == step.seq);
+    while let Some(step) =
+        later.next_if(|step| (page.len() < STEPS && bytes < PAGE_BYTES) || goes_on(&page, step))
+    {
         bytes += step.text.len() + step.lines.iter().take(LINES).map(String::len).sum::<usize>();
         page.push(step);
     }

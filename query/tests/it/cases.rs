@@ -133,6 +133,11 @@ fn who_did() -> Vec<Case> {
             ],
         ),
         case("token-activity", json!({"token": "tok-2"}), &["family"], []),
+    ]
+}
+
+fn timelines() -> Vec<Case> {
+    vec![
         case(
             "session-timeline",
             json!({"session": story::session(3).to_string()}),
@@ -144,6 +149,21 @@ fn who_did() -> Vec<Case> {
                 json!([3, "response", "completed", null]),
                 json!([4, "command", "forwarded", null]),
                 json!([5, "response", "completed", "42P01"]),
+            ],
+        ),
+        case(
+            "session-timeline",
+            json!({"session": story::session(2).to_string()}),
+            &["session_seq", "family", "activity", "reviewer_name"],
+            [
+                json!([0, "session", "opened", null]),
+                json!([1, "approval", "requested", null]),
+                json!([null, "approval", "granted", "Grace"]),
+                json!([2, "approval", "used", null]),
+                json!([3, "decision", "allowed", null]),
+                json!([4, "command", "forwarded", null]),
+                json!([5, "response", "completed", null]),
+                json!([6, "session", "lost", null]),
             ],
         ),
     ]
@@ -345,6 +365,6 @@ fn service() -> Vec<Case> {
 
 /// All of them.
 pub fn all() -> Vec<Case> {
-    let all = [who_read(), who_did(), statements(), tables(), sessions(), service()];
+    let all = [who_read(), who_did(), timelines(), statements(), tables(), sessions(), service()];
     all.into_iter().flatten().collect()
 }

@@ -13,7 +13,7 @@ pub async fn run(command: &SessionsCommand) -> Result<(), Failure> {
         SessionsCommand::List { limit, answer } => {
             let sql = format!(
                 "SELECT session_id, opened_at, state, actor, on_behalf_of, target, database, commands, refused, rows \
-                 FROM sessions ORDER BY opened_at DESC NULLS LAST LIMIT {limit}"
+                 FROM sessions ORDER BY coalesce(opened_at, ended_at) DESC NULLS LAST LIMIT {limit}"
             );
             access::asker(answer).await?.sql(&sql).await?.print(answer.format())
         }
@@ -26,8 +26,11 @@ pub async fn run(command: &SessionsCommand) -> Result<(), Failure> {
             let Some(row) = head.rows.first() else { return Err(unknown(&session)) };
             let steps = asker
                 .sql(&format!(
-                    "SELECT session_seq AS seq, time, family, activity, outcome, statement, reason, rows, masked_columns \
-                     FROM events WHERE session_id = '{session}' ORDER BY session_seq"
+                    "SELECT session_seq AS seq, time, family, activity, outcome, statement, reason, rows, masked_columns, \
+                            reviewer_name AS reviewer \
+                     FROM (SELECT *, max(session_seq) OVER (ORDER BY time, session_seq NULLS LAST) AS place \
+                           FROM events WHERE session_id = '{session}') \
+                     ORDER BY coalesce(session_seq, place), session_seq IS NULL, time"
                 ))
                 .await?;
             if answer.format() == Format::Table {

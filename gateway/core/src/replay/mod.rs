@@ -20,7 +20,7 @@ use wire::Wire;
 /// One step of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The event's number in its session; of a COPY, that of its first piece.
+    /// The event's number in its session; of a COPY, that of its first piece; of what has none, that of the event before it.
     pub seq: Option<u64>,
     /// When.
     pub at: Timestamp,
@@ -37,7 +37,7 @@ pub struct Step {
 #[error("a recorded event cannot be read: {0}")]
 pub struct ReplayError(#[from] ContentError);
 
-/// The steps of one session, whose events are in order; at most `rows` rows of each answer.
+/// The steps of one session; at most `rows` rows of each answer.
 ///
 /// # Errors
 /// [`ReplayError`]: what is on record was changed, or is of a later version.
@@ -51,10 +51,35 @@ pub fn steps(events: &[Event], rows: usize) -> Result<Vec<Step>, ReplayError> {
         rows,
         is_text: false,
     };
-    for event in events {
+    for event in in_order(events) {
         replay.take(event)?;
     }
     Ok(replay.steps)
+}
+
+/// As the session numbered them. What has no number, because it happened elsewhere (a reviewer's answer), comes after all
+/// that had happened by then.
+fn in_order(events: &[Event]) -> Vec<&Event> {
+    let mut numbered: Vec<(Timestamp, u64)> =
+        events.iter().filter_map(|event| Some((event.time, event.session_seq?))).collect();
+    numbered.sort_unstable();
+    let mut highest = None;
+    for (_, seq) in &mut numbered {
+        highest = highest.max(Some(*seq));
+        *seq = highest.unwrap_or(*seq);
+    }
+    let place = |event: &Event| match event.session_seq {
+        Some(seq) => (Some(seq), None),
+        None => {
+            let before = numbered.partition_point(|(time, _)| *time <= event.time);
+            let seq =
+                before.checked_sub(1).and_then(|last| numbered.get(last)).map(|(_, seq)| *seq);
+            (seq, Some(event.time))
+        }
+    };
+    let mut ordered: Vec<&Event> = events.iter().collect();
+    ordered.sort_by_cached_key(|event| place(event));
+    ordered
 }
 
 /// The names of each response's columns, which its last event tells.
@@ -94,7 +119,7 @@ struct Replay {
 impl Replay {
     fn take(&mut self, event: &Event) -> Result<(), ReplayError> {
         let at = event.time;
-        self.seq = event.session_seq;
+        self.seq = event.session_seq.or(self.seq);
         let kind = event.context.target.as_ref().map(|target| target.kind);
         self.is_text = kind.is_some_and(|kind| kind != TargetKind::Postgresql);
         match &event.body {
