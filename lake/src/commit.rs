@@ -11,12 +11,18 @@ use crate::error::PositionsError;
 /// An application transaction: its id, and the version the application gives it.
 pub(crate) type Transaction = (String, i64);
 
+/// Where a table has its commit `version`.
+#[must_use]
+pub fn commit_path(version: u64) -> Path {
+    Path::from(format!("_delta_log/{version:020}.json"))
+}
+
 /// Reads the transactions of commit `version`; `table` is rooted where the table is.
 pub(crate) async fn read(
     table: &dyn ObjectStore,
     version: u64,
 ) -> Result<Vec<Transaction>, PositionsError> {
-    let path = Path::from(format!("_delta_log/{version:020}.json"));
+    let path = commit_path(version);
     let found = match table.get(&path).await {
         Ok(found) => found,
         Err(object_store::Error::NotFound { .. }) => return Err(PositionsError::Gone { version }),

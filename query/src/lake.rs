@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionState;
+use datafusion::object_store::{self, ObjectStoreExt as _};
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use tallyport_eventlog::LogId;
-use tallyport_lake::{Positions, PositionsError};
+use tallyport_lake::{Positions, PositionsError, commit_path};
 use tallyport_schemas::lake;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -114,7 +115,11 @@ impl Lake {
     /// The table at its newest version, or nothing before the recorder made it.
     async fn load(&self, known: Option<DeltaTable>) -> Result<Option<DeltaTable>, DeltaTableError> {
         if let Some(mut table) = known {
+            let before = table.version();
             table.update_incremental(None).await?;
+            if table.version() == before {
+                is_there(&table).await?;
+            }
             return Ok(Some(table));
         }
         let url = self.config.table(lake::EVENTS_TABLE);
@@ -154,6 +159,20 @@ impl Lake {
                 }
             };
         Ok(Snapshot { version: table.version(), next, rows: Some(rows), files })
+    }
+}
+
+/// That nothing newer is found tells nothing of what is known: where a lake is gone, nothing newer is found either.
+async fn is_there(table: &DeltaTable) -> Result<(), DeltaTableError> {
+    let commit = commit_path(table.snapshot()?.version());
+    match table.log_store().object_store(None).head(&commit).await {
+        // Whoever cleans up a log leaves a checkpoint.
+        Err(object_store::Error::NotFound { .. })
+            if table.verify_deltatable_existence().await? =>
+        {
+            Ok(())
+        }
+        looked => Ok(looked.map(drop)?),
     }
 }
 

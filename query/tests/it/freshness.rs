@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tallyport_eventlog::{Log as _, Position, Topic};
-use tallyport_query::Limits;
+use tallyport_query::{Limits, QueryState};
 use tallyport_schemas::{Context, Disposition, Draft, SessionId};
 
 use crate::story;
@@ -240,4 +240,34 @@ async fn wait_for_snapshot(world: &World) -> (u16, Value) {
             return (status, answer);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_that_is_gone_is_no_lake_without_news() {
+    let world = World::start().await;
+    world.commit(event("SELECT 1")).await;
+    world.record_all().await;
+    let probe = world.running.probe();
+    let readable = async |wanted: bool| {
+        let looked = tokio::time::timeout(Duration::from_secs(10), async {
+            let is_so =
+                |it: QueryState| (it.lake_readable && it.snapshot_version.is_some()) == wanted;
+            while !is_so(probe.state()) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        looked.await.unwrap_or_else(|_| panic!("{:?}", probe.state()));
+    };
+    readable(true).await;
+    let _seen = world.value("SELECT count(*) FROM commands").await;
+    let at = world.lake.url.to_file_path().unwrap();
+    let away = at.with_extension("away");
+    std::fs::rename(&at, &away).unwrap();
+    readable(false).await;
+    let (status, answer) = world.try_sql("auditor", "SELECT count(*) FROM commands").await;
+    assert_eq!((status, &answer["code"]), (503, &"lake_unavailable".into()), "{answer}");
+    std::fs::rename(&away, &at).unwrap();
+    readable(true).await;
+    assert_eq!(int(&world.value("SELECT count(*) FROM commands").await), 1);
+    world.running.stop().await;
 }
