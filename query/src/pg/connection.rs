@@ -38,6 +38,9 @@ pub(super) struct Connection {
     running: Arc<Mutex<CancellationToken>>,
     closing: CancellationToken,
     left: CancellationToken,
+    /// Why the reader's token counts no more; told to whoever waits for its last word.
+    over: OnceLock<QueryError>,
+    is_over: CancellationToken,
 }
 
 /// Whose it is.
@@ -63,6 +66,8 @@ impl Connection {
             running: Arc::default(),
             closing: CancellationToken::new(),
             left: CancellationToken::new(),
+            over: OnceLock::new(),
+            is_over: CancellationToken::new(),
         }
     }
 
@@ -129,6 +134,15 @@ impl Connection {
         gate.still_counts(reader, token, Front::QueryPgwire, Some(self.peer)).await
     }
 
+    /// Why the token counts no more, once it does not: [`Self::token_ended`] found it.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(super) async fn over(&self) -> QueryError {
+        self.is_over.cancelled().await;
+        self.over.get().cloned().unwrap_or(QueryError::TokenExpired)
+    }
+
     /// Waits until the reader's token counts no more, whether anything is asked meanwhile or not.
     ///
     /// # Cancel safety
@@ -136,16 +150,23 @@ impl Connection {
     pub(super) async fn token_ended(&self) {
         self.enters.notified().await;
         let Some(entered) = self.entered.get() else { return };
+        let why = self.counts_no_more(entered).await;
+        let _first = self.over.set(why);
+        self.is_over.cancel();
+    }
+
+    async fn counts_no_more(&self, entered: &Entered) -> QueryError {
         while let Some(left) = entered.reader.time_left() {
             let every = entered.token.as_ref().map(|(_, every)| *every);
             tokio::time::sleep(every.map_or(left, |every| every.min(left))).await;
             match self.still_counts(entered).await {
                 // Nothing is asked meanwhile, and what is will be refused until the issuer says something.
                 Err(error) if error.is_unknown() => {}
-                Err(_) => return,
+                Err(error) => return error,
                 Ok(()) => {}
             }
         }
+        QueryError::TokenExpired
     }
 
     /// Lets cancel requests with this key reach the connection.

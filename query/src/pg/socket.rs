@@ -70,11 +70,20 @@ pub(super) async fn serve(
         };
         let message = if in_a_unit {
             next.await?
-        } else if let Some(message) = stop.run_until_cancelled(next).await {
-            message?
         } else {
-            process_error(&mut socket, wire(&QueryError::Stopping), false).await?;
-            return Ok(());
+            let next = tokio::select! {
+                biased;
+                () = stop.cancelled() => Err(QueryError::Stopping),
+                why = handlers.connection.over() => Err(why),
+                message = next => Ok(message?),
+            };
+            match next {
+                Ok(message) => message,
+                Err(why) => {
+                    process_error(&mut socket, wire(&why), false).await?;
+                    return Ok(());
+                }
+            }
         };
         let message = match message {
             Some(Err(PgWireError::MessageTooLarge(..))) if is_password(&socket) => {

@@ -109,7 +109,12 @@ async fn a_silent_connection_ends_with_its_token() {
         tokio::time::sleep(A_LITTLE_OVER_A_SECOND / 2).await;
         assert!(!ended.is_finished(), "it counts as yet");
         let ended = tokio::time::timeout(Duration::from_secs(6), ended).await;
-        ended.expect("nobody asks, and it ends").unwrap().ok();
+        let last = ended.expect("nobody asks, and it ends").unwrap();
+        let last = last.expect_err("it says why");
+        let told = last.as_db_error().unwrap_or_else(|| panic!("{last:?}"));
+        assert_eq!(told.code(), &SqlState::INVALID_AUTHORIZATION_SPECIFICATION, "{told}");
+        let why = if token == &revoked { "does not count" } else { "expired" };
+        assert!(told.message().contains(why), "{told}");
     }
     world.running.stop().await;
 }
