@@ -32,13 +32,16 @@ impl Answer {
 
     /// A table where `width` has room for one, else one row below the other.
     fn readable(&self, width: u16) -> String {
-        let text = if self.rows.is_empty() || self.needs_chars() <= usize::from(width) {
-            self.table(width)
+        let text = if self.needs_chars() <= usize::from(width) {
+            self.table(width) + "\n"
+        } else if self.rows.is_empty() {
+            // Names of columns alone, each a letter wide, tell nobody anything.
+            String::new()
         } else {
-            self.one_by_one(usize::from(width))
+            self.one_by_one(usize::from(width)) + "\n"
         };
         let rows = self.rows.len();
-        format!("{text}\n({rows} row{})\n", if rows == 1 { "" } else { "s" })
+        format!("{text}({rows} row{})\n", if rows == 1 { "" } else { "s" })
     }
 
     /// The least width at which a table of it can be read.
@@ -215,6 +218,16 @@ mod tests {
         assert!(shown.starts_with("─[ 1 ]──") && shown.ends_with("(1 row)\n"), "{shown}");
         assert!(shown.contains(&format!("\na │ {WORDS}\nb │\nc │ {WORDS}\n")), "{shown}");
         assert!(many.readable(40).lines().all(|line| line.chars().count() <= 40));
+    }
+
+    #[test]
+    fn of_nothing_the_columns_are_shown_only_where_they_can_be_read() {
+        let names = ["principal_subject", "principal_issuer", "on_behalf_of", "statement"];
+        let mut nothing = answer(&names, &["", "", "", ""]);
+        nothing.rows.clear();
+        assert_eq!(nothing.readable(40), "(0 rows)\n");
+        let wide = nothing.readable(120);
+        assert!(wide.contains("on_behalf_of") && wide.ends_with("\n(0 rows)\n"), "{wide}");
     }
 
     #[test]

@@ -41,7 +41,22 @@ pub async fn run(args: &AskArgs) -> Result<(), Failure> {
     }
     let answer = asker.ask(question, parameters).await?;
     answer.print(args.answer.format())?;
+    #[cfg(feature = "query")]
+    if answer.rows.is_empty() {
+        tell_of_nothing(question);
+    }
     if question == GAPS { must_be_whole(&answer) } else { Ok(()) }
+}
+
+/// Beside the answer, so that whoever reads that by program sees the same as ever.
+#[cfg(feature = "query")]
+fn tell_of_nothing(question: &str) {
+    let questions = Questions::load().ok();
+    let of = |one: &&NamedQuestion| one.name == question;
+    let known = questions.as_ref().and_then(|known| known.all().iter().find(of));
+    if let Some(nothing) = known.and_then(|known| known.nothing.as_ref()) {
+        eprintln!("{nothing}");
+    }
 }
 
 /// Ends as an integrity check does, so that whoever asks it every night need not read the answer.

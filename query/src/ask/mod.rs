@@ -60,6 +60,9 @@ pub struct NamedQuestion {
     pub title: String,
     /// What the answer tells, and what it does not.
     pub tells: String,
+    /// What an answer without a row means, where it could be taken for more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nothing: Option<String>,
     /// What it is asked with.
     #[serde(default)]
     pub parameters: Vec<Parameter>,
@@ -204,16 +207,46 @@ mod tests {
         assert!(error.contains("`column`"), "{error}");
         let error = bind(serde_json::json!({"column": "a.b.c", "colunm": "x"})).unwrap_err();
         assert!(error.to_string().contains("it takes: column"), "{error}");
+        for bad in ["ssn", "customers.", ".ssn", ""] {
+            let error = bind(serde_json::json!({ "column": bad })).unwrap_err().to_string();
+            assert!(error.contains("schema.table.column"), "{bad}: {error}");
+        }
         let error = bind(serde_json::json!({"column": "a.b.c", "since": "soon"})).unwrap_err();
         assert!(error.to_string().contains("7d"), "{error}");
         assert!(questions.named("nonsense").is_err());
     }
 
     #[test]
+    fn a_number_that_means_nothing_is_refused() {
+        let questions = Questions::load().unwrap();
+        let bind = |question: &str, given: Value| {
+            let given = given.as_object().unwrap();
+            questions.named(question).unwrap().bind(given, Timestamp::now())
+        };
+        bind("off-hours", serde_json::json!({"from_hour": 0, "to_hour": 24})).unwrap();
+        bind("off-hours", serde_json::json!({"from_hour": "23", "to_hour": 1})).unwrap();
+        for bad in [
+            r#"{"from_hour": 24}"#,
+            r#"{"from_hour": -1}"#,
+            r#"{"to_hour": 33}"#,
+            r#"{"to_hour": "0"}"#,
+        ] {
+            let error = bind("off-hours", serde_json::from_str(bad).unwrap()).unwrap_err();
+            assert!(error.to_string().contains("hour"), "{bad}: {error}");
+        }
+        for question in questions.all() {
+            for limit in question.parameters.iter().filter(|parameter| parameter.name == "limit") {
+                let (none, name) = (Value::from(0), &question.name);
+                assert!(limit.value(Some(&none), Timestamp::now()).is_err(), "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn a_value_is_shown_on_record_and_never_in_the_text() {
         let questions = Questions::load().unwrap();
         let question = questions.named("who-read-column").unwrap();
-        let hostile = "x' OR '1'='1";
+        let hostile = "a.x' OR '1'='1";
         let given = serde_json::json!({"column": hostile});
         let bound = question.bind(given.as_object().unwrap(), Timestamp::now()).unwrap();
         assert!(bound.on_record().contains(hostile));

@@ -29,6 +29,12 @@ pub struct Parameter {
     /// Whether it may be left out without a default.
     #[serde(default)]
     pub optional: bool,
+    /// The least that a number may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub least: Option<i64>,
+    /// The most that it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<i64>,
 }
 
 /// A kind of value.
@@ -37,6 +43,8 @@ pub struct Parameter {
 pub enum Kind {
     /// Any text.
     Text,
+    /// A column of a target, as events name it: `schema.table.column`.
+    Column,
     /// A whole number.
     Number,
     /// A point in time: `7d`, `24h`, `90m` back from now, a date, or an RFC 3339 time.
@@ -69,6 +77,13 @@ impl Parameter {
             return Err(bad(format!("longer than {MAX_VALUE_BYTES} bytes; shorten it")));
         }
         let value = self.kind.read(&text, now).map_err(bad)?;
+        if let ScalarValue::Int64(Some(number)) = value
+            && self.kind == Kind::Number
+            && !(self.least.is_none_or(|least| least <= number)
+                && self.most.is_none_or(|most| number <= most))
+        {
+            return Err(bad(format!("{number} is none that it can be: {}", self.about)));
+        }
         Ok((Some(text), value))
     }
 }
@@ -77,6 +92,9 @@ impl Kind {
     fn read(self, text: &str, now: Timestamp) -> Result<ScalarValue, String> {
         match self {
             Self::Text => Ok(ScalarValue::Utf8(Some(text.to_owned()))),
+            Self::Column => column(text.trim())
+                .map(|column| ScalarValue::Utf8(Some(column.to_owned())))
+                .ok_or_else(|| "give a column as schema.table.column, such as app.customers.ssn".to_owned()),
             Self::Number => {
                 let number = text.trim().parse();
                 let number = number.map_err(|_| "give a whole number such as 20".to_owned())?;
@@ -93,7 +111,7 @@ impl Kind {
 
     fn null(self) -> ScalarValue {
         match self {
-            Self::Text => ScalarValue::Utf8(None),
+            Self::Text | Self::Column => ScalarValue::Utf8(None),
             Self::Number => ScalarValue::Int64(None),
             Self::Time => ScalarValue::TimestampMicrosecond(None, Some(Arc::from("UTC"))),
             Self::UtcOffset => micros(None),
@@ -129,6 +147,13 @@ fn instant(text: &str, now: Timestamp) -> Option<Timestamp> {
     };
     let back = SignedDuration::from_secs(number.checked_mul(minutes)?.checked_mul(60)?);
     now.checked_sub(back).ok()
+}
+
+/// A column has its table with it, and where that is known the schema: one word alone names none, and an answer of
+/// nothing would be taken for nobody.
+fn column(text: &str) -> Option<&str> {
+    let (table, column) = text.rsplit_once('.')?;
+    (!table.is_empty() && !column.is_empty()).then_some(text)
 }
 
 fn offset(text: &str) -> Option<SignedDuration> {

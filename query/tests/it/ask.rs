@@ -90,7 +90,7 @@ async fn the_list_is_the_documented_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_audit_of_the_audit_names_parameters_and_what_came_of_it() {
     let world = World::start().await;
-    let hostile = "x' OR '1'='1";
+    let hostile = "a.x' OR '1'='1";
     let answer = ask(&world, "denied", &json!({"since": "2024-01-01"})).await;
     assert_eq!(answer["rows"], json!([]));
     let (status, _) =
@@ -105,7 +105,7 @@ async fn the_audit_of_the_audit_names_parameters_and_what_came_of_it() {
     assert_eq!(seen, [("auditor", "completed"), ("nobody", "denied"), ("auditor", "failed")]);
     let sql = rows[1][3].as_str().unwrap();
     assert!(sql.starts_with("-- ask who-read-column\n"), "{sql}");
-    assert!(sql.ends_with(r#"-- parameters: column = "x' OR '1'='1", since = "30d""#), "{sql}");
+    assert!(sql.ends_with(r#"-- parameters: column = "a.x' OR '1'='1", since = "30d""#), "{sql}");
     world.running.stop().await;
 }
 
