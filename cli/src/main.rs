@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let logs = logging::logs(&cli);
+    let as_a_log_line = cli.log_json && cli.command.is_service();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -63,7 +64,11 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("tallyport: {failure}");
+            if as_a_log_line {
+                eprintln!("{}", failure.log_line());
+            } else {
+                eprintln!("tallyport: {failure}");
+            }
             failure.code()
         }
     }

@@ -163,3 +163,59 @@ fn a_machine_has_its_name_from_the_file_or_from_outside() {
         }
     }
 }
+
+#[test]
+fn a_file_that_is_not_there_is_named_with_its_key() {
+    let folder = folder();
+    let masking = "[masking]\npath = \"masking.toml\"\n";
+    let (code, said) =
+        check(folder.path(), &format!("node = \"gw-1\"\n{HEAD}{masking}{GATEWAY}"), &[], None);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("t.toml: masking.path: ") && said.contains("masking.toml"), "{said}");
+    let no_policy = HEAD.replace("policy.cedar", "absent.cedar");
+    let (code, said) =
+        check(folder.path(), &format!("node = \"gw-1\"\n{no_policy}{GATEWAY}"), &[], None);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("t.toml: policy.path: ") && said.contains("absent.cedar"), "{said}");
+    std::fs::remove_file(folder.path().join("tls/server.pem")).unwrap();
+    let (code, said) =
+        check(folder.path(), &format!("node = \"gw-1\"\n{HEAD}{GATEWAY}"), &[], None);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("t.toml: gateway.cert, gateway.key: "), "{said}");
+}
+
+#[test]
+fn a_recorder_that_could_not_start_is_not_in_order() {
+    let folder = folder();
+    for (keys, says) in [
+        ("commit_max_rows = 0", "recorder.commit_max_rows: 0 would never commit"),
+        ("commit_max_bytes = 0", "recorder.commit_max_bytes: 0 would never commit"),
+        ("commit_max_bytes = 1000000000", "recorder.commit_max_bytes: at most 268435456"),
+        ("partitions = []", "recorder.partitions: name at least one"),
+        ("commit_max_rows = \"7\"", "expected a whole number from 0 on"),
+    ] {
+        let text = format!("node = \"rec-1\"\n{HEAD}[recorder]\n{keys}\n");
+        let (code, said) = check(folder.path(), &text, &[], None);
+        assert_eq!(code, Some(2), "{keys}: {said}");
+        assert!(said.contains(says), "{keys}: {said}");
+    }
+}
+
+#[test]
+fn how_a_service_ends_is_a_line_as_its_others_are() {
+    let folder = folder();
+    let text = format!("node = \"gw-1\"\n{HEAD}[recorder]\ncommit_max_rows = 0\n");
+    std::fs::write(folder.path().join("t.toml"), text).unwrap();
+    let run = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tallyport"));
+        command.args(["up", "--config"]).arg(folder.path().join("t.toml")).args(more);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let line = run(&["--log-json"]);
+    let line: serde_json::Value = serde_json::from_str(line.trim_end()).expect(&line);
+    assert_eq!((&line["level"], &line["fields"]["exit_code"]), (&"ERROR".into(), &2.into()));
+    assert!(line["fields"]["error"].as_str().unwrap().contains("recorder.commit_max_rows"));
+    assert!(run(&[]).starts_with("tallyport: "), "people read words");
+}

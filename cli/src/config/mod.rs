@@ -187,7 +187,7 @@ impl Config {
             console: raw.console.map(|console| console.relative_to(folder)),
             targets: raw.targets,
             #[cfg(feature = "lake")]
-            recorder: raw.recorder.map(raw::RawRecorder::check),
+            recorder: raw.recorder.map(raw::RawRecorder::check).transpose()?,
             #[cfg(not(feature = "lake"))]
             recorder: raw.recorder.map(|_| ()),
             query: query.transpose()?,

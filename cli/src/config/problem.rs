@@ -55,7 +55,18 @@ fn without_values(message: &str) -> String {
         .map_or((message, None), |(found, expected)| (found, Some(expected)));
     let found = found.split(['`', '"', '\'']).next().unwrap_or_default();
     let found = found.trim_end_matches([' ', ':', ',']);
-    expected.map_or_else(|| found.to_owned(), |expected| format!("{found}, expected {expected}"))
+    let found = match found {
+        "invalid socket address syntax" => "write an address and a port, such as 127.0.0.1:8443",
+        found => found,
+    };
+    let Some(expected) = expected else { return found.to_owned() };
+    let expected = match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0 on",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        expected => expected,
+    };
+    format!("{found}, expected {expected}")
 }
 
 /// Whether what the message quotes is the name of a key.
@@ -78,10 +89,17 @@ mod tests {
         for (message, said) in [
             ("unknown field `nodes`, expected `node`", "unknown field `nodes`, expected `node`"),
             ("unknown variant `s3cret`, expected `env`", "unknown variant, expected `env`"),
-            ("invalid type: string \"s3cret\", expected u64", "invalid type: string, expected u64"),
+            (
+                "invalid type: string \"s3cret\", expected u64",
+                "invalid type: string, expected a whole number from 0 on",
+            ),
             (
                 "invalid type: string \"a, expected s3cret\", expected u64",
-                "invalid type: string, expected u64",
+                "invalid type: string, expected a whole number from 0 on",
+            ),
+            (
+                "invalid socket address syntax",
+                "write an address and a port, such as 127.0.0.1:8443",
             ),
             ("invalid value: s3cret it's", "invalid value: s3cret it"),
             ("`s3cret` is no name", ""),

@@ -194,8 +194,24 @@ impl Default for RawRecorder {
 
 #[cfg(feature = "lake")]
 impl RawRecorder {
-    pub fn check(self) -> RecorderSettings {
-        RecorderSettings {
+    pub fn check(self) -> Result<RecorderSettings, String> {
+        for (key, value) in
+            [("commit_max_rows", self.commit_max_rows), ("commit_max_bytes", self.commit_max_bytes)]
+        {
+            if value == 0 {
+                return Err(format!("recorder.{key}: 0 would never commit anything; at least 1"));
+            }
+        }
+        if self.commit_max_bytes > CommitPolicy::LARGEST_BYTES {
+            let most = CommitPolicy::LARGEST_BYTES;
+            return Err(format!("recorder.commit_max_bytes: at most {most}"));
+        }
+        if self.partitions.as_ref().is_some_and(Vec::is_empty) {
+            return Err(
+                "recorder.partitions: name at least one, or leave the key out for all".to_owned()
+            );
+        }
+        Ok(RecorderSettings {
             commit: CommitPolicy {
                 max_rows: self.commit_max_rows,
                 max_bytes: self.commit_max_bytes,
@@ -207,7 +223,7 @@ impl RawRecorder {
             },
             partitions: self.partitions,
             accept_missing_history: self.accept_missing_history,
-        }
+        })
     }
 }
 

@@ -24,7 +24,7 @@ impl Admission {
         let (issuers, domains) = (config.issuers.clone(), config.trust_domains.clone());
         let authenticator =
             Authenticator::trusting(issuers, domains, exchange).map_err(|error| match error {
-                ConfigError::NoIssuers => missing(
+                ConfigError::NoIssuers => in_file(
                     config,
                     "issuers: at least one [[issuers]] with issuer and audiences is needed, or one of \
                      [[trust_domains]], or [gateway.saml] for the gateway",
@@ -36,25 +36,22 @@ impl Admission {
 
     /// The policies as they are now.
     pub fn load_policies(&self) -> Result<PolicyStore, Failure> {
-        load(&self.policy)
+        PolicyStore::load(&self.policy).map_err(Failure::usage)
     }
 }
 
 /// Whether the policies of a configuration file can be loaded.
 pub fn check_policies(config: &Config) -> Result<(), Failure> {
-    load(policy(config)?).map(|_good| ())
+    let loaded = PolicyStore::load(policy(config)?);
+    loaded.map(drop).map_err(|error| in_file(config, &format!("policy.path: {error}")))
 }
 
 fn policy(config: &Config) -> Result<&Path, Failure> {
     config.policy.as_deref().ok_or_else(|| {
-        missing(config, "policy: [policy] with path is needed, a file or a directory of *.cedar")
+        in_file(config, "policy: [policy] with path is needed, a file or a directory of *.cedar")
     })
 }
 
-fn load(policy: &Path) -> Result<PolicyStore, Failure> {
-    PolicyStore::load(policy).map_err(Failure::usage)
-}
-
-fn missing(config: &Config, what: &str) -> Failure {
+fn in_file(config: &Config, what: &str) -> Failure {
     Failure::usage(format!("{}: {what}", config.path.display()))
 }

@@ -243,7 +243,7 @@ async fn reach(services: &Services, target: &DevTarget) -> Result<(), Failure> {
     let Some(gateway) = &services.gateway else { return Ok(()) };
     gateway.probe(&target.name).await.map_err(|error| {
         Failure::failed(format!(
-            "the database `{}` of {}:{} does not answer: {error}; start it, or correct --target-url",
+            "the database `{}` of {}:{} cannot be used: {error}; start it, or correct --target-url",
             target.database, target.host, target.port
         ))
     })

@@ -63,7 +63,8 @@ impl GatewayPlan {
             .map(|target| target.clone().check(folder).map_err(|error| named(&error)))
             .collect::<Result<Vec<_>, _>>()?;
         let masking = match &config.masking {
-            Some(path) => MaskingStore::load(path).map_err(Failure::usage)?,
+            Some(path) => MaskingStore::load(path)
+                .map_err(|error| named(&format_args!("masking.path: {error}")))?,
             None => MaskingStore::none(),
         };
         if section.takeover_socket.is_some() && matches!(config.log, LogUrl::Embedded(_)) {
@@ -72,7 +73,8 @@ impl GatewayPlan {
                   single process's; leave the key out, or set log.url to kafka://...",
             ));
         }
-        let identity = ServerIdentity::load(&section.cert, &section.key).map_err(Failure::usage)?;
+        let identity = ServerIdentity::load(&section.cert, &section.key)
+            .map_err(|error| named(&format_args!("gateway.cert, gateway.key: {error}")))?;
         let identity =
             if section.ask_client_certificates { identity.asking_clients() } else { identity };
         let mut changing = Vec::new();

@@ -181,7 +181,10 @@ fn query_plan(config: &Config) -> Result<QueryPlan, Failure> {
     let settings = config.query.as_ref().ok_or_else(|| missing("query"))?;
     let (lake, options) = config.lake.clone().ok_or_else(|| missing("lake"))?;
     let identity = match &settings.tls {
-        Some((cert, key)) => Some(ServerIdentity::load(cert, key).map_err(Failure::usage)?),
+        Some((cert, key)) => Some(ServerIdentity::load(cert, key).map_err(|error| {
+            let file = config.path.display();
+            Failure::usage(format!("{file}: query.cert, query.key: {error}"))
+        })?),
         None => None,
     };
     let tls = identity.as_ref().map(ServerIdentity::tcp_config).transpose();
