@@ -85,7 +85,7 @@ impl Asker {
     ) -> Result<T, Failure> {
         let unreachable = |error: reqwest::Error| {
             Failure::failed(format!(
-                "the query service at {} does not answer: {}",
+                "the query service at {} could not be asked: {}",
                 self.base,
                 with_causes(&error)
             ))

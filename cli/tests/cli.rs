@@ -118,7 +118,7 @@ fn a_service_that_is_not_there_is_exit_code_1() {
     exits(
         &["sql", "SELECT 1", "--token", "x", "--query-url", "http://127.0.0.1:9"],
         1,
-        "does not answer",
+        "could not be asked",
     );
 }
 
@@ -129,7 +129,7 @@ fn dev_says_at_once_that_the_database_does_not_answer() {
     let ready = folder.path().join("ready.json").to_string_lossy().into_owned();
     let url = "postgres://me:hunter2@127.0.0.1:9/shop";
     let arguments = ["dev", "--data", &data, "--ready-file", &ready, "--target-url", url];
-    exits(&arguments, 1, "the database `shop` of 127.0.0.1:9 does not answer");
+    exits(&arguments, 1, "the database `shop` of 127.0.0.1:9 cannot be used");
     assert!(!said(&run(&arguments)).contains("hunter2"));
     assert!(!Path::new(&ready).exists(), "it was not ready");
 }

@@ -66,7 +66,7 @@ impl Api {
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {
         let unreachable = |error: reqwest::Error| {
             Failure::failed(format!(
-                "the gateway at {} does not answer: {}",
+                "the gateway at {} could not be asked: {}",
                 self.base,
                 with_causes(&error)
             ))

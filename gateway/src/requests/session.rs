@@ -157,7 +157,7 @@ impl Session {
             // Whatever else happens at the same moment: whoever is out is out.
             biased;
             ending = self.tunnel.ended_outside(registered) => ending,
-            () = self.unrecorded.cancelled() => lost("the audit log did not confirm in time"),
+            () = self.unrecorded.cancelled() => lost("the audit log did not take the record"),
             ending = conversation => ending,
         };
         self.over.cancel();

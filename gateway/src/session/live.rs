@@ -71,7 +71,7 @@ impl From<CommitError> for Stop {
     fn from(error: CommitError) -> Self {
         let reply = ErrorReply::fatal(
             "58030",
-            "tallyport: the audit log did not confirm in time; the session was ended",
+            "tallyport: the audit log did not take the record; the session was ended",
         )
         .hint("Nothing passes without a record. Try again later.");
         Self::Ended(Ending::Lost {

@@ -12,6 +12,10 @@ pub fn in_words(reason: &str) -> String {
                 basicConstraints CA:FALSE"
             .to_owned();
     }
+    if reason.contains("UnknownIssuer") {
+        return "its certificate is of no CA that is trusted here; name the file of its CA (--ca FILE, PEM) if it is the right one"
+            .to_owned();
+    }
     reason.to_owned()
 }
 

@@ -76,7 +76,9 @@ pub(super) fn whole(approval: &Value) -> String {
     row("target", target(approval));
     row("session", text(approval, "/session_id").to_owned());
     row("asked", text(approval, "/asked_at").to_owned());
-    row("until", format!("{} ({} left)", moment(until(approval)), time_left(approval)));
+    let left = time_left(approval);
+    let left = if left.is_empty() { left } else { format!(" ({left} left)") };
+    row("until", format!("{}{left}", moment(until(approval))));
     row("for", access_period(approval));
     row("what for", escaped(text(approval, "/access/reason")));
     row("runs", runs(approval));
@@ -230,7 +232,11 @@ fn needs(approval: &Value) -> String {
     if missing.is_empty() { "nothing more".to_owned() } else { missing }
 }
 
+/// Of what is over nothing is left, and nobody need hurry.
 fn time_left(approval: &Value) -> String {
+    if !matches!(text(approval, "/state"), "pending" | "approved") {
+        return String::new();
+    }
     let Ok(until) = until(approval).parse::<Timestamp>() else {
         return String::new();
     };

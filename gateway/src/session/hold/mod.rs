@@ -48,7 +48,7 @@ impl From<ControlError> for Stop {
     fn from(error: ControlError) -> Self {
         let reply = ErrorReply::fatal(
             "58030",
-            "tallyport: the control log did not confirm in time; the session was ended",
+            "tallyport: the control log did not take the record; the session was ended",
         )
         .hint("Nothing runs without a record. Try again later.");
         Self::Ended(Ending::Lost {

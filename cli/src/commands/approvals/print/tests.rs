@@ -71,6 +71,10 @@ fn access_is_shown_as_what_it_is() {
     assert!(grant(&asked).starts_with("granted: sessions to orders-db/shop until 2026-01"));
     asked["state"] = json!("denied");
     assert!(grant(&asked).starts_with("denied: orders-db/shop"));
+    asked["stands_until"] = json!("2126-01-01T00:00:00Z");
+    assert!(!whole(&asked).contains(" left)"), "what is over is in no hurry");
+    asked["state"] = json!("pending");
+    assert!(whole(&asked).contains(" left)"));
 }
 
 #[test]
