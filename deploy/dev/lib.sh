@@ -68,10 +68,14 @@ wait_for_process() {
 apt_need() {
   local command=$1; shift
   command -v "$command" >/dev/null 2>&1 && return 0
-  log "installing $* from Debian"
-  local sudo=; [ "$(id -u)" = 0 ] || sudo='sudo -n'
-  { $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq "$@"; } >&2 \
-    || not_installable "Debian packages $* could not be installed"
+  mkdir -p "$DEV_CACHE"
+  (
+    flock 9
+    command -v "$command" >/dev/null 2>&1 && exit 0
+    log "installing $* from Debian"
+    sudo=; [ "$(id -u)" = 0 ] || sudo='sudo -n'
+    { $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq "$@"; } >&2
+  ) 9>"$DEV_CACHE/apt.lock" || not_installable "Debian packages $* could not be installed"
 }
 
 # cargo_tool NAME VERSION [FLAG...]: puts `cargo NAME` on the path, installed once; fails where crates.io cannot be reached.
@@ -80,11 +84,16 @@ cargo_tool() {
   local dir=$DEV_CACHE/cargo-$name
   export PATH=$dir/bin:$PATH
   cargo "$name" --version >/dev/null 2>&1 && return
-  log "installing cargo-$name from crates.io (a few minutes, once)"
-  # A target directory of its own: its dependencies are none of ours.
-  env -u RUSTC_WORKSPACE_WRAPPER CARGO_TARGET_DIR="$dir/target" \
-    cargo install "cargo-$name" --version "$version" --locked --quiet --root "$dir" "$@" >&2 || return 1
-  rm -rf "$dir/target"
+  mkdir -p "$DEV_CACHE"
+  (
+    flock 9
+    cargo "$name" --version >/dev/null 2>&1 && exit 0
+    log "installing cargo-$name from crates.io (a few minutes, once)"
+    # A target directory of its own: its dependencies are none of ours.
+    env -u RUSTC_WORKSPACE_WRAPPER CARGO_TARGET_DIR="$dir/target" \
+      cargo install "cargo-$name" --version "$version" --locked --quiet --root "$dir" "$@" >&2 || exit 1
+    rm -rf "$dir/target"
+  ) 9>"$dir.lock"
 }
 
 # py_venv NAME REQUIREMENT...: prints the python of a cached virtual environment with these packages.
