@@ -53,6 +53,18 @@ async fn an_answer_with_a_key_is_kept_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_its_head_denies_does_not_pass() {
+    let world = World::saying("# DENIES_ITS_BODY").await;
+    let (status, body) = world.client().await.get("/customers/7").await;
+    assert_eq!(status, 502, "{body}");
+    assert!(body.contains("answer_withheld") && !body.contains("4111"), "{body}");
+    let summary = world.summaries().await.remove(0);
+    assert_eq!(summary.status, ResponseStatus::Error);
+    let all = serde_json::to_string(&world.events().await).unwrap();
+    assert!(!all.contains("4111"), "nor is it on record");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_nothing_can_look_into_does_not_pass() {
     let world = World::start().await;
     let mut client = world.client().await;

@@ -10,6 +10,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use futures::StreamExt as _;
 use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A card that passes the Luhn check.
 pub const CARD: &str = "4111111111111111";
@@ -48,6 +49,20 @@ impl Upstream {
     pub fn sent(&self) -> Vec<Sent> {
         self.sent.lock().clone()
     }
+}
+
+/// Says the same to whoever asks, byte by byte: no server's library would.
+pub async fn bare(said: &'static str) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut io, _)) = listener.accept().await {
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") && io.read_buf(&mut asked).await.unwrap_or(0) > 0 {}
+            let _gone = io.write_all(said.as_bytes()).await;
+        }
+    });
+    port
 }
 
 async fn answer(State(upstream): State<Upstream>, request: Request) -> Response {

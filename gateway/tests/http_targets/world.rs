@@ -31,7 +31,7 @@ use tallyport_schemas::{
 use tokio::io::DuplexStream;
 
 use super::tls;
-use super::upstream::{SECRET, Upstream};
+use super::upstream::{self, SECRET, Upstream};
 
 /// Anything that should happen soon happens within this.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -87,6 +87,10 @@ method = "GET"
 path = "/{rest*}"
 opaque = true
 "#;
+
+/// It says that it has no body, and has one: the framing counts (RFC 9112 section 6.3).
+const DENIES_ITS_BODY: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 0\r\n\
+     transfer-encoding: chunked\r\n\r\n1b\r\n{\"card\":\"4111111111111111\"}\r\n0\r\n\r\n";
 
 pub struct World {
     pub gateway: Gateway,
@@ -156,6 +160,9 @@ impl World {
         let (url, more) = if more.contains("MUTUAL_TLS") {
             let (port, keys) = tls::before(upstream.port, folder.path(), true).await;
             (format!("https://localhost:{port}/api"), more.replace("MUTUAL_TLS", &keys))
+        } else if more.contains("DENIES_ITS_BODY") {
+            let port = upstream::bare(DENIES_ITS_BODY).await;
+            (format!("http://127.0.0.1:{port}/api"), String::new())
         } else {
             (format!("http://127.0.0.1:{}/api", upstream.port), more)
         };

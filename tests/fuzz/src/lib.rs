@@ -70,6 +70,7 @@ targets!(
     mcp_message,
     asked,
     answers,
+    heads,
     streams,
     routes,
     mcp_server,

@@ -76,6 +76,7 @@ slices!(
     mcp_message,
     asked,
     answers,
+    heads,
     streams,
     routes,
     mcp_server,

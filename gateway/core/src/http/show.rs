@@ -66,6 +66,9 @@ pub enum NotShown {
     /// Too long to be looked into.
     #[error("it has a value or line of more than {MAX_VALUE_BYTES} bytes")]
     Long,
+    /// There is one where its head says that there is none.
+    #[error("it has a body, and its head says that it has none")]
+    Unannounced,
     /// A detector keeps it back.
     #[error("it holds {0}")]
     Kept(String),
@@ -86,6 +89,9 @@ pub struct Show {
 enum Form {
     /// Nothing is looked for.
     Plain,
+    /// Its head says that there is none. `content-length: 0` beside a `transfer-encoding` counts for nothing (RFC 9112 section
+    /// 6.3), and over HTTP/2 a 204 can bring bytes: nothing was made ready to look into them.
+    Nothing,
     /// One document; what may be seen of it and was not shown yet is in the buffer.
     Document(Box<Document>),
     /// A document a line.
@@ -116,6 +122,13 @@ impl Shown {
     #[must_use]
     pub const fn nothing() -> Self {
         Self { head: None, bytes: Bytes::new() }
+    }
+
+    /// For the fuzz targets alone: nobody else reads it before it is on record.
+    #[cfg(feature = "fuzz")]
+    #[must_use]
+    pub const fn seen(&self) -> (Option<&Answered>, &Bytes) {
+        (self.head.as_ref(), &self.bytes)
     }
 
     /// Puts what follows behind it.
@@ -159,7 +172,11 @@ impl Show {
         let has_body = !plan.is_head
             && !matches!(status, 204 | 304)
             && field(fields, "content-length") != Some("0");
-        let form = if !(looks && has_body) { Form::Plain } else { form_of(&plan, fields)? };
+        let form = match (looks, has_body) {
+            (false, _) => Form::Plain,
+            (true, false) => Form::Nothing,
+            (true, true) => form_of(&plan, fields)?,
+        };
         let mut show = Self {
             plan,
             head: None,
@@ -209,6 +226,8 @@ impl Show {
         let mut out = Vec::new();
         match &mut self.form {
             Form::Plain => return Ok(Some(Shown { head: self.head.take(), bytes: bytes.clone() })),
+            Form::Nothing if bytes.is_empty() => return Ok(None),
+            Form::Nothing => return Err(NotShown::Unannounced),
             Form::Text(stream) => stream.push(bytes, &mut out),
             Form::Document(document) => {
                 let mut eraser = Eraser::new(&self.plan.hides, self.plan.screen.as_ref());
@@ -260,7 +279,7 @@ impl Show {
     pub fn finish(&mut self) -> Result<Shown, NotShown> {
         let mut out = Vec::new();
         match &mut self.form {
-            Form::Plain => {}
+            Form::Plain | Form::Nothing => {}
             Form::Text(stream) => stream.finish(&mut out),
             Form::Document(document) if document.is_empty() => {}
             Form::Document(document) => {

@@ -13,6 +13,7 @@ pub mod event;
 pub mod frames;
 pub mod frontend;
 pub mod h3_frames;
+pub mod heads;
 pub mod issuer_said;
 pub mod keys;
 pub mod log_url;

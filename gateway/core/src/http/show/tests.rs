@@ -196,3 +196,26 @@ fn a_long_value_and_what_follows_it_are_not_taken_for_one() {
     passed += show.finish().unwrap().bytes.len();
     assert_eq!(passed, "[{\"card\":\"[redacted]\"}]".len() + 40 * 20_000 * ",\"some text\"".len());
 }
+
+#[test]
+fn a_body_that_its_head_denies_is_not_shown() {
+    let secret = Bytes::from(format!("{{\"card\":\"{CARD}\"}}"));
+    let empty = [("content-length", "0"), ("transfer-encoding", "chunked")];
+    let empty = empty.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let json = fields("application/json");
+    let head = Plan { is_head: true, ..plan(&["/card"], false) };
+    for (plan, status, fields) in [
+        (plan(&["/card"], false), 200, [&json[..], &empty].concat()),
+        (plan(&[], true), 200, [&json[..], &empty].concat()),
+        (plan(&["/card"], false), 204, json.clone()),
+        (plan(&["/card"], false), 304, json.clone()),
+        (head, 200, json.clone()),
+    ] {
+        let begin = || Show::begin(plan.clone(), &service(), status, &fields).unwrap();
+        assert_eq!(begin().feed(&secret).unwrap_err(), NotShown::Unannounced, "{status}");
+        let ended = begin().finish().unwrap();
+        assert!(ended.head.is_some() && ended.bytes.is_empty(), "{status}");
+    }
+    let mut free = Show::begin(plan(&[], false), &service(), 204, &json).unwrap();
+    assert!(free.feed(&secret).unwrap().is_some(), "where nothing is looked for it passes");
+}
