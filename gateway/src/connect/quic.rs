@@ -291,8 +291,15 @@ async fn ask_on(
 ) -> Result<Reply, Failed> {
     let request = ask.request(&identified, authority).map_err(Failed::Other)?;
     let mut stream = link.requests.send_request(request).await.map_err(Failed::of)?;
-    stream.send_data(ask.body.clone()).await.map_err(Failed::of)?;
-    stream.finish().await.map_err(Failed::of)?;
+    let send = async {
+        stream.send_data(ask.body.clone()).await?;
+        stream.finish().await
+    };
+    match send.await {
+        // It is answered before it was sent whole, and the answer is there (RFC 9114 section 4.1).
+        Ok(()) | Err(StreamError::RemoteTerminate { code: Code::H3_NO_ERROR, .. }) => {}
+        Err(error) => return Err(Failed::of(error)),
+    }
     let response = stream.recv_response().await.map_err(Failed::of)?;
     if let Some(nonce) = call::nonce_of(&response) {
         return Err(Failed::Other(ConnectError::Nonce { nonce }));

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tallyport_gateway::connect::{ConnectError, Connector, Transport};
+use http::StatusCode;
+use tallyport_gateway::connect::{Ask, ConnectError, Connector, Transport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
@@ -175,4 +176,19 @@ async fn names_that_no_target_can_have_are_not_sent() {
     let gateway = Gateway::start().await;
     let refused = gateway.connector(false).open("../etc").await.unwrap_err();
     assert!(matches!(refused, ConnectError::BadTarget { .. }), "{refused}");
+}
+
+/// A gateway answers in full and takes no more of what is sent (RFC 9114 section 4.1): the answer counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_before_all_was_sent_is_read() {
+    let gateway = Gateway::start().await;
+    for tcp_only in [false, true] {
+        let connector = gateway.connector(tcp_only);
+        // More than goes on its way before the other side reads.
+        let body = vec![b'x'; 8 << 20].into();
+        let ask = Ask { path: "/v1/early", fields: Vec::new(), body };
+        let mut reply = within(connector.post(&ask)).await.unwrap();
+        assert_eq!(reply.status, StatusCode::OK, "over TCP: {tcp_only}");
+        assert_eq!(within(reply.whole(100)).await.unwrap(), b"answered");
+    }
 }

@@ -173,6 +173,7 @@ pub fn api() -> axum::Router {
         .route("/v1/whoami", get(whoami))
         .route("/v1/echo", post(|body: axum::body::Bytes| async { body }))
         .route("/v1/hang", post(hang))
+        .route("/v1/early", post(|| async { "answered" }))
         .merge(crate::departures::routes())
 }
 
