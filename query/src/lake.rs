@@ -28,6 +28,9 @@ use files::Files;
 /// commit and shows a table that was replaced by another.
 const MAX_FOLLOWED: u64 = 64;
 
+/// How often it is looked whether what is known is still there, where nothing newer is.
+const THERE_EVERY: Duration = Duration::from_secs(5);
+
 /// The table of events, read only.
 pub(crate) struct Lake {
     log: LogId,
@@ -41,6 +44,8 @@ struct State {
     positions: Option<Known>,
     snapshot: Arc<Snapshot>,
     loaded: Option<Instant>,
+    /// When its newest commit was last seen.
+    seen: Instant,
 }
 
 /// Where every partition stands.
@@ -72,7 +77,8 @@ impl Lake {
     /// `session` gives the settings of the scan.
     pub(crate) fn new(config: LakeConfig, log: LogId, session: Arc<SessionState>) -> Self {
         let snapshot = Arc::new(Snapshot::NONE);
-        let state = State { table: None, positions: None, snapshot, loaded: None };
+        let seen = Instant::now();
+        let state = State { table: None, positions: None, snapshot, loaded: None, seen };
         Self { log, config, session, state: Mutex::new(state) }
     }
 
@@ -91,7 +97,15 @@ impl Lake {
             tracing::error!(%error, "the lake's table of events could not be loaded");
             QueryError::LakeUnavailable
         };
-        if let Some(table) = self.load(state.table.clone()).await.map_err(unreadable)? {
+        let known = state.table.clone();
+        let before = known.as_ref().and_then(DeltaTable::version);
+        if let Some(table) = self.load(known).await.map_err(unreadable)? {
+            if table.version() != before {
+                state.seen = now;
+            } else if state.seen.elapsed() >= THERE_EVERY {
+                is_there(&table).await.map_err(unreadable)?;
+                state.seen = now;
+            }
             let known = state.table.is_some()
                 && table.version() == state.snapshot.version
                 && state.snapshot.next.len() == partitions as usize;
@@ -115,11 +129,7 @@ impl Lake {
     /// The table at its newest version, or nothing before the recorder made it.
     async fn load(&self, known: Option<DeltaTable>) -> Result<Option<DeltaTable>, DeltaTableError> {
         if let Some(mut table) = known {
-            let before = table.version();
             table.update_incremental(None).await?;
-            if table.version() == before {
-                is_there(&table).await?;
-            }
             return Ok(Some(table));
         }
         let url = self.config.table(lake::EVENTS_TABLE);
