@@ -48,11 +48,13 @@ pub(super) fn is_path(target: &str) -> bool {
         && !target.contains(char::is_control)
 }
 
-/// The links of an answer (RFC 8288), as its reader would find them; those to elsewhere are left out.
+/// The links of an answer (RFC 8288), as its reader would find them; those to elsewhere are left out, and such as have what a
+/// lenient reader takes for one more.
 pub(super) fn links(protocol: &dyn Protocol, value: &str) -> String {
     let one = |link: &str| {
         let link = link.trim();
-        let (target, rest) = link.strip_prefix('<')?.split_once('>')?;
+        let link = link.strip_prefix('<').filter(|link| !link.contains('<'))?;
+        let (target, rest) = link.split_once('>')?;
         let target = if is_path(target) { target.to_owned() } else { protocol.located(target)? };
         Some(format!("<{target}>{rest}"))
     };
