@@ -154,7 +154,7 @@ impl Cluster {
                 | Action::KubeLogs
         );
         let what = if object == Object::default() { asked.path() } else { object.kind() };
-        let plan = self.plan(asked, action, &object);
+        let plan = self.plan(asked, (action, read_only), &object);
         let written = Written::of(asked, None, &plan.hides);
         let fields = self.fields(asked, action, &object);
         let said = bound(&fields, !asked.body.is_empty());
@@ -190,10 +190,13 @@ impl Cluster {
     }
 
     /// What of the answer may be seen.
-    fn plan(&self, asked: &Asked, action: Action, object: &Object) -> Plan {
+    fn plan(&self, asked: &Asked, (action, read_only): (Action, bool), object: &Object) -> Plan {
         let is_log = action == Action::KubeLogs;
-        let hides =
-            if is_log { Arc::default() } else { hides(object, &self.hides, self.clear_secrets) };
+        let hides = if is_log {
+            Arc::default()
+        } else {
+            hides(object, read_only, &self.hides, self.clear_secrets)
+        };
         Plan {
             hides,
             screen: self.screen.clone(),
@@ -306,6 +309,9 @@ fn run_of(asked: &Asked, object: &Object, verb: &str, exec: &ExecFacts) -> Strin
     let mut text = format!("{verb} {}/{} -c {container}", object.namespace, object.name);
     for (name, is_set) in [(" -i", exec.stdin), (" -t", exec.tty)] {
         text.push_str(if is_set { name } else { "" });
+    }
+    if verb == "portForward" && asked.parameter("ports").is_none() {
+        text.push_str(" --port (any)");
     }
     for (_, port) in asked.query.iter().filter(|(name, _)| name == "ports") {
         text.push_str(" --port ");

@@ -16,12 +16,22 @@ const LAST_APPLIED: &str =
 /// What a table shows of an object, however its columns are made.
 const CELLS: [&str; 2] = ["/rows/*/cells/*", "/object/rows/*/cells/*"];
 
+/// Where the refusal of a write quotes the object, with what the writer may not see of it: alone, and in an event of a watch.
+/// Reason, code and field stay.
+const QUOTES: [&str; 4] = [
+    "/message",
+    "/details/causes/*/message",
+    "/object/message",
+    "/object/details/causes/*/message",
+];
+
 /// Nothing of it is seen.
 const REDACT: Shade = Shade::Mask(Mask::Redact);
 
-/// The rules for an answer about such an object.
+/// The rules for an answer about such an object, to a request that only reads or to one that writes.
 pub(super) fn hides(
     object: &Object,
+    read_only: bool,
     configured: &[ObjectHide],
     clear_secrets: bool,
 ) -> Arc<[Hide]> {
@@ -42,8 +52,13 @@ pub(super) fn hides(
             around(place, rule.mask.into(), &mut all);
         }
         around(LAST_APPLIED, REDACT, &mut all);
+        // Elements of sets, and keys of lists, stand there as names.
+        around("/metadata/managedFields", REDACT, &mut all);
         // No table is asked for; of one that comes all the same it is not known which column shows what.
         CELLS.iter().for_each(|cells| at(cells, REDACT, &mut all));
+    }
+    if !read_only && !all.is_empty() {
+        QUOTES.iter().for_each(|place| at(place, REDACT, &mut all));
     }
     all.into()
 }

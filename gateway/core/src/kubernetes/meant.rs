@@ -9,6 +9,8 @@ use crate::target::{Manner, NotTaken, StreamPlan};
 
 /// The subprotocols of what goes to a port.
 const PORT_PROTOCOLS: [&str; 2] = ["SPDY/3.1+portforward.k8s.io", "v4.channel.k8s.io"];
+/// That of ports that the request names: in the other one they are named inside, and what the request says counts for nothing.
+const NAMED_PORTS: [&str; 1] = ["v4.channel.k8s.io"];
 /// What a request does.
 pub(super) struct Meant {
     pub(super) action: Action,
@@ -64,7 +66,11 @@ fn protocols(asked: &Asked, raw: bool) -> Result<String, NotTaken> {
         let code = "websocket_required";
         return Err(NotTaken { code, after_policy: true, ..NotTaken::unreadable(why) });
     }
-    let known = if raw { &PORT_PROTOCOLS } else { &SUBPROTOCOLS };
+    let known: &[&str] = match raw {
+        true if asked.parameter("ports").is_some() => &NAMED_PORTS,
+        true => &PORT_PROTOCOLS,
+        false => &SUBPROTOCOLS,
+    };
     let wished = field(&asked.fields, "sec-websocket-protocol").unwrap_or_default();
     let spoken: Vec<&str> =
         wished.split(',').map(str::trim).filter(|it| known.contains(it)).collect();

@@ -41,7 +41,13 @@ pub(super) fn refused(asked: &Asked) -> Option<NotTaken> {
                    what you change";
         return Some(NotTaken { status: 409, code: "redacted_value", ..NotTaken::unreadable(why) });
     }
-    if media_of(&asked.fields) == "application/json-patch+json" {
+    let media = media_of(&asked.fields);
+    if media.starts_with("application/apply-patch") && asked.parameter("force") != Some("true") {
+        let why = "of this object something is hidden, and a conflict would tell whether it is what you apply: apply with force=true \
+                   (kubectl apply --server-side --force-conflicts)";
+        return Some(NotTaken { status: 403, ..NotTaken::unreadable(why) });
+    }
+    if media == "application/json-patch+json" {
         let steps = strict_json(&asked.body);
         let moves_nothing = |step: &Value| {
             step.get("op").and_then(Value::as_str).is_some_and(|op| MOVES_NOTHING.contains(&op))
@@ -97,6 +103,10 @@ mod tests {
             ("/a", "application/json", r#"{"data":{"key":"W3JlZGFjdGVkXQ=="}}"#, Some(409)),
             ("/a", "application/vnd.kubernetes.protobuf", "k8s\0..[redacted]", Some(409)),
             ("/a", "application/merge-patch+json", r#"{"metadata":{"labels":{"a":"b"}}}"#, None),
+            ("/a?fieldManager=a", "application/apply-patch+yaml", "data: {key: YQ==}", Some(403)),
+            ("/a?force=false", "application/apply-patch+yaml", "data: {key: YQ==}", Some(403)),
+            ("/a?force=true", "application/apply-patch+yaml", "data: {key: YQ==}", None),
+            ("/a", "application/apply-patch+cbor", "\u{1}", Some(403)),
             ("/a?fieldSelector=metadata.name%3Da", "", "", None),
             ("/a?fieldSelector=metadata.name%3Da,spec.key%3Dx", "", "", Some(403)),
             ("/a?fieldSelector=spec.key%3Dx", "", "", Some(403)),

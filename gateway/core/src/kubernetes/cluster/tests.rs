@@ -165,11 +165,47 @@ fn secrets_are_hidden_wherever_they_stand() {
         let seen = erased(widgets, document);
         assert!(!seen.contains("hunter2") && seen.matches("[redacted]").count() == 3, "{seen}");
     }
+    let managed =
+        serde_json::json!({"metadata": {"managedFields": [{"fieldsV1": {"v:\"hunter2\"": {}}}]}});
+    assert!(!erased("/apis/example.com/v1/namespaces/a/widgets/w", managed).contains("hunter2"));
     let widget = serde_json::json!({"spec": {"key": "hunter2", "size": 1}});
     assert_eq!(
         erased("/apis/example.com/v1/namespaces/a/widgets/w", widget),
         "{\"spec\":{\"key\":\"[redacted]\",\"size\":1}}"
     );
+}
+
+/// The API server quotes the object whose change it refuses, with what the writer may not see of it.
+#[test]
+fn what_a_refusal_of_a_write_quotes_is_hidden() {
+    let secret = "/api/v1/namespaces/shop/secrets/card-key";
+    let quoted = "\"patch\": Invalid value: {\"data\":{\"k\":\"aHVudGVyMg==\"}}";
+    let status = serde_json::json!({
+        "kind": "Status", "message": quoted, "reason": "Invalid", "code": 422,
+        "details": {"name": "card-key", "causes": [{"message": quoted, "field": "patch"}]},
+    });
+    let seen = |method: &str, target: &str| {
+        let plan = read_with(method, target, &[], "{}").plan;
+        let mut out = Vec::new();
+        let mut eraser = crate::json::Eraser::new(&plan.hides, None);
+        eraser.document(status.to_string().as_bytes(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    for (method, target) in [
+        ("PATCH", secret),
+        ("PUT", secret),
+        ("POST", "/api/v1/namespaces/shop/secrets"),
+        ("PATCH", "/apis/example.com/v1/namespaces/a/widgets/w"),
+    ] {
+        let seen = seen(method, target);
+        assert!(!seen.contains("aHVudGVyMg"), "{method} {target}: {seen}");
+        for stays in ["Invalid\"", "422", "card-key", "\"patch\""] {
+            assert!(seen.contains(stays), "{stays}: {seen}");
+        }
+    }
+    // To read quotes nothing that is not asked for, and people want to know what there is not.
+    assert!(seen("GET", secret).contains("Invalid value"));
+    assert!(seen("PATCH", "/api/v1/namespaces/shop/configmaps/a").contains("Invalid value"));
 }
 
 #[test]
@@ -261,4 +297,27 @@ fn no_port_is_forwarded_where_detectors_look() {
         let reading = cluster.read(asked.clone());
         assert_eq!(reading.wanted.err().map(|why| why.status), status);
     }
+}
+
+/// In the tunnel of SPDY ports are named inside: what was agreed to would be another.
+#[test]
+fn a_port_that_is_named_is_the_one_that_is_reached() {
+    let both = "SPDY/3.1+portforward.k8s.io,v4.channel.k8s.io";
+    let asked = |query: &str, wished: &str| {
+        let target = format!("/api/v1/namespaces/shop/pods/web-0/portforward{query}");
+        let fields = [WEBSOCKET[0], WEBSOCKET[1], ("sec-websocket-protocol", wished)];
+        let reading = read_with("GET", &target, &fields, "");
+        let spoken = match reading.manner {
+            Manner::Streams(plan) => plan.protocols,
+            other => panic!("{other:?}"),
+        };
+        (spoken, reading.question.statement, reading.wanted.is_ok())
+    };
+    let (spoken, statement, passes) = asked("?ports=80", both);
+    assert_eq!((spoken.as_str(), passes), ("v4.channel.k8s.io", true));
+    assert!(statement.ends_with("--port 80"), "{statement}");
+    assert!(!asked("?ports=80", "SPDY/3.1+portforward.k8s.io").2);
+    let (spoken, statement, passes) = asked("", both);
+    assert!(spoken.contains("SPDY") && passes);
+    assert!(statement.ends_with("--port (any)"), "{statement}");
 }
