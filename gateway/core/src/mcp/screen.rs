@@ -1,27 +1,32 @@
 //! What is hidden in what a server says, before it goes on record and to whoever asked.
 //!
-//! Rules name places in a tool's data: in `structuredContent`, and in every text that is JSON, since servers give their data
-//! in both forms, also line by line. Where a rule hid something, a text that is no JSON may say it again and is hidden whole; so
-//! is, under any rule, a text that begins as JSON does and is none, or one in more than one reading. Detectors look into every
-//! text, number and name after that.
+//! Rules name places in a tool's data: in `structuredContent`, in every text of it and of the content that is JSON, and in bytes
+//! that are such a text, since servers give their data in all these forms, also line by line. Where a rule hid something, a text
+//! in which it hid nothing may say it again, as prose or as JSON of another shape, and is hidden whole; so is, under any rule, a
+//! text that begins as JSON does and is none, or is one in more than one reading. Detectors look into every text, number and name
+//! after that.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Number, Value, json};
-use tallyport_access::strict_json;
 use tallyport_detect::{Action, Findings, Kinds, Screen};
 use tallyport_schemas::{Finding, FindingAction};
+
+mod told;
 
 use super::error::RpcError;
 use super::id::Id;
 use crate::http::{hidden, listed};
 use crate::json::{Place, REDACTED, masked_text};
 use crate::masking::Mask;
+use told::{Told, begins_as_data, told};
 
 /// The member that holds a tool's data.
 const DATA: &str = "structuredContent";
 /// The member that holds a text: of content, of a resource, of a message.
 const TEXT: &str = "text";
-/// What may stand before a text (RFC 8259 section 8.1).
-const BYTE_ORDER_MARK: char = '\u{feff}';
+/// The member that holds a resource's bytes, as base64.
+const BLOB: &str = "blob";
 /// What the client gives back as it got it; changed, it would be of no use.
 const OPAQUE: &str = "requestState";
 
@@ -96,7 +101,7 @@ impl Screening {
                 let by_rules = hide_data(part, &rules);
                 masked_values += by_rules;
                 if by_rules > 0 {
-                    masked_values += hide_prose(part);
+                    masked_values += hide_others(part, &rules);
                 }
             }
             if let Some(screen) = &self.detectors {
@@ -125,9 +130,10 @@ fn hide_data(value: &mut Value, rules: &[&MaskRule]) -> u64 {
             for (name, member) in members {
                 hidden += match (name.as_str(), &mut *member) {
                     (DATA | "data", data @ (Value::Object(_) | Value::Array(_))) => {
-                        apply(data, rules)
+                        apply(data, rules) + hide_within(data, rules)
                     }
-                    (TEXT, Value::String(text)) => hide_text(text, rules),
+                    (TEXT | DATA | "data", Value::String(text)) => hide_text(text, rules),
+                    (BLOB, Value::String(blob)) => in_blob(blob, |text| hide_text(text, rules)),
                     (_, member) => hide_data(member, rules),
                 };
             }
@@ -136,6 +142,27 @@ fn hide_data(value: &mut Value, rules: &[&MaskRule]) -> u64 {
         Value::Array(elements) => elements.iter_mut().map(|it| hide_data(it, rules)).sum(),
         _ => 0,
     }
+}
+
+/// Applies the rules to what stands as text within data: a server may give all that it has as one.
+fn hide_within(data: &mut Value, rules: &[&MaskRule]) -> u64 {
+    match data {
+        Value::String(text) if begins_as_data(text) => hide_text(text, rules),
+        Value::Array(elements) => elements.iter_mut().map(|it| hide_within(it, rules)).sum(),
+        Value::Object(members) => members.values_mut().map(|it| hide_within(it, rules)).sum(),
+        _ => 0,
+    }
+}
+
+/// Does it with bytes that are text; pictures are none.
+fn in_blob(blob: &mut String, hide: impl FnOnce(&mut String) -> u64) -> u64 {
+    let bytes = STANDARD.decode(blob.as_bytes()).ok();
+    let Some(mut text) = bytes.and_then(|bytes| String::from_utf8(bytes).ok()) else { return 0 };
+    let hidden = hide(&mut text);
+    if hidden > 0 {
+        *blob = STANDARD.encode(text);
+    }
+    hidden
 }
 
 fn hide_text(text: &mut String, rules: &[&MaskRule]) -> u64 {
@@ -156,52 +183,50 @@ fn hide_text(text: &mut String, rules: &[&MaskRule]) -> u64 {
     }
 }
 
-/// Hides every text that no rule can look into.
-fn hide_prose(value: &mut Value) -> u64 {
+/// Hides every text in which no rule hid anything, since one hid something elsewhere: it may say the same.
+fn hide_others(value: &mut Value, rules: &[&MaskRule]) -> u64 {
     match value {
         Value::Object(members) => {
             let mut hidden = 0;
             for (name, member) in members {
                 hidden += match (name.as_str(), &mut *member) {
-                    (DATA, _) => 0,
-                    (TEXT, Value::String(text)) if text == REDACTED => 0,
-                    (TEXT, Value::String(text)) if matches!(told(text), Told::Prose) => {
-                        REDACTED.clone_into(text);
-                        1
-                    }
-                    (_, member) => hide_prose(member),
+                    (DATA, data) => hide_others_within(data, rules),
+                    (TEXT, Value::String(text)) => hide_other(text, rules),
+                    (BLOB, Value::String(blob)) => in_blob(blob, |text| hide_other(text, rules)),
+                    (_, member) => hide_others(member, rules),
                 };
             }
             hidden
         }
-        Value::Array(elements) => elements.iter_mut().map(hide_prose).sum(),
+        Value::Array(elements) => elements.iter_mut().map(|it| hide_others(it, rules)).sum(),
         _ => 0,
     }
 }
 
-/// What a text is to rules.
-enum Told {
-    /// One document, or one a line.
-    Data(Vec<Value>),
-    /// Data of which two readers make two things, or of which ours makes nothing: of a name that stands twice rules would see
-    /// one value, and a client the other; of what is cut, or has a comma or a comment too many, a model reads all the same what
-    /// stands in it.
-    Unclear,
-    /// No data: rules name no place in it.
-    Prose,
+/// The same of data, whose texts are values at places of their own: only such as are data once more.
+fn hide_others_within(data: &mut Value, rules: &[&MaskRule]) -> u64 {
+    match data {
+        Value::String(text) if begins_as_data(text) => hide_other(text, rules),
+        Value::Array(elements) => elements.iter_mut().map(|it| hide_others_within(it, rules)).sum(),
+        Value::Object(members) => {
+            members.values_mut().map(|it| hide_others_within(it, rules)).sum()
+        }
+        _ => 0,
+    }
 }
 
-fn told(text: &str) -> Told {
-    let text = text.trim_start_matches(|c: char| c == BYTE_ORDER_MARK || c.is_whitespace());
-    if text == REDACTED || !text.starts_with(['{', '[']) {
-        return Told::Prose;
+fn hide_other(text: &mut String, rules: &[&MaskRule]) -> u64 {
+    let has_place =
+        |document: &Value| rules.iter().any(|rule| stands_at(document, rule.place.parts()));
+    match told(text) {
+        // What stands at the place is hidden already.
+        Told::Data(documents) if documents.iter().any(has_place) => 0,
+        _ if text == REDACTED => 0,
+        _ => {
+            REDACTED.clone_into(text);
+            1
+        }
     }
-    if let Some(data) = strict_json(text.as_bytes()) {
-        return Told::Data(vec![data]);
-    }
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    let lines: Option<Vec<Value>> = lines.map(|line| strict_json(line.as_bytes())).collect();
-    lines.map_or(Told::Unclear, Told::Data)
 }
 
 fn apply(data: &mut Value, rules: &[&MaskRule]) -> u64 {
@@ -225,6 +250,21 @@ fn mask_at(value: &mut Value, place: &[String], mask: Mask) -> u64 {
             element.map_or(0, |element| mask_at(element, rest, mask))
         }
         _ => 0,
+    }
+}
+
+/// Whether something stands there, be it null.
+fn stands_at(value: &Value, place: &[String]) -> bool {
+    let Some((part, rest)) = place.split_first() else { return true };
+    match (value, part.as_str()) {
+        (Value::Object(members), "*") => members.values().any(|it| stands_at(it, rest)),
+        (Value::Array(elements), "*") => elements.iter().any(|it| stands_at(it, rest)),
+        (Value::Object(members), name) => members.get(name).is_some_and(|it| stands_at(it, rest)),
+        (Value::Array(elements), index) => {
+            let element = index.parse::<usize>().ok().and_then(|index| elements.get(index));
+            element.is_some_and(|it| stands_at(it, rest))
+        }
+        _ => false,
     }
 }
 

@@ -210,3 +210,52 @@ fn a_place_is_a_pointer() {
     assert_eq!(parts, ["a/b", "~", "*"]);
     assert!("rows/email".parse::<Place>().is_err() && "".parse::<Place>().is_err());
 }
+
+/// Servers say one thing in two shapes, of which a rule knows one.
+#[test]
+fn what_is_hidden_in_one_shape_is_not_shown_in_another() {
+    let screened = |places: &[&str], message: Value| {
+        let rules = places.iter().map(|place| rule(Some("rows"), place, "redact")).collect();
+        Screening::new(rules, None).screen(Some("rows"), message).message.to_string()
+    };
+    let rows = r#"{"rows": [{"id": 7, "email": "ada@secret.example"}]}"#;
+    // As data that is one text.
+    let seen = screened(
+        &["/rows/*/email"],
+        result(json!({
+            "content": [{"type": "text", "text": rows}], "structuredContent": {"result": rows, "title": "[draft] of it"},
+        })),
+    );
+    assert!(!seen.contains("ada@") && seen.contains("[draft] of it"), "{seen}");
+    assert_eq!(seen.matches("[redacted]").count(), 2, "and nothing else: {seen}");
+    // As an element each, which the place does not lead to.
+    let element = r#"{"id": 7, "email": "ada@secret.example"}"#;
+    let told = json!({
+        "content": [{"type": "text", "text": element}, {"type": "text", "text": "{\"email\": null}"}],
+        "structuredContent": {"result": [{"id": 7, "email": "ada@secret.example"}]},
+    });
+    let seen = screened(&["/result/*/email"], result(told.clone()));
+    assert!(!seen.contains("ada@") && !seen.contains("null"), "{seen}");
+    let seen = screened(&["/result/*/email", "/email"], result(told));
+    assert!(
+        !seen.contains("ada@") && seen.contains("\\\"id\\\":7") && seen.contains("null"),
+        "{seen}"
+    );
+    // As bytes, as a text in a text, as a message, and cut.
+    let blob = STANDARD.encode(rows);
+    for other in [
+        json!({"contents": [{"uri": "a:b", "blob": blob}]}),
+        json!({"content": [{"type": "text", "text": serde_json::to_string(rows).unwrap()}]}),
+        json!({"structuredContent": {"result": serde_json::to_string(rows).unwrap()}}),
+        json!({"structuredContent": {"result": rows.replace("]}", "")}}),
+        json!({"structuredContent": {"result": rows.replace('"', "'")}}),
+        json!({"data": rows}),
+    ] {
+        let seen = screened(&["/rows/*/email"], result(other.clone()));
+        let hidden = [STANDARD.encode("ada@secret.example"), blob.clone(), "ada@".to_owned()];
+        assert!(hidden.iter().all(|it| !seen.contains(it.as_str())), "{other}: {seen}");
+    }
+    let picture =
+        json!({"content": [{"type": "image", "data": "iVBORw0KGgo=", "mimeType": "image/png"}]});
+    assert!(screened(&["/rows/*/email"], result(picture)).contains("iVBORw0KGgo="));
+}
