@@ -117,9 +117,14 @@ impl Asked {
 
 /// Whether nothing says of a body that it is anything else.
 fn is_utf8(content_type: &str) -> bool {
-    let parameters = content_type.split(';').skip(1).filter_map(|it| it.split_once('='));
-    let mut charsets = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
-    charsets.all(|(_, value)| value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8"))
+    let mut parameters = content_type.split(';').skip(1).filter_map(|it| it.split_once('='));
+    parameters.all(|(name, value)| {
+        let name = name.trim();
+        // RFC 8187 spells a value in another way, which some servers read and others do not.
+        !name.ends_with('*')
+            && (!name.eq_ignore_ascii_case("charset")
+                || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8"))
+    })
 }
 
 fn segments(path: &str) -> Result<Vec<String>, Unreadable> {
@@ -305,6 +310,7 @@ mod tests {
             (";stream=watch", true),
             ("; charset=utf-16", false),
             ("; charset=utf-8; charset=utf-7", false),
+            ("; charset*=utf-8''utf-7", false),
             (" ; CHARSET = iso-8859-1", false),
         ] {
             let media = format!("application/json{charset}");

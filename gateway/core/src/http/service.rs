@@ -157,7 +157,12 @@ impl Service {
             Ok(call) => call,
             Err(why) => return Err(refused(asked, NotTaken::unreadable(why))),
         };
-        let names: Vec<&str> = self.asked_fields.iter().map(String::as_str).collect();
+        // What tells whether the whole is this tells what is hidden in it, as `etag` would.
+        let reads = matches!(asked.method.as_str(), "GET" | "HEAD");
+        let looks = self.screen.is_some() || !route.hides.is_empty();
+        let tells = |name: &&str| reads && looks && *name == "if-match";
+        let names = self.asked_fields.iter().map(String::as_str);
+        let names: Vec<&str> = names.filter(|name| !tells(name)).collect();
         let passed = passed_fields(&asked.fields, &names);
         let said = bound(&passed, !asked.body.is_empty());
         let form = body_read.filter(|_| media_of(&asked.fields) == FORM);
@@ -267,6 +272,12 @@ fn body_of(asked: &Asked, route: &Route) -> Result<Option<Value>, NotTaken> {
         }
     };
     route.body.check(&body).map_err(NotTaken::unreadable)?;
+    if let Some(name) = crate::json::told_twice(&body) {
+        let why = format!(
+            "the body has `{name}` and the same name in other letters, small or capital: some servers take one for the other"
+        );
+        return Err(NotTaken::unreadable(why));
+    }
     Ok(Some(body))
 }
 

@@ -89,8 +89,7 @@ pub struct Show {
 enum Form {
     /// Nothing is looked for.
     Plain,
-    /// Its head says that there is none. `content-length: 0` beside a `transfer-encoding` counts for nothing (RFC 9112 section
-    /// 6.3), and over HTTP/2 a 204 can bring bytes: nothing was made ready to look into them.
+    /// Its head says that there is none, which counts for nothing: RFC 9112 section 6.3, and over HTTP/2 a 204 can have one.
     Nothing,
     /// One document; what may be seen of it and was not shown yet is in the buffer.
     Document(Box<Document>),
@@ -172,11 +171,8 @@ impl Show {
         let has_body = !plan.is_head
             && !matches!(status, 204 | 304)
             && field(fields, "content-length") != Some("0");
-        let form = match (looks, has_body) {
-            (false, _) => Form::Plain,
-            (true, false) => Form::Nothing,
-            (true, true) => form_of(&plan, fields)?,
-        };
+        let unseen = if looks { Form::Nothing } else { Form::Plain };
+        let form = if looks && has_body { form_of(&plan, fields)? } else { unseen };
         let mut show = Self {
             plan,
             head: None,

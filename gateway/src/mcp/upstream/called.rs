@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use bytes::Bytes;
+use gateway_core::json::told_twice;
 use gateway_core::mcp::{Era, RpcError, ServerQuestion, reply};
 use gateway_core::passage::call::Request;
 use gateway_core::target::Question;
@@ -55,7 +56,14 @@ impl Called {
         let definition = look.tool(&admitted.inner, &admitted.upstream, name);
         let definition = definition.ok_or_else(|| RpcError::unknown_tool(name))?;
         let mut params = request::known("tools/call", sent);
-        let arguments = match params.entry("arguments").or_insert_with(|| json!({})) {
+        let given = params.entry("arguments").or_insert_with(|| json!({}));
+        if let Some(name) = told_twice(given) {
+            return Err(RpcError::invalid_params(format!(
+                "send `{name}` once: params.arguments has the same name in other letters, small or capital, and some servers take one \
+                 for the other"
+            )));
+        }
+        let arguments = match given {
             Value::Object(arguments) => CallArguments::of(arguments),
             _ => {
                 return Err(RpcError::invalid_params(
