@@ -162,3 +162,21 @@ async fn whoever_asks_a_server_too_often_waits_and_nobody_else() {
     });
     assert_eq!(limited.count(), 1);
 }
+
+/// To ask to hear of a resource tells whether it changes: what policy says of that is on record as of a read.
+#[tokio::test(flavor = "multi_thread")]
+async fn to_listen_to_what_one_may_not_read_is_a_denied_decision() {
+    let double = Double::start().await;
+    let world = world(&double, "").await;
+    let token = world.token("agent", None).await;
+    let uris = json!({ "notifications": { "resourceSubscriptions": ["file:///pub/a", "file:///secret/x"] } });
+    let asked = at("/mcp/crm", modern("subscriptions/listen", uris)).token(&token);
+    let told = asked.send(&world, Way::H2).await;
+    let told = String::from_utf8(told.body.to_vec()).unwrap();
+    assert!(told.contains("error") && !told.contains("\"result\""), "{told}");
+    assert!(double.seen("subscriptions/listen").is_empty());
+    let decision = world.decisions().await.pop().unwrap();
+    assert_eq!(decision.policy_ids, ["secret"], "{decision:?}");
+    let resources = format!("{:?}", decision.resources);
+    assert!(resources.contains("secret%2Fx"), "{resources}");
+}

@@ -39,6 +39,8 @@ permit (principal, action == Tallyport::Action::"sql:connect", resource) when { 
 permit (principal in Tallyport::Group::"agents", action == Tallyport::Action::"mcp:call", resource == Tallyport::Tool::"crm/refund")
   when { context has call && context.call.hasTag("/id") && context.call.getTag("/id") == "50" };
 @id("closed") forbid (principal, action == Tallyport::Action::"mcp:prompt", resource == Tallyport::Prompt::"crm/closed");
+@id("secret") forbid (principal, action == Tallyport::Action::"mcp:read", resource)
+  when { resource is Tallyport::McpResource && resource.uri like "file:///secret/*" };
 @id("keeps") permit (principal in Tallyport::Group::"keepers", action == Tallyport::Action::"mcp:accept", resource in Tallyport::Target::"crm");
 @id("ends") permit (principal in Tallyport::Group::"dba", action in Tallyport::Action::"access:any", resource);
 "#;

@@ -90,14 +90,33 @@ fn plain_uri(uri: String) -> Result<String, RpcError> {
         && !said.contains("%2f")
         && !said.contains("%5c")
         && !said.contains("%25")
-        && !said.chars().any(|c| c == '\\' || c.is_control())
+        && !said.chars().any(|c| c == '\\' || c == '#' || c.is_control())
+        && leads_one_way(&said)
         && !said.split(['/', '?', '#']).any(|part| part == ".." || part == ".");
     if is_plain {
         return Ok(uri);
     }
-    let why = "send an address without `.` and `..` as parts, without backslashes, without %25, %2F and %5C, with its scheme in small \
-               letters, and with letters, digits, `-`, `.`, `_` and `~` as they are (RFC 3986 section 6.2.2)";
+    let why = "send an address without `.`, `..` and nothing as parts, without backslashes and `#`, without %25, %2F and %5C, with its \
+               scheme in small letters, without localhost as the host of a file, and with letters, digits, `-`, `.`, `_` and `~` as they \
+               are (RFC 3986 section 6.2.2)";
     Err(RpcError::invalid_params(why))
+}
+
+/// Whether a path has no empty parts, which file systems pass over, and a file no host but none (RFC 8089 section 2).
+fn leads_one_way(uri: &str) -> bool {
+    let (scheme, rest) = uri.split_once(':').unwrap_or(("", uri));
+    let rest = rest.split('?').next().unwrap_or_default();
+    let path = match rest.strip_prefix("//") {
+        Some(rest) => {
+            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            if scheme == "file" && !host.is_empty() {
+                return false;
+            }
+            path
+        }
+        None => rest,
+    };
+    !path.contains("//")
 }
 
 /// Whether no other spelling of an address means the same (RFC 3986 sections 6.2.2.1 and 6.2.2.2): a server that decodes reads
@@ -145,6 +164,8 @@ mod tests {
             "a:%20b",
             "file:///caf%C3%A9/100%",
             "note:A%3ab",
+            "db://orders",
+            "https://h/a?next=//b",
         ] {
             assert!(plain_uri(plain.to_owned()).is_ok(), "{plain}");
         }
@@ -165,6 +186,12 @@ mod tests {
             "file:///a%2Db",
             "file:///a%7eb",
             "FILE:///secret",
+            "file:////secret/x",
+            "file:///pub//x",
+            "file://localhost/secret/x",
+            "https://h//secret",
+            "note:a//b",
+            "file:///secret/x#a",
         ] {
             assert!(plain_uri(other.to_owned()).is_err(), "{other}");
         }

@@ -141,12 +141,12 @@ impl Way<'_> {
         let wire = request::message(Some(alias.at_server()), &method, params);
         let manner = manner(session.as_deref(), &wire, Vec::new());
         let meant = asked.question().meant(self.admitted.upstream.name());
-        let (question, phase) = (Question { statement, ..meant }, asked.phase);
+        let (mut question, phase) = (Question { statement, ..meant }, asked.phase);
+        // What is denied of them is decided with the rest, and is on record then.
         for also in &asked.also {
-            if !self.admitted.may(&ServerQuestion::Read(Some(also))) {
-                return Err(RpcError::ended(
-                    "policy does not permit you to read one of these resources",
-                ));
+            let read = ServerQuestion::Read(Some(also));
+            if !self.admitted.may(&read) {
+                question.asks.extend(read.meant(self.admitted.upstream.name()).asks);
             }
         }
         let command_id = CommandId::new();

@@ -142,7 +142,7 @@ impl Reach {
         for (name, value) in self.shows(&mut shown).await? {
             request = request.header(name, value);
         }
-        let response = request.send().await.map_err(unreachable)?;
+        let response = request.send().await.map_err(broken)?;
         self.read(response, manner, shown).await
     }
 
@@ -240,7 +240,7 @@ impl HttpAnswers {
                 Form::Over => return Ok(None),
                 Form::Whole => {
                     let mut whole = Vec::new();
-                    while let Some(part) = self.response.chunk().await.map_err(unreachable)? {
+                    while let Some(part) = self.response.chunk().await.map_err(broken)? {
                         if whole.len() + part.len() > MAX_MESSAGE_BYTES {
                             return Err(WireError::TooLarge);
                         }
@@ -250,7 +250,7 @@ impl HttpAnswers {
                     self.ready.push_back(message(&whole)?);
                 }
                 Form::Events(events) => {
-                    match self.response.chunk().await.map_err(unreachable)? {
+                    match self.response.chunk().await.map_err(broken)? {
                         None => {
                             if !self.go_on().await? {
                                 self.form = Form::Over;
@@ -301,6 +301,9 @@ fn secret(scheme: &str, secret: &str) -> Result<HeaderValue, WireError> {
     Ok(value)
 }
 
-fn unreachable(error: reqwest::Error) -> WireError {
-    WireError::Unreachable(with_causes(&error.without_url()))
+/// What nobody took is asked again without harm; of what went on its way it is not known whether it was done.
+fn broken(error: reqwest::Error) -> WireError {
+    let never_went = error.is_connect() || error.is_builder();
+    let why = with_causes(&error.without_url());
+    if never_went { WireError::Unreachable(why) } else { WireError::Broken(why) }
 }

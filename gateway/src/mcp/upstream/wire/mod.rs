@@ -72,6 +72,8 @@ pub(super) enum Manner {
 pub(super) enum WireError {
     #[error("it cannot be reached: {0}")]
     Unreachable(String),
+    #[error("the connection broke before its answer: {0}")]
+    Broken(String),
     #[error(transparent)]
     Credential(#[from] CredentialError),
     #[error(transparent)]
@@ -270,7 +272,7 @@ impl WireError {
     /// One of a closed list, for what counts them.
     pub(super) const fn code(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Unreachable(_) | Self::Cut => "unreachable",
+            Self::Unreachable(_) | Self::Broken(_) | Self::Cut => "unreachable",
             Self::Credential(_) | Self::Token(_) | Self::NotLetIn(_) => "credential",
             Self::Status(_) | Self::NoMessage(_) | Self::TooLarge => "protocol",
             Self::Died | Self::Rests(_) | Self::Full => "process",
@@ -289,9 +291,11 @@ impl WireError {
     /// each failure says so; of what somebody else asks none that their question may have brought about.
     pub(super) const fn is_of_server(&self, scope: &Scope) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Credential(_) | Self::Token(_) | Self::NotLetIn(401) => {
-                true
-            }
+            Self::Unreachable(_)
+            | Self::Broken(_)
+            | Self::Credential(_)
+            | Self::Token(_)
+            | Self::NotLetIn(401) => true,
             _ => matches!(scope, Scope::Gateway) && self.is_failure(),
         }
     }
@@ -314,6 +318,9 @@ impl WireError {
             | Self::Status(_) => {
                 format!("the server {name} cannot be used now; try again later")
             }
+            Self::Broken(_) => format!(
+                "the connection to the server {name} broke before its answer; whether it did what was asked is not known"
+            ),
             Self::Died => format!(
                 "the process of the server {name} ended before its answer; whether it did what was asked is not known. The next \
                  call starts it anew"
