@@ -12,6 +12,7 @@ use tallyport_schemas::Phase;
 use crate::client::Way;
 use crate::double::{Double, answer, events, raw};
 use crate::message::{Message, bare, legacy};
+use crate::refusals::refused;
 use crate::servers::{at, commands, world};
 use crate::world::World;
 
@@ -195,13 +196,19 @@ async fn a_server_asks_its_client_only_for_what_that_offered() {
         let answered = json!({ "jsonrpc": "2.0", "id": 5, "result": { "role": "assistant" } });
         let answered =
             within(&session, legacy("", json!({}))).raw(answered.to_string()).token(&token);
-        assert_eq!(answered.send(&world, Way::H2).await.status, 202, "{case}");
+        let forwarded = || double.all().iter().filter(|it| it.json()["result"].is_object()).count();
+        let status = answered.clone().send(&world, Way::H2).await.status;
+        assert_eq!((status == 202, forwarded()), (passes, usize::from(passes)), "{case}");
+        // What was answered is answered, and what nobody asked is no answer.
+        assert_ne!(answered.send(&world, Way::H2).await.status, 202, "{case}");
+        assert_eq!(forwarded(), usize::from(passes), "{case}");
         double.forget();
     }
     let events = world.events().await;
     let answers: Vec<_> =
         commands(&events).into_iter().filter(|it| it.phase == Phase::Answer).collect();
-    assert_eq!(answers.len(), 5);
+    assert_eq!(answers.len(), 1);
+    assert_eq!(refused(&events).len(), 9, "what does not pass is on record as well");
     assert!(answers[0].statement.as_ref().unwrap().contains("assistant"));
 }
 

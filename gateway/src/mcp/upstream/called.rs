@@ -176,7 +176,7 @@ impl Running {
         let (manner, asks_for) = match &way {
             Way::Modern(manner) => (manner.clone(), None),
             Way::Within(session) => {
-                (Manner::Within(session.wire.clone()), Some(Arc::clone(&session.capabilities)))
+                (Manner::Within(session.wire.clone()), Some(Arc::clone(&session.client)))
             }
             Way::Alone if let Some(kept) = wire_of.kept(&scope) => (Manner::Within(kept), None),
             Way::Alone => {

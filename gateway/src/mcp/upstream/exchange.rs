@@ -9,7 +9,7 @@ use bytes::Bytes;
 use gateway_core::mcp::{RpcError, Screened, Screening};
 use gateway_core::passage::Authorized;
 use gateway_core::passage::call::{Answered, Call, OwnRequest, to_client, to_server};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tallyport_schemas::{CommandId, Recording, SharedContext};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -19,6 +19,7 @@ use super::Upstream;
 use super::own;
 use super::question::{Admitted, Allowed};
 use super::running::Method;
+use super::sessions::Answerer;
 use super::welcome::Welcome;
 use super::wire::{Alias, Answers, Scope, WireError, WireSession};
 use crate::service::{Inner, NotRecorded};
@@ -44,7 +45,7 @@ pub(super) struct Exchange {
     /// Who asks; nobody but the gateway where absent.
     pub(super) welcome: Option<Welcome>,
     /// What of a client's the server may ask for, in a session: none where there is no client who could answer.
-    pub(super) asks_for: Option<Capabilities>,
+    pub(super) asks_for: Option<Arc<Answerer>>,
     /// The session that it is in.
     pub(super) session: Option<WireSession>,
     /// The server says something when there is something to say.
@@ -52,9 +53,6 @@ pub(super) struct Exchange {
     /// Takes out of the answer what is not for whoever asks.
     pub(super) amend: Option<Amend>,
 }
-
-/// What a client declared that it can do.
-pub(super) type Capabilities = Arc<Map<String, Value>>;
 
 pub(super) type Amend = Arc<dyn Fn(&mut Value) + Send + Sync>;
 
@@ -146,17 +144,9 @@ impl Exchange {
         }
     }
 
-    /// Whether the client said that it can do what the server asks of it.
+    /// Whether the client is there, and can do what the server asks of it.
     fn may_ask(&self, message: &Value) -> bool {
-        let Some(capabilities) = &self.asks_for else { return false };
-        let needed = match message.get("method").and_then(Value::as_str) {
-            Some("ping") => return true,
-            Some("sampling/createMessage") => "sampling",
-            Some("elicitation/create") => "elicitation",
-            Some("roots/list") => "roots",
-            _ => return false,
-        };
-        capabilities.get(needed).is_some_and(Value::is_object)
+        self.asks_for.as_ref().is_some_and(|client| client.may_be_asked(message))
     }
 
     /// Tells the server that nobody will answer: it would wait for that.

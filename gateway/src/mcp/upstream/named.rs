@@ -158,7 +158,7 @@ impl Way<'_> {
             Arc::new(move |message: &mut Value| listed::retain(&admitted, kind, message)) as Amend
         });
         let exchange = Exchange {
-            asks_for: session.as_ref().map(|session| Arc::clone(&session.capabilities)),
+            asks_for: session.as_ref().map(|session| Arc::clone(&session.client)),
             session: session.as_ref().map(|session| session.wire.clone()),
             is_stream: asked.is_stream,
             amend: Some(states::sealing(&self.admitted, &method, amend)),
@@ -172,7 +172,7 @@ impl Way<'_> {
         mut message: Message,
         session: Option<Arc<Session>>,
     ) -> Result<Response, RpcError> {
-        let declared = session.as_ref().map(|session| &*session.capabilities);
+        let declared = session.as_ref().map(|session| &session.client.capabilities);
         let client = Client::of(&mut message, declared);
         let (era, id) = (message.era, message.id.clone());
         let called = Called::of(&self.admitted, &self.look, &message.params)?;
@@ -229,7 +229,7 @@ impl Way<'_> {
             let kept = self.mcp.upstreams.sessions.keep(
                 &self.admitted.welcome.caller,
                 self.admitted.upstream.name(),
-                (wire, Arc::new(declared)),
+                (wire, declared),
             );
             let session = kept.map_err(|_| RpcError::too_many_calls())?;
             if let Ok(session) = HeaderValue::try_from(session) {
@@ -248,8 +248,11 @@ impl Way<'_> {
             && let Some(id) = params.get("requestId").and_then(Id::read)
         {
             self.mcp.calls.cancel(&self.owner, &id);
-            // A child knows the call by another name, and is told by whoever ends it.
-            if self.admitted.upstream.wire.is_child() {
+            // A child knows the call by another name, and is told by whoever ends it. A server without sessions knows another
+            // client's by the same.
+            let of = self.session(era).ok().flatten();
+            let is_of_one = of.is_some_and(|session| session.wire.id.is_some());
+            if self.admitted.upstream.wire.is_child() || !is_of_one {
                 return StatusCode::ACCEPTED.into_response();
             }
         }
@@ -270,6 +273,15 @@ impl Way<'_> {
                 era,
                 None,
             );
+        }
+        let session = self.session(era);
+        let session = match session.and_then(|session| session.ok_or_else(RpcError::no_session)) {
+            Ok(session) => session,
+            Err(error) => return failed(&error, era, None),
+        };
+        if !session.client.answers(id.as_value()) {
+            let why = "nothing of this id was asked of this client, or it is answered already";
+            return failed(&RpcError::invalid_request(why), era, None);
         }
         let (member, said) = match outcome {
             Ok(result) => ("result", result),

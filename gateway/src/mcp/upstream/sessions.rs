@@ -1,15 +1,15 @@
 //! Sessions of the revisions that have them, with one server each. An id is a secret of whoever began it: for all others there
 //! is no such session.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rand::RngCore as _;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::exchange::Capabilities;
 use super::wire::WireSession;
 use crate::inside::{Who, who};
 use crate::service::Caller;
@@ -19,6 +19,8 @@ const MAX_IDLE: Duration = Duration::from_secs(30 * 60);
 const MAX_SESSIONS: usize = 4_096;
 const MAX_OF_ONE: usize = 32;
 const ID_BYTES: usize = 32;
+/// What a server may have asked a client at once.
+const MAX_ASKED: usize = 64;
 
 /// All that are open.
 #[derive(Debug, Default)]
@@ -38,8 +40,44 @@ pub(super) struct Session {
     who: Who,
     server: String,
     pub(super) wire: WireSession,
-    /// What its client said that it can do.
-    pub(super) capabilities: Capabilities,
+    /// Its client.
+    pub(super) client: Arc<Answerer>,
+}
+
+/// A client that a server may ask.
+#[derive(Debug)]
+pub(super) struct Answerer {
+    /// What it said that it can do.
+    pub(super) capabilities: Map<String, Value>,
+    /// The ids of what it was asked and did not answer yet, as JSON: it answers nothing else. A server without sessions would
+    /// take an answer for that of any client.
+    asked: Mutex<HashSet<String>>,
+}
+
+impl Answerer {
+    pub(super) fn new(capabilities: Map<String, Value>) -> Self {
+        Self { capabilities, asked: Mutex::default() }
+    }
+
+    /// Whether it said that it can do what the server asks of it, and has not too much to answer.
+    pub(super) fn may_be_asked(&self, message: &Value) -> bool {
+        let needed = match message.get("method").and_then(Value::as_str) {
+            Some("ping") => None,
+            Some("sampling/createMessage") => Some("sampling"),
+            Some("elicitation/create") => Some("elicitation"),
+            Some("roots/list") => Some("roots"),
+            _ => return false,
+        };
+        let can = |needed| self.capabilities.get(needed).is_some_and(Value::is_object);
+        let Some(id) = message.get("id").filter(|_| needed.is_none_or(can)) else { return false };
+        let mut asked = self.asked.lock();
+        asked.len() < MAX_ASKED && asked.insert(id.to_string())
+    }
+
+    /// Whether it was asked something of this id; once.
+    pub(super) fn answers(&self, id: &Value) -> bool {
+        self.asked.lock().remove(&id.to_string())
+    }
 }
 
 /// There are as many as may be.
@@ -52,7 +90,7 @@ impl Sessions {
         &self,
         caller: &Caller,
         server: &str,
-        (wire, capabilities): (WireSession, Capabilities),
+        (wire, capabilities): (WireSession, Map<String, Value>),
     ) -> Result<String, TooMany> {
         let (who, now) = (who(caller), Instant::now());
         let mut open = self.open.lock();
@@ -64,7 +102,8 @@ impl Sessions {
         let mut secret = [0; ID_BYTES];
         rand::rng().fill_bytes(&mut secret);
         let id = hex::encode(secret);
-        let session = Arc::new(Session { who, server: server.to_owned(), wire, capabilities });
+        let client = Arc::new(Answerer::new(capabilities));
+        let session = Arc::new(Session { who, server: server.to_owned(), wire, client });
         open.insert(id.clone(), Open { session, used: now });
         Ok(id)
     }

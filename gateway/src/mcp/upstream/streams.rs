@@ -39,7 +39,7 @@ pub(in crate::mcp) async fn listen(
         let id = Id::read(&json!("listen")).ok_or_else(RpcError::internal)?;
         let command_id = CommandId::new();
         let (allowed, exchange) = way.bare("GET", command_id).await?;
-        let asks_for = Some(Arc::clone(&session.capabilities));
+        let asks_for = Some(Arc::clone(&session.client));
         let of = Some(session.wire.clone());
         let exchange = Exchange { asks_for, session: of, is_stream: true, ..exchange };
         Ok((allowed, exchange, session.wire.clone(), id))
