@@ -117,6 +117,29 @@ async fn data_of_secrets_is_written_and_not_recorded() {
     assert!(patched.statement.as_ref().unwrap().contains("\"path\":\"/data/key\""), "{patched:?}");
 }
 
+/// A patch that makes an object invalid is answered with the object, as it was or would be.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_api_server_quotes_of_a_secret_is_hidden() {
+    let Some(world) = World::start().await else { return };
+    let invalid = r#"{"metadata":{"labels":{"a":1}}}"#;
+    let patch = ["patch", "secret", "card-key", "--type=merge", "-p", invalid];
+    let told = world.kubectl("trusted", &patch).await;
+    assert!(!told.status.success());
+    let told = text(&told);
+    assert!(!SECRET.iter().any(|it| told.contains(it)), "{told}");
+    let recorded = world.recorded().await;
+    assert!(!SECRET.iter().any(|it| recorded.contains(it)), "it is on record");
+    let world = World::saying("secrets = 'clear'").await.unwrap();
+    let told = text(&world.kubectl("trusted", &patch).await);
+    assert!(told.contains(SECRET[1]), "where nothing is hidden it is quoted: {told}");
+    // Whether a value is the applied one is told by no conflict.
+    let world = World::start().await.unwrap();
+    let guess = r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"card-key"},"stringData":{"key":"a-guess"}}"#;
+    let apply = ["apply", "--server-side", "--field-manager=other", "-f", "-"];
+    let told = text(&world.kubectl_with("trusted", &apply, guess).await);
+    assert!(told.contains("force=true") && !told.contains("onflict with"), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_be_changed_is_and_the_record_says_to_what() {
     let Some(world) = World::start().await else { return };
