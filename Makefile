@@ -2,7 +2,7 @@
 #   make demo   the main job on embedded defaults, from an agent's query to an audit answer
 #   make test   everything that must hold before a change lands
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo dev test test-quick test-e2e test-crash test-browser test-mcp test-approvals console fuzz lint fmt deny bench bench-smoke release sbom check-roles check-deploy
+.PHONY: help setup build demo dev test test-quick test-e2e test-crash test-browser test-mcp test-approvals console fuzz lint fmt deny bench bench-smoke release sbom check-roles check-deploy check-units
 
 CARGO ?= cargo
 SHELL := /bin/bash
@@ -74,6 +74,9 @@ check-roles: setup ## each role alone compiles (each is a set of features of its
 
 check-deploy: ## what is shipped under deploy/: configurations, units, chart, compose file, rules, dashboard, package
 	deploy/dev/check-deploy
+
+check-units: setup build ## the Debian package and its units, run on a Debian that systemd-nspawn starts (root)
+	deploy/dev/check-units
 
 fmt: ## format
 	$(CARGO) fmt --all

@@ -16,6 +16,9 @@ pub fn in_words(reason: &str) -> String {
         return "its certificate is of no CA that is trusted here; name the file of its CA (--ca FILE, PEM) if it is the right one"
             .to_owned();
     }
+    if reason.contains("InvalidContentType") {
+        return "what listens there does not speak TLS; is its address one of http://?".to_owned();
+    }
     reason.to_owned()
 }
 

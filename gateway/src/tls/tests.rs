@@ -213,4 +213,7 @@ async fn a_ca_that_is_shown_as_a_server_is_told_in_words() {
     let said = in_words(&connected.unwrap_err().to_string());
     assert!(said.contains("CA:FALSE"), "{said}");
     assert_eq!(in_words("certificate expired"), "certificate expired");
+    let plain =
+        in_words(&rustls::Error::from(rustls::InvalidMessage::InvalidContentType).to_string());
+    assert!(plain.contains("http://"), "{plain}");
 }
