@@ -33,6 +33,7 @@ use tallyport_telemetry::Logs;
 
 use crate::args::{Cli, Command};
 use crate::exit::Failure;
+use crate::services::handed::Handed;
 #[cfg(feature = "serve")]
 use crate::services::up::Roles;
 
@@ -51,6 +52,14 @@ fn main() -> ExitCode {
     }
     let logs = logging::logs(&cli);
     let as_a_log_line = cli.log_json && cli.command.is_service();
+    let handed = if cli.command.is_service() {
+        match Handed::to_this_process() {
+            Ok(handed) => handed,
+            Err(failure) => return end(&failure, as_a_log_line),
+        }
+    } else {
+        Handed::nothing()
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -58,23 +67,25 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let done = runtime.block_on(run(cli.command, &logs));
+    let done = runtime.block_on(run(cli.command, &logs, handed));
     // Blocking readers (standard input, a browser that never closes) must not hold the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            if as_a_log_line {
-                eprintln!("{}", failure.log_line());
-            } else {
-                eprintln!("tallyport: {failure}");
-            }
-            failure.code()
-        }
+        Err(failure) => end(&failure, as_a_log_line),
     }
 }
 
-async fn run(command: Command, logs: &Logs) -> Result<(), Failure> {
+fn end(failure: &Failure, as_a_log_line: bool) -> ExitCode {
+    if as_a_log_line {
+        eprintln!("{}", failure.log_line());
+    } else {
+        eprintln!("tallyport: {failure}");
+    }
+    failure.code()
+}
+
+async fn run(command: Command, logs: &Logs, handed: Handed) -> Result<(), Failure> {
     // Services start logging by themselves, once they know where their spans go.
     if !command.is_service() {
         logs.start();
@@ -87,19 +98,23 @@ async fn run(command: Command, logs: &Logs) -> Result<(), Failure> {
         #[cfg(not(feature = "dev"))]
         Command::Demo(_) | Command::Dev(_) => Err(built::without("dev")),
         #[cfg(feature = "serve")]
-        Command::Up(args) => services::up::run(&args, None, logs).await,
+        Command::Up(args) => services::up::run(&args, None, logs, handed).await,
         #[cfg(not(feature = "serve"))]
         Command::Up(_) => Err(built::without("gateway,recorder,query")),
         #[cfg(feature = "gateway")]
-        Command::Gateway(args) => services::up::run(&args, Some(Roles::GATEWAY), logs).await,
+        Command::Gateway(args) => {
+            services::up::run(&args, Some(Roles::GATEWAY), logs, handed).await
+        }
         #[cfg(not(feature = "gateway"))]
         Command::Gateway(_) => Err(built::without("gateway")),
         #[cfg(feature = "recorder")]
-        Command::Recorder(args) => services::up::run(&args, Some(Roles::RECORDER), logs).await,
+        Command::Recorder(args) => {
+            services::up::run(&args, Some(Roles::RECORDER), logs, handed).await
+        }
         #[cfg(not(feature = "recorder"))]
         Command::Recorder(_) => Err(built::without("recorder")),
         #[cfg(feature = "query")]
-        Command::Query(args) => services::up::run(&args, Some(Roles::QUERY), logs).await,
+        Command::Query(args) => services::up::run(&args, Some(Roles::QUERY), logs, handed).await,
         #[cfg(not(feature = "query"))]
         Command::Query(_) => Err(built::without("query")),
         Command::Connect(args) => commands::connect::run(&args).await,

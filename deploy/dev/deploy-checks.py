@@ -132,6 +132,12 @@ def units(root):
             expect(held, f'{unit.name}: {socket} is in no runtime directory of it that stays')
 
 
+    for unit in sorted((root / 'deploy/systemd').glob('*.socket')):
+        served = tomllib.loads((root / f'deploy/systemd/{unit.stem.removeprefix("tallyport-")}.toml').read_text())['query']
+        held = re.findall(r'^ListenStream=(\S+)$', unit.read_text(), re.M)
+        expect(held == [served['http'], served['pgwire']], f'{unit.name}: listens on {held}, which is not what {served} says')
+
+
 def containers(root):
     root = pathlib.Path(root)
     text = (root / 'deploy/containers/Containerfile').read_text()
@@ -191,6 +197,11 @@ def compose(root, secrets):
         expect(f'/etc/tallyport/{name}.toml' in inside[name], f'{name}: another configuration')
         for path in re.findall(r'/run/secrets/([\w.-]+)', (here / f'config/{name}.toml').read_text()):
             expect(path in services[name].get('secrets', []), f'{name}: its configuration names the secret {path}, which it does not get')
+    # The site's own authority vouches for its issuer, and no other knows it.
+    agent, auditor = services['agent']['command'], services['auditor']['environment']
+    trusts = '/run/secrets/ca.pem'
+    expect('--issuer-ca' in agent and agent[agent.index('--issuer-ca') + 1] == trusts, 'agent: does not trust its issuer')
+    expect(auditor.get('TALLYPORT_ISSUER_CA') == trusts, 'auditor: does not trust its issuer')
     realm = json.loads((secrets / 'realm.json').read_text())
     expect({client['clientId'] for client in realm['clients']} == {'support-agent', 'auditor'}, 'other clients in the realm')
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +39,9 @@ pub struct ListenConfig {
     pub address: SocketAddr,
     /// TLS. Without it only loopback addresses are accepted, because readers send their tokens here.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// What listens at the address already, where somebody else keeps it, such as a service manager: whoever connects while no
+    /// service runs waits there.
+    pub listener: Option<Arc<TcpListener>>,
 }
 
 impl ListenConfig {
@@ -112,7 +115,7 @@ impl ListenConfig {
     /// A listener without TLS: for loopback addresses.
     #[must_use]
     pub const fn plain(address: SocketAddr) -> Self {
-        Self { address, tls: None }
+        Self { address, tls: None, listener: None }
     }
 }
 
@@ -121,6 +124,7 @@ impl fmt::Debug for ListenConfig {
         f.debug_struct("ListenConfig")
             .field("address", &self.address)
             .field("tls", &self.tls.is_some())
+            .field("is_kept", &self.listener.is_some())
             .finish()
     }
 }

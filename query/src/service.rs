@@ -210,7 +210,14 @@ async fn listen(
     config.check(face)?;
     let address = config.address;
     let failed = |source| StartError::Listen { face, address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = match &config.listener {
+        Some(kept) => {
+            let listener = kept.try_clone().map_err(failed)?;
+            listener.set_nonblocking(true).map_err(failed)?;
+            TcpListener::from_std(listener).map_err(failed)?
+        }
+        None => TcpListener::bind(address).await.map_err(failed)?,
+    };
     let address = listener.local_addr().map_err(failed)?;
     Ok(Some(Bound { listener, address, config: config.clone() }))
 }

@@ -4,6 +4,7 @@
 pub mod demo;
 #[cfg(feature = "dev")]
 pub mod dev;
+pub mod handed;
 #[cfg(feature = "serve")]
 pub mod up;
 

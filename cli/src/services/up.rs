@@ -1,5 +1,6 @@
 //! `tallyport up` and its parts: the services of a configuration file, until SIGINT or SIGTERM.
 
+use std::fmt;
 #[cfg(feature = "query")]
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use tallyport_telemetry::Logs;
 use super::admission::{self, Admission};
 #[cfg(feature = "gateway")]
 use super::gateway::GatewayPlan;
+use super::handed::Handed;
 use super::telemetry::Observed;
 #[cfg(feature = "query")]
 use super::wiring::QueryPlan;
@@ -87,25 +89,43 @@ impl Roles {
     }
 }
 
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = [("gateway", self.gateway), ("recorder", self.recorder), ("query", self.query)];
+        let named: Vec<_> = all.iter().filter(|(_, runs)| *runs).map(|(name, _)| *name).collect();
+        f.write_str(&named.join(","))
+    }
+}
+
 /// Serves these roles, or those of the file, until it is told to stop or a service fails for good.
-pub async fn run(args: &ConfigArgs, roles: Option<Roles>, logs: &Logs) -> Result<(), Failure> {
+pub async fn run(
+    args: &ConfigArgs,
+    roles: Option<Roles>,
+    logs: &Logs,
+    handed: Handed,
+) -> Result<(), Failure> {
     let config = Config::read(&args.config, args.node.as_deref())?;
     let roles = roles.map_or_else(|| Roles::of(&config)?.built(&config), Ok)?;
     let mut observed = Observed::start(&config.telemetry, &config.node, logs).await?;
-    let served = serve(&config, roles, &mut observed).await;
+    let served = serve(&config, roles, &mut observed, handed).await;
     observed.stop().await;
     served
 }
 
-async fn serve(config: &Config, roles: Roles, observed: &mut Observed) -> Result<(), Failure> {
+async fn serve(
+    config: &Config,
+    roles: Roles,
+    observed: &mut Observed,
+    handed: Handed,
+) -> Result<(), Failure> {
     if matches!(config.log, LogUrl::Embedded(_)) && !roles.recorder {
         tracing::warn!(
             "no [recorder] in the one process of the embedded log: nothing reaches the lake"
         );
     }
-    let mut services = Services::start(plan(config, roles)?).await?;
+    let mut services = Services::start(plan(config, roles, handed)?).await?;
     observed.serving(&services);
-    tracing::info!(config = %config.path.display(), ?roles, "serving");
+    tracing::info!(config = %config.path.display(), %roles, "serving");
     let taken_over = services.taken_over();
     let failure = tokio::select! {
         () = interrupted() => {
@@ -130,7 +150,7 @@ async fn serve(config: &Config, roles: Roles, observed: &mut Observed) -> Result
 /// Everything a start would check, without opening the log, the lake or a socket.
 pub fn check(config: &Config) -> Result<(), Failure> {
     let roles = Roles::of(config)?;
-    plan(config, roles)?;
+    plan(config, roles, Handed::nothing())?;
     for role in roles.lacking() {
         eprintln!(
             "tallyport: note: [{role}] was not looked into: this build {}",
@@ -144,7 +164,7 @@ pub fn check(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-fn plan(config: &Config, roles: Roles) -> Result<Plan, Failure> {
+fn plan(config: &Config, roles: Roles, mut handed: Handed) -> Result<Plan, Failure> {
     // The key of its tokens is read where it is used alone: by the gateway.
     #[cfg(feature = "gateway")]
     let saml = if roles.gateway { config.saml()? } else { None };
@@ -156,6 +176,9 @@ fn plan(config: &Config, roles: Roles) -> Result<Plan, Failure> {
     } else {
         None
     };
+    #[cfg(feature = "query")]
+    let query = roles.query.then(|| query_plan(config, &mut handed)).transpose()?;
+    handed.are_all_taken()?;
     Ok(Plan {
         log: config.log.clone(),
         log_secrets: config.log_secrets.clone(),
@@ -170,12 +193,12 @@ fn plan(config: &Config, roles: Roles) -> Result<Plan, Failure> {
         #[cfg(feature = "recorder")]
         recorder: roles.recorder.then(|| config.recorder_config()).transpose()?,
         #[cfg(feature = "query")]
-        query: roles.query.then(|| query_plan(config)).transpose()?.zip(admission),
+        query: query.zip(admission),
     })
 }
 
 #[cfg(feature = "query")]
-fn query_plan(config: &Config) -> Result<QueryPlan, Failure> {
+fn query_plan(config: &Config, handed: &mut Handed) -> Result<QueryPlan, Failure> {
     let missing =
         |key: &str| Failure::usage(format!("{}: [{key}] is missing", config.path.display()));
     let settings = config.query.as_ref().ok_or_else(|| missing("query"))?;
@@ -190,8 +213,9 @@ fn query_plan(config: &Config) -> Result<QueryPlan, Failure> {
     let tls = identity.as_ref().map(ServerIdentity::tcp_config).transpose();
     let tls = tls.map_err(Failure::usage)?;
     // The two speak different protocols, and clients say so in ALPN.
-    let listen = |address, alpn: &[&[u8]]| ListenConfig {
+    let mut listen = |address, alpn: &[&[u8]]| ListenConfig {
         address,
+        listener: handed.at(address).map(Arc::new),
         tls: tls.clone().map(|mut tls| {
             tls.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
             Arc::new(tls)

@@ -1,7 +1,9 @@
 //! A reader that leaves takes its question with it, on the PostgreSQL wire too.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Response;
 use serde_json::json;
 use tallyport_query::Limits;
 use tokio::task::JoinHandle;
@@ -130,4 +132,25 @@ async fn a_service_that_stops_lets_questions_end_and_idle_readers_go() {
     assert!(answer.get("error").is_none(), "{answer}");
     idle_socket.await.unwrap();
     assert!(idle.is_closed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_connects_while_the_service_is_started_again_waits() {
+    let kept = Arc::new(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let url = format!("http://{}/v1/sql", kept.local_addr().unwrap());
+    let on_it = || World::with(Setup { listener: Some(Arc::clone(&kept)), ..Setup::default() });
+    let ask = || tokio::spawn(reqwest::Client::new().post(&url).json(&json!({})).send());
+    let status = async |asked: JoinHandle<reqwest::Result<Response>>| {
+        asked.await.unwrap().unwrap().status().as_u16()
+    };
+    let early = ask();
+    let first = on_it().await;
+    assert_eq!(status(early).await, 401, "before anything ran");
+    first.running.stop().await;
+    let meanwhile = ask();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!meanwhile.is_finished(), "it waits");
+    let second = on_it().await;
+    assert_eq!(status(meanwhile).await, 401, "while none ran");
+    second.running.stop().await;
 }

@@ -53,6 +53,8 @@ pub struct Setup {
     pub pg_tls: Option<Arc<rustls::ServerConfig>>,
     /// A directory of its own where there is none.
     pub lake: Option<LakeConfig>,
+    /// Where HTTP is answered; an address of its own where there is none.
+    pub listener: Option<Arc<std::net::TcpListener>>,
     /// Whether the issuer is asked if a token still counts, which holds for a second.
     pub introspected: bool,
 }
@@ -64,6 +66,7 @@ impl Default for Setup {
             limits: Limits::default(),
             pg_tls: None,
             lake: None,
+            listener: None,
             introspected: false,
         }
     }
@@ -113,8 +116,8 @@ impl World {
         let any = "127.0.0.1:0".parse().unwrap();
         let config = QueryConfig {
             lake: lake.clone(),
-            http: Some(ListenConfig::plain(any)),
-            pgwire: Some(ListenConfig { address: any, tls: setup.pg_tls }),
+            http: Some(ListenConfig { address: any, tls: None, listener: setup.listener }),
+            pgwire: Some(ListenConfig { address: any, tls: setup.pg_tls, listener: None }),
             limits: setup.limits,
         };
         let own = appender_named(&log, "query-1").await;
