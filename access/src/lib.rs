@@ -20,6 +20,7 @@ pub mod strangers;
 mod cache;
 mod credential;
 mod event;
+mod followed;
 mod http;
 mod identity;
 mod secret;

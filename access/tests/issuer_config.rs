@@ -8,6 +8,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use serde_json::json;
 use support::jwt::{AUDIENCE, ISSUER, Key, outcome, trusting, trusting_as};
 use tallyport_access::{Authenticator, IssuerConfig};
@@ -222,4 +224,29 @@ async fn each_issuer_has_its_own_limit() {
     assert_eq!(outcome(&authenticator, &token).await, "too_large");
     let token = key.good_but(json!({ "padding": padding, "iss": wide }));
     assert_eq!(outcome(&authenticator, &token).await, "ok");
+}
+
+/// As an issuer without a network hands out its keys: by hand, and without a restart.
+#[tokio::test]
+async fn a_key_file_that_is_written_anew_counts() {
+    let (one, two) = (Key::p256("one"), Key::p256("two"));
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("jwks.json");
+    let write = async |text: String| {
+        std::fs::write(&path, text).unwrap();
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+    };
+    std::fs::write(&path, json!({ "keys": [one.jwk()] }).to_string()).unwrap();
+    let mut config = IssuerConfig::new(ISSUER, vec![AUDIENCE.to_owned()]);
+    config.jwks_file = Some(path.clone());
+    let authenticator = Authenticator::new(vec![config]).unwrap();
+    let both = async || {
+        let (one, two) = (one.good_but(json!({})), two.good_but(json!({})));
+        (outcome(&authenticator, &one).await, outcome(&authenticator, &two).await)
+    };
+    assert_eq!(both().await, ("ok", "unknown_key"));
+    write(json!({ "keys": [two.jwk()] }).to_string()).await;
+    assert_eq!(both().await, ("unknown_key", "ok"));
+    write("{\"keys\": [".to_owned()).await;
+    assert_eq!(both().await, ("unknown_key", "ok"), "what is no key set changes nothing");
 }

@@ -155,6 +155,11 @@ impl Login {
     fn write(&self, kept: &Kept) -> Result<(), TokenError> {
         let failed = |error: &dyn std::fmt::Display| self.failed(&error.to_string());
         let text = Zeroizing::new(serde_json::to_string(kept).map_err(|error| failed(&error))?);
+        if std::fs::metadata(&self.path).is_ok_and(|there| !there.is_file()) {
+            return Err(
+                self.failed("it is no regular file, and would be replaced; name another path")
+            );
+        }
         self.make_folder()?;
         let new = self.path.with_extension(format!("new-{}", tallyport_schemas::EventId::new()));
         let written = OpenOptions::new()

@@ -61,7 +61,7 @@ impl DevClient {
     }
 
     /// The clients of the demo, with random secrets: `support-agent`, `analyst`, `ops-agent`, `auditor`, `approver`,
-    /// `on-call-agent` and `nobody`.
+    /// `lead` (who approves and reads the audit), `on-call-agent` and `nobody`.
     /// Their rights are in deploy/examples/policy.cedar.
     #[must_use]
     pub fn defaults() -> Vec<Self> {
@@ -92,6 +92,7 @@ impl DevClient {
             },
             human("auditor", "Auditor", &["auditors"]),
             human("approver", "Order approver", &["order-approvers", "responders"]),
+            human("lead", "Team lead", &["order-approvers", "responders", "auditors"]),
             Self {
                 display_name: "On-call agent".to_owned(),
                 groups: groups(&["on-call"]),

@@ -24,6 +24,7 @@ use super::proof::{Asked, ProofVerifier};
 use super::spiffe::{Domains, TrustDomainConfig};
 use super::token::UnverifiedToken;
 use super::verifier::{Bond, Candidate};
+use crate::followed::Followed;
 use crate::http::{Http, roots_of};
 use crate::saml::SamlExchange;
 
@@ -75,7 +76,8 @@ struct Trusted {
 
 #[derive(Debug)]
 enum Keys {
-    Fixed(Arc<KeySet>),
+    /// Of a file, as it is.
+    Given(Followed<KeySet>),
     /// Of what this service signs itself.
     Own(OwnKeys),
     Published(Arc<KeyCache>),
@@ -232,7 +234,7 @@ impl Authenticator {
         let trusted = self.inner.trusted.get(claimed).ok_or(Reason::UnknownIssuer)?;
         let candidate = Candidate::new(token, text.len(), &trusted.issuer)?;
         let keys = match &trusted.keys {
-            Keys::Fixed(keys) => Arc::clone(keys),
+            Keys::Given(file) => file.current(),
             Keys::Own(keys) => keys.at(Timestamp::now())?,
             Keys::Published(cache) => cache.keys(|keys| candidate.knows_key(keys)).await?,
         };
@@ -321,14 +323,13 @@ fn keys_of(config: &IssuerConfig) -> Result<Keys, ConfigError> {
         if jwks_uri.is_some() {
             return Err(wrong("jwks_file", "leave out either jwks_file or jwks_uri"));
         }
-        let bytes = read(config, "jwks_file", path)?;
-        let keys = KeySet::parse(&bytes).map_err(|error| ConfigError::File {
+        let keys = Followed::load(path, KeySet::FILE).map_err(|reason| ConfigError::File {
             issuer: config.issuer.clone(),
             key: "jwks_file",
             path: path.clone(),
-            reason: error.to_string(),
+            reason,
         })?;
-        return Ok(Keys::Fixed(Arc::new(keys)));
+        return Ok(Keys::Given(keys));
     }
     let issuer = Issuer::check(config)?;
     let source = KeySource {

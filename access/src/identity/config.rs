@@ -35,7 +35,7 @@ pub struct IssuerConfig {
     pub max_lifetime_seconds: u64,
     /// Where its keys are, when that is not to be discovered.
     pub jwks_uri: Option<String>,
-    /// A file with its keys, for an issuer that cannot be reached; nothing is fetched then.
+    /// A file with its keys, for an issuer that cannot be reached; nothing is fetched then. It is followed.
     pub jwks_file: Option<PathBuf>,
     /// A PEM file with certificates to trust, beside the system's, when its documents are fetched.
     pub ca_file: Option<PathBuf>,

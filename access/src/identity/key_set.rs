@@ -14,7 +14,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::algorithm::{KeyShape, SigningAlgorithm};
 use crate::cache::at_most;
+use crate::followed::Kind;
 
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// The most keys of a set that are looked at.
 const MAX_KEYS: usize = 64;
 
@@ -69,6 +71,13 @@ pub(super) enum KeySetError {
 }
 
 impl KeySet {
+    /// As it is in a file.
+    pub(super) const FILE: Kind<Self> = Kind {
+        name: "the issuer's key set",
+        max_bytes: MAX_FILE_BYTES,
+        parse: |document| Self::parse(document).map_err(|error| error.to_string()),
+    };
+
     /// Takes the usable keys. Unknown kinds, encryption keys and broken ones are passed over (RFC 7517 section 5).
     pub(super) fn parse(document: &[u8]) -> Result<Self, KeySetError> {
         let raw: RawKeySet = serde_json::from_slice(document).map_err(|_| KeySetError::NotASet)?;

@@ -41,7 +41,7 @@ pub(super) struct WrittenIssuer {
     max_lifetime_seconds: Option<u64>,
     /// Where its keys are, when that is not to be discovered.
     jwks_uri: Option<String>,
-    /// A file with its keys, for an issuer that cannot be reached; nothing is fetched then.
+    /// A file with its keys, for an issuer that cannot be reached; nothing is fetched then. It is followed.
     jwks_file: Option<PathBuf>,
     /// A PEM file with certificates to trust, beside the system's, when its documents are fetched.
     ca_file: Option<PathBuf>,

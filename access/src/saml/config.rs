@@ -13,7 +13,8 @@ use tallyport_schemas::PrincipalKind;
 pub struct IdpConfig {
     /// Its entity id, compared byte for byte with the assertion's `Issuer`.
     pub entity_id: String,
-    /// Its signing certificates (PEM); several while it changes them. No key that a message brings along counts.
+    /// Its signing certificates (PEM); several while it changes them. The files are followed. No key that a message brings along
+    /// counts.
     pub certificate_files: Vec<PathBuf>,
     /// Our entity id: an assertion must be for this audience.
     pub audience: String,

@@ -1,7 +1,7 @@
 //! An identity provider, checked; and whether an assertion of it is for us, now (SAML core section 2.4 and 2.5, SAML
 //! profiles section 4.1.4.3, RFC 7522 section 3).
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
@@ -10,13 +10,18 @@ use super::assertion::{Assertion, Bearer};
 use super::config::{AttributeMapping, IdpConfig};
 use super::failure::Refused;
 use super::keys::IdpKey;
+use crate::followed::{Followed, Kind};
 
 const MAX_CLOCK_SKEW_SECONDS: u64 = 120;
 const MAX_AGE_SECONDS: std::ops::RangeInclusive<u64> = 10..=3600;
 /// It is a part of the subject, which has at most 255 bytes.
 const MAX_ENTITY_ID_BYTES: usize = 127;
 const MAX_OTHER: usize = 16;
-const MAX_FILE_BYTES: u64 = 64 * 1024;
+const CERTIFICATES: Kind<Vec<IdpKey>> = Kind {
+    name: "the identity provider's certificates",
+    max_bytes: 64 * 1024,
+    parse: IdpKey::of_pem,
+};
 
 /// `[gateway.saml]` is not taken. The text names the key and the fix.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +40,8 @@ impl SamlConfigError {
 #[derive(Debug)]
 pub(super) struct Idp {
     pub(super) entity_id: String,
-    pub(super) keys: Vec<IdpKey>,
+    /// As their files have them.
+    pub(super) certificates: Vec<Followed<Vec<IdpKey>>>,
     audience: String,
     recipient: String,
     skew: SignedDuration,
@@ -91,17 +97,15 @@ impl Idp {
         if config.certificate_files.is_empty() {
             return Err(wrong("certificate_files", "name at least one PEM file".into()));
         }
-        let mut keys = Vec::new();
-        for file in &config.certificate_files {
-            let named = |problem: String| {
+        let load = |file: &PathBuf| {
+            Followed::load(file, CERTIFICATES).map_err(|problem| {
                 wrong("certificate_files", format!("`{}`: {problem}", file.display()))
-            };
-            let pem = read(file).map_err(named)?;
-            keys.extend(IdpKey::of_pem(&pem).map_err(named)?);
-        }
+            })
+        };
+        let certificates = config.certificate_files.iter().map(load).collect::<Result<_, _>>()?;
         Ok(Self {
             entity_id: config.entity_id.clone(),
-            keys,
+            certificates,
             audience: config.audience.clone(),
             recipient: config.recipient.clone(),
             skew: seconds(config.clock_skew_seconds),
@@ -184,14 +188,6 @@ fn check_attributes(mapping: &AttributeMapping) -> Result<(), String> {
         return Err(format!("`other` takes at most {MAX_OTHER} attributes, each with a name"));
     }
     Ok(())
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let meta = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if meta.len() > MAX_FILE_BYTES {
-        return Err(format!("it is larger than {MAX_FILE_BYTES} bytes"));
-    }
-    std::fs::read(path).map_err(|error| error.to_string())
 }
 
 /// Whatever time a provider writes, there is no overflow.

@@ -36,6 +36,7 @@ pub use idp::SamlConfigError;
 use replay::Replays;
 pub(crate) use rotation::TokenKeys;
 
+use crate::followed::Followed;
 use crate::identity::ProvenFacts;
 use crate::{AuthFailure, ClaimSource, IssuerConfig, Profile, SecretToken, is_safe_url};
 
@@ -169,7 +170,9 @@ impl SamlExchange {
         let idp = self.idps.iter().find(|idp| idp.entity_id == issuer);
         let idp = idp.ok_or(Refused::UnknownIdp)?;
         known.idp = Some(idp.entity_id.clone());
-        let signed = signature::verify(&xml, unverified, &idp.keys)?;
+        let keys: Vec<_> = idp.certificates.iter().map(Followed::current).collect();
+        let keys = keys.iter().flat_map(|of_a_file| of_a_file.iter());
+        let signed = signature::verify(&xml, unverified, keys)?;
         let assertion = Assertion::read(&signed)?;
         let accepted = idp.accept(&assertion, now)?;
         let mut claims = claims::claims(&assertion, idp)?;

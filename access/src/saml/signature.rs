@@ -61,10 +61,10 @@ enum DigestMethod {
 }
 
 /// Checks the signature that `assertion` bears, by one of `keys`.
-pub(super) fn verify(
+pub(super) fn verify<'k>(
     xml: &Xml<'_>,
     assertion: Node<'_>,
-    keys: &[IdpKey],
+    mut keys: impl Iterator<Item = &'k IdpKey>,
 ) -> Result<Signed, Refused> {
     let twice = Refused::SignatureForm("the assertion bears more than one");
     let signature = assertion.only(DS, "Signature", twice)?.ok_or(Refused::Unsigned)?;
@@ -76,7 +76,7 @@ pub(super) fn verify(
     let canonical_info = canonical(xml, signed_info.ids().collect(), &prefixes)?;
     let read = SignedInfo::read(&canonical_info)?;
     let is_signed = |key: &&IdpKey| key.verifies(read.method, canonical_info.as_bytes(), &value);
-    let key = keys.iter().find(is_signed).ok_or(Refused::BadSignature)?;
+    let key = keys.find(is_signed).ok_or(Refused::BadSignature)?;
     if read.uri.strip_prefix('#') != Some(id) {
         return Err(Refused::Reference);
     }

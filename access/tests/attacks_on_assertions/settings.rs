@@ -167,6 +167,24 @@ fn several_certificates_let_a_key_be_changed() {
 }
 
 #[test]
+fn a_certificate_file_that_is_written_anew_counts() {
+    let idp = configured(Idp::rsa(), "");
+    let file = idp.certificate_files[0].clone();
+    let exchange = exchange_of(vec![idp]);
+    let says = |id: &str, by: &Idp| Says { id: id.to_owned(), ..Says::good() }.signed(by);
+    let write = |pem: &str| {
+        std::fs::write(&file, pem).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    };
+    assert_eq!(taken(&exchange, &says("_b1", Idp::rsa()))["name"], "ada");
+    write(&Idp::other().certificate);
+    assert_eq!(refused_by(&exchange, &says("_b2", Idp::rsa())), "saml_bad_signature");
+    assert_eq!(taken(&exchange, &says("_b3", Idp::other()))["name"], "ada");
+    write("nothing");
+    assert_eq!(taken(&exchange, &says("_b4", Idp::other()))["name"], "ada");
+}
+
+#[test]
 fn an_unknown_key_of_the_configuration_is_an_error() {
     let text = "entity_id = \"a\"\ncertificate_files = []\naudience = \"b\"\nrecipient = \"c\"\nverify = false\n";
     assert!(toml::from_str::<tallyport_access::saml::IdpConfig>(text).is_err());

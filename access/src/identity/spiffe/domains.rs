@@ -8,10 +8,11 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use tallyport_schemas::{AgentAttributes, AuthMethod, Principal, PrincipalKind, TokenBinding};
 
-use super::bundle::BundleFile;
+use super::bundle::Bundle;
 use super::config::{TrustDomainConfig, TrustDomainError, Workload};
 use super::id::SpiffeId;
 use super::x509::{Leaf, verify_path};
+use crate::followed::Followed;
 use crate::identity::Identity;
 use crate::identity::certificate::thumbprint;
 use crate::identity::failure::{ProvenFacts, Reason};
@@ -28,7 +29,7 @@ pub(in crate::identity) struct Domains {
 
 #[derive(Debug)]
 struct Domain {
-    bundle: BundleFile,
+    bundle: Followed<Bundle>,
     /// Of its tokens; absent where none is taken.
     tokens: Option<Issuer>,
     group_prefix: String,
@@ -43,8 +44,9 @@ impl Domains {
         configs: Vec<TrustDomainConfig>,
     ) -> Result<Self, TrustDomainError> {
         Self::with_bundles(configs, |config| {
-            let bundle = BundleFile::load(&config.bundle_file);
-            bundle.map_err(|error| config.wrong("bundle_file", error.to_string()))
+            let file = &config.bundle_file;
+            Followed::load(file, Bundle::FILE)
+                .map_err(|why| config.wrong("bundle_file", format!("`{}`: {why}", file.display())))
         })
     }
 
@@ -55,13 +57,15 @@ impl Domains {
         content: &[u8],
     ) -> Result<Self, TrustDomainError> {
         Self::with_bundles(vec![config], |config| {
-            BundleFile::fixed(content).map_err(|what| config.wrong("bundle_file", what))
+            let bundle =
+                Bundle::parse(content).map_err(|what| config.wrong("bundle_file", what))?;
+            Ok(Followed::fixed(bundle, Bundle::FILE))
         })
     }
 
     fn with_bundles(
         configs: Vec<TrustDomainConfig>,
-        bundle_of: impl Fn(&TrustDomainConfig) -> Result<BundleFile, TrustDomainError>,
+        bundle_of: impl Fn(&TrustDomainConfig) -> Result<Followed<Bundle>, TrustDomainError>,
     ) -> Result<Self, TrustDomainError> {
         let mut domains = BTreeMap::new();
         for config in configs {
