@@ -68,6 +68,7 @@ async fn kafka_keeps_the_promises() {
     what_is_unsafe_or_absent_is_refused(&service).await;
     what_kafka_deleted_is_told_as_truncated(&service).await;
     a_reader_that_keeps_up_is_not_made_to_wait(&service).await;
+    what_does_not_arrive_is_an_outage_and_no_end(&service).await;
 }
 
 pub fn tool(service: &DevService, args: &[&str]) {
@@ -213,6 +214,24 @@ async fn a_reader_that_keeps_up_is_not_made_to_wait(service: &DevService) {
     }
     let reading = begun.elapsed();
     assert!(reading < 2 * (working + appending), "{reading:?}, {working:?}, {appending:?}");
+}
+
+/// A broker that throttles a reader keeps its fetches back, and tells the end of the partition as ever.
+async fn what_does_not_arrive_is_an_outage_and_no_end(service: &DevService) {
+    let log = open(&url(service, "topic_prefix=slow.&partitions=1")).await.unwrap();
+    let quota = |change: &[&str]| {
+        let alter = ["kafka.admin.ConfigCommand", "--alter", "--entity-type", "clients"];
+        tool(service, &[&alter[..], &["--entity-default"], change].concat());
+    };
+    quota(&["--add-config", "consumer_byte_rate=1024"]);
+    let large = Record { value: vec![b'x'; 1 << 20].into(), ..record(0) };
+    let placed = log.append(vec![large]).await.unwrap();
+    assert_eq!(log.read(Topic::Audit, placed[0], 1, PATIENCE).await.unwrap().len(), 1);
+    let placed = log.append(vec![record(1)]).await.unwrap();
+    let read = log.read(Topic::Audit, placed[0], 1, Duration::ZERO).await;
+    quota(&["--delete-config", "consumer_byte_rate"]);
+    let Err(ReadError::Unavailable { reason }) = read else { panic!("{read:?}") };
+    assert!(reason.contains("from offset 1 on did not arrive"), "{reason}");
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);

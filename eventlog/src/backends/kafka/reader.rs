@@ -197,7 +197,15 @@ impl Readers {
         if place.next.offset >= kept.end {
             return Ok(None);
         }
-        receive(&reading.consumer, Instant::now() + FETCH_PATIENCE).await
+        if let Some(entry) = receive(&reading.consumer, Instant::now() + FETCH_PATIENCE).await? {
+            return Ok(Some(entry));
+        }
+        // To say that nothing is there would be wrong, and this consumer may be stuck for good.
+        let offset = place.next.offset;
+        Err(unavailable(format!(
+            "what is there from offset {offset} on did not arrive within {} s",
+            FETCH_PATIENCE.as_secs()
+        )))
     }
 
     /// A consumer that stands at `place`; `None` when the partition ends before it until the deadline.
