@@ -208,14 +208,36 @@ fn described(error: &SignInError) -> (&'static str, &'static str, &'static str) 
         SignInError::OtherIssuer => {
             ("state", "sign_in_issuer", "another issuer answered (RFC 9207 section 2.4)")
         }
-        SignInError::Refused { .. } => {
-            ("denied", "sign_in_denied", "the issuer, or the person there, said no")
-        }
+        SignInError::Refused { code } => refused(code),
         SignInError::Token(TokenError::Refused { .. }) => {
             ("provider", "sign_in_code", "the issuer did not take the code")
         }
         SignInError::Token(_) => ("provider", "sign_in_provider", "the issuer could not be asked"),
     }
+}
+
+/// What an issuer means by an error code (RFC 6749 section 4.1.2.1, RFC 8707 section 2): only some of them are a no to a person.
+fn refused(code: &str) -> (&'static str, &'static str, &'static str) {
+    let what = match code {
+        "invalid_target" => {
+            "invalid_target: the issuer does not know the audience that it is asked for (`audience` of the sign-in)"
+        }
+        "invalid_scope" => "invalid_scope: the issuer does not give a scope that it is asked for",
+        "unauthorized_client" => "unauthorized_client: the issuer does not let this client ask",
+        "unsupported_response_type" => {
+            "unsupported_response_type: the issuer gives this client no code"
+        }
+        "invalid_request" => "invalid_request: the issuer does not take what it is asked",
+        "server_error" | "temporarily_unavailable" => {
+            return ("provider", "sign_in_provider", "the issuer says that it cannot, now");
+        }
+        _ => return ("denied", "sign_in_denied", "the issuer, or the person there, said no"),
+    };
+    tracing::warn!(
+        what,
+        "an issuer does not take the sign-ins of this gateway: its client there, or `console.sign_in`, is to be corrected"
+    );
+    ("setup", "sign_in_setup", what)
 }
 
 /// `POST /console/renew`: the next token, before the present one ends.

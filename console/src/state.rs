@@ -98,7 +98,7 @@ impl Console {
         })
     }
 
-    /// Everything below `/console`.
+    /// Everything below `/console`; who asks for no path at all is sent there.
     pub fn router(self) -> Router {
         let console = Arc::new(self);
         // What only the page itself may ask.
@@ -111,6 +111,7 @@ impl Console {
             .route("/console/sessions/{id}/replay", get(replay::replay))
             .route_layer(middleware::from_fn_with_state(Arc::clone(&console), page_only));
         Router::new()
+            .route("/", get(|| async { Redirect::temporary("/console/") }))
             .route("/console", get(|| async { Redirect::permanent("/console/") }))
             .route("/console/", get(assets::index))
             .route("/console/assets/{name}", get(assets::asset))

@@ -6,7 +6,7 @@ mod world;
 use axum::http::{Method, StatusCode};
 use serde_json::json;
 use tallyport_console::SealKey;
-use world::World;
+use world::{World, answer};
 
 const SECRET: &str = "a secret of at least thirty-two bytes";
 
@@ -114,6 +114,26 @@ async fn a_person_who_says_no_is_not_signed_in_and_that_is_on_record() {
     assert_eq!(got.location(), "https://localhost:8443/console/?error=denied");
     assert!(browser.cookies.is_empty());
     assert_eq!(world.failures.codes(), ["sign_in_denied"]);
+}
+
+/// What an issuer does not take of the gateway is no person's no: whoever runs it has to learn of it.
+#[tokio::test]
+async fn an_issuer_that_does_not_take_what_it_is_asked_is_told_apart() {
+    let world = World::start().await;
+    for (error, shown, code) in [
+        ("invalid_target", "setup", "sign_in_setup"),
+        ("invalid_scope", "setup", "sign_in_setup"),
+        ("temporarily_unavailable", "provider", "sign_in_provider"),
+        ("login_required", "denied", "sign_in_denied"),
+    ] {
+        let mut browser = world.browser();
+        let asked = browser.begin("#/approvals").await;
+        let back = answer(&asked, "").await;
+        assert!(back.contains("error=access_denied"), "{back}");
+        let got = browser.open(&back.replace("access_denied", error)).await;
+        assert_eq!(got.location(), format!("https://localhost:8443/console/?error={shown}"));
+        assert_eq!(world.failures.codes().last(), Some(&code), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -51,6 +51,11 @@ export function Note({ tone = "info", title, children, live }: {
   );
 }
 
+/** Whether the same question may be answered another time: what is refused, or is no question, is not. */
+function mayPass(error: Refusal): boolean {
+  return isTransient(error) || error.status < 400 || error.status >= 500;
+}
+
 const UNAVAILABLE = "This cannot be reached or recorded now.";
 
 /** What was refused, in the gateway's own words. */
@@ -62,7 +67,7 @@ export function Refused({ error, retry, what }: { error: Refusal; retry?: () => 
         {error.status === 503 ? `${UNAVAILABLE} ` : ""}
         {flat(error.message)} <span class="quiet">({flat(error.code)})</span>
       </p>
-      {retry ? (
+      {retry && mayPass(error) ? (
         <button type="button" class="button small" onClick={retry}>
           Try again
         </button>

@@ -6,7 +6,7 @@ import { byteLength } from "../../lib/prose";
 import { duration } from "../../lib/time";
 import { Chip, Fact, Note } from "../../ui/parts";
 import { Code, Prose, Untrusted } from "../../ui/untrusted";
-import { column, effects, object, scopeWords, targetWords } from "./model";
+import { column, effects, isSql, object, scopeWords, targetWords } from "./model";
 
 /** Kinds of hidden characters that are named. */
 const MAX_FINDINGS = 8;
@@ -44,7 +44,7 @@ function Command({ approval, command }: { approval: Approval; command: AskedComm
           </span>
         </div>
         <p class="chips">
-          {effects(command).map(({ label, tone, title }) => (
+          {effects(command, approval.target).map(({ label, tone, title }) => (
             <Chip key={label} tone={tone} {...(title ? { title } : {})}>
               <Untrusted text={label} />
             </Chip>
@@ -56,7 +56,7 @@ function Command({ approval, command }: { approval: Approval; command: AskedComm
       </section>
       <section class="card">
         <h2>What it does</h2>
-        <Effects command={command} runs={scopeWords(approval)} />
+        <Effects command={command} target={approval.target} runs={scopeWords(approval)} />
       </section>
     </>
   );
@@ -89,7 +89,7 @@ function Hidden({ text }: { text: string }) {
   );
 }
 
-function Effects({ command, runs }: { command: AskedCommand; runs: string }) {
+function Effects({ command, target, runs }: { command: AskedCommand; target: Approval["target"]; runs: string }) {
   const kinds = command.kinds ?? [];
   const changesRows = kinds.some((kind) => kind === "update" || kind === "delete");
   return (
@@ -101,14 +101,16 @@ function Effects({ command, runs }: { command: AskedCommand; runs: string }) {
       <Fact name="Columns">
         <Names names={(command.columns ?? []).map(column)} />
       </Fact>
-      <Fact name="Functions">
+      <Fact name={isSql(target) ? "Functions" : target?.kind === "mcp" ? "Tool" : "Operation"}>
         <Names names={command.functions ?? []} />
       </Fact>
       <Fact name="Labels">
         <Names names={command.labels ?? []} />
       </Fact>
       <Fact name="Read only">{command.read_only ? "yes: it provably changes nothing" : "no"}</Fact>
-      <Fact name="Opaque">{command.opaque ? "yes: it runs code whose effect cannot be seen from its text" : "no"}</Fact>
+      {isSql(target) ? (
+        <Fact name="Opaque">{command.opaque ? "yes: it runs code whose effect cannot be seen from its text" : "no"}</Fact>
+      ) : null}
       {changesRows ? (
         <>
           <Fact name="WHERE">

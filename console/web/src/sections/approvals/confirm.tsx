@@ -54,6 +54,6 @@ function consequence(verb: Verb, approval: Approval): string {
   if (verb === "withdraw") return "It ends for everybody, and sessions that stand under it end with it.";
   const digest = `It counts for what you read and nothing else (digest ${approval.digest.slice(0, DIGEST_CHARACTERS)}…).`;
   if (!approval.command) return `${acts} may open ${scopeWords(approval)}. ${digest}`;
-  const does = effects(approval.command).map(({ label }) => label).join(", ");
+  const does = effects(approval.command, approval.target).map(({ label }) => label).join(", ");
   return `${acts} may run it on ${targetWords(approval)} (${does}), ${scopeWords(approval)}. ${digest}`;
 }

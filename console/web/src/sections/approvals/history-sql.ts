@@ -14,7 +14,7 @@ export function approvalsSql(principal: Principal, except: string, since: Date):
   return `SELECT approval_id, ${of("requested", "time")} AS asked_at, ${of("requested", "statement")} AS statement,
   ${of("requested", "reason")} AS reason, max(target) AS target, max(reviewer_name) AS reviewer,
   ${count("granted")} AS granted, ${count("denied")} AS denied, ${count("used")} AS used,
-  ${count("expired")} AS expired, ${of("withdrawn", "cause")} AS withdrawn
+  ${of("requested", "expires_at")} AS expires_at, ${count("expired")} AS expired, ${of("withdrawn", "cause")} AS withdrawn
 FROM approvals
 WHERE ${whose(principal, since)} AND approval_id <> ${quoteId(except)}
 GROUP BY approval_id
@@ -51,5 +51,8 @@ export function pastOutcome(row: Row): { label: string; tone: Tone } {
   if (text(row, "withdrawn") !== "") return { label: `withdrawn: ${text(row, "withdrawn")}`, tone: "plain" };
   if (number(row, "expired") > 0) return { label: "expired", tone: "plain" };
   if (number(row, "granted") > 0) return { label: "granted", tone: "good" };
+  // Of one that nobody waits for any more, nobody puts the end on record.
+  const until = text(row, "expires_at");
+  if (until !== "" && Date.parse(until) < serverNow()) return { label: "expired", tone: "plain" };
   return { label: "asked", tone: "info" };
 }

@@ -64,7 +64,7 @@ function What({ approval }: { approval: Approval }) {
 }
 
 function Effects({ approval }: { approval: Approval }) {
-  const all = approval.command ? effects(approval.command) : [];
+  const all = approval.command ? effects(approval.command, approval.target) : [];
   if (all.length === 0) return null;
   return (
     <p class="chips">

@@ -31,6 +31,11 @@ describe("effects", () => {
     expect(all).toEqual(["delete", "no WHERE", "opaque", "~12,000 rows", "pii"]);
   });
 
+  it("does not call a request or a tool's call code", () => {
+    const call = effects({ ...command, kinds: [], opaque: true }, { name: "crm", kind: "http" });
+    expect(call.map(({ label, tone }) => [label, tone])).toEqual([["may change", "warn"]]);
+  });
+
   it("says nothing of keys where no row is changed", () => {
     expect(labels({ kinds: ["select", "select"], read_only: true })).toEqual(["select", "read only"]);
   });
@@ -104,5 +109,7 @@ describe("history", () => {
     expect(pastOutcome({ granted: 1, used: 3 }).label).toBe("used");
     expect(pastOutcome({ withdrawn: "cancelled" }).label).toBe("withdrawn: cancelled");
     expect(pastOutcome({}).label).toBe("asked");
+    expect(pastOutcome({ expires_at: "2020-01-01T00:00:00Z" }).label).toBe("expired");
+    expect(pastOutcome({ expires_at: "2120-01-01T00:00:00Z" }).label).toBe("asked");
   });
 });

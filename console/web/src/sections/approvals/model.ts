@@ -1,6 +1,6 @@
 // What a request says, in the words of the page. Pure.
 
-import type { Approval, AskedCommand, ColumnRef, ObjectRef, Principal, Requirement } from "../../lib/contract";
+import type { Approval, AskedCommand, ColumnRef, ObjectRef, Principal, Requirement, TargetRef } from "../../lib/contract";
 import { duration } from "../../lib/time";
 import type { Tone } from "../../ui/parts";
 
@@ -47,8 +47,13 @@ export function column({ schema, table, column: name }: ColumnRef): string {
   return schema === undefined ? `${table}.${name}` : `${schema}.${table}.${name}`;
 }
 
+/** Whether what is asked of it is SQL, and not a request or a tool's call. */
+export function isSql(target?: TargetRef | null): boolean {
+  return !target || target.kind === "postgresql";
+}
+
 /** What a reviewer must not overlook, the gravest first. */
-export function effects(command: AskedCommand): Effect[] {
+export function effects(command: AskedCommand, target?: TargetRef | null): Effect[] {
   const kinds = command.kinds ?? [];
   const changes = kinds.some((kind) => CHANGES_ROWS.has(kind));
   const found: Effect[] = [...new Set(kinds)].map((kind) => ({
@@ -59,7 +64,13 @@ export function effects(command: AskedCommand): Effect[] {
   if (kinds.some((kind) => kind === "update" || kind === "delete")) {
     found.push(reach(command));
   }
-  if (command.opaque) found.push({ label: "opaque", tone: "bad", title: "It runs code whose effect its text does not show" });
+  if (command.opaque) {
+    found.push(
+      isSql(target)
+        ? { label: "opaque", tone: "bad", title: "It runs code whose effect its text does not show" }
+        : { label: "may change", tone: "warn", title: "It may change what is there: its target alone knows what it does" },
+    );
+  }
   const rows = rowsEffect(command, changes);
   if (rows) found.push(rows);
   for (const label of command.labels ?? []) found.push({ label, tone: "warn", title: "A label of what it touches" });

@@ -51,7 +51,13 @@ export async function liveSessions(signal: AbortSignal): Promise<SessionRow[]> {
 }
 
 export async function pastSessions(signal: AbortSignal): Promise<SessionRow[]> {
-  const sql = `SELECT ${COLUMNS} FROM sessions ORDER BY opened_at DESC LIMIT ${PAST_LIMIT}`;
+  const sql = `SELECT ${COLUMNS} FROM sessions WHERE opened_at IS NOT NULL ORDER BY opened_at DESC LIMIT ${PAST_LIMIT}`;
+  return (await askAudit(sql, signal)).map(sessionRow);
+}
+
+/** Apart from the others: whoever is refused comes again and again. */
+export async function refusedSessions(signal: AbortSignal): Promise<SessionRow[]> {
+  const sql = `SELECT ${COLUMNS} FROM sessions WHERE opened_at IS NULL ORDER BY ended_at DESC NULLS LAST LIMIT ${PAST_LIMIT}`;
   return (await askAudit(sql, signal)).map(sessionRow);
 }
 

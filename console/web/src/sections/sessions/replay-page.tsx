@@ -56,7 +56,7 @@ export function ReplayPage({ params }: PageProps<"/sessions/:id">) {
         </Note>
       ) : null}
       {value ? <Facts session={value} /> : null}
-      {value ? <Replay id={id} startedAt={value.openedAt} live={value.state === "open"} /> : null}
+      {value ? <Replay id={id} startedAt={value.openedAt || value.endedAt} live={value.state === "open"} /> : null}
       {ending && value ? <EndSession session={value} onClose={close} /> : null}
     </article>
   );
@@ -64,7 +64,7 @@ export function ReplayPage({ params }: PageProps<"/sessions/:id">) {
 
 function Facts({ session }: { session: SessionRow }) {
   const { state, endedAt, openedAt, ending } = session;
-  const length = endedAt ? ` (${duration((Date.parse(endedAt) - Date.parse(openedAt)) / 1_000)})` : "";
+  const length = endedAt && openedAt ? ` (${duration((Date.parse(endedAt) - Date.parse(openedAt)) / 1_000)})` : "";
   return (
     <section class="card">
       <h2 class="sr-only">Facts</h2>
@@ -83,7 +83,7 @@ function Facts({ session }: { session: SessionRow }) {
         <Fact name="Agent">{session.agent ? <Untrusted text={session.agent} /> : null}</Fact>
         <Fact name="Task">{session.task ? <Prose text={session.task} /> : null}</Fact>
         <Fact name="Opened">
-          <Time at={openedAt} />
+          {openedAt ? <Time at={openedAt} /> : "never: it was refused at the door"}
         </Fact>
         <Fact name="Ended">
           {endedAt ? (

@@ -27,7 +27,7 @@ export function SessionItem({ session, onEnd }: { session: SessionRow; onEnd?: (
           </span>
         </p>
         <p class="quiet">
-          since <Time at={session.openedAt} /> <Length session={session} />
+          {session.openedAt ? "since" : "at"} <Time at={session.openedAt || session.endedAt} /> <Length session={session} />
           {", "}
           {count(session.commands, "command", "commands")}
           {session.refused > 0 ? (
@@ -63,6 +63,8 @@ export function SessionItem({ session, onEnd }: { session: SessionRow; onEnd?: (
 
 function Length({ session }: { session: SessionRow }) {
   const now = useNow();
+  // Refused at the door, it never had a length.
+  if (session.openedAt === "") return null;
   const until = session.endedAt === "" ? now : Date.parse(session.endedAt);
   return <>({duration(-secondsUntil(session.openedAt, until))})</>;
 }

@@ -3,13 +3,13 @@ import { useLoaded, useTitle } from "../../lib/hooks";
 import { moveFocus, useKeys } from "../../lib/keys";
 import type { PageProps } from "../../lib/route";
 import { Empty, Loading, Note, Refused, Tabs } from "../../ui/parts";
-import { LIVE_LIMIT, pastSessions, PAST_LIMIT, type SessionRow } from "./api";
+import { LIVE_LIMIT, pastSessions, PAST_LIMIT, refusedSessions, type SessionRow } from "./api";
 import { EndSession } from "./end-session";
 import { SessionItem } from "./session-item";
 import { useLiveSessions } from "./use-live";
 
 export function SessionsPage({ query }: PageProps<"/sessions">) {
-  const all = query.get("show") === "all";
+  const show = query.get("show");
   useTitle("Sessions");
   const list = useRef<HTMLDivElement>(null);
   useKeys({ j: () => moveFocus(list.current, 1), k: () => moveFocus(list.current, -1) });
@@ -20,12 +20,15 @@ export function SessionsPage({ query }: PageProps<"/sessions">) {
         <Tabs
           label="Which sessions"
           tabs={[
-            { label: "Live", href: "#/sessions", current: !all },
-            { label: `Last ${PAST_LIMIT}`, href: "#/sessions?show=all", current: all },
+            { label: "Live", href: "#/sessions", current: show !== "all" && show !== "refused" },
+            { label: `Last ${PAST_LIMIT}`, href: "#/sessions?show=all", current: show === "all" },
+            { label: "Refused at the door", href: "#/sessions?show=refused", current: show === "refused" },
           ]}
         />
       </div>
-      {all ? <Past /> : <LiveList />}
+      {show === "all" ? <Past key="all" load={pastSessions} none={NONE_YET} /> : null}
+      {show === "refused" ? <Past key="refused" load={refusedSessions} none={NONE_REFUSED} /> : null}
+      {show !== "all" && show !== "refused" ? <LiveList /> : null}
     </div>
   );
 }
@@ -63,12 +66,20 @@ function LiveList() {
   );
 }
 
-function Past() {
-  const { value, error, reload } = useLoaded(pastSessions, []);
+const NONE_YET = { title: "No session yet", words: "Every session that was ever opened is on record, and listed here." };
+const NONE_REFUSED = { title: "Nobody was refused", words: "Whoever asks for a target that policy denies is on record, and listed here." };
+
+interface PastProps {
+  load: (signal: AbortSignal) => Promise<SessionRow[]>;
+  none: { title: string; words: string };
+}
+
+function Past({ load, none }: PastProps) {
+  const { value, error, reload } = useLoaded(load, []);
   if (error) return <Refused error={error} retry={reload} what="Sessions cannot be read" />;
   if (!value) return <Loading what="Asking the audit for sessions…" />;
   if (value.length === 0) {
-    return <Empty title="No session yet">Every session that was ever opened is on record, and listed here.</Empty>;
+    return <Empty title={none.title}>{none.words}</Empty>;
   }
   return (
     <>
