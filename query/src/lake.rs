@@ -31,12 +31,33 @@ const MAX_FOLLOWED: u64 = 64;
 /// How often it is looked whether what is known is still there, where nothing newer is.
 const THERE_EVERY: Duration = Duration::from_secs(5);
 
+/// How often an outage that lasts is said.
+const SAY_EVERY: Duration = Duration::from_secs(60);
+
 /// The table of events, read only.
 pub(crate) struct Lake {
     log: LogId,
     config: LakeConfig,
     session: Arc<SessionState>,
     state: Mutex<State>,
+    said: Said,
+}
+
+/// What was said of an outage, and when: it is asked every second, and the answer stays the same.
+#[derive(Default)]
+struct Said(parking_lot::Mutex<Option<(String, Instant)>>);
+
+impl Said {
+    /// Whether to say it now.
+    fn is_news(&self, words: &str) -> bool {
+        let mut last = self.0.lock();
+        let known =
+            last.as_ref().is_some_and(|(said, at)| said == words && at.elapsed() < SAY_EVERY);
+        if !known {
+            *last = Some((words.to_owned(), Instant::now()));
+        }
+        !known
+    }
 }
 
 struct State {
@@ -79,7 +100,7 @@ impl Lake {
         let snapshot = Arc::new(Snapshot::NONE);
         let seen = Instant::now();
         let state = State { table: None, positions: None, snapshot, loaded: None, seen };
-        Self { log, config, session, state: Mutex::new(state) }
+        Self { log, config, session, state: Mutex::new(state), said: Said::default() }
     }
 
     /// The newest snapshot, looked up again unless that was done within `max_age`. Never older than one given before.
@@ -94,7 +115,17 @@ impl Lake {
         }
         let now = Instant::now();
         let unreadable = |error: DeltaTableError| {
-            tracing::error!(%error, "the lake's table of events could not be loaded");
+            let words = error.to_string();
+            if self.said.is_news(&words) {
+                let fix = words.contains("loading credentials").then_some(
+                    "give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role (docs/operations.md, \"Keys of an object store\")",
+                );
+                tracing::error!(
+                    error = words,
+                    fix,
+                    "the lake's table of events could not be loaded; this is said again every minute"
+                );
+            }
             QueryError::LakeUnavailable
         };
         let known = state.table.clone();
@@ -262,5 +293,17 @@ impl fmt::Debug for Snapshot {
             .field("version", &self.version)
             .field("next", &self.next)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_that_lasts_is_said_once_in_a_while() {
+        let said = Said::default();
+        let news = ["out", "out", "gone", "out", "out"].map(|words| said.is_news(words));
+        assert_eq!(news, [true, false, true, true, false]);
     }
 }

@@ -314,6 +314,13 @@ fn sessions() -> Vec<Case> {
             ],
         ),
         case(
+            // In a shift over midnight Eve's hour is one of work.
+            "off-hours",
+            json!({"since": "2024-01-01", "from_hour": 20, "to_hour": 8}),
+            &["day", "principal_name", "commands"],
+            [json!(["2024-03-05", "Support bot", 1]), json!(["2024-03-09", "Ada", 1])],
+        ),
+        case(
             // Eight hours further east it is eleven in the morning for Eve, and Sunday for Ada.
             "off-hours",
             json!({"since": "2024-01-01", "utc_offset": "+08:00"}),
