@@ -55,6 +55,10 @@ pub async fn asker(args: &AnswerArgs) -> Result<Asker, Failure> {
         .ok_or_else(|| {
             Failure::usage("where is the query service? set --query-url or --ready-file")
         })?;
+    if !base.starts_with("https://") && !base.starts_with("http://") {
+        let fix = "it is no URL; write https://HOST:PORT, or http:// on this very machine";
+        return Err(Failure::usage(format!("--query-url `{base}`: {fix}")));
+    }
     let token = access.tokens.token().await.map_err(|error| no_token(&error))?;
     Ok(Asker::new(http_client(&args.access, None)?, &base, token.expose().to_owned()))
 }
@@ -63,7 +67,14 @@ pub async fn asker(args: &AnswerArgs) -> Result<Asker, Failure> {
 pub fn no_token(error: &TokenError) -> Failure {
     match error {
         TokenError::Refused { .. } => Failure::denied(error),
-        TokenError::Issuer(_) => Failure::failed(error),
+        TokenError::Issuer(_) => {
+            let told = error.to_string();
+            let fix = match told.contains("UnknownIssuer") {
+                true => "; name the file of its CA (--issuer-ca FILE, PEM) if it is the right one",
+                false => "",
+            };
+            Failure::failed(format!("{told}{fix}"))
+        }
         _ => Failure::usage(error),
     }
 }
@@ -153,9 +164,13 @@ pub fn http_client(args: &AccessArgs, ca: Option<&Path>) -> Result<reqwest::Clie
     if let Some(path) = args.ca.as_deref().or(ca) {
         let pem = std::fs::read(path)
             .map_err(|error| Failure::usage(format!("CA {}: {error}", path.display())))?;
-        for certificate in reqwest::Certificate::from_pem_bundle(&pem)
-            .map_err(|error| Failure::usage(format!("CA {}: {error}", path.display())))?
-        {
+        let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+            .map_err(|error| Failure::usage(format!("CA {}: {error}", path.display())))?;
+        if certificates.is_empty() {
+            let fix = "it holds no certificate; name a PEM file with the CA's";
+            return Err(Failure::usage(format!("CA {}: {fix}", path.display())));
+        }
+        for certificate in certificates {
             builder = builder.add_root_certificate(certificate);
         }
     }

@@ -151,14 +151,24 @@ pub struct ConfigArgs {
     pub node: Option<String>,
 }
 
+/// An address with its port, or a port of this very machine.
+fn local_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse() {
+        return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+    text.parse().map_err(|_| {
+        "give an IP address and a port, such as 127.0.0.1:6432, or a port alone".to_owned()
+    })
+}
+
 /// `tallyport connect`.
 #[derive(Debug, Args)]
 #[command(override_usage = "tallyport connect [OPTIONS] <TARGET>")]
 pub struct ConnectArgs {
     /// The target, as the gateway's configuration names it.
     pub target: String,
-    /// Local address to listen on.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    /// Local address to listen on, such as 127.0.0.1:6432, or a port of 127.0.0.1 alone; 0 is any that is free.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = local_address)]
     pub listen: SocketAddr,
     #[command(flatten)]
     pub reach: ReachArgs,

@@ -65,8 +65,9 @@ pub struct ReadyTarget {
     pub name: String,
     /// Its protocol.
     pub kind: String,
-    /// Its default database.
-    pub database: String,
+    /// Its default database, where it has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
 }
 
 /// The development issuer.
@@ -101,7 +102,7 @@ impl ReadyFile {
     pub fn read(path: &Path) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Failure::usage(format!(
-                "{}: {error}; is `tallyport dev --ready-file` running?",
+                "{}: {error}; is `tallyport dev --ready-file` running? --ready-file or TALLYPORT_READY_FILE names it",
                 path.display()
             ))
         })?;
@@ -141,7 +142,9 @@ impl ReadyFile {
         lines
             .extend(self.telemetry.iter().map(|url| format!("  telemetry {url}/metrics, /readyz")));
         lines.extend(self.targets.iter().map(|target| {
-            format!("  target    {} ({}, database {})", target.name, target.kind, target.database)
+            let database =
+                target.database.as_ref().map(|it| format!(", database {it}")).unwrap_or_default();
+            format!("  target    {} ({}{database})", target.name, target.kind)
         }));
         let clients = self.issuer.clients.iter();
         lines.extend(
@@ -200,10 +203,37 @@ impl ReadyFile {
 pub fn write_whole(path: &Path, text: &str) -> Result<(), Failure> {
     let failed =
         |error: &dyn std::fmt::Display| Failure::failed(format!("{}: {error}", path.display()));
+    // A new file takes the place of what is there: of a device, or of a pipe that somebody reads, there would be none any more.
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        let fix = "it is no regular file, and would be replaced; name another path";
+        return Err(Failure::usage(format!("{}: {fix}", path.display())));
+    }
     let folder =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(&error))?;
     std::io::Write::write_all(&mut file, text.as_bytes()).map_err(|error| failed(&error))?;
     file.persist(path).map_err(|error| failed(&error))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("place");
+        let _listener = std::os::unix::net::UnixListener::bind(&place).unwrap();
+        let refused = write_whole(&place, "text").unwrap_err().to_string();
+        assert!(refused.contains("it is no regular file"), "{refused}");
+        assert!(std::fs::metadata(&place).unwrap().file_type().is_socket());
+        let file = folder.path().join("file");
+        for text in ["new", "anew"] {
+            write_whole(&file, text).unwrap();
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+        }
+    }
 }

@@ -23,5 +23,10 @@ fn check(path: &Path) -> Result<(), Failure> {
         eprintln!("tallyport: warning: {warning}");
     }
     let (count, version) = (set.policy_ids().len(), set.version());
+    if count == 0 {
+        eprintln!(
+            "tallyport: note: no policy at all keeps out everybody; a service that runs refuses such a file, and goes on with the one before"
+        );
+    }
     print_line(format_args!("{}: {count} policies, version {version}", path.display()))
 }

@@ -3,7 +3,7 @@
 
 mod console;
 mod keys;
-mod problem;
+pub(crate) mod problem;
 mod query_limits;
 mod raw;
 mod saml;

@@ -11,6 +11,7 @@ use tallyport_eventlog::{AppenderOptions, LogUrl};
 use tallyport_gateway::tls::{DevCa, ServerIdentity};
 use tallyport_query::{LakeConfig, ListenConfig, QueryConfig};
 use tallyport_recorder::{CommitPolicy, LakeUrl, RecorderConfig};
+use tallyport_schemas::TargetRef;
 use tallyport_telemetry::Logs;
 
 use super::admission::Admission;
@@ -193,6 +194,7 @@ pub async fn start(options: DevOptions) -> Result<Running, Failure> {
     let gateway = GatewayPlan::dev(options.listen, identity, &target, &masking, console)?
         .with_mcp_servers(&options.mcp_servers)?
         .with_targets(super::more_targets::read(options.targets.as_deref())?);
+    let reachable = gateway.reachable();
     let admission = Admission { authenticator, policy };
     let plan = Plan {
         log: LogUrl::parse(&log_url).map_err(Failure::usage)?,
@@ -210,7 +212,8 @@ pub async fn start(options: DevOptions) -> Result<Running, Failure> {
         issuer.stop().await;
         return Err(failure);
     }
-    let ready = ready_file(&services, &issuer, &target, (&data, &ca.ca_path()), (&log_url, &lake))?;
+    let ready =
+        ready_file(&services, &issuer, reachable, (&data, &ca.ca_path()), (&log_url, &lake))?;
     Ok(Running { ready, services, issuer, _postgres: postgres })
 }
 
@@ -308,7 +311,7 @@ fn example_masking(data: &Path) -> Result<String, Failure> {
 fn ready_file(
     services: &Services,
     issuer: &DevIssuer,
-    target: &DevTarget,
+    reachable: Vec<TargetRef>,
     (data, ca): (&Path, &Path),
     (log, lake): (&str, &LakeUrl),
 ) -> Result<ReadyFile, Failure> {
@@ -331,11 +334,7 @@ fn ready_file(
         },
         log: log.to_owned(),
         lake: lake.to_string(),
-        targets: vec![ReadyTarget {
-            name: target.name.clone(),
-            kind: "postgresql".to_owned(),
-            database: target.database.clone(),
-        }],
+        targets: reachable.into_iter().map(ready_target).collect(),
         telemetry: None,
         issuer: ReadyIssuer {
             url: issuer.issuer_url.clone(),
@@ -345,6 +344,14 @@ fn ready_file(
             clients: issuer.clients().iter().map(ready_client).collect(),
         },
     })
+}
+
+fn ready_target(target: TargetRef) -> ReadyTarget {
+    ReadyTarget {
+        name: target.name,
+        kind: target.kind.as_str().to_owned(),
+        database: target.database,
+    }
 }
 
 fn ready_client(client: &DevClient) -> ReadyClient {

@@ -18,6 +18,8 @@ use tallyport_gateway::targets::MaskingStore;
 use tallyport_gateway::tls::ServerIdentity;
 use tallyport_gateway::webhooks::{RawWebhook, Webhook};
 use tallyport_gateway::{Gateway, ProbeError, TunnelService, api};
+#[cfg(feature = "dev")]
+use tallyport_schemas::TargetRef;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
@@ -152,6 +154,12 @@ impl GatewayPlan {
         }
         self.config.mcp = self.config.mcp.map(|mcp| mcp.with_servers(checked));
         Ok(self)
+    }
+
+    /// All that can be reached, the targets first, in the order in which they were named.
+    #[cfg(feature = "dev")]
+    pub fn reachable(&self) -> Vec<TargetRef> {
+        self.config.reachable()
     }
 
     /// With more targets.

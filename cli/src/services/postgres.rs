@@ -92,7 +92,7 @@ impl ThrowAwayPostgres {
         )?;
         let port = free_port()?;
         let server = serve(&programs, owner, directory.path(), port)?;
-        let running = Self { server, directory, port, password };
+        let mut running = Self { server, directory, port, password };
         running.wait_until_ready(&programs)?;
         running.load(&programs)?;
         Ok(running)
@@ -117,9 +117,17 @@ impl ThrowAwayPostgres {
         command
     }
 
-    fn wait_until_ready(&self, programs: &Path) -> Result<(), PostgresError> {
+    fn wait_until_ready(&mut self, programs: &Path) -> Result<(), PostgresError> {
         let deadline = Instant::now() + START_DEADLINE;
         loop {
+            // Its own words say more than those of whoever finds nobody.
+            if matches!(self.server.try_wait(), Ok(Some(_))) {
+                let log = std::fs::read_to_string(self.directory.path().join("postgres.log"));
+                let log = log.unwrap_or_default();
+                let detail = log.lines().rev().take(5).collect::<Vec<_>>();
+                let detail = detail.into_iter().rev().collect::<Vec<_>>().join("; ");
+                return Err(PostgresError::Step { step: "starting the server", detail });
+            }
             match run("psql", self.psql(programs, "postgres").args(["-c", "SELECT 1"])) {
                 Ok(()) => return Ok(()),
                 Err(error) if Instant::now() > deadline => return Err(error),
@@ -269,7 +277,10 @@ fn free_port() -> Result<u16, PostgresError> {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), PostgresError> {
-    std::fs::write(path, text).map_err(|source| io(&format!("writing {}", path.display()), source))
+    let failed = |source| io(&format!("writing {}", path.display()), source);
+    std::fs::write(path, text).map_err(failed)?;
+    // The server may be another user's, and nothing in it is secret; what the directory is, is said by itself.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).map_err(failed)
 }
 
 fn run(step: &'static str, command: &mut Command) -> Result<(), PostgresError> {

@@ -72,8 +72,8 @@ pub(crate) async fn ask_for(
     let longest = terms.demand.longest();
     if Duration::from_secs(wish.seconds) > longest {
         return Err(ApiError::bad_request(&format!(
-            "policy allows a grant of at most {} seconds here",
-            longest.as_secs()
+            "policy allows a grant of at most {} here",
+            in_units(longest)
         )));
     }
     let access = AskedAccess { seconds: wish.seconds, reason: wish.reason };
@@ -217,5 +217,14 @@ async fn ask(
         // Asked for twice at once: both are told of the one that counts.
         Err(NotCounted::AskedAlready(first)) => approvals::view(inner, caller, first),
         Err(not_counted) => Err(not_counted.into()),
+    }
+}
+
+/// As `--for` takes it.
+fn in_units(time: Duration) -> String {
+    match time.as_secs() {
+        seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        seconds if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        seconds => format!("{seconds}s"),
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tallyport_schemas::TargetRef;
 
 use super::mcp_server::RawMcpServerLimits;
 use super::{
@@ -113,8 +114,13 @@ impl TryFrom<Keys> for RawAnyTarget {
                     masks: keys.masks.unwrap_or_default(),
                 }))
             }
-            // Its own check names the kinds that there are.
-            _ => Self::Postgres(Box::new(keys.postgres()?)),
+            None | Some("postgresql") => Self::Postgres(Box::new(keys.postgres()?)),
+            // Before keys are blamed that another kind has.
+            Some(_) => {
+                super::target::check_kind(kind.as_deref())
+                    .map_err(|why| format!("targets.{}.kind: {why}", keys.name))?;
+                Self::Postgres(Box::new(keys.postgres()?))
+            }
         })
     }
 }
@@ -266,6 +272,14 @@ impl AnyTarget {
         match self {
             Self::Postgres(target) => &target.name,
             Self::Http(target) => target.target.name(),
+        }
+    }
+
+    /// What events say of it.
+    pub(crate) fn reference(&self) -> TargetRef {
+        match self {
+            Self::Postgres(target) => target.reference(Some(&target.databases.default)),
+            Self::Http(target) => target.target.reference.clone(),
         }
     }
 }

@@ -138,7 +138,7 @@ impl RawMcpServer {
             let problem = "use 1 to 32 of a-z, 0-9, `.`, `_` and `-`, without `__`";
             return Err(bad("name", problem.to_owned()));
         }
-        let way = self.way(folder).map_err(|(key, problem)| bad(key, problem))?;
+        let mut way = self.way(folder).map_err(|(key, problem)| bad(key, problem))?;
         let recording = match parse_recording(self.recording.as_deref()) {
             Ok(recording @ (Recording::Full | Recording::Digest)) => recording,
             Ok(Recording::Head(_)) => {
@@ -158,11 +158,15 @@ impl RawMcpServer {
             }
         };
         let limits = self.limits.check().map_err(|(key, problem)| bad(key, problem))?;
+        let screening = Screening::new(rules, detectors);
+        if let McpWay::Child(process) = &mut way {
+            process.is_screened = screening.is_any();
+        }
         Ok(McpServer {
             name: self.name.clone(),
             way,
             recording,
-            screening: Screening::new(rules, detectors),
+            screening,
             labels: self.labels.clone(),
             timeout,
             limits,
@@ -248,6 +252,20 @@ mod tests {
         assert_eq!(endpoint.headers[0].0, "x-tenant");
         assert_eq!((server.recording, server.limits.requests_per_minute), (Recording::Digest, 7));
         assert_eq!(server.reference().kind, TargetKind::Mcp);
+    }
+
+    #[test]
+    fn a_program_of_whose_answers_something_is_hidden_is_known() {
+        for (more, is_screened) in [
+            ("", false),
+            ("detectors = { secrets = 'deny' }", true),
+            ("masks = [{ at = ['/email'], mask = 'redact' }]", true),
+        ] {
+            let server =
+                check(&format!("name = 'crm'\ncommand = ['sh', '-c', 'x']\n{more}")).unwrap();
+            let McpWay::Child(process) = &server.way else { panic!("{server:?}") };
+            assert_eq!(process.is_screened, is_screened, "{more}");
+        }
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub(crate) struct McpProcess {
     pub(crate) max_processes_per_principal: usize,
     /// One that nobody uses for so long is ended.
     pub(crate) idle: Duration,
+    /// Whether something of its answers is hidden: what it writes elsewhere, nothing is hidden in.
+    pub(crate) is_screened: bool,
 }
 
 /// The key, and how to fix it.
@@ -175,6 +177,7 @@ impl RawMcpServer {
             }
         };
         Ok(McpProcess {
+            is_screened: false,
             program,
             arguments: arguments.to_vec(),
             environment: environment.collect::<Result<_, _>>()?,

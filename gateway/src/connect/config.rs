@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::error::ConnectError;
 use super::token::TokenProvider;
 use crate::tls::{CertificateFiles, Written};
 
@@ -48,6 +49,27 @@ impl ConnectConfig {
         }
     }
 
+    /// Whether the gateway is written as an address.
+    pub(super) fn check_address(&self) -> Result<(), ConnectError> {
+        let wrong = |why| Err(ConnectError::Address { gateway: self.gateway.clone(), why });
+        if self.gateway.contains('/') {
+            return wrong("it is a URL, or has a path");
+        }
+        match self.gateway.rsplit_once(':') {
+            None => wrong("it names no port"),
+            Some(("", _)) => wrong("it names no host"),
+            Some((host, _))
+                if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) =>
+            {
+                wrong("an IPv6 address stands in brackets")
+            }
+            Some((_, port)) if port.parse::<u16>().is_err() => {
+                wrong("its port is no number up to 65535")
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
     /// What a connection that is made now would show.
     pub(super) fn shows(&self) -> Option<Written> {
         self.certificate.as_ref().map(CertificateFiles::written)
@@ -71,5 +93,31 @@ impl fmt::Debug for ConnectConfig {
             .field("ca", &self.ca)
             .field("tcp_only", &self.tcp_only)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::NoToken;
+
+    #[test]
+    fn an_address_has_a_host_and_a_port_and_nothing_else() {
+        for (gateway, why) in [
+            ("gateway.example.com:8443", None),
+            ("[::1]:8443", None),
+            ("https://gateway.example.com:8443/mcp", Some("it is a URL")),
+            ("gateway.example.com", Some("it names no port")),
+            (":8443", Some("it names no host")),
+            ("::1:8443", Some("in brackets")),
+            ("gateway.example.com:https", Some("no number")),
+        ] {
+            let checked = ConnectConfig::new(gateway, Arc::new(NoToken)).check_address();
+            match (checked, why) {
+                (Ok(()), None) => {}
+                (Err(error), Some(why)) => assert!(error.to_string().contains(why), "{error}"),
+                (checked, why) => panic!("{gateway}: {checked:?}, {why:?}"),
+            }
+        }
     }
 }

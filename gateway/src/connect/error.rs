@@ -37,8 +37,16 @@ pub enum ConnectError {
         /// The name.
         target: String,
     },
+    /// It is no address.
+    #[error("the gateway `{gateway}`: {why}; give HOST:PORT, such as gateway.example.com:8443")]
+    Address {
+        /// As it was given.
+        gateway: String,
+        /// What it is, or lacks.
+        why: &'static str,
+    },
     /// The gateway's name does not resolve.
-    #[error("the gateway's name in `{gateway}` does not resolve: {source}; expected host:port")]
+    #[error("the gateway's name in `{gateway}` does not resolve: {source}; check the name")]
     Name {
         /// The gateway.
         gateway: String,
@@ -68,7 +76,7 @@ pub enum ConnectError {
         reason: String,
     },
     /// The gateway's certificate is not trusted.
-    #[error("the gateway's certificate is not trusted: {reason}; check the CA and the server name")]
+    #[error("the gateway's certificate is not trusted: {reason}")]
     NotTrusted {
         /// What TLS says.
         reason: String,

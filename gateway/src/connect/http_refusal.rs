@@ -1,4 +1,5 @@
-//! Tells a client of HTTP in its own protocol why there is no tunnel; a Kubernetes client reads it as a `Status`.
+//! Tells a client of HTTP in its own protocol why there is no tunnel: as problem details (RFC 9457), and one that asks for a path of
+//! Kubernetes as a `Status`.
 
 use std::time::Duration;
 
@@ -37,6 +38,20 @@ pub(super) async fn is_asked(client: &TcpStream) -> bool {
     timeout(WITHIN, peeked).await.unwrap_or(false)
 }
 
+/// Whether the path that is asked for is one of Kubernetes, as far as it has come.
+async fn asks_kubernetes(client: &TcpStream) -> bool {
+    let mut head = [0_u8; 64];
+    let Ok(Ok(count)) = timeout(WITHIN, client.peek(&mut head)).await else { return false };
+    let head = head.get(..count).unwrap_or_default();
+    let path = head.splitn(3, |byte| *byte == b' ').nth(1).unwrap_or_default();
+    let path = path.split(|byte| matches!(byte, b'?' | b' ')).next().unwrap_or_default();
+    let begins = |with: &[u8]| path.starts_with(with);
+    matches!(path, b"/api" | b"/apis" | b"/version")
+        || begins(b"/api/v1")
+        || begins(b"/apis/")
+        || begins(b"/openapi/")
+}
+
 /// Answers the one request, and ends the connection.
 pub(super) async fn answer(mut client: TcpStream, refused: &ConnectError) {
     let (status, reason, code, message) = match refused {
@@ -48,13 +63,21 @@ pub(super) async fn answer(mut client: TcpStream, refused: &ConnectError) {
         },
         other => (503, "ServiceUnavailable", "no_tunnel", other.to_string()),
     };
-    let body = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": reason, "code": status,
-        "message": format!("tallyport: {message} ({code})"),
-    })
-    .to_string();
+    let (kind, body) = if asks_kubernetes(&client).await {
+        let body = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": reason, "code": status,
+            "message": format!("tallyport: {message} ({code})"),
+        });
+        ("application/json", body.to_string())
+    } else {
+        let body = json!({
+            "title": "tallyport opened no way to the target", "status": status, "code": code, "message": message,
+            "detail": format!("tallyport: {message} ({code})"),
+        });
+        ("application/problem+json", body.to_string())
+    };
     let answer = format!(
-        "HTTP/1.1 {status} {reason}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        "HTTP/1.1 {status} {reason}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );
     let told = async {
@@ -76,18 +99,20 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_client_of_http_is_told_so() {
-        for (said, is_http) in [
-            (&b"GET / HTTP/1.1\r\n\r\n"[..], true),
-            (b"PATCH /x HTTP/1.1\r\n\r\n", true),
-            (b"\0\0\0\x08\x04\xd2\x16\x2f", false),
-            (b"\x16\x03\x01\x02\0", false),
+        for (said, kind) in [
+            (&b"GET / HTTP/1.1\r\n\r\n"[..], Some("application/problem+json")),
+            (b"PATCH /x?at=/api HTTP/1.1\r\n\r\n", Some("application/problem+json")),
+            (b"GET /api/v1/pods?limit=500 HTTP/1.1\r\n\r\n", Some("application/json")),
+            (b"GET /api?timeout=32s HTTP/1.1\r\n\r\n", Some("application/json")),
+            (b"\0\0\0\x08\x04\xd2\x16\x2f", None),
+            (b"\x16\x03\x01\x02\0", None),
         ] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (local, _) = listener.accept().await.unwrap();
             client.write_all(said).await.unwrap();
-            assert_eq!(is_asked(&local).await, is_http, "{said:?}");
-            if is_http {
+            assert_eq!(is_asked(&local).await, kind.is_some(), "{said:?}");
+            if let Some(kind) = kind {
                 let refused = ConnectError::Refused {
                     status: 403,
                     code: "denied_by_policy".into(),
@@ -98,7 +123,8 @@ mod tests {
                 client.read_to_string(&mut told).await.unwrap();
                 assert!(
                     told.starts_with("HTTP/1.1 403 Forbidden\r\n")
-                        && told.contains("tallyport: no (denied_by_policy)"),
+                        && told.contains("tallyport: no (denied_by_policy)")
+                        && told.contains(&format!("content-type: {kind}\r\n")),
                     "{told}"
                 );
             }

@@ -84,6 +84,7 @@ impl Connector {
     /// # Errors
     /// [`ConnectError`] when the CA or the server name cannot be used.
     pub fn new(config: ConnectConfig) -> Result<Self, ConnectError> {
+        config.check_address()?;
         Ok(Self {
             quic: quic::Pool::new(&config)?,
             tcp: tcp::Pool::new(&config)?,

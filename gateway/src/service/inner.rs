@@ -10,14 +10,14 @@ use tallyport_access::saml::SamlExchange;
 use tallyport_access::strangers::{Put, Strangers};
 use tallyport_access::{Authenticator, NoRandomness, ProofVerifier};
 use tallyport_eventlog::{Appender, CommitError};
-use tallyport_schemas::{Body, CommandId, Draft, PolicyChange, SharedContext};
+use tallyport_schemas::{Body, CommandId, Draft, PolicyChange, SharedContext, TargetRef};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::entry::{Postgres, TargetEntry};
 use super::slots::Slots;
-use crate::config::{AnyTarget, GatewayConfig, GatewayLimits};
+use crate::config::{AnyTarget, GatewayConfig, GatewayLimits, McpServer};
 use crate::control::{Control, carry, follow};
 use crate::front::StrangersRoom;
 use crate::gate::Whole;
@@ -59,6 +59,14 @@ pub enum StartError {
 }
 
 impl GatewayConfig {
+    /// All that can be reached, the targets first, in the order in which they were named.
+    #[must_use]
+    pub fn reachable(&self) -> Vec<TargetRef> {
+        let servers = self.mcp.iter().flat_map(|mcp| &mcp.servers);
+        let servers = servers.map(McpServer::reference);
+        self.targets.iter().map(AnyTarget::reference).chain(servers).collect()
+    }
+
     /// Whether each target and each MCP server has a name of its own.
     ///
     /// # Errors

@@ -19,6 +19,13 @@ pub fn in_words(reason: &str) -> String {
     if reason.contains("InvalidContentType") {
         return "what listens there does not speak TLS; is its address one of http://?".to_owned();
     }
+    if reason.contains("invalid HTTP version parsed") {
+        return "what listens there does not speak HTTP in the clear; is its address one of https://?".to_owned();
+    }
+    if reason.contains("NoApplicationProtocol") {
+        return "what listens there speaks TLS and no HTTP; is it the port of the PostgreSQL wire?"
+            .to_owned();
+    }
     reason.to_owned()
 }
 
@@ -26,7 +33,7 @@ pub fn in_words(reason: &str) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}; check the path and that the gateway's user may read it")]
+    #[error("cannot read {path}: {source}; check the path, and that who runs this may read it")]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -10,6 +10,8 @@ use jiff::{SignedDuration, Timestamp, Unit};
 use serde_json::Value;
 
 const NO_TERMINAL_WIDTH: u16 = 160;
+/// On a narrower terminal a table would break words.
+const LEAST_TABLE_WIDTH: u16 = 110;
 /// A statement in a list is cut to this.
 const MAX_CELL_CHARS: usize = 120;
 /// The end of an id is random, its beginning the time.
@@ -24,8 +26,12 @@ pub(super) fn table(approvals: &[Value]) -> String {
     table
         .load_style(presets::UTF8_BORDERS_ONLY)
         .set_content_arrangement(ContentArrangement::Dynamic);
-    if table.width().is_none() {
-        table.set_width(NO_TERMINAL_WIDTH);
+    match table.width() {
+        None => drop(table.set_width(NO_TERMINAL_WIDTH)),
+        Some(width) if width < LEAST_TABLE_WIDTH => {
+            return approvals.iter().map(record).collect::<Vec<_>>().join("\n");
+        }
+        Some(_) => {}
     }
     table.set_header(["id", "state", "who", "target", "what", "needs", "time left"]);
     for approval in approvals {
@@ -45,6 +51,21 @@ pub(super) fn table(approvals: &[Value]) -> String {
         }
     }
     format!("{table}\n")
+}
+
+/// One of them where there is no room for a table.
+fn record(approval: &Value) -> String {
+    let rows = [
+        ("id", short_id(approval)),
+        ("state", text(approval, "/state").to_owned()),
+        ("who", who(approval)),
+        ("target", target(approval)),
+        ("what", cut(&statement(approval))),
+        ("needs", needs(approval)),
+        ("time left", time_left(approval)),
+    ];
+    let rows = rows.iter().filter(|(_, value)| !value.is_empty());
+    rows.map(|(name, value)| format!("{name:>9}  {value}\n")).collect()
 }
 
 /// One line, as `--watch` prints it.
@@ -90,7 +111,7 @@ pub(super) fn whole(approval: &Value) -> String {
     row("changes", changes(approval));
     row("tables", listed(approval, "/command/tables", object));
     row("columns", listed(approval, "/command/columns", object));
-    row("functions", listed(approval, "/command/functions", plain));
+    row(what_it_calls(approval), listed(approval, "/command/functions", plain));
     row("labels", listed(approval, "/command/labels", plain));
     row("beware", warnings(approval));
     row("digest", text(approval, "/digest").to_owned());
@@ -214,12 +235,28 @@ fn changes(approval: &Value) -> String {
     }
 }
 
+/// Whether its statement is SQL, and not a request or a tool's call.
+fn is_sql(approval: &Value) -> bool {
+    matches!(text(approval, "/target/kind"), "" | "postgresql")
+}
+
+fn what_it_calls(approval: &Value) -> &'static str {
+    match text(approval, "/target/kind") {
+        "mcp" => "tool",
+        _ if is_sql(approval) => "functions",
+        _ => "operation",
+    }
+}
+
 fn warnings(approval: &Value) -> String {
     let flag = |key: &str| approval.pointer(&format!("/command/{key}")) == Some(&Value::Bool(true));
     let kinds = listed(approval, "/command/kinds", plain);
     let mut warnings = Vec::new();
     if flag("opaque") {
-        warnings.push("it runs code whose effect cannot be seen from its text");
+        warnings.push(match is_sql(approval) {
+            true => "it runs code whose effect cannot be seen from its text",
+            false => "it may change what is there",
+        });
     }
     if (kinds.contains("update") || kinds.contains("delete")) && !flag("has_where") {
         warnings.push("it changes every row: there is no WHERE");

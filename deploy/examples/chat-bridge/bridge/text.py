@@ -114,7 +114,7 @@ def _lines(approval: dict[str, Any]) -> list[_Line]:
     lines += [_Line("On behalf of", asks["owner"])] if asks.get("owner") else []
     lines += [_Line("Acts for it", actor["subject"]) for actor in approval["delegation"]]
     lines += [_Line(fact.capitalize(), text) for fact, text in approval["agent"].items() if isinstance(text, str)]
-    lines += _access(approval["access"]) if approval["kind"] == "access" else _command(approval["command"])
+    lines += _access(approval["access"]) if approval["kind"] == "access" else _command(approval["command"], approval["target"])
     lines += [_Line("Why it waits", reason) for reason in approval["reasons"]]
     lines.append(_Line("Must agree", _groups(approval["requirements"])))
     for answer in approval["answers"]:
@@ -132,7 +132,7 @@ def _access(access: dict[str, Any]) -> list[_Line]:
     return [_Line("For", f"{access['seconds']} s"), _Line("Reason", access["reason"])]
 
 
-def _command(command: dict[str, Any]) -> list[_Line]:
+def _command(command: dict[str, Any], target: dict[str, Any] | None) -> list[_Line]:
     lines, kinds = [], command.get("kinds", [])
     if "statement" in command:
         lines.append(_Line("Statement", command["statement"], is_block=True))
@@ -147,7 +147,10 @@ def _command(command: dict[str, Any]) -> list[_Line]:
     if {"update", "delete"} & set(kinds):
         lines.append(_Line("Has a WHERE clause", "yes" if command["has_where"] else "NO"))
     if command["opaque"]:
-        lines.append(_Line("Beware", "it runs code whose effect cannot be seen from its text"))
+        # Of a request or a tool's call, only its target knows more than that.
+        is_sql = target is None or target["kind"] == "postgresql"
+        what = "it runs code whose effect cannot be seen from its text" if is_sql else "it may change what is there"
+        lines.append(_Line("Beware", what))
     return lines
 
 

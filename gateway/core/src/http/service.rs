@@ -283,9 +283,10 @@ fn body_of(asked: &Asked, route: &Route) -> Result<Option<Value>, NotTaken> {
 
 fn json_body(body: &Bytes) -> Result<Value, NotTaken> {
     strict_json(body).ok_or_else(|| {
-        NotTaken::unreadable(
-            "the body is not JSON in which every name stands once (RFC 8259 section 4)",
-        )
+        NotTaken::unreadable(match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+            Err(error) => format!("the body is not JSON (RFC 8259): {error}"),
+            Ok(_) => "the body has a name twice in one object, or is nested too deeply (RFC 8259 sections 4 and 9)".to_owned(),
+        })
     })
 }
 

@@ -87,6 +87,12 @@ impl Screening {
         Self { rules, detectors }
     }
 
+    /// Whether there is anything to hide.
+    #[must_use]
+    pub const fn is_any(&self) -> bool {
+        !self.rules.is_empty() || self.detectors.is_some()
+    }
+
     /// Hides what is to be hidden in a message, which answers a call of `tool` where it answers one.
     #[must_use]
     pub fn screen(&self, tool: Option<&str>, mut message: Value) -> Screened {

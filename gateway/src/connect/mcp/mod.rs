@@ -29,8 +29,9 @@ const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
 const MAX_LINES: usize = 64;
 /// Requests under way at a time.
 const MAX_UNDER_WAY: usize = 64;
-/// How long answers that are under way may take once the client says no more.
-const LINGER: Duration = Duration::from_secs(15);
+/// How long answers that are under way may take once the client says no more: a gateway says after 20 s that a call waits for
+/// somebody.
+const LINGER: Duration = Duration::from_secs(30);
 
 /// Serves one client until its input ends.
 ///
@@ -101,7 +102,12 @@ async fn read_all(
         }
     }
     let rest = async { while tasks.join_next().await.is_some() {} };
-    let _left = tokio::time::timeout(LINGER, rest).await;
+    if tokio::time::timeout(LINGER, rest).await.is_err() {
+        tracing::error!(
+            requests = tasks.len(),
+            "input ended, and the gateway did not answer within 30 s; what was asked may be done all the same"
+        );
+    }
     Ok(())
 }
 

@@ -113,6 +113,16 @@ pub enum TakeoverError {
         /// What went wrong.
         reason: String,
     },
+    /// The address is somebody's, and nobody was there to be asked for it.
+    #[error(
+        "{listening}; nobody answers at the takeover socket {}: is it the path that the process which has the port was given?", path.display()
+    )]
+    Nobody {
+        /// The path.
+        path: PathBuf,
+        /// What became of listening.
+        listening: Box<FrontError>,
+    },
     /// Nobody could tell the two apart.
     #[error("a takeover needs processes with a name; give this one a `node`")]
     Nameless,
@@ -303,7 +313,9 @@ impl Claim {
             let (earlier, lost) = (offered.earlier, offered.lost);
             return Ok(Self { udp, tcp, earlier, lost, deal: Some(offered.deal) });
         }
-        let (tcp, udp) = bind(config.quic, config.tcp).await?;
+        let nobody =
+            |error| TakeoverError::Nobody { path: path.to_owned(), listening: Box::new(error) };
+        let (tcp, udp) = bind(config.quic, config.tcp).await.map_err(nobody)?;
         let tcp = tcp.into_std().map_err(|error| FrontError::listen("TCP", config.tcp, error))?;
         let udp = udp.into_std().map_err(|error| FrontError::listen("UDP", config.quic, error))?;
         Ok(Self { udp, tcp, earlier: Vec::new(), lost: Vec::new(), deal: None })

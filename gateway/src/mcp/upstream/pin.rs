@@ -58,7 +58,7 @@ fn found(pins: &Pins, upstream: &Upstream, definition: &Definition) -> Option<Fo
             tracing::warn!(
                 server = upstream.name(),
                 tool = name,
-                "a tool is not what was pinned: it is out of use until somebody accepts it"
+                "a tool is not what was pinned: it is out of use until somebody accepts it (`tallyport mcp-servers show NAME`)"
             );
             (DefinitionState::Changed, Some("the server defines it otherwise than before"))
         }

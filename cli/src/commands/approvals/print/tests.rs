@@ -88,3 +88,26 @@ fn a_list_fits_and_names_an_approval_by_the_end_of_its_id() {
             .ends_with("DELETE FROM app.orders -- \\u{1b}[2Jnothing to see\\u{202e}\n")
     );
 }
+
+#[test]
+fn what_is_no_sql_is_not_called_so() {
+    let mut asked = approval();
+    asked["command"]["opaque"] = json!(true);
+    asked["command"]["functions"] = json!(["crm/refund"]);
+    asked["command"]["kinds"] = json!([]);
+    assert!(whole(&asked).contains("it runs code whose effect"));
+    for (kind, called) in [("http", "operation  crm/refund"), ("mcp", "tool  crm/refund")] {
+        asked["target"]["kind"] = json!(kind);
+        let shown = whole(&asked);
+        assert!(shown.contains("beware  it may change what is there\n"), "{shown}");
+        assert!(shown.contains(called) && !shown.contains("functions"), "{shown}");
+    }
+}
+
+#[test]
+fn without_room_for_a_table_rows_are_records() {
+    let shown = record(&approval());
+    assert!(shown.starts_with("       id  bebe288245d9\n    state  pending\n"), "{shown}");
+    assert!(shown.contains("\n     what  DELETE FROM app.orders"), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "{shown}");
+}

@@ -245,10 +245,10 @@ impl Child {
         (started, outgoing): (Started, mpsc::Receiver<Outgoing>),
         idle: Duration,
     ) -> End {
-        let Started { mut process, stdin, stdout, stderr, secrets } = started;
+        let Started { mut process, stdin, stdout, stderr, secrets, is_screened } = started;
         let end = {
             let hearing = self.hear(server, stdout, &secrets);
-            let logging = log(server, stderr, &secrets);
+            let logging = log(server, stderr, &secrets, is_screened);
             tokio::pin!(hearing, logging);
             let mut is_logged = false;
             let writing = write(stdin, outgoing);

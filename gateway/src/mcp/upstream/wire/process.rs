@@ -43,6 +43,8 @@ pub(super) struct Started {
     pub(super) stdout: ChildStdout,
     pub(super) stderr: ChildStderr,
     pub(super) secrets: Secrets,
+    /// Whether what it says there may hold what is hidden elsewhere.
+    pub(super) is_screened: bool,
 }
 
 #[derive(Debug)]
@@ -85,7 +87,8 @@ pub(super) async fn start(config: &McpProcess) -> Result<Started, WireError> {
     let group = Group(pid);
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (Some(stdin), Some(stdout), Some(stderr)) = pipes else { return Err(failed("no pipes")) };
-    Ok(Started { process: Process { child, group }, stdin, stdout, stderr, secrets })
+    let is_screened = config.is_screened;
+    Ok(Started { process: Process { child, group }, stdin, stdout, stderr, secrets, is_screened })
 }
 
 impl Process {
@@ -128,11 +131,12 @@ impl Drop for Group {
     }
 }
 
-/// Logs what it says on its standard error, as far as that is of use; reads all of it, since it would wait for that.
+/// Logs what it says on its standard error, as far as that is of use, and only how much where something of its answers is
+/// hidden; reads all of it, since it would wait for that.
 ///
 /// # Cancel safety
 /// Cancel safe.
-pub(super) async fn log(server: &str, stderr: ChildStderr, secrets: &Secrets) {
+pub(super) async fn log(server: &str, stderr: ChildStderr, secrets: &Secrets, is_screened: bool) {
     let mut lines = Lines::new(BufReader::new(stderr), MAX_READ_BYTES);
     let (mut since, mut logged) = (Instant::now(), 0);
     while let Ok(Some(line)) = lines.next().await {
@@ -141,15 +145,21 @@ pub(super) async fn log(server: &str, stderr: ChildStderr, secrets: &Secrets) {
         }
         logged += 1;
         if logged <= MAX_LOGGED {
-            let said = readable(line, secrets);
+            let said = readable(line, secrets, is_screened);
             tracing::debug!(server, said, "an MCP server says on its standard error");
         }
     }
 }
 
 /// What may be logged of a line.
-fn readable(line: Line, secrets: &Secrets) -> String {
+fn readable(line: Line, secrets: &Secrets, is_screened: bool) -> String {
     let (Line::Whole(bytes) | Line::TooLong(bytes)) = line;
+    if is_screened {
+        return format!(
+            "{} bytes; not shown, since something of its answers is hidden",
+            bytes.len()
+        );
+    }
     // Before it is cut: half a secret would not be found.
     let text = secrets.hide_in_text(String::from_utf8_lossy(&bytes).into_owned());
     text.chars().filter(|c| !c.is_control()).take(MAX_LOGGED_CHARS).collect()
@@ -165,8 +175,10 @@ mod tests {
         let mut secrets = Secrets::default();
         secrets.add(&Secret::new("hunter2".to_owned()));
         let line = format!("\u{1b}[31mkey=hunter2 {}", "x".repeat(5000));
-        let said = readable(Line::Whole(line.into_bytes()), &secrets);
+        let said = readable(Line::Whole(line.into_bytes()), &secrets, false);
         assert!(said.starts_with("[31mkey=[redacted] x"), "{said}");
         assert_eq!(said.chars().count(), MAX_LOGGED_CHARS);
+        let said = readable(Line::Whole(b"row: ada, 4111".to_vec()), &secrets, true);
+        assert!(said.starts_with("14 bytes;") && !said.contains("ada"), "{said}");
     }
 }
