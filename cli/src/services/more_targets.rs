@@ -42,6 +42,11 @@ mod tests {
         let told = problem(&format!("{http}token = 'hunter2'\n"));
         assert!(told.contains("line ") && !told.contains("hunter2"), "{told}");
         let told = problem(&http.replace("'http'", "'https'"));
-        assert!(told.contains("`https` is not known; use `postgresql`, `http`"), "{told}");
+        assert!(
+            told.contains(
+                "targets.crm.kind: there is no such kind; use postgresql, http or kubernetes"
+            ),
+            "{told}"
+        );
     }
 }

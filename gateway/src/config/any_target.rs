@@ -115,11 +115,12 @@ impl TryFrom<Keys> for RawAnyTarget {
                 }))
             }
             None | Some("postgresql") => Self::Postgres(Box::new(keys.postgres()?)),
-            // Before keys are blamed that another kind has.
+            // Before keys are blamed that another kind has; without what is written there, which may be anything.
             Some(_) => {
-                super::target::check_kind(kind.as_deref())
-                    .map_err(|why| format!("targets.{}.kind: {why}", keys.name))?;
-                Self::Postgres(Box::new(keys.postgres()?))
+                return Err(format!(
+                    "targets.{}.kind: there is no such kind; use postgresql, http or kubernetes",
+                    keys.name
+                ));
             }
         })
     }

@@ -262,7 +262,8 @@ mod tests {
             ("masks = [{ at = ['/email'], mask = 'redact' }]", true),
         ] {
             let server =
-                check(&format!("name = 'crm'\ncommand = ['sh', '-c', 'x']\n{more}")).unwrap();
+                check(&format!("name = 'crm'\ncommand = ['sh', '-c', 'x']\ncwd = '/'\n{more}"))
+                    .unwrap();
             let McpWay::Child(process) = &server.way else { panic!("{server:?}") };
             assert_eq!(process.is_screened, is_screened, "{more}");
         }

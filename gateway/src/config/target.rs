@@ -216,7 +216,7 @@ impl RawTarget {
     }
 }
 
-pub(super) fn check_kind(kind: Option<&str>) -> Result<(), String> {
+fn check_kind(kind: Option<&str>) -> Result<(), String> {
     match kind {
         None | Some("postgresql") => Ok(()),
         Some(kind) => {

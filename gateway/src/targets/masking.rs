@@ -212,6 +212,13 @@ impl MaskingStore {
                 *refused = None;
                 let change = self.loaded(&masking, Some(before.version()));
                 tracing::info!(version = masking.version(), "masking loaded");
+                let unlabelled = before.unlabelled_in(&masking);
+                if !unlabelled.is_empty() {
+                    tracing::warn!(
+                        columns = unlabelled.join(", "),
+                        "columns have no label any more: what was hidden in them is shown from now on, wherever policy lets them be read"
+                    );
+                }
                 self.current.store(Arc::new(masking));
                 Some(change)
             }

@@ -318,7 +318,7 @@ fn sessions() -> Vec<Case> {
             "off-hours",
             json!({"since": "2024-01-01", "from_hour": 20, "to_hour": 8}),
             &["day", "principal_name", "commands"],
-            [json!(["2024-03-05", "Support bot", 1]), json!(["2024-03-09", "Ada", 1])],
+            [json!(["2024-03-04", "Support bot", 1]), json!(["2024-03-09", "Ada", 1])],
         ),
         case(
             // Eight hours further east it is eleven in the morning for Eve, and Sunday for Ada.

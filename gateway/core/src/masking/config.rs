@@ -236,6 +236,13 @@ impl Masking {
         self.columns.iter().map(|(column, label)| (column, label.as_str()))
     }
 
+    /// The columns, as `schema.table.column`, that have a label here and none in `next`: what was hidden in them is not any more.
+    #[must_use]
+    pub fn unlabelled_in(&self, next: &Self) -> Vec<String> {
+        let lost = self.columns.keys().filter(|column| !next.columns.contains_key(column));
+        lost.map(|it| format!("{}.{}.{}", it.schema, it.table, it.column)).collect()
+    }
+
     /// The mask of a label where policy names none: its own, that of the nearest label above it (`pii` above
     /// `pii.ssn`), else redaction.
     pub(crate) fn default_mask(&self, label: &str) -> Mask {

@@ -61,3 +61,12 @@ fn what_is_not_understood_is_an_error_that_names_the_key() {
         assert!(!error.contains("short\n"), "an error never quotes a secret: {error}");
     }
 }
+
+#[test]
+fn what_loses_its_label_is_named() {
+    let with = |columns: &str| parse(&format!("[columns]\n{columns}")).unwrap();
+    let before = with("\"app.customers.ssn\" = \"pii\"\n\"app.customers.email\" = \"pii\"");
+    let typo = with("\"app.customers.ssnn\" = \"pii\"\n\"app.customers.email\" = \"pii.email\"");
+    assert_eq!(before.unlabelled_in(&typo), ["app.customers.ssn"]);
+    assert!(before.unlabelled_in(&before).is_empty());
+}
