@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use dev_services::{DevService, StartError};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use tallyport_eventlog::conformance::{Fixture, Violation, run_all};
 use tallyport_eventlog::{
     AppendError, Appender, AppenderOptions, Log, LogUrl, Position, ReadError, Record, Topic, open,
@@ -216,22 +218,29 @@ async fn a_reader_that_keeps_up_is_not_made_to_wait(service: &DevService) {
     assert!(reading < 2 * (working + appending), "{reading:?}, {working:?}, {appending:?}");
 }
 
-/// A broker that throttles a reader keeps its fetches back, and tells the end of the partition as ever.
+/// The end of somebody else's transaction is a place in the partition at which nothing ever arrives, as from a broker that holds
+/// back what it has. It is told, and reading goes on once something comes behind it.
 async fn what_does_not_arrive_is_an_outage_and_no_end(service: &DevService) {
     let log = open(&url(service, "topic_prefix=slow.&partitions=1")).await.unwrap();
-    let quota = |change: &[&str]| {
-        let alter = ["kafka.admin.ConfigCommand", "--alter", "--entity-type", "clients"];
-        tool(service, &[&alter[..], &["--entity-default"], change].concat());
-    };
-    quota(&["--add-config", "consumer_byte_rate=1024"]);
-    let large = Record { value: vec![b'x'; 1 << 20].into(), ..record(0) };
-    let placed = log.append(vec![large]).await.unwrap();
-    assert_eq!(log.read(Topic::Audit, placed[0], 1, PATIENCE).await.unwrap().len(), 1);
-    let placed = log.append(vec![record(1)]).await.unwrap();
-    let read = log.read(Topic::Audit, placed[0], 1, Duration::ZERO).await;
-    quota(&["--delete-config", "consumer_byte_rate"]);
+    let foreign: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", service.text("bootstrap"))
+        .set("transactional.id", "foreign")
+        .create()
+        .unwrap();
+    foreign.init_transactions(PATIENCE).unwrap();
+    foreign.begin_transaction().unwrap();
+    let sent = FutureRecord::<str, str>::to("slow.tallyport.audit.v1").payload("?");
+    foreign.send(sent, PATIENCE).await.unwrap();
+    foreign.commit_transaction(PATIENCE).unwrap();
+    let first = Position { partition: 0, offset: 0 };
+    assert_eq!(log.read(Topic::Audit, first, 1, PATIENCE).await.unwrap().len(), 1);
+    let next = Position { offset: 1, ..first };
+    let read = log.read(Topic::Audit, next, 1 << 20, Duration::ZERO).await;
     let Err(ReadError::Unavailable { reason }) = read else { panic!("{read:?}") };
     assert!(reason.contains("from offset 1 on did not arrive"), "{reason}");
+    let behind = log.append(vec![record(1)]).await.unwrap();
+    let read = log.read(Topic::Audit, next, 1 << 20, PATIENCE).await.unwrap();
+    assert_eq!(read.last().map(|entry| entry.position), Some(behind[0]));
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);
