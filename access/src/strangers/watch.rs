@@ -116,6 +116,13 @@ impl Watch {
         self.changed.notify_one();
     }
 
+    /// Waits for the first whole header. One caller at a time, and nobody beside who waits for the end.
+    pub async fn first_request(&self) {
+        while !self.state.lock().asked {
+            self.changed.notified().await;
+        }
+    }
+
     /// A request was found authentic; `true` the first time.
     pub fn authenticated(&self) -> bool {
         let first = !std::mem::replace(&mut self.state.lock().authenticated, true);

@@ -43,6 +43,8 @@ const RULES: Rules = Rules {
     unused: Duration::from_secs(120),
     max_failures: 8,
 };
+/// How long a connection that was let in before the end may take to ask something, and be answered.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// How long what is under way may take once a connection is over by the rules.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
@@ -79,6 +81,11 @@ impl Server {
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = stop.cancelled() => {
+                // Who was let in just before has asked nothing yet, and would be let down.
+                tokio::select! {
+                    ended = connection.as_mut() => return told(peer, ended),
+                    _came_or_not = timeout(FIRST_REQUEST, watch.first_request()) => {}
+                }
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -91,9 +98,7 @@ impl Server {
                 timeout(LAST_ANSWERS, connection).await.unwrap_or(Ok(()))
             }
         };
-        if let Err(error) = ended {
-            tracing::debug!(%peer, %error, "an HTTP connection ended early");
-        }
+        told(peer, ended);
     }
 
     /// One answer, whatever is asked.
@@ -118,6 +123,12 @@ impl Server {
                 connection.await
             }
         };
+    }
+}
+
+fn told(peer: SocketAddr, ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "an HTTP connection ended early");
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use reqwest::Response;
 use serde_json::json;
 use tallyport_query::Limits;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls};
 
@@ -153,4 +155,23 @@ async fn who_connects_while_the_service_is_started_again_waits() {
     let second = on_it().await;
     assert_eq!(status(meanwhile).await, 401, "while none ran");
     second.running.stop().await;
+}
+
+/// It was let in, and cannot know that it came too late.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_connected_just_before_the_end_is_answered() {
+    let world = World::start().await;
+    let address = world.running.http_addr.unwrap();
+    let mut early = TcpStream::connect(address).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let stopping = tokio::spawn(world.running.stop());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    early
+        .write_all(b"POST /v1/sql HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    early.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    stopping.await.unwrap();
 }
