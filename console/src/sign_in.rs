@@ -233,10 +233,6 @@ fn refused(code: &str) -> (&'static str, &'static str, &'static str) {
         }
         _ => return ("denied", "sign_in_denied", "the issuer, or the person there, said no"),
     };
-    tracing::warn!(
-        what,
-        "an issuer does not take the sign-ins of this gateway: its client there, or `console.sign_in`, is to be corrected"
-    );
     ("setup", "sign_in_setup", what)
 }
 

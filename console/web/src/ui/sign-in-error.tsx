@@ -7,7 +7,7 @@ const ERRORS: Record<string, string> = {
   expired: "The sign-in took too long. Begin again.",
   state: "The answer does not belong to a sign-in that began in this browser. Begin again, in one tab.",
   provider: "The provider could not complete the sign-in. Try again; if it goes on, tell whoever runs the gateway.",
-  setup: "The provider does not take what this gateway asks it for. Whoever runs the gateway can see what in its log and in the audit.",
+  setup: "The provider does not take what this gateway asks it for. Whoever runs the gateway can see what in the audit.",
   token:
     "The provider signed you in, and the gateway does not take its token. Whoever runs the gateway can see why in the audit.",
   unavailable: "The gateway cannot put a sign-in on record now, so it lets nobody in. Try again in a moment.",
