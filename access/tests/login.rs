@@ -124,6 +124,17 @@ async fn a_file_that_others_can_read_or_that_is_none_is_not_used() {
     }
 }
 
+/// What is kept takes the place of the file: of a pipe or a device there would be none any more.
+#[tokio::test]
+async fn what_is_no_regular_file_is_not_replaced() {
+    let desk = Desk::new().await;
+    std::fs::create_dir_all(desk.file().parent().unwrap()).unwrap();
+    let _listener = std::os::unix::net::UnixListener::bind(desk.file()).unwrap();
+    let error = desk.sign_in("approver").await.err().unwrap();
+    assert!(error.to_string().contains("it is no regular file"), "{error}");
+    assert!(!desk.file().is_file() && desk.file().exists());
+}
+
 #[tokio::test]
 async fn a_person_who_says_no_is_not_signed_in() {
     let desk = Desk::new().await;

@@ -188,6 +188,18 @@ async fn another_user_gets_nothing() {
     assert!(refused.to_string().contains("another user answers"), "{refused}");
 }
 
+/// A mistyped path, or one that the old process was not given: to stop what holds the port would end its sessions.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_where_nobody_can_be_asked_names_the_socket() {
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let site = Site::new();
+    let address = held.local_addr().unwrap().to_string();
+    let refused = site.start("green", &address).await.map(|_| ()).unwrap_err().to_string();
+    let socket = site.socket().display().to_string();
+    assert!(refused.contains(&address) && refused.contains(&socket), "{refused}");
+    assert!(refused.contains("nobody answers at the takeover socket"), "{refused}");
+}
+
 /// Perl is in the base system of every Debian, and anybody may run it.
 fn as_another_user(script: &str) -> std::process::Command {
     let mut command = std::process::Command::new("setpriv");

@@ -15,6 +15,7 @@ mod outages;
 mod planted;
 mod process;
 mod readiness;
+mod relabelled;
 mod requests;
 mod scrape;
 mod secrets;
