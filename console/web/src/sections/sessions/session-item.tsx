@@ -27,15 +27,7 @@ export function SessionItem({ session, onEnd }: { session: SessionRow; onEnd?: (
           </span>
         </p>
         <p class="quiet">
-          {session.openedAt ? "since" : "at"} <Time at={session.openedAt || session.endedAt} /> <Length session={session} />
-          {", "}
-          {count(session.commands, "command", "commands")}
-          {session.refused > 0 ? (
-            <>
-              {", "}
-              <span class="bad-text">{session.refused.toLocaleString("en")} refused</span>
-            </>
-          ) : null}
+          {session.openedAt ? <Passed session={session} /> : <>at <Time at={session.endedAt} /></>}
         </p>
         {ending ? (
           <p class="quiet">
@@ -61,10 +53,25 @@ export function SessionItem({ session, onEnd }: { session: SessionRow; onEnd?: (
   );
 }
 
+/** Of one that was refused at the door there is nothing to say here. */
+function Passed({ session }: { session: SessionRow }) {
+  return (
+    <>
+      since <Time at={session.openedAt} /> <Length session={session} />
+      {", "}
+      {count(session.commands, "command", "commands")}
+      {session.refused > 0 ? (
+        <>
+          {", "}
+          <span class="bad-text">{session.refused.toLocaleString("en")} refused</span>
+        </>
+      ) : null}
+    </>
+  );
+}
+
 function Length({ session }: { session: SessionRow }) {
   const now = useNow();
-  // Refused at the door, it never had a length.
-  if (session.openedAt === "") return null;
   const until = session.endedAt === "" ? now : Date.parse(session.endedAt);
   return <>({duration(-secondsUntil(session.openedAt, until))})</>;
 }
